@@ -1,0 +1,366 @@
+//! What layers tell each other of one call.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Extensions;
+use tonic::Code;
+
+use crate::end::{Cause, End};
+
+/// A slot in the request's extensions that an outer layer puts there and inner ones fill, since
+/// independent layers can't see each other otherwise.
+///
+/// Clones share one slot. A layer that sends one call several times (retries) gives each attempt a
+/// slot of its own.
+///
+/// A handler finds it in its request, for example to add a field to the call's log line:
+///
+/// ```
+/// # use tonic_call::CallInfo;
+/// fn handle(request: &tonic::Request<()>) {
+///     if let Some(info) = CallInfo::of(request.extensions()) {
+///         info.add_field("order.total_cents", 4_200_i64);
+///     }
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct CallInfo(Arc<Mutex<Facts>>);
+
+#[derive(Default)]
+struct Facts {
+    principal: Option<Arc<str>>,
+    refusals: Vec<Refusal>,
+    panicked: bool,
+    cut: Option<EndedBy>,
+    fields: Vec<(Cow<'static, str>, FieldValue)>,
+}
+
+/// That a layer refused a call, or would have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The layer, by the short name of its field: `auth`, `ratelimit`, `deadline`.
+    pub by: &'static str,
+    /// Why, as a short and stable word, fit for a label: for example `TOKEN_EXPIRED`.
+    pub reason: Cow<'static, str>,
+    /// Whether the call was let pass all the same, because the layer only tries its rules out.
+    pub shadow: bool,
+}
+
+/// What ended a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// The service answered, well or not.
+    Service,
+    /// The caller went away.
+    Caller,
+    /// Its deadline passed.
+    Deadline,
+    /// A panic.
+    Panic,
+    /// A layer refused it, or ended it later.
+    Refusal {
+        /// The layer, as [`Refusal::by`].
+        by: &'static str,
+    },
+}
+
+/// The value of a field that a handler adds to the call's log line.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum FieldValue {
+    /// Text.
+    Text(Cow<'static, str>),
+    /// A signed number.
+    Signed(i64),
+    /// An unsigned number.
+    Unsigned(u64),
+    /// A floating point number.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+}
+
+impl CallInfo {
+    /// A slot with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The slot of the call that these extensions belong to, if a layer has put one there.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// The slot of the call that these extensions belong to; puts one there if there is none.
+    pub fn get_or_insert(extensions: &mut Extensions) -> Self {
+        extensions.get_or_insert_with(Self::new).clone()
+    }
+
+    /// Says who is calling: a name for logs and for keys of limits, never for labels.
+    pub fn set_principal(&self, principal: impl Into<Arc<str>>) {
+        self.facts().principal = Some(principal.into());
+    }
+
+    /// Who is calling, if an authenticating layer said so.
+    pub fn principal(&self) -> Option<Arc<str>> {
+        self.facts().principal.clone()
+    }
+
+    /// Says that a layer refuses the call, or would.
+    pub fn add_refusal(&self, refusal: Refusal) {
+        self.facts().refusals.push(refusal);
+    }
+
+    /// All refusals so far, shadow ones too, in the order in which they were made.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.facts().refusals.clone()
+    }
+
+    /// The refusal that ended the call, if one did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.facts().refusals.iter().find(|refusal| !refusal.shadow).cloned()
+    }
+
+    /// Says that a panic was recovered.
+    pub fn set_panicked(&self) {
+        self.facts().panicked = true;
+    }
+
+    /// Whether a panic was recovered.
+    pub fn panicked(&self) -> bool {
+        self.facts().panicked
+    }
+
+    /// Says that a layer ends the call from outside, and why: see [`Cut`](crate::Cut).
+    pub fn set_cut(&self, by: EndedBy) {
+        self.facts().cut = Some(by);
+    }
+
+    /// Adds a field to the call's log line. Of fields with one key the last counts.
+    pub fn add_field(&self, key: impl Into<Cow<'static, str>>, value: impl Into<FieldValue>) {
+        let (key, value) = (key.into(), value.into());
+        let fields = &mut self.facts().fields;
+        match fields.iter_mut().find(|(present, _)| *present == key) {
+            Some(field) => field.1 = value,
+            None => fields.push((key, value)),
+        }
+    }
+
+    /// Takes the fields that were added, in the order in which their keys first were.
+    pub fn take_fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
+        std::mem::take(&mut self.facts().fields)
+    }
+
+    /// What ended the call, from its ending and from what the layers inside said.
+    ///
+    /// What a layer said when it cut or refused the call counts first. A recovered panic ended the
+    /// call only if the answer was an error: one in the destructor of a call that was over, or
+    /// whose caller had gone, did not.
+    pub fn ended_by(&self, end: &End<'_>) -> EndedBy {
+        let facts = self.facts();
+        if let Some(by) = &facts.cut {
+            return by.clone();
+        }
+        if let Some(refusal) = facts.refusals.iter().find(|refusal| !refusal.shadow) {
+            return EndedBy::Refusal { by: refusal.by };
+        }
+        match *end {
+            End::Status { code, .. } if facts.panicked && code != Code::Ok => EndedBy::Panic,
+            _ => EndedBy::from(end),
+        }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refusal {
+    /// A refusal that ends the call.
+    pub fn new(by: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { by, reason: reason.into(), shadow: false }
+    }
+
+    /// A refusal that is only reported.
+    pub fn shadow(by: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { shadow: true, ..Self::new(by, reason) }
+    }
+}
+
+impl EndedBy {
+    /// `service`, `caller`, `deadline`, `panic` or `refusal`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Caller => "caller",
+            Self::Deadline => "deadline",
+            Self::Panic => "panic",
+            Self::Refusal { .. } => "refusal",
+        }
+    }
+}
+
+/// What the ending alone tells, without a [`CallInfo`].
+impl From<&End<'_>> for EndedBy {
+    fn from(end: &End<'_>) -> Self {
+        match *end {
+            End::Dropped { cause: Cause::CallerLeft, .. } => Self::Caller,
+            End::Dropped { cause: Cause::DeadlineExpired, .. } => Self::Deadline,
+            End::Dropped { cause: Cause::Panicked, .. } => Self::Panic,
+            End::Error { code: Code::DeadlineExceeded, .. } => Self::Deadline,
+            End::Error { .. } | End::Status { .. } | End::Missing { .. } => Self::Service,
+        }
+    }
+}
+
+impl fmt::Debug for CallInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.facts();
+        f.debug_struct("CallInfo")
+            .field("refusals", &facts.refusals)
+            .field("panicked", &facts.panicked)
+            .field("cut", &facts.cut)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for EndedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<String> for FieldValue {
+    fn from(value: String) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<&'static str> for FieldValue {
+    fn from(value: &'static str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<i64> for FieldValue {
+    fn from(value: i64) -> Self {
+        Self::Signed(value)
+    }
+}
+
+impl From<i32> for FieldValue {
+    fn from(value: i32) -> Self {
+        Self::Signed(value.into())
+    }
+}
+
+impl From<u64> for FieldValue {
+    fn from(value: u64) -> Self {
+        Self::Unsigned(value)
+    }
+}
+
+impl From<u32> for FieldValue {
+    fn from(value: u32) -> Self {
+        Self::Unsigned(value.into())
+    }
+}
+
+impl From<f64> for FieldValue {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<bool> for FieldValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+
+    const DROPPED: End<'static> = End::Dropped { responded: true, cause: Cause::CallerLeft };
+
+    fn status(code: Code) -> End<'static> {
+        static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+        End::Status { code, headers: &NONE }
+    }
+
+    #[test]
+    fn one_slot_is_shared_by_all_who_ask_for_it() {
+        let mut extensions = Extensions::new();
+        assert!(CallInfo::of(&extensions).is_none());
+        let outer = CallInfo::get_or_insert(&mut extensions);
+        let inner = CallInfo::get_or_insert(&mut extensions);
+        inner.set_principal("spiffe://example.org/billing");
+        assert_eq!(outer.principal().as_deref(), Some("spiffe://example.org/billing"));
+    }
+
+    #[test]
+    fn an_ending_alone_tells_what_ended_the_call() {
+        let info = CallInfo::new();
+        let missing = End::Missing { http: StatusCode::OK };
+        let timer = End::Error { code: Code::DeadlineExceeded, error: &"Timeout expired" };
+        let expired = End::Dropped { responded: false, cause: Cause::DeadlineExpired };
+        let panicked = End::Dropped { responded: false, cause: Cause::Panicked };
+        for (end, by) in [
+            (status(Code::Ok), EndedBy::Service),
+            (status(Code::Internal), EndedBy::Service),
+            (missing, EndedBy::Service),
+            (DROPPED, EndedBy::Caller),
+            (expired, EndedBy::Deadline),
+            (timer, EndedBy::Deadline),
+            (panicked, EndedBy::Panic),
+        ] {
+            assert_eq!(info.ended_by(&end), by, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_recovered_panic_ended_the_call_unless_it_was_over() {
+        let info = CallInfo::new();
+        info.set_panicked();
+        assert_eq!(info.ended_by(&status(Code::Internal)), EndedBy::Panic);
+        assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Caller);
+    }
+
+    #[test]
+    fn a_refusal_ended_the_call_unless_it_was_a_shadow() {
+        let info = CallInfo::new();
+        info.add_refusal(Refusal::shadow("ratelimit", "per_second"));
+        assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
+        assert_eq!(info.refusal(), None);
+
+        info.add_refusal(Refusal::new("auth", "TOKEN_EXPIRED"));
+        assert_eq!(info.ended_by(&status(Code::Unauthenticated)), EndedBy::Refusal { by: "auth" });
+        assert_eq!(info.refusals().len(), 2);
+    }
+
+    #[test]
+    fn whoever_cut_the_call_ended_it() {
+        let info = CallInfo::new();
+        info.set_cut(EndedBy::Deadline);
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);
+    }
+
+    #[test]
+    fn of_fields_with_one_key_the_last_counts() {
+        let info = CallInfo::new();
+        info.add_field("a", 1_i64);
+        info.add_field("b", "x");
+        info.add_field("a", true);
+        let fields = info.take_fields();
+        assert_eq!(fields, [("a".into(), FieldValue::Bool(true)), ("b".into(), "x".into())]);
+        assert_eq!(info.take_fields(), []);
+    }
+}

@@ -1,0 +1,130 @@
+//! Which methods are served here: what bounds every label and span name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::request;
+use tonic::GrpcMethod;
+
+use crate::methods::Methods;
+use crate::observe::Side;
+use crate::rpc::{KnownMethod, Rpc};
+
+/// The methods that are known to be served, so that a label never holds what a stranger sent.
+///
+/// With a descriptor set these are exactly its methods. Without, a path becomes known when a
+/// service answered for it: a response head arrived that was not already the whole answer, or the
+/// call ended `OK`. A refusal never makes a path known, whichever layer it came from. On a client,
+/// what generated code sends is known from its first call on. At most [`LEARNT_AT_MOST`] paths are
+/// learnt; whatever else comes stays unknown.
+///
+/// Looking one up takes no lock and allocates nothing.
+pub struct KnownMethods(Source);
+
+enum Source {
+    Described(Methods),
+    Learnt(ArcSwap<HashMap<Arc<str>, usize>>),
+}
+
+/// How many methods are learnt from traffic, at most.
+pub const LEARNT_AT_MOST: usize = 1_000;
+
+impl KnownMethods {
+    /// Knows nothing yet, and learns from the calls that are answered.
+    pub fn learning() -> Self {
+        Self(Source::Learnt(ArcSwap::default()))
+    }
+
+    /// Knows exactly these methods.
+    pub fn described(methods: Methods) -> Self {
+        Self(Source::Described(methods))
+    }
+
+    /// One more than the highest [index](KnownMethod::index) there will ever be.
+    pub fn capacity(&self) -> usize {
+        match &self.0 {
+            Source::Described(methods) => methods.len(),
+            Source::Learnt(_) => LEARNT_AT_MOST,
+        }
+    }
+
+    /// How many methods are known now.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Source::Described(methods) => methods.len(),
+            Source::Learnt(names) => names.load().len(),
+        }
+    }
+
+    /// Whether no method is known yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names the method that a request calls, with what is known of it.
+    pub(crate) fn resolve(&self, side: Side, head: &request::Parts) -> Rpc {
+        let rpc = Rpc::from_head(head);
+        let mut known = self.find(&rpc);
+        if known.is_none()
+            && side == Side::Client
+            && head.extensions.get::<GrpcMethod<'static>>().is_some()
+        {
+            self.learn(&rpc);
+            known = self.find(&rpc);
+        }
+        rpc.with_known(known)
+    }
+
+    /// Whether an answer can still make a method known.
+    pub(crate) fn learns(&self) -> bool {
+        match &self.0 {
+            Source::Described(_) => false,
+            Source::Learnt(names) => names.load().len() < LEARNT_AT_MOST,
+        }
+    }
+
+    /// Makes the method known: a service has answered for it.
+    pub(crate) fn learn(&self, rpc: &Rpc) {
+        let Source::Learnt(names) = &self.0 else { return };
+        if !rpc.is_well_formed() || names.load().contains_key(rpc.full()) {
+            return;
+        }
+        names.rcu(|names| {
+            let mut names = HashMap::clone(names);
+            let index = names.len();
+            if index < LEARNT_AT_MOST && !names.contains_key(rpc.full()) {
+                names.insert(rpc.full().into(), index);
+            }
+            names
+        });
+    }
+
+    fn find(&self, rpc: &Rpc) -> Option<KnownMethod> {
+        match &self.0 {
+            Source::Described(methods) => methods.known(rpc),
+            Source::Learnt(names) => {
+                names.load().get(rpc.full()).map(|&index| KnownMethod::learnt(index))
+            }
+        }
+    }
+}
+
+impl Default for KnownMethods {
+    fn default() -> Self {
+        Self::learning()
+    }
+}
+
+impl From<&Methods> for KnownMethods {
+    fn from(methods: &Methods) -> Self {
+        Self::described(methods.clone())
+    }
+}
+
+impl fmt::Debug for KnownMethods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownMethods").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! One gRPC call, seen from HTTP: what tower layers for tonic share.
+//!
+//! Metrics, logs and spans are the same act: watch one call from its request to its one ending.
+//! That act is written here once, for servers and clients, for unary and streaming calls, to their
+//! very last message; what each of them does with it is an [`Observer`].
+//!
+//! ```toml
+//! [dependencies]
+//! tonic-call = "0.1"
+//! tonic = "0.14"
+//! ```
+//!
+//! # A layer on a server
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), tonic::transport::Error> {
+//! # let orders = KindsServer::new(KindsService::default());
+//! use tonic::transport::Server;
+//! use tonic_call::{Call, End, ObserveLayer, Observer, Rpc, Side};
+//!
+//! /// Prints one line per call, when it is over.
+//! #[derive(Clone)]
+//! struct Print;
+//!
+//! struct Printed {
+//!     method: String,
+//! }
+//!
+//! impl Observer for Print {
+//!     type Call = Printed;
+//!
+//!     fn begin(&self, _: Side, rpc: &Rpc, _: &mut http::request::Parts) -> Option<Printed> {
+//!         // Names of methods that are not served here are whatever a stranger sent.
+//!         let method = if rpc.known().is_some() { rpc.full() } else { "unknown" };
+//!         Some(Printed { method: method.to_owned() })
+//!     }
+//! }
+//!
+//! impl Call for Printed {
+//!     fn end(&self, end: End<'_>) {
+//!         println!("{} {:?}", self.method, end.code());
+//!     }
+//! }
+//!
+//! Server::builder()
+//!     .layer(ObserveLayer::server(Print))
+//!     .add_service(orders)
+//!     .serve("127.0.0.1:50051".parse().unwrap())
+//!     .await
+//! # }
+//! ```
+//!
+//! # A layer on a client
+//!
+//! ```no_run
+//! # use tonic_call::{Call, End, Observer, Rpc, Side};
+//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+//! # #[derive(Clone)]
+//! # struct Print;
+//! # impl Observer for Print {
+//! #     type Call = Print;
+//! #     fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Print> { None }
+//! # }
+//! # impl Call for Print {
+//! #     fn end(&self, _: End<'_>) {}
+//! # }
+//! # fn main() {
+//! use tonic::transport::Endpoint;
+//! use tonic_call::{BoxChannel, ObserveLayer};
+//! use tower::ServiceBuilder;
+//!
+//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//! let channel = ServiceBuilder::new().layer(ObserveLayer::client(Print)).service(channel);
+//! let orders: KindsClient<BoxChannel> = KindsClient::new(BoxChannel::new(channel));
+//! # }
+//! ```
+//!
+//! # When the hooks are called
+//!
+//! | hook | when |
+//! |---|---|
+//! | [`Observer::begin`] | when the service is called; `None` says that the call is of no interest |
+//! | [`Call::scope`] | around every piece of the call: making its future, polling future and bodies, dropping them |
+//! | [`Call::responded`] | when the head of the response is here |
+//! | [`Call::message`] | when a message has passed, whole; either way |
+//! | [`Call::end`] | exactly once, whatever happens |
+//!
+//! # How a call ends
+//!
+//! | what happens | [`End`] | code |
+//! |---|---|---|
+//! | trailers, or a head that is the whole answer | `Status` | what they say; a number that gRPC does not define is `Unknown` |
+//! | over without a status | `Missing` | by the HTTP status: gRPC's "HTTP to gRPC status code mapping" |
+//! | service or response body failed | `Error` | what the error means: see [`code_of_error`] |
+//! | dropped before its end, at any point | `Dropped` | `Cancelled`; `DeadlineExceeded` if its own `grpc-timeout` had passed or was 5 ms away at most |
+//! | a poll, a call or a destructor unwound | `Dropped` | `Internal` |
+//! | the request broke off before its end | `Dropped` | as if dropped, whatever the service then answered: tonic makes `INTERNAL` of a caller that left |
+//!
+//! A client sees an expired timer of tonic's as `DeadlineExceeded`, although tonic tells its caller
+//! `Cancelled`.
+//!
+//! # What layers share besides
+//!
+//! | type | what for |
+//! |---|---|
+//! | [`Rpc`] | the name of the method that is called |
+//! | [`KnownMethods`], [`Methods`] | which methods are served here, learnt or from a descriptor set: what bounds every label |
+//! | [`MethodTable`] | settings per method, service, or by default |
+//! | [`CallInfo`] | what layers tell each other of a call, and what ended it |
+//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
+//! | [`Cut`] | ends a call from outside, even while nobody polls it |
+//! | [`Deadline`] | `grpc-timeout`, and how long is left |
+//! | [`BoxChannel`] | a nameable type for a layered client |
+//! | [`GrpcService`] | what a layer can stand in front of |
+//!
+//! # What it costs
+//!
+//! Two small allocations per call that is watched: what the response shares with the request body,
+//! and tonic's box for that body. A message costs reading its prefix. A call that is of no interest
+//! costs looking up its name.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `channel` | yes | reads what went wrong in a client `Channel`; without it a refused connection is `Unknown` |
+
+mod answer;
+mod channel;
+mod code;
+mod cut;
+mod deadline;
+mod end;
+mod info;
+mod known;
+mod message;
+mod methods;
+mod observe;
+mod rejection;
+mod rpc;
+mod service;
+mod table;
+
+pub use self::answer::{AnswerBody, AnswerFuture};
+pub use self::channel::BoxChannel;
+pub use self::code::code_of_error;
+pub use self::cut::{Cut, CutBody, CutFuture};
+pub use self::deadline::{Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout};
+pub use self::end::{Cause, End};
+pub use self::info::{CallInfo, EndedBy, FieldValue, Refusal};
+pub use self::known::{KnownMethods, LEARNT_AT_MOST};
+pub use self::message::{Flow, Message};
+pub use self::methods::{Idempotency, Kind, Method, Methods, MethodsError};
+pub use self::observe::{
+    Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
+};
+pub use self::rejection::Rejection;
+pub use self::rpc::{KnownMethod, Rpc};
+pub use self::service::{BoxError, GrpcService};
+pub use self::table::{MethodTable, UnknownMethod};

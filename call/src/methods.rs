@@ -1,0 +1,270 @@
+//! What a `FileDescriptorSet` says of each method.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost_types::method_options::IdempotencyLevel;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
+
+use crate::rpc::{KnownMethod, Rpc};
+
+/// The methods of a set of services, with the kind and idempotency of each.
+///
+/// Read once, from the descriptor set that `tonic-prost-build` writes; cloning shares it.
+///
+/// ```
+/// # use tonic_call::{Kind, Methods};
+/// # let descriptor_set = tonic_call_test_kit::FILE_DESCRIPTOR_SET;
+/// let methods = Methods::from_descriptor_set(descriptor_set)?;
+/// let method = methods.get("test.v1.Kinds", "ServerStream").unwrap();
+/// assert_eq!(method.kind(), Kind::ServerStream);
+/// # Ok::<(), tonic_call::MethodsError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Methods(Arc<Inner>);
+
+#[derive(Clone, Default)]
+struct Inner {
+    list: Vec<Method>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+/// One method of a service.
+#[derive(Clone, Debug)]
+pub struct Method {
+    full: Arc<str>,
+    service_len: usize,
+    kind: Kind,
+    idempotency: Idempotency,
+}
+
+/// How many messages go each way: gRPC's four kinds of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One request, one response.
+    Unary,
+    /// Many requests, one response.
+    ClientStream,
+    /// One request, many responses.
+    ServerStream,
+    /// Many both ways.
+    BidiStream,
+}
+
+/// `google.protobuf.MethodOptions.IdempotencyLevel`: what a repeated call does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Idempotency {
+    /// Nothing is said: a repeated call may do its work twice.
+    #[default]
+    Unknown,
+    /// It changes nothing.
+    NoSideEffects,
+    /// Repeating it has no further effect.
+    Idempotent,
+}
+
+/// A descriptor set that can't be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MethodsError {
+    /// The bytes are not an encoded `google.protobuf.FileDescriptorSet`.
+    Decode(prost::DecodeError),
+    /// Two files of the set define the same method differently.
+    Conflict(String),
+}
+
+impl Methods {
+    /// Reads an encoded `google.protobuf.FileDescriptorSet`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are something else, or describe one method in two ways.
+    pub fn from_descriptor_set(encoded: &[u8]) -> Result<Self, MethodsError> {
+        Self::default().and_descriptor_set(encoded)
+    }
+
+    /// Adds the methods of a further set, for example that of the standard health service, which
+    /// `tonic_health::pb::FILE_DESCRIPTOR_SET` holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_descriptor_set`](Self::from_descriptor_set).
+    pub fn and_descriptor_set(self, encoded: &[u8]) -> Result<Self, MethodsError> {
+        let set = FileDescriptorSet::decode(encoded).map_err(MethodsError::Decode)?;
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    inner.add(file.package(), service.name(), method)?;
+                }
+            }
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The method of that name, if there is one.
+    pub fn get(&self, service: &str, method: &str) -> Option<&Method> {
+        self.iter().find(|m| m.service() == service && m.name() == method)
+    }
+
+    /// Whether there is a service of that fully qualified name.
+    pub fn has_service(&self, service: &str) -> bool {
+        self.iter().any(|method| method.service() == service)
+    }
+
+    /// Whether a call names one of these methods.
+    pub fn contains(&self, rpc: &Rpc) -> bool {
+        rpc.is_well_formed() && self.0.by_name.contains_key(rpc.full())
+    }
+
+    /// All methods, in the order of the descriptor set: that of [`KnownMethod::index`].
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Method> {
+        self.0.list.iter()
+    }
+
+    /// How many methods there are.
+    pub fn len(&self) -> usize {
+        self.0.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.list.is_empty()
+    }
+
+    pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
+        let index = *self.0.by_name.get(rpc.full())?;
+        let method = &self.0.list[index];
+        Some(KnownMethod::described(index, method.kind, method.idempotency))
+    }
+}
+
+impl Inner {
+    fn add(
+        &mut self,
+        package: &str,
+        service: &str,
+        method: &MethodDescriptorProto,
+    ) -> Result<(), MethodsError> {
+        let dot = if package.is_empty() { "" } else { "." };
+        let full: Arc<str> = format!("{package}{dot}{service}/{}", method.name()).into();
+        let added = Method {
+            service_len: full.len() - method.name().len() - 1,
+            full: full.clone(),
+            kind: Kind::new(method.client_streaming(), method.server_streaming()),
+            idempotency: Idempotency::of(method),
+        };
+        match self.by_name.entry(full) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.list.len());
+                self.list.push(added);
+                Ok(())
+            }
+            Entry::Occupied(entry) if self.list[*entry.get()].says_the_same(&added) => Ok(()),
+            Entry::Occupied(entry) => Err(MethodsError::Conflict(entry.key().to_string())),
+        }
+    }
+}
+
+impl Method {
+    /// The fully qualified service, `pkg.Svc`.
+    pub fn service(&self) -> &str {
+        &self.full[..self.service_len]
+    }
+
+    /// The method's own name.
+    pub fn name(&self) -> &str {
+        &self.full[self.service_len + 1..]
+    }
+
+    /// Service and method, `pkg.Svc/Method`.
+    pub fn full(&self) -> &str {
+        &self.full
+    }
+
+    /// Unary, or which side streams.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What its `idempotency_level` option says.
+    pub fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.idempotency == other.idempotency
+    }
+}
+
+impl Kind {
+    /// The kind of a method whose sides stream or don't.
+    pub fn new(client_streaming: bool, server_streaming: bool) -> Self {
+        match (client_streaming, server_streaming) {
+            (false, false) => Self::Unary,
+            (true, false) => Self::ClientStream,
+            (false, true) => Self::ServerStream,
+            (true, true) => Self::BidiStream,
+        }
+    }
+
+    /// The name that gRPC's metrics and logs use: `unary`, `client_stream`, `server_stream` or
+    /// `bidi_stream` (go-grpc-middleware's `grpc_type`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::ClientStream => "client_stream",
+            Self::ServerStream => "server_stream",
+            Self::BidiStream => "bidi_stream",
+        }
+    }
+
+    /// Whether the answer is one message.
+    pub fn has_one_response(self) -> bool {
+        matches!(self, Self::Unary | Self::ClientStream)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Idempotency {
+    fn of(method: &MethodDescriptorProto) -> Self {
+        match method.options.as_ref().map(MethodOptions::idempotency_level) {
+            Some(IdempotencyLevel::NoSideEffects) => Self::NoSideEffects,
+            Some(IdempotencyLevel::Idempotent) => Self::Idempotent,
+            Some(IdempotencyLevel::IdempotencyUnknown) | None => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Method::full)).finish()
+    }
+}
+
+impl fmt::Display for MethodsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(_) => f.write_str("not an encoded google.protobuf.FileDescriptorSet"),
+            Self::Conflict(method) => write!(f, "{method} is described twice, and differently"),
+        }
+    }
+}
+
+impl Error for MethodsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Decode(error) => Some(error),
+            Self::Conflict(_) => None,
+        }
+    }
+}

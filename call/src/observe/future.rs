@@ -1,0 +1,84 @@
+use std::fmt::{self, Display};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use pin_project::{pin_project, pinned_drop};
+
+use super::watch::Watch;
+use super::{Call, ResponseBody};
+use crate::code::code_of;
+use crate::end::End;
+
+/// The response of an [`Observe`](super::Observe).
+#[pin_project(PinnedDrop)]
+pub struct ResponseFuture<F, C: Call> {
+    /// `None` once it is done, so that it is dropped in the call's scope.
+    #[pin]
+    inner: Option<F>,
+    watch: Option<Watch<C>>,
+}
+
+impl<F, C: Call> ResponseFuture<F, C> {
+    pub(super) fn watched(inner: F, watch: Watch<C>) -> Self {
+        Self { inner: Some(inner), watch: Some(watch) }
+    }
+
+    pub(super) fn unwatched(inner: F) -> Self {
+        Self { inner: Some(inner), watch: None }
+    }
+}
+
+impl<F, C, B, E> Future for ResponseFuture<F, C>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    C: Call,
+    B: Body<Data = Bytes>,
+    E: Display + 'static,
+{
+    type Output = Result<Response<ResponseBody<B, C>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            panic!("a `ResponseFuture` was polled after it had completed");
+        };
+        let Some(watch) = this.watch else {
+            let response = ready!(inner.poll(cx))?;
+            return Poll::Ready(Ok(response.map(ResponseBody::unwatched)));
+        };
+        let result = ready!(watch.scope(|| inner.poll(cx)));
+        watch.scope(|| this.inner.set(None));
+        let mut watch = this.watch.take().expect("it was there a line ago");
+        Poll::Ready(match result {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                watch.responded(&head, body.is_end_stream());
+                Ok(Response::from_parts(head, ResponseBody::watched(body, watch)))
+            }
+            Err(error) => {
+                watch.end(End::Error { code: code_of(&error), error: &error });
+                Err(error)
+            }
+        })
+    }
+}
+
+#[pinned_drop]
+impl<F, C: Call> PinnedDrop for ResponseFuture<F, C> {
+    fn drop(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if let Some(watch) = this.watch {
+            watch.scope(|| this.inner.set(None));
+        }
+    }
+}
+
+impl<F, C: Call> fmt::Debug for ResponseFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

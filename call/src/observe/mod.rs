@@ -1,0 +1,85 @@
+//! Watching one call from its request to its one ending.
+
+use http::{request, response};
+
+use crate::end::End;
+use crate::message::{Flow, Message};
+use crate::rpc::Rpc;
+
+mod future;
+mod layer;
+mod pair;
+mod request_body;
+mod response_body;
+mod service;
+mod watch;
+
+pub use self::future::ResponseFuture;
+pub use self::layer::ObserveLayer;
+pub use self::pair::Pair;
+pub use self::response_body::ResponseBody;
+pub use self::service::Observe;
+
+/// Which end of the call a layer stands at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// In front of a service.
+    Server,
+    /// In front of a channel.
+    Client,
+}
+
+/// Watches calls: metrics, logs and spans are each one of these.
+///
+/// [`ObserveLayer`] makes a tower layer of it. `(A, B)` is an observer too: both watch in one pass,
+/// as if `A` stood outside `B`. An observer must not panic: its hooks also run while a panic is
+/// unwinding.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not watch gRPC calls",
+    label = "not an `Observer`",
+    note = "implement `tonic_call::Observer`: its `begin` makes one `tonic_call::Call` for each call",
+    note = "an observer is `Clone + Send + Sync + 'static`, since every connection has its own"
+)]
+pub trait Observer: Clone + Send + Sync + 'static {
+    /// What is kept while one call runs.
+    type Call: Call;
+
+    /// A call begins. Its head may be changed; `None` says that this call is of no interest, and it
+    /// then costs nothing more.
+    fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
+}
+
+/// One call that is being watched.
+///
+/// The hooks come in this order: [`responded`](Self::responded) at most once,
+/// [`message`](Self::message) for each message, [`end`](Self::end) exactly once and last. Request
+/// and response may be polled by different tasks, so hooks may run at the same time: a request's
+/// message that passes at the very moment of the end may still be told during it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not watch one gRPC call",
+    label = "not a `Call`",
+    note = "implement `tonic_call::Call`: `end` is its only required method"
+)]
+pub trait Call: Send + Sync + 'static {
+    /// Runs a piece of the call: making the response future, each poll of it and of both bodies
+    /// (on a client the request body is polled by other tasks), and dropping them.
+    ///
+    /// Must run `poll` and give what it gave. What is set up around it, for example a current
+    /// span, is undone before this returns, and so never held across a yield.
+    fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        poll()
+    }
+
+    /// The head of the response is here. It may already hold the status.
+    fn responded(&self, head: &response::Parts) {
+        let _ = head;
+    }
+
+    /// A message has passed, whole.
+    fn message(&self, flow: Flow, message: Message) {
+        let _ = (flow, message);
+    }
+
+    /// The call is over. Runs outside [`scope`](Self::scope).
+    fn end(&self, end: End<'_>);
+}

@@ -1,0 +1,82 @@
+use http::{request, response};
+
+use super::{Call, Observer, Side};
+use crate::end::End;
+use crate::message::{Flow, Message};
+use crate::rpc::Rpc;
+
+/// One call, watched by up to two observers: the first stands outside the second.
+#[derive(Debug)]
+pub struct Pair<A, B> {
+    outer: Option<A>,
+    inner: Option<B>,
+}
+
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    type Call = Pair<A::Call, B::Call>;
+
+    fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
+        let outer = self.0.begin(side, rpc, head);
+        let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
+        (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
+    }
+}
+
+/// An observer that may be switched off: without one, no call is of interest.
+impl<O: Observer> Observer for Option<O> {
+    type Call = O::Call;
+
+    fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
+        self.as_ref()?.begin(side, rpc, head)
+    }
+}
+
+impl<A: Call, B: Call> Call for Pair<A, B> {
+    fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        scope(self.outer.as_ref(), || scope(self.inner.as_ref(), poll))
+    }
+
+    fn responded(&self, head: &response::Parts) {
+        self.in_turn(|inner| inner.responded(head), |outer| outer.responded(head));
+    }
+
+    fn message(&self, flow: Flow, message: Message) {
+        match flow {
+            Flow::Request => {
+                if let Some(outer) = &self.outer {
+                    outer.message(flow, message);
+                }
+                if let Some(inner) = &self.inner {
+                    scope(self.outer.as_ref(), || inner.message(flow, message));
+                }
+            }
+            Flow::Response => self.in_turn(
+                |inner| inner.message(flow, message),
+                |outer| outer.message(flow, message),
+            ),
+        }
+    }
+
+    fn end(&self, end: End<'_>) {
+        self.in_turn(|inner| inner.end(end), |outer| outer.end(end));
+    }
+}
+
+impl<A: Call, B: Call> Pair<A, B> {
+    /// What comes out of the service passes the inner one first, in the scope of the outer one.
+    fn in_turn(&self, inner_does: impl FnOnce(&B), outer_does: impl FnOnce(&A)) {
+        if let Some(inner) = &self.inner {
+            scope(self.outer.as_ref(), || inner_does(inner));
+        }
+        if let Some(outer) = &self.outer {
+            outer_does(outer);
+        }
+    }
+}
+
+fn scope<C: Call, T>(call: Option<&C>, poll: impl FnOnce() -> T) -> T {
+    match call {
+        Some(call) => call.scope(poll),
+        None => poll(),
+    }
+}

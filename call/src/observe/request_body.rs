@@ -1,0 +1,83 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project::{pin_project, pinned_drop};
+
+use super::Call;
+use super::watch::Shared;
+use crate::message::{Flow, MessageReader};
+
+/// The request body as the inner service sees it: its messages are counted, its failure noticed.
+#[pin_project(PinnedDrop)]
+pub(super) struct RequestBody<B, C: Call> {
+    /// `None` only while it is dropped, so that this happens in the call's scope.
+    #[pin]
+    inner: Option<B>,
+    shared: Arc<Shared<C>>,
+    messages: MessageReader,
+}
+
+impl<B, C: Call> RequestBody<B, C> {
+    pub(super) fn new(inner: B, shared: Arc<Shared<C>>) -> Self {
+        Self { inner: Some(inner), shared, messages: MessageReader::default() }
+    }
+}
+
+impl<B, C> Body for RequestBody<B, C>
+where
+    B: Body<Data = Bytes>,
+    C: Call,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
+        let polling = Polling(this.shared);
+        let frame = this.shared.scope(|| inner.poll_frame(cx));
+        std::mem::forget(polling);
+        let frame = ready!(frame);
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.messages.read(data, |message| this.shared.message(Flow::Request, message));
+                }
+            }
+            Some(Err(_)) => this.shared.request_failed(),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A request body that unwinds has failed: on a client nothing else tells the response.
+struct Polling<'a, C: Call>(&'a Shared<C>);
+
+impl<C: Call> Drop for Polling<'_, C> {
+    fn drop(&mut self) {
+        self.0.request_failed();
+    }
+}
+
+#[pinned_drop]
+impl<B, C: Call> PinnedDrop for RequestBody<B, C> {
+    fn drop(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.shared.scope(|| this.inner.set(None));
+    }
+}

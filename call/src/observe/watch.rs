@@ -1,0 +1,177 @@
+//! The one place where a call's ending is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{HeaderMap, StatusCode, response};
+use tonic::{Code, Status};
+
+use super::Call;
+use crate::deadline::Deadline;
+use crate::end::{Cause, End};
+use crate::known::KnownMethods;
+use crate::message::{Flow, Message};
+use crate::rpc::Rpc;
+
+/// Held by whatever stands for the call: the response future, then the response body. Tells the
+/// ending once; when it is dropped before it could, the call was dropped.
+pub(super) struct Watch<C: Call> {
+    shared: Arc<Shared<C>>,
+    responded: bool,
+    /// The head said `OK` although the body goes on: how the call ends if no trailers come.
+    ok_in_head: bool,
+}
+
+/// What the response shares with the request body, which another task may poll.
+pub(super) struct Shared<C> {
+    call: C,
+    deadline: Option<Deadline>,
+    /// The method, while an answer can still make it known.
+    unknown: Option<(Arc<KnownMethods>, Rpc)>,
+    ended: AtomicBool,
+    request_failed: AtomicBool,
+    unwound: AtomicBool,
+}
+
+impl<C: Call> Watch<C> {
+    pub(super) fn new(call: C, head: &HeaderMap, known: &Arc<KnownMethods>, rpc: Rpc) -> Self {
+        let learns = rpc.known().is_none() && rpc.is_well_formed() && known.learns();
+        let shared = Shared {
+            call,
+            // A malformed timeout sets no deadline: tonic ignores it too.
+            deadline: Deadline::from_headers(head).ok().flatten(),
+            unknown: learns.then(|| (Arc::clone(known), rpc)),
+            ended: AtomicBool::new(false),
+            request_failed: AtomicBool::new(false),
+            unwound: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared), responded: false, ok_in_head: false }
+    }
+
+    pub(super) fn request(&self) -> Arc<Shared<C>> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.shared.scope(poll)
+    }
+
+    pub(super) fn message(&self, message: Message) {
+        self.shared.message(Flow::Response, message);
+    }
+
+    /// The head is here. If it holds the ending, that is told now: a body that is at its end may
+    /// never be polled.
+    pub(super) fn responded(&mut self, head: &response::Parts, body_at_end: bool) {
+        self.responded = true;
+        self.shared.call.responded(head);
+        match code_in(&head.headers) {
+            Some(code) if body_at_end || code != Code::Ok => {
+                self.end(End::Status { code, headers: &head.headers });
+            }
+            Some(_) => self.ok_in_head = true,
+            None if body_at_end || head.status != StatusCode::OK => {
+                self.end(End::Missing { http: head.status });
+            }
+            None if is_grpc(&head.headers) => self.shared.learn(),
+            None => {}
+        }
+    }
+
+    /// Trailers are here; after them nothing comes.
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
+        match code_in(trailers) {
+            Some(code) => self.end(End::Status { code, headers: trailers }),
+            None => self.over(),
+        }
+    }
+
+    /// The body is over, and there was no status in trailers.
+    pub(super) fn over(&mut self) {
+        if self.ok_in_head {
+            self.end(End::Status { code: Code::Ok, headers: &HeaderMap::new() });
+        } else {
+            self.end(End::Missing { http: StatusCode::OK });
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End<'_>) {
+        let shared = &*self.shared;
+        if shared.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Whatever a service answers to a request that broke off, nobody receives it.
+        let end = if shared.request_failed.load(Ordering::Relaxed) { self.dropped() } else { end };
+        if end.code() == Code::Ok {
+            shared.learn();
+        }
+        shared.call.end(end);
+    }
+
+    fn dropped(&self) -> End<'static> {
+        let cause = if self.shared.unwound.load(Ordering::Relaxed) {
+            Cause::Panicked
+        } else if self.shared.deadline.is_some_and(Deadline::is_about_to_expire) {
+            Cause::DeadlineExpired
+        } else {
+            Cause::CallerLeft
+        };
+        End::Dropped { responded: self.responded, cause }
+    }
+}
+
+impl<C: Call> Drop for Watch<C> {
+    fn drop(&mut self) {
+        if self.ok_in_head {
+            self.over();
+        } else {
+            self.end(self.dropped());
+        }
+    }
+}
+
+impl<C: Call> Shared<C> {
+    /// Runs a piece of the call in the observer's scope, and notices if it unwinds: later, when the
+    /// call is dropped by whoever caught the panic, `thread::panicking()` is false.
+    pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let unwinding = Unwinding(&self.unwound);
+        let output = self.call.scope(poll);
+        std::mem::forget(unwinding);
+        output
+    }
+
+    pub(super) fn message(&self, flow: Flow, message: Message) {
+        if !self.ended.load(Ordering::Relaxed) {
+            self.call.message(flow, message);
+        }
+    }
+
+    pub(super) fn request_failed(&self) {
+        self.request_failed.store(true, Ordering::Relaxed);
+    }
+
+    fn learn(&self) {
+        if let Some((known, rpc)) = &self.unknown {
+            known.learn(rpc);
+        }
+    }
+}
+
+struct Unwinding<'a>(&'a AtomicBool);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+/// An answer that says it is something other than gRPC says nothing of the method.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}

@@ -1,0 +1,26 @@
+//! What the tests of this workspace share: bodies that follow a script, an observer that records,
+//! and a service with a method of each call kind.
+
+mod call;
+mod listen;
+mod panics;
+mod recorder;
+mod script;
+mod service;
+
+pub use self::call::{KINDS, Outcome, ask, call, method_of, read};
+pub use self::listen::listen;
+pub use self::panics::{PanicsInDrop, silence_panics};
+pub use self::recorder::{Ended, Recorded, RecordedCall, Recorder, in_scope};
+pub use self::script::{Script, frame_of};
+pub use self::service::KindsService;
+
+/// The generated messages, client and server of `test.v1`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
+pub mod v1 {
+    tonic::include_proto!("test.v1");
+}
+
+/// The encoded descriptor set of `test.v1`.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));

@@ -1,0 +1,193 @@
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{request, response};
+use tokio::sync::Notify;
+use tonic::Code;
+use tonic_call::{Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side};
+
+/// An observer that keeps what it is told. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    calls: Arc<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    begun: AtomicUsize,
+    /// One entry per ending that was told, in order.
+    ended: Mutex<Vec<Recorded>>,
+    an_end: Notify,
+}
+
+/// What was told of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Which side it was seen from.
+    pub side: Side,
+    /// `pkg.Svc/Method`.
+    pub rpc: String,
+    /// Whether the method was known when the call began.
+    pub known: bool,
+    /// How many heads were told.
+    pub heads: usize,
+    /// The lengths of the request's messages.
+    pub requests: Vec<u32>,
+    /// The lengths of the response's messages.
+    pub responses: Vec<u32>,
+    /// How it ended.
+    pub ended: Ended,
+    /// With which code.
+    pub code: Code,
+    /// Who ended it.
+    pub by: EndedBy,
+    /// Whether `end` ran outside the call's scope.
+    pub end_outside_scope: bool,
+}
+
+/// The kind of an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// `End::Status`.
+    Status,
+    /// `End::Missing`.
+    Missing,
+    /// `End::Error`.
+    Error,
+    /// `End::Dropped`, and whether the head had come.
+    Dropped {
+        /// Whether the head had come.
+        responded: bool,
+    },
+}
+
+/// One call that is being recorded.
+#[derive(Debug)]
+pub struct RecordedCall {
+    calls: Arc<Calls>,
+    info: CallInfo,
+    so_far: Mutex<Recorded>,
+}
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// In how many recorded scopes this thread is now.
+pub fn in_scope() -> usize {
+    DEPTH.get()
+}
+
+impl Recorder {
+    /// Nothing is recorded yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many calls have begun.
+    pub fn begun(&self) -> usize {
+        self.calls.begun.load(Ordering::SeqCst)
+    }
+
+    /// The calls whose ending was told, one entry for each time it was.
+    pub fn ended(&self) -> Vec<Recorded> {
+        self.calls.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The only call there was.
+    ///
+    /// # Panics
+    ///
+    /// If there was none, or more than one, or if one ending was told twice.
+    #[track_caller]
+    pub fn only(&self) -> Recorded {
+        let mut ended = self.ended();
+        assert_eq!((self.begun(), ended.len()), (1, 1), "begun and ended");
+        ended.remove(0)
+    }
+
+    /// Waits until so many endings were told.
+    pub async fn until_ended(&self, count: usize) -> Vec<Recorded> {
+        loop {
+            let an_end = self.calls.an_end.notified();
+            tokio::pin!(an_end);
+            an_end.as_mut().enable();
+            let ended = self.ended();
+            if ended.len() >= count {
+                return ended;
+            }
+            an_end.await;
+        }
+    }
+}
+
+impl Observer for Recorder {
+    type Call = RecordedCall;
+
+    fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<RecordedCall> {
+        self.calls.begun.fetch_add(1, Ordering::SeqCst);
+        Some(RecordedCall {
+            calls: Arc::clone(&self.calls),
+            info: CallInfo::get_or_insert(&mut head.extensions),
+            so_far: Mutex::new(Recorded {
+                side,
+                rpc: rpc.full().to_owned(),
+                known: rpc.known().is_some(),
+                heads: 0,
+                requests: Vec::new(),
+                responses: Vec::new(),
+                ended: Ended::Missing,
+                code: Code::Ok,
+                by: EndedBy::Service,
+                end_outside_scope: false,
+            }),
+        })
+    }
+}
+
+impl RecordedCall {
+    fn record(&self, fact: impl FnOnce(&mut Recorded)) {
+        fact(&mut self.so_far.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Call for RecordedCall {
+    fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                DEPTH.set(DEPTH.get() - 1);
+            }
+        }
+        DEPTH.set(DEPTH.get() + 1);
+        let _leave = Leave;
+        poll()
+    }
+
+    fn responded(&self, _head: &response::Parts) {
+        self.record(|call| call.heads += 1);
+    }
+
+    fn message(&self, flow: Flow, message: Message) {
+        self.record(|call| match flow {
+            Flow::Request => call.requests.push(message.len),
+            Flow::Response => call.responses.push(message.len),
+        });
+    }
+
+    fn end(&self, end: End<'_>) {
+        let mut recorded = self.so_far.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        recorded.ended = match end {
+            End::Status { .. } => Ended::Status,
+            End::Error { .. } => Ended::Error,
+            End::Dropped { responded, .. } => Ended::Dropped { responded },
+            _ => Ended::Missing,
+        };
+        recorded.code = end.code();
+        recorded.by = self.info.ended_by(&end);
+        recorded.end_outside_scope = in_scope() == 0;
+        self.calls.ended.lock().unwrap_or_else(PoisonError::into_inner).push(recorded);
+        self.calls.an_end.notify_waiters();
+    }
+}

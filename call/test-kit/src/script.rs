@@ -1,0 +1,156 @@
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame};
+use tonic::{Code, Status};
+
+use crate::panics::PanicsInDrop;
+
+/// A body that does what it is told, step by step.
+///
+/// ```
+/// # use tonic::Code;
+/// # use tonic_call_test_kit::Script;
+/// let body = Script::new().message(b"hi").pending().trailers(Code::Ok);
+/// ```
+#[derive(Debug, Default)]
+pub struct Script {
+    steps: VecDeque<Step>,
+    says_end: bool,
+    _panics_in_drop: Option<PanicsInDrop>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Frame(Frame<Bytes>),
+    Pending,
+    Stall,
+    Error(Status),
+    Panic,
+}
+
+/// A message as it is on the wire, uncompressed.
+pub fn frame_of(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(message.len() + 5);
+    frame.put_u8(0);
+    frame.put_u32(message.len() as u32);
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+impl Script {
+    /// A body that ends at once, without a status.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives one message, in a frame of its own.
+    #[must_use]
+    pub fn message(self, message: &[u8]) -> Self {
+        self.data(frame_of(message))
+    }
+
+    /// Gives so many messages of one byte, each in a frame of its own.
+    #[must_use]
+    pub fn messages(self, count: usize) -> Self {
+        (0..count).fold(self, |script, _| script.message(b"x"))
+    }
+
+    /// Gives a data frame.
+    #[must_use]
+    pub fn data(self, data: Bytes) -> Self {
+        self.step(Step::Frame(Frame::data(data)))
+    }
+
+    /// Is pending once, and wakes at once.
+    #[must_use]
+    pub fn pending(self) -> Self {
+        self.step(Step::Pending)
+    }
+
+    /// Is pending for ever.
+    #[must_use]
+    pub fn stall(self) -> Self {
+        self.step(Step::Stall)
+    }
+
+    /// Gives trailers with a status.
+    #[must_use]
+    pub fn trailers(self, code: Code) -> Self {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", (code as i32).into());
+        self.trailers_of(trailers)
+    }
+
+    /// Gives these trailers.
+    #[must_use]
+    pub fn trailers_of(self, trailers: HeaderMap) -> Self {
+        self.step(Step::Frame(Frame::trailers(trailers)))
+    }
+
+    /// Fails.
+    #[must_use]
+    pub fn error(self, status: Status) -> Self {
+        self.step(Step::Error(status))
+    }
+
+    /// Panics.
+    #[must_use]
+    pub fn panic(self) -> Self {
+        self.step(Step::Panic)
+    }
+
+    /// Says that it is at its end as soon as there is no further step, without being polled.
+    #[must_use]
+    pub fn says_end(self) -> Self {
+        Self { says_end: true, ..self }
+    }
+
+    /// Panics when it is dropped.
+    #[must_use]
+    pub fn panics_in_drop(self) -> Self {
+        Self { _panics_in_drop: Some(PanicsInDrop), ..self }
+    }
+
+    /// The response whose head says nothing, and whose body is this.
+    pub fn respond(self) -> Response<Self> {
+        Response::new(self)
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push_back(step);
+        self
+    }
+}
+
+impl Body for Script {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self.steps.pop_front() {
+            Some(Step::Frame(frame)) => Poll::Ready(Some(Ok(frame))),
+            Some(Step::Error(status)) => Poll::Ready(Some(Err(status))),
+            Some(Step::Pending) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Step::Stall) => {
+                self.steps.push_front(Step::Stall);
+                Poll::Pending
+            }
+            Some(Step::Panic) => panic!("in a body, on purpose"),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.says_end && self.steps.is_empty()
+    }
+}

@@ -1,0 +1,213 @@
+//! A call that is cut from outside ends with the cut's status, whoever polls it and when.
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::future::{Future, pending, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use http::Response;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tonic::{Code, Status};
+use tonic_call::{Cut, CutBody};
+use tonic_call_test_kit::{PanicsInDrop, Script, frame_of, silence_panics};
+
+type Body = CutBody<Script, Infallible>;
+
+async fn cut_with_body(script: Script) -> (Cut, Body) {
+    let (cut, response) = Cut::around(ready(Ok(script.respond())));
+    (cut, response.await.unwrap().into_body())
+}
+
+fn poll(body: &mut Body, waker: &Waker) -> Poll<Option<http_body::Frame<bytes::Bytes>>> {
+    let frame = Pin::new(body).poll_frame(&mut Context::from_waker(waker));
+    frame.map(|frame| frame.map(Result::unwrap))
+}
+
+fn code(headers: &http::HeaderMap) -> Code {
+    Code::from_bytes(headers["grpc-status"].as_bytes())
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Sets its count when it is dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn before_the_head_the_answer_is_trailers_only() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let guard = Dropped(drops.clone());
+    let (cut, response) = Cut::around(async move {
+        let _guard = guard;
+        pending::<Result<Response<Script>, Infallible>>().await
+    });
+    let mut response = pin!(response);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    assert!(response.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+
+    assert!(cut.cut(Status::deadline_exceeded("too late")));
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "dropped at once, while nobody polls");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(!cut.cut(Status::aborted("")), "the first cut counts");
+
+    let response = response.await.unwrap();
+    assert_eq!(code(response.headers()), Code::DeadlineExceeded);
+    assert!(response.body().is_end_stream());
+}
+
+#[tokio::test]
+async fn a_call_that_was_never_polled_can_be_cut() {
+    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>());
+    assert!(cut.cut(Status::unavailable("")));
+    assert_eq!(code(response.await.unwrap().headers()), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn after_the_head_the_trailers_carry_the_status() {
+    let (cut, mut body) = cut_with_body(Script::new().messages(2).stall()).await;
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), frame_of(b"x"));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    assert!(poll(&mut body, &waker).is_ready());
+    assert!(poll(&mut body, &waker).is_pending());
+    assert!(!body.is_end_stream());
+
+    assert!(cut.cut(Status::unauthenticated("expired")));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(!body.is_end_stream(), "the trailers are still to come");
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(
+        (code(&trailers), &trailers["grpc-message"]),
+        (Code::Unauthenticated, &"expired".parse().unwrap())
+    );
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_ready_is_not_read_after_the_cut() {
+    let (cut, mut body) = cut_with_body(Script::new().messages(1_000_000)).await;
+    body.frame().await.unwrap().unwrap();
+    cut.cut(Status::aborted(""));
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(code(&trailers), Code::Aborted);
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_is_not_cut() {
+    let (cut, mut body) = cut_with_body(Script::new().messages(1).trailers(Code::Ok)).await;
+    while body.frame().await.is_some() {}
+    assert!(!cut.cut(Status::aborted("")));
+
+    let (cut, mut body) = cut_with_body(Script::new().messages(1).says_end()).await;
+    body.frame().await.unwrap().unwrap();
+    assert!(!cut.cut(Status::aborted("")));
+    assert!(body.is_end_stream());
+
+    let (cut, body) = cut_with_body(Script::new().stall()).await;
+    drop(body);
+    assert!(!cut.cut(Status::aborted("")));
+
+    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>());
+    drop(response);
+    assert!(!cut.cut(Status::aborted("")));
+
+    let (cut, response) = Cut::around(ready(Err::<Response<Script>, _>("failed")));
+    assert_eq!(response.await.unwrap_err(), "failed");
+    assert!(!cut.cut(Status::aborted("")));
+}
+
+/// A body that cuts its own call while it is polled.
+struct CutsItself {
+    cut: Arc<std::sync::OnceLock<Cut>>,
+    then: Poll<Option<http_body::Frame<bytes::Bytes>>>,
+    _guard: Dropped,
+}
+
+impl http_body::Body for CutsItself {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+        assert!(self.cut.get().unwrap().cut(Status::aborted("")));
+        std::mem::replace(&mut self.then, Poll::Pending).map(|frame| frame.map(Ok))
+    }
+}
+
+#[tokio::test]
+async fn a_cut_during_a_poll_counts_as_soon_as_the_poll_is_over() {
+    let data = http_body::Frame::data(frame_of(b"out"));
+    for (then, frames) in [(Poll::Pending, 0), (Poll::Ready(None), 0), (Poll::Ready(Some(data)), 1)]
+    {
+        let slot = Arc::new(std::sync::OnceLock::new());
+        let drops = Arc::new(AtomicUsize::new(0));
+        let body = CutsItself { cut: slot.clone(), then, _guard: Dropped(drops.clone()) };
+        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(Response::new(body))));
+        let mut body = response.await.unwrap().into_body();
+        assert!(slot.set(cut).is_ok());
+        for _ in 0..frames {
+            assert!(body.frame().await.unwrap().unwrap().is_data());
+        }
+        let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!((code(&trailers), drops.load(Ordering::SeqCst)), (Code::Aborted, 1));
+        assert!(body.frame().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_dropping_what_was_cut_does_not_reach_who_cuts() {
+    silence_panics();
+    let (cut, mut body) = cut_with_body(Script::new().stall().panics_in_drop()).await;
+    assert!(cut.cut(Status::aborted("")));
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(code(&trailers), Code::Aborted);
+
+    let bomb = PanicsInDrop;
+    let (cut, response) = Cut::around(async move {
+        let _bomb = bomb;
+        pending::<Result<Response<Script>, Infallible>>().await
+    });
+    assert!(cut.cut(Status::aborted("")));
+    assert_eq!(code(response.await.unwrap().headers()), Code::Aborted);
+}
+
+/// A thread cuts at any moment of another's polls: the call always ends, with one status.
+#[test]
+fn a_cut_from_another_thread_is_never_lost() {
+    for round in 0..2_000 {
+        let script = Script::new().messages(round % 50).stall();
+        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(script.respond())));
+        let cutter = std::thread::spawn(move || cut.cut(Status::aborted("")));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ended = runtime.block_on(async {
+            let response = response.await.unwrap();
+            if response.headers().contains_key("grpc-status") {
+                return code(response.headers());
+            }
+            let collected = response.into_body().collect().await.unwrap();
+            code(collected.trailers().unwrap())
+        });
+        assert_eq!(ended, Code::Aborted);
+        assert!(cutter.join().unwrap());
+    }
+}

@@ -1,0 +1,594 @@
+//! Every ending is told exactly once and with the right code, on both sides, for all four kinds.
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_call::{EndedBy, ObserveLayer, Side};
+use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, silence_panics};
+use tower::{Layer as _, Service, service_fn};
+
+const SIDES: [Side; 2] = [Side::Server, Side::Client];
+
+/// How many messages go each way, for each of gRPC's four kinds.
+const KINDS: [(usize, usize); 4] = [(1, 1), (3, 1), (1, 3), (3, 3)];
+
+fn layer(side: Side, recorder: &Recorder) -> ObserveLayer<Recorder> {
+    match side {
+        Side::Server => ObserveLayer::server(recorder.clone()),
+        Side::Client => ObserveLayer::client(recorder.clone()),
+    }
+}
+
+fn request(body: Script) -> Request<Script> {
+    let mut request = Request::new(body);
+    *request.uri_mut() = "/test.v1.Kinds/Any".parse().unwrap();
+    request
+}
+
+/// Reads the request to its end, as a service does; then answers.
+async fn read(request: Request<Body>) {
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+type Answer = Result<Response<Script>, Status>;
+
+/// Sends a request through the layer and reads the response to its end.
+async fn call(side: Side, requests: Script, answer: impl Fn() -> Answer) -> Recorded {
+    let recorder = Recorder::new();
+    let mut service = layer(side, &recorder).layer(service_fn(async |request| {
+        read(request).await;
+        answer()
+    }));
+    if let Ok(response) = service.call(request(requests)).await {
+        let mut body = response.into_body();
+        while let Some(Ok(_)) = body.frame().await {}
+    }
+    recorder.only()
+}
+
+/// Runs one call of each kind on each side.
+async fn each(answer: impl Fn(usize) -> Answer, check: impl Fn(usize, Recorded)) {
+    for side in SIDES {
+        for (requests, responses) in KINDS {
+            let body = Script::new().messages(requests).pending();
+            let recorded = call(side, body, || answer(responses)).await;
+            assert_eq!(recorded.side, side);
+            assert_eq!(recorded.rpc, "test.v1.Kinds/Any");
+            assert_eq!(recorded.requests, vec![1; requests]);
+            assert!(recorded.end_outside_scope);
+            check(responses, recorded);
+        }
+    }
+}
+
+fn head(code: Code) -> Response<Script> {
+    Status::new(code, "said in the head").into_http()
+}
+
+const CODES: [Code; 17] = [
+    Code::Ok,
+    Code::Cancelled,
+    Code::Unknown,
+    Code::InvalidArgument,
+    Code::DeadlineExceeded,
+    Code::NotFound,
+    Code::AlreadyExists,
+    Code::PermissionDenied,
+    Code::ResourceExhausted,
+    Code::FailedPrecondition,
+    Code::Aborted,
+    Code::OutOfRange,
+    Code::Unimplemented,
+    Code::Internal,
+    Code::Unavailable,
+    Code::DataLoss,
+    Code::Unauthenticated,
+];
+
+#[tokio::test]
+async fn a_status_in_trailers_is_the_ending() {
+    for code in CODES {
+        each(
+            |responses| Ok(Script::new().messages(responses).pending().trailers(code).respond()),
+            |responses, call| {
+                assert_eq!((call.ended, call.code), (Ended::Status, code));
+                assert_eq!((call.heads, call.responses), (1, vec![1; responses]));
+                assert_eq!(call.by, EndedBy::Service);
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_status_in_the_head_is_the_ending() {
+    for code in CODES {
+        each(
+            |_| Ok(head(code).map(|_| Script::new().says_end())),
+            |_, call| {
+                assert_eq!((call.ended, call.code, call.heads), (Ended::Status, code, 1));
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_head_is_the_ending_whatever_the_body_says() {
+    each(
+        |responses| Ok(head(Code::NotFound).map(|_| Script::new().messages(responses))),
+        |_, call| {
+            assert_eq!((call.ended, call.code), (Ended::Status, Code::NotFound));
+            assert!(call.responses.is_empty(), "nothing is told after the end");
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn ok_in_the_head_of_a_body_that_goes_on_waits_for_the_trailers() {
+    each(
+        |n| Ok(head(Code::Ok).map(|_| Script::new().messages(n).trailers(Code::DataLoss))),
+        |_, call| assert_eq!((call.ended, call.code), (Ended::Status, Code::DataLoss)),
+    )
+    .await;
+    each(
+        |n| Ok(head(Code::Ok).map(|_| Script::new().messages(n))),
+        |_, call| assert_eq!((call.ended, call.code), (Ended::Status, Code::Ok)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_status_that_grpc_does_not_define_is_unknown() {
+    for status in ["17", "-1", "00", "", "OK", "999999999999"] {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", status.parse().unwrap());
+        // Bad base64 here makes tonic's own reader panic.
+        trailers.insert("grpc-status-details-bin", "!".parse().unwrap());
+        each(
+            |n| Ok(Script::new().messages(n).trailers_of(trailers.clone()).respond()),
+            |_, call| assert_eq!((call.ended, call.code), (Ended::Status, Code::Unknown)),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_fails_after_the_head_is_an_error() {
+    each(
+        |n| Ok(Script::new().messages(n).error(Status::data_loss("lost")).respond()),
+        |responses, call| {
+            assert_eq!((call.ended, call.code), (Ended::Error, Code::DataLoss));
+            assert_eq!(call.responses.len(), responses);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_end_without_a_status_is_unknown() {
+    let answers: [fn(usize) -> Script; 3] = [
+        |n| Script::new().messages(n),
+        |_| Script::new().says_end(),
+        |n| Script::new().messages(n).trailers_of(HeaderMap::new()),
+    ];
+    for answer in answers {
+        each(
+            |responses| Ok(answer(responses).respond()),
+            |_, call| assert_eq!((call.ended, call.code), (Ended::Missing, Code::Unknown)),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_at_its_end_right_after_data_is_over() {
+    for side in SIDES {
+        let recorder = Recorder::new();
+        let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+            Ok::<_, Infallible>(Script::new().messages(2).says_end().respond())
+        }));
+        let response = service.call(request(Script::new())).await.unwrap();
+        let mut body = response.into_body();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(recorder.ended(), []);
+        body.frame().await.unwrap().unwrap();
+        // HTTP asks no further.
+        assert!(body.is_end_stream());
+        assert_eq!((recorder.only().ended, recorder.only().code), (Ended::Missing, Code::Unknown));
+        drop(body);
+        recorder.only();
+    }
+}
+
+#[tokio::test]
+async fn an_http_status_without_a_grpc_status_is_mapped() {
+    for (http, code) in [
+        (400, Code::Internal),
+        (401, Code::Unauthenticated),
+        (403, Code::PermissionDenied),
+        (404, Code::Unimplemented),
+        (429, Code::Unavailable),
+        (431, Code::Internal),
+        (500, Code::Unknown),
+        (502, Code::Unavailable),
+        (503, Code::Unavailable),
+        (504, Code::Unavailable),
+    ] {
+        each(
+            |_| {
+                let mut response = Script::new().data("<html>".into()).respond();
+                *response.status_mut() = StatusCode::from_u16(http).unwrap();
+                Ok(response)
+            },
+            |_, call| assert_eq!((call.ended, call.code), (Ended::Missing, code), "{http}"),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_an_error() {
+    each(
+        |_| Err(Status::resource_exhausted("")),
+        |_, call| {
+            assert_eq!((call.ended, call.code), (Ended::Error, Code::ResourceExhausted));
+            assert_eq!(call.heads, 0);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_broke_off_is_cancelled_whatever_the_service_answers() {
+    for side in SIDES {
+        for (requests, responses) in KINDS {
+            for answer in [
+                || Ok(Script::new().messages(3).trailers(Code::Ok).respond()),
+                || Ok(head(Code::Internal).map(|_| Script::new().says_end())),
+                || Err(Status::internal("")),
+                || Ok(Script::new().respond()),
+            ] {
+                let broken = Script::new().messages(requests).error(Status::cancelled("reset"));
+                let recorded = call(side, broken, answer).await;
+                assert_eq!(recorded.code, Code::Cancelled, "{responses}");
+                assert!(matches!(recorded.ended, Ended::Dropped { .. }));
+                assert_eq!(recorded.by, EndedBy::Caller);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_future_dropped_before_the_head_is_cancelled() {
+    for side in SIDES {
+        for polls in 0..2 {
+            let recorder = Recorder::new();
+            let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+                pending::<Result<Response<Script>, Infallible>>().await
+            }));
+            let mut response = Box::pin(service.call(request(Script::new())));
+            for _ in 0..polls {
+                assert!(poll_once(response.as_mut()).is_pending());
+            }
+            drop(response);
+            let call = recorder.only();
+            assert_eq!(call.ended, Ended::Dropped { responded: false });
+            assert_eq!((call.code, call.by), (Code::Cancelled, EndedBy::Caller));
+            assert!(call.end_outside_scope);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_dropped_after_any_number_of_messages_is_cancelled() {
+    for side in SIDES {
+        for taken in 0..=5 {
+            let recorder = Recorder::new();
+            let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+                Ok::<_, Infallible>(Script::new().messages(5).trailers(Code::Ok).respond())
+            }));
+            let mut body = service.call(request(Script::new())).await.unwrap().into_body();
+            for _ in 0..taken {
+                body.frame().await.unwrap().unwrap();
+            }
+            assert_eq!(recorder.ended(), [], "not before it is dropped");
+            drop(body);
+            let call = recorder.only();
+            assert_eq!(call.ended, Ended::Dropped { responded: true });
+            assert_eq!((call.code, call.responses.len()), (Code::Cancelled, taken));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_dropped_after_its_trailers_ended_with_them() {
+    for side in SIDES {
+        let recorder = Recorder::new();
+        let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+            Ok::<_, Infallible>(Script::new().trailers(Code::Aborted).respond())
+        }));
+        let mut body = service.call(request(Script::new())).await.unwrap().into_body();
+        // HTTP takes the trailers and never polls to `None`.
+        body.frame().await.unwrap().unwrap();
+        drop(body);
+        assert_eq!((recorder.only().ended, recorder.only().code), (Ended::Status, Code::Aborted));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_whose_timeout_has_passed_or_nearly_is_a_deadline() {
+    for (elapsed, code, by) in [
+        (0, Code::Cancelled, EndedBy::Caller),
+        (994, Code::Cancelled, EndedBy::Caller),
+        (995, Code::DeadlineExceeded, EndedBy::Deadline),
+        (1_000, Code::DeadlineExceeded, EndedBy::Deadline),
+        (5_000, Code::DeadlineExceeded, EndedBy::Deadline),
+    ] {
+        for side in SIDES {
+            for responds in [true, false] {
+                let recorder = Recorder::new();
+                let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+                    if !responds {
+                        pending::<()>().await;
+                    }
+                    Ok::<_, Infallible>(Script::new().messages(1).stall().respond())
+                }));
+                let mut request = request(Script::new());
+                request.headers_mut().insert("grpc-timeout", "1S".parse().unwrap());
+                let mut response = Box::pin(service.call(request));
+                let answered = poll_once(response.as_mut());
+                assert_eq!(answered.is_ready(), responds);
+                tokio::time::advance(Duration::from_millis(elapsed)).await;
+                drop((answered, response));
+
+                let call = recorder.only();
+                assert_eq!(call.ended, Ended::Dropped { responded: responds });
+                assert_eq!((call.code, call.by), (code, by.clone()), "{side:?} after {elapsed} ms");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_timeout_sets_no_deadline() {
+    let recorder = Recorder::new();
+    let mut service = layer(Side::Server, &recorder)
+        .layer(service_fn(async |_| pending::<Result<Response<Script>, Infallible>>().await));
+    let mut request = request(Script::new());
+    request.headers_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    drop(service.call(request));
+    assert_eq!(recorder.only().code, Code::Cancelled);
+}
+
+/// Where a call can panic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Call,
+    Future,
+    FutureDrop,
+    Body,
+    BodyDrop,
+}
+
+/// Calls a service that panics somewhere, as a layer outside that recovers would: catches each
+/// panic and drops what is left afterwards, when `thread::panicking()` is false.
+fn panic_at(side: Side, place: Place, messages: usize, recover: bool) -> Recorded {
+    silence_panics();
+    let recorder = Recorder::new();
+    let script = move || {
+        let script = Script::new().messages(messages);
+        match place {
+            Place::Body => script.panic(),
+            Place::BodyDrop => script.stall().panics_in_drop(),
+            _ => script.stall(),
+        }
+    };
+    let mut service = layer(side, &recorder).layer(service_fn(move |_| {
+        assert!(place != Place::Call, "in call, on purpose");
+        let bomb = (place == Place::FutureDrop).then(|| tonic_call_test_kit::PanicsInDrop);
+        async move {
+            let _bomb = bomb;
+            assert!(place != Place::Future, "in a future, on purpose");
+            if place == Place::FutureDrop {
+                pending::<()>().await;
+            }
+            Ok::<_, Infallible>(script().respond())
+        }
+    }));
+    let run = AssertUnwindSafe(|| {
+        let mut response = Box::pin(service.call(request(Script::new())));
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_once(response.as_mut())));
+        let kept = match polled {
+            Ok(Poll::Ready(answer)) => {
+                let mut body = Box::pin(answer.unwrap().into_body());
+                let polled = catch_unwind(AssertUnwindSafe(|| {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    while body.as_mut().poll_frame(&mut cx).is_ready() {}
+                }));
+                (Some(body), polled)
+            }
+            Ok(Poll::Pending) => (None, Ok(())),
+            Err(panic) => (None, Err(panic)),
+        };
+        match kept {
+            // Nobody recovers: what is left is dropped while the panic unwinds.
+            (body, Err(panic)) if !recover => {
+                let _left = (response, body);
+                std::panic::resume_unwind(panic);
+            }
+            left => drop((response, left)),
+        }
+    });
+    let _ = catch_unwind(run);
+    recorder.only()
+}
+
+#[test]
+fn a_panic_is_internal_wherever_it_is_and_whoever_recovers() {
+    for side in SIDES {
+        for (_, messages) in KINDS {
+            for recover in [true, false] {
+                for place in
+                    [Place::Call, Place::Future, Place::FutureDrop, Place::Body, Place::BodyDrop]
+                {
+                    let call = panic_at(side, place, messages, recover);
+                    let responded = matches!(place, Place::Body | Place::BodyDrop);
+                    assert_eq!(call.ended, Ended::Dropped { responded }, "{place:?}");
+                    assert_eq!(
+                        (call.code, &call.by),
+                        (Code::Internal, &EndedBy::Panic),
+                        "{place:?}"
+                    );
+                    assert_eq!(call.responses.len(), if responded { messages } else { 0 });
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_body_that_panics_in_another_task_is_internal() {
+    silence_panics();
+    let recorder = Recorder::new();
+    let mut service = layer(Side::Client, &recorder).layer(service_fn(async |request| {
+        // As hyper does on a client: the body is polled by a task of its own.
+        let sent = tokio::spawn(async move { read(request).await });
+        sent.await.unwrap_err();
+        Err::<Response<Script>, _>(Status::cancelled("the stream was reset"))
+    }));
+    let body = Script::new().messages(2).panic();
+    service.call(request(body)).await.unwrap_err();
+    let call = recorder.only();
+    assert_eq!((call.code, call.by, call.requests.len()), (Code::Internal, EndedBy::Panic, 2));
+}
+
+#[tokio::test]
+async fn a_call_that_is_of_no_interest_passes_as_it_is() {
+    #[derive(Clone)]
+    struct NotInterested;
+
+    impl tonic_call::Observer for NotInterested {
+        type Call = tonic_call_test_kit::RecordedCall;
+
+        fn begin(
+            &self,
+            _: Side,
+            _: &tonic_call::Rpc,
+            _: &mut http::request::Parts,
+        ) -> Option<Self::Call> {
+            None
+        }
+    }
+
+    let mut service = ObserveLayer::server(NotInterested).layer(service_fn(async |request| {
+        read(request).await;
+        Ok::<_, Infallible>(Script::new().messages(2).trailers(Code::Ok).respond())
+    }));
+    let response = service.call(request(Script::new().messages(2))).await.unwrap();
+    let collected = response.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn everything_runs_in_the_scope_and_the_end_outside() {
+    use tonic_call_test_kit::in_scope;
+
+    /// Remembers whether it was dropped in the scope.
+    struct Dropped(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push(in_scope());
+        }
+    }
+
+    let drops = std::sync::Arc::<std::sync::Mutex<Vec<usize>>>::default();
+    let in_service = drops.clone();
+    let recorder = Recorder::new();
+    let mut service = layer(Side::Server, &recorder).layer(service_fn(move |request| {
+        assert_eq!(in_scope(), 1, "in call");
+        let dropped = Dropped(in_service.clone());
+        async move {
+            assert_eq!(in_scope(), 1, "in the future");
+            read(request).await;
+            assert_eq!(in_scope(), 1, "in the future, after a yield");
+            drop(dropped);
+            Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
+        }
+    }));
+    let response = service.call(request(Script::new().messages(2).pending())).await.unwrap();
+    assert_eq!(in_scope(), 0);
+    let _ = response.into_body().collect().await.unwrap();
+    assert_eq!(in_scope(), 0);
+    assert_eq!(*drops.lock().unwrap(), [1]);
+    assert!(recorder.only().end_outside_scope);
+}
+
+#[tokio::test]
+async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
+    let (outer, inner) = (Recorder::new(), Recorder::new());
+    let pair = (outer.clone(), inner.clone());
+    let mut service = ObserveLayer::server(pair).layer(service_fn(async |request| {
+        read(request).await;
+        Ok::<_, Infallible>(Script::new().messages(2).trailers(Code::DataLoss).respond())
+    }));
+    let response = service.call(request(Script::new().messages(3))).await.unwrap();
+    let _ = response.into_body().collect().await.unwrap();
+
+    let (outer, inner) = (outer.only(), inner.only());
+    assert!(outer.end_outside_scope);
+    assert!(!inner.end_outside_scope, "the second ends in the scope of the first");
+    for call in [outer, inner] {
+        assert_eq!((call.code, call.requests.len(), call.responses.len()), (Code::DataLoss, 3, 2));
+    }
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[tokio::test]
+async fn request_and_response_may_be_polled_by_two_tasks() {
+    const MESSAGES: usize = 10_000;
+    for side in SIDES {
+        let recorder = Recorder::new();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let sender = std::sync::Mutex::new(Some(sender));
+        let mut service =
+            layer(side, &recorder).layer(service_fn(move |request: Request<Body>| {
+                let sent = sender.lock().unwrap().take().unwrap().send(request.into_body());
+                async move {
+                    sent.unwrap();
+                    let script = Script::new().messages(MESSAGES).trailers(Code::Ok);
+                    Ok::<_, Infallible>(script.respond())
+                }
+            }));
+        let requests = Script::new().messages(MESSAGES);
+        let response = service.call(request(requests)).await.unwrap();
+        let mut request = receiver.await.unwrap();
+        // The request is read first, and the response beside it: its end must wait for both.
+        let reader = tokio::spawn(async move { while let Some(Ok(_)) = request.frame().await {} });
+        let mut body = pin!(response.into_body());
+        let mut frames = 0;
+        while frames < MESSAGES {
+            poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+            frames += 1;
+        }
+        reader.await.unwrap();
+        poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+        let call = recorder.only();
+        assert_eq!((call.requests.len(), call.responses.len()), (MESSAGES, MESSAGES));
+    }
+}

@@ -1,0 +1,206 @@
+//! What makes a method known, and that nothing a stranger sends does.
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use tonic::{Code, GrpcMethod, Status};
+use tonic_call::{
+    AnswerBody, Kind, KnownMethods, LEARNT_AT_MOST, Methods, ObserveLayer, Refusal, Rejection, Side,
+};
+use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Recorder, Script};
+use tower::{Layer as _, Service, service_fn};
+
+type Answer = Response<AnswerBody<Script>>;
+
+fn layer(side: Side, recorder: &Recorder, known: &Arc<KnownMethods>) -> ObserveLayer<Recorder> {
+    let layer = match side {
+        Side::Server => ObserveLayer::server(recorder.clone()),
+        Side::Client => ObserveLayer::client(recorder.clone()),
+    };
+    layer.known(Arc::clone(known))
+}
+
+fn request(path: &str) -> Request<Script> {
+    Request::builder().uri(path).body(Script::new()).unwrap()
+}
+
+/// Calls a path through the layer; `answer` stands inside.
+async fn call(
+    side: Side,
+    known: &Arc<KnownMethods>,
+    request: Request<Script>,
+    answer: impl Fn() -> Answer,
+) -> bool {
+    let recorder = Recorder::new();
+    let mut service =
+        layer(side, &recorder, known).layer(service_fn(async |_| Ok::<_, Infallible>(answer())));
+    let mut body = service.call(request).await.unwrap().into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    recorder.only().known
+}
+
+fn answered(code: Code) -> Answer {
+    Script::new().messages(1).trailers(code).respond().map(AnswerBody::inner)
+}
+
+fn refused() -> Answer {
+    let refusal = Refusal::new("auth", "CREDENTIALS_MISSING");
+    let request = Request::new(());
+    Rejection::new(refusal, Status::unauthenticated("")).into_response(request.extensions())
+}
+
+#[tokio::test]
+async fn an_answer_with_a_head_of_its_own_makes_its_method_known() {
+    let known = Arc::new(KnownMethods::learning());
+    let first = call(Side::Server, &known, request("/a.B/C"), || answered(Code::Internal)).await;
+    assert!(!first, "a call keeps what it began with");
+    assert!(call(Side::Server, &known, request("/a.B/C"), refused).await);
+    assert!(!call(Side::Server, &known, request("/a.B/D"), refused).await);
+}
+
+#[tokio::test]
+async fn an_ok_in_the_head_makes_its_method_known() {
+    let known = Arc::new(KnownMethods::learning());
+    call(Side::Server, &known, request("/a.B/C"), || Status::ok("").into_http()).await;
+    assert_eq!(known.len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_is_enough_even_if_the_call_is_then_dropped() {
+    let known = Arc::new(KnownMethods::learning());
+    let recorder = Recorder::new();
+    let mut service = layer(Side::Server, &recorder, &known)
+        .layer(service_fn(async |_| Ok::<_, Infallible>(Script::new().stall().respond())));
+    drop(service.call(request("/a.B/C")).await.unwrap());
+    assert_eq!(known.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_paths_that_are_refused_make_none_known() {
+    let known = Arc::new(KnownMethods::learning());
+    let recorder = Recorder::new();
+    let mut service = layer(Side::Server, &recorder, &known)
+        .layer(service_fn(async |_| Ok::<_, Infallible>(refused())));
+    for number in 0..100_000 {
+        let path = format!("/scan.{number}/{}", number * 7);
+        service.call(request(&path)).await.unwrap();
+    }
+    assert_eq!((known.len(), recorder.begun()), (0, 100_000));
+    assert!(recorder.ended().iter().all(|call| !call.known));
+}
+
+#[tokio::test]
+async fn what_the_router_does_not_know_stays_unknown() {
+    let known = Arc::new(KnownMethods::learning());
+    let recorder = Recorder::new();
+    let routes =
+        tonic::service::Routes::new(tonic_call_test_kit::v1::kinds_server::KindsServer::new(
+            tonic_call_test_kit::KindsService::default(),
+        ))
+        .prepare();
+    let mut service = layer(Side::Server, &recorder, &known).layer(routes);
+    for path in ["/a.B/C", "/test.v1.Kinds/Nothing", "/", "/test.v1.Kinds", "//", "/a/b/c"] {
+        service.call(request(path)).await.unwrap();
+    }
+    assert_eq!((known.len(), recorder.ended().len()), (0, 6));
+    assert!(recorder.ended().iter().all(|call| call.code == Code::Unimplemented));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_grpc_makes_nothing_known() {
+    let known = Arc::new(KnownMethods::learning());
+    for path in ["/index.html/a", "/a.B/C"] {
+        call(Side::Server, &known, request(path), || {
+            let mut response = Script::new().data("<html>".into()).respond();
+            response.headers_mut().insert("content-type", "text/html".parse().unwrap());
+            response.map(AnswerBody::inner)
+        })
+        .await;
+    }
+    assert_eq!(known.len(), 0);
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_exact_is_never_known() {
+    let known = Arc::new(KnownMethods::learning());
+    for path in ["/", "/a", "/a/b/c", "//a"] {
+        call(Side::Server, &known, request(path), || answered(Code::Ok)).await;
+    }
+    assert_eq!(known.len(), 0);
+}
+
+#[tokio::test]
+async fn no_more_than_a_thousand_are_learnt() {
+    let known = Arc::new(KnownMethods::learning());
+    for number in 0..LEARNT_AT_MOST + 50 {
+        let path = format!("/a.B/M{number}");
+        call(Side::Server, &known, request(&path), || answered(Code::Ok)).await;
+    }
+    assert_eq!((known.len(), known.capacity()), (1_000, 1_000));
+    assert!(call(Side::Server, &known, request("/a.B/M999"), refused).await);
+    assert!(!call(Side::Server, &known, request("/a.B/M1000"), refused).await);
+}
+
+#[tokio::test]
+async fn what_a_generated_client_calls_is_known_from_the_first_call_on() {
+    let known = Arc::new(KnownMethods::learning());
+    let generated = || {
+        let mut request = request("/a.B/C");
+        request.extensions_mut().insert(GrpcMethod::new("a.B", "C"));
+        request
+    };
+    assert!(!call(Side::Server, &known, generated(), refused).await, "a server does not ask");
+    assert!(call(Side::Client, &known, generated(), refused).await);
+}
+
+#[tokio::test]
+async fn with_a_descriptor_set_exactly_its_methods_are_known() {
+    let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
+    let known = Arc::new(KnownMethods::from(&methods));
+    assert_eq!((known.len(), known.capacity()), (5, 5));
+    for (path, is_known) in
+        [("/test.v1.Kinds/Unary", true), ("/test.v1.Kinds/Other", false), ("/a.B/C", false)]
+    {
+        for _ in 0..2 {
+            let answer = || answered(Code::Ok);
+            assert_eq!(call(Side::Server, &known, request(path), answer).await, is_known, "{path}");
+            assert_eq!(call(Side::Client, &known, request(path), answer).await, is_known, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_set_tells_kind_and_idempotency() {
+    use tonic_call::Idempotency;
+
+    let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
+    let kinds: Vec<_> = methods.iter().map(|method| (method.name(), method.kind())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("Unary", Kind::Unary),
+            ("ClientStream", Kind::ClientStream),
+            ("ServerStream", Kind::ServerStream),
+            ("BidiStream", Kind::BidiStream),
+            ("Peek", Kind::Unary),
+        ]
+    );
+    let idempotency = |name| methods.get("test.v1.Kinds", name).unwrap().idempotency();
+    assert_eq!(idempotency("Unary"), Idempotency::Unknown);
+    assert_eq!(idempotency("Peek"), Idempotency::NoSideEffects);
+    assert!(methods.has_service("test.v1.Kinds") && !methods.has_service("test.v1"));
+}
+
+#[test]
+fn something_else_than_a_descriptor_set_is_an_error() {
+    let error = Methods::from_descriptor_set(b"\xff not one").unwrap_err();
+    assert_eq!(error.to_string(), "not an encoded google.protobuf.FileDescriptorSet");
+    // The same set twice is one set.
+    let twice = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
+        .and_then(|methods| methods.and_descriptor_set(FILE_DESCRIPTOR_SET))
+        .unwrap();
+    assert_eq!(twice.len(), 5);
+}

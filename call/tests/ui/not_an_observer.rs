@@ -1,0 +1,7 @@
+use tonic_call::ObserveLayer;
+
+struct Counter;
+
+fn main() {
+    let _ = ObserveLayer::server(Counter);
+}
