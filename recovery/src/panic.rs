@@ -1,0 +1,126 @@
+//! What is told of a panic.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use tonic::Status;
+use tonic_call::Rpc;
+
+use crate::capture::Caught;
+
+/// A panic that was recovered, for the operator: nothing of it is told to the caller.
+pub struct Panic<'a> {
+    caught: &'a Caught,
+    place: Place,
+    rpc: Option<&'a Rpc>,
+}
+
+/// Where a panic happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// In `poll_ready`, before the call it is told for.
+    PollReady,
+    /// In `call`, before there was a future.
+    Call,
+    /// In the response future: an `async fn` handler, for example.
+    Future,
+    /// In the response body, after the head.
+    Body,
+    /// On a client, in the request body: the stream of messages that is sent.
+    RequestBody,
+    /// In a [`RecoverStream`](crate::RecoverStream), or in the task that feeds it.
+    Stream,
+    /// In dropping one of these: a destructor.
+    Drop,
+}
+
+impl<'a> Panic<'a> {
+    pub(crate) fn new(caught: &'a Caught, place: Place, rpc: Option<&'a Rpc>) -> Self {
+        Self { caught, place, rpc }
+    }
+
+    /// The text of the panic. If its payload is neither a text nor an error, this says so.
+    pub fn message(&self) -> Cow<'_, str> {
+        text_of(self.payload()).unwrap_or(Cow::Borrowed("a payload that is not a text"))
+    }
+
+    /// What the panic was raised with.
+    pub fn payload(&self) -> &(dyn Any + Send) {
+        &*self.caught.payload
+    }
+
+    /// Where it happened in the call.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The method that was called; `None` if a [`RecoverStream`](crate::RecoverStream) caught the
+    /// panic and there is no layer around it.
+    pub fn rpc(&self) -> Option<&Rpc> {
+        self.rpc
+    }
+
+    /// File, line and column, once [`capture_panics`](crate::capture_panics) was called.
+    pub fn location(&self) -> Option<&str> {
+        self.caught.trace.as_ref()?.location.as_deref()
+    }
+
+    /// The stack, once [`capture_panics`](crate::capture_panics) was called.
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.caught.trace.as_ref().map(|trace| &trace.backtrace)
+    }
+}
+
+impl fmt::Debug for Panic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panic")
+            .field("message", &self.message())
+            .field("place", &self.place)
+            .field("rpc", &self.rpc)
+            .field("location", &self.location())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    /// A short name: `poll_ready`, `call`, `future`, `body`, `request_body`, `stream` or `drop`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PollReady => "poll_ready",
+            Self::Call => "call",
+            Self::Future => "future",
+            Self::Body => "body",
+            Self::RequestBody => "request_body",
+            Self::Stream => "stream",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text of a payload: `panic!` gives a `&str` or a `String`, `panic_any` whatever it is given.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<Cow<'_, str>> {
+    let text = payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| payload.downcast_ref::<Cow<'static, str>>().map(AsRef::as_ref))
+        .or_else(|| payload.downcast_ref::<Box<str>>().map(AsRef::as_ref))
+        .or_else(|| payload.downcast_ref::<Arc<str>>().map(AsRef::as_ref))
+        .map(Cow::Borrowed);
+    text.or_else(|| payload.downcast_ref::<Status>().map(|e| e.to_string().into()))
+        .or_else(|| {
+            payload.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|e| e.to_string().into())
+        })
+        .or_else(|| payload.downcast_ref::<Box<dyn Error + Send>>().map(|e| e.to_string().into()))
+}

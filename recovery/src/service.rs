@@ -1,0 +1,94 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tonic_call::{BoxError, GrpcService, Side};
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::capture::{Caught, catch};
+use crate::context::{Context, Handler};
+use crate::future::ResponseFuture;
+use crate::panic::Place;
+use crate::request_body::RequestBody;
+
+/// A service or channel whose panics are recovered: see [`RecoveryLayer`](crate::RecoveryLayer).
+pub struct Recover<S> {
+    inner: S,
+    side: Side,
+    handler: Option<Handler>,
+    /// What `poll_ready` panicked with: the next call is told. Only behind a lock because a payload
+    /// is not `Sync`; nobody ever waits for it.
+    not_ready: Mutex<Option<Caught>>,
+}
+
+impl<S> Recover<S> {
+    pub(crate) fn new(inner: S, side: Side, handler: Option<Handler>) -> Self {
+        Self { inner, side, handler, not_ready: Mutex::new(None) }
+    }
+
+    fn not_ready(&mut self) -> &mut Option<Caught> {
+        self.not_ready.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S, B> Service<Request<B>> for Recover<S>
+where
+    S: GrpcService,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<S::ResponseBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        match catch(|| self.inner.poll_ready(cx)) {
+            Ok(ready) => ready,
+            // An error from here would reset the stream: the call itself is answered instead.
+            Err(caught) => {
+                *self.not_ready() = Some(caught);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let mut context = Context::new(&head, self.handler.clone());
+        if let Some(caught) = self.not_ready().take() {
+            let status = context.recovered(caught, Place::PollReady);
+            context.drop(|| drop((head, body)));
+            return ResponseFuture::answer(status);
+        }
+        let verdict = (self.side == Side::Client).then(|| Arc::new(OnceLock::new()));
+        let body = match &verdict {
+            Some(verdict) => {
+                let body = RequestBody::new(body, context.clone(), Arc::clone(verdict));
+                tonic::body::Body::new(body)
+            }
+            None => tonic::body::Body::new(body),
+        };
+        let request = Request::from_parts(head, body);
+        let called = context.run(Place::Call, || self.inner.call(request));
+        match called {
+            Ok(future) => ResponseFuture::inner(future, context, verdict),
+            Err(status) => ResponseFuture::answer(status),
+        }
+    }
+}
+
+impl<S: Clone> Clone for Recover<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.side, self.handler.clone())
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Recover<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recover").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! A recovered panic is told by one event.
+//!
+//! In a process of its own: which subscriber is there is remembered for all threads.
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use tonic_call_test_kit::{Script, silence_panics};
+use tonic_recovery_layer::RecoveryLayer;
+use tower::{Layer as _, Service as _, service_fn};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// The events of this thread, as text.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Events {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Text(String);
+        impl Visit for Text {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!(" {field}={value:?}"));
+            }
+        }
+        let mut text = Text(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+}
+
+#[tokio::test]
+async fn an_error_event_tells_the_operator() {
+    let events = Events::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
+    silence_panics();
+    let mut service = RecoveryLayer::server().layer(service_fn(async |_| {
+        panic!("a\nb on purpose");
+        #[allow(unreachable_code)]
+        Ok::<Response<Script>, Infallible>(Script::new().respond())
+    }));
+    let request: Request<Script> = Request::builder().uri("/a.B/C").body(Script::new()).unwrap();
+    service.call(request).await.unwrap();
+    let events = events.0.lock().unwrap();
+    let [event] = &events[..] else { panic!("one event, not {events:?}") };
+    for part in [
+        "ERROR tonic_recovery_layer",
+        "message=a panic was recovered",
+        "rpc.method=\"a.B/C\"",
+        "panic.place=\"future\"",
+        r#"exception.message="a\nb on purpose""#,
+    ] {
+        assert!(event.contains(part), "{part} in {event}");
+    }
+}
