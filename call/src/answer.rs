@@ -43,6 +43,11 @@ impl<B> AnswerBody<B> {
         Self { kind: BodyKind::Trailers(Some(trailers(status))) }
     }
 
+    /// Whether this is still the inner service's body.
+    pub fn is_inner(&self) -> bool {
+        matches!(self.kind, BodyKind::Inner(_))
+    }
+
     /// Drops the inner body, and ends with the trailers of a status instead.
     pub fn end_with(self: Pin<&mut Self>, status: &Status) {
         self.project().kind.set(BodyKind::Trailers(Some(trailers(status))));

@@ -38,19 +38,36 @@ where
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let polled = this.context.run(Place::Body, || this.inner.as_mut().poll_frame(cx));
-        let verdict = this.verdict.as_ref().and_then(|verdict| verdict.get()).cloned();
-        let status = match (polled, verdict) {
-            (Ok(frame), None) => return frame,
-            // What came before the request body panicked is still told.
-            (Ok(Poll::Ready(Some(Ok(frame)))), Some(_)) => {
-                return Poll::Ready(Some(Ok(frame)));
+        let mut frame = None;
+        let ran = this.context.run(|| {
+            if let Poll::Ready(ready) = this.inner.as_mut().poll_frame(cx) {
+                let is_last = !matches!(&ready, Some(Ok(frame)) if frame.is_data());
+                frame = Some(ready);
+                if is_last {
+                    this.inner.as_mut().clear();
+                }
             }
-            (Err(status), _) | (Ok(_), Some(status)) => status,
-        };
-        *this.verdict = None;
-        this.context.drop(|| this.inner.as_mut().end_with(&status));
-        this.inner.poll_frame(cx)
+        });
+        let mut told = None;
+        if let Err(caught) = ran {
+            if frame.is_some() {
+                this.context.recovered(caught, Place::Drop);
+            } else {
+                told = Some(this.context.recovered(caught, Place::Body));
+            }
+        }
+        // What came before the request body panicked is still told.
+        if let Some(Some(Ok(_))) = frame {
+            return Poll::Ready(frame.flatten());
+        }
+        match told.or_else(|| this.verdict.as_ref()?.get().cloned()) {
+            Some(status) => {
+                *this.verdict = None;
+                this.context.drop(|| this.inner.as_mut().end_with(&status));
+                this.inner.poll_frame(cx)
+            }
+            None => frame.map_or(Poll::Pending, Poll::Ready),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -66,7 +83,9 @@ where
 impl<B> PinnedDrop for ResponseBody<B> {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        this.context.drop(|| this.inner.clear());
+        if this.inner.is_inner() {
+            this.context.drop(|| this.inner.clear());
+        }
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Trace {
 }
 
 thread_local! {
-    /// How many catches this thread is in: a panic in one of them is caught.
-    static CATCHES: Cell<usize> = const { Cell::new(0) };
+    /// Whether a panic of this thread is caught here.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// The last panic that the hook saw in a catch.
     static LAST: Cell<Option<Trace>> = const { Cell::new(None) };
 }
@@ -43,7 +43,7 @@ pub fn capture_panics() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if CATCHES.get() > 0 {
+            if CATCHING.get() {
                 LAST.set(Some(Trace {
                     message: text_of(info.payload()).map(Into::into),
                     location: info.location().map(ToString::to_string),
@@ -67,18 +67,10 @@ pub fn capture_panics_quietly() {
 
 /// Runs a piece of a call and catches a panic in it.
 pub(crate) fn catch<T>(piece: impl FnOnce() -> T) -> Result<T, Caught> {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            CATCHES.set(CATCHES.get() - 1);
-        }
-    }
-
-    CATCHES.set(CATCHES.get() + 1);
-    let leave = Leave;
+    let outer = CATCHING.replace(true);
     // What a panic leaves half done is never used again, only dropped.
     let result = catch_unwind(AssertUnwindSafe(piece));
-    drop(leave);
+    CATCHING.set(outer);
     result.map_err(Caught::new)
 }
 

@@ -39,22 +39,22 @@ impl Context {
         }
     }
 
-    /// Runs a piece of the call, in which it is current. The status is what the caller is told of a
-    /// panic, which was told to everybody else by then.
-    pub(crate) fn run<T>(&mut self, place: Place, piece: impl FnOnce() -> T) -> Result<T, Status> {
+    /// Runs a piece of the call, in which it is current, and catches a panic in it.
+    pub(crate) fn run<T>(&mut self, piece: impl FnOnce() -> T) -> Result<T, Caught> {
         let outer = CURRENT.replace(Some(std::mem::take(self)));
         let result = catch(piece);
         *self = CURRENT.replace(outer).unwrap_or_default();
-        result.map_err(|caught| self.recovered(caught, place))
+        result
     }
 
-    /// Drops a piece of the call.
+    /// Drops a piece of the call. The caller is told nothing of a panic in that.
     pub(crate) fn drop(&mut self, piece: impl FnOnce()) {
-        // The caller is told nothing of it: the call is over.
-        let _ = self.run(Place::Drop, piece);
+        if let Err(caught) = self.run(piece) {
+            self.recovered(caught, Place::Drop);
+        }
     }
 
-    /// Tells of a panic.
+    /// Tells of a panic; the status is what the caller is told.
     pub(crate) fn recovered(&self, caught: Caught, place: Place) -> Status {
         if let Some(info) = &self.info {
             info.set_panicked();

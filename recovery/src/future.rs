@@ -43,31 +43,44 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        if this.inner.is_none() {
             let Some(status) = this.answer.take() else {
                 panic!("a `ResponseFuture` was polled after it had completed");
             };
             return Poll::Ready(Ok(status.into_http()));
-        };
-        let polled = this.context.run(Place::Future, || inner.poll(cx));
-        let verdict = this.verdict.as_ref().and_then(|verdict| verdict.get()).cloned();
-        let result = match (polled, verdict) {
-            (Err(status), _) => Err(status),
-            (Ok(polled), Some(status)) => {
-                this.context.drop(|| drop(polled));
-                Err(status)
+        }
+        let mut result = None;
+        let ran = this.context.run(|| {
+            if let Some(Poll::Ready(ready)) =
+                this.inner.as_mut().as_pin_mut().map(|inner| inner.poll(cx))
+            {
+                result = Some(ready);
+                this.inner.set(None);
             }
-            (Ok(Poll::Pending), None) => return Poll::Pending,
-            (Ok(Poll::Ready(result)), None) => Ok(result),
-        };
-        this.context.drop(|| this.inner.set(None));
-        Poll::Ready(match result {
-            Ok(result) => result.map(|response| {
+        });
+        let mut told = None;
+        if let Err(caught) = ran {
+            if result.is_some() {
+                this.context.recovered(caught, Place::Drop);
+            } else {
+                told = Some(this.context.recovered(caught, Place::Future));
+            }
+        }
+        let told = told.or_else(|| this.verdict.as_ref()?.get().cloned());
+        match (told, result) {
+            (Some(status), result) => {
+                this.context.drop(|| {
+                    this.inner.set(None);
+                    drop(result);
+                });
+                Poll::Ready(Ok(status.into_http()))
+            }
+            (None, Some(result)) => Poll::Ready(result.map(|response| {
                 let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
                 response.map(|body| ResponseBody::inner(body, context, verdict))
-            }),
-            Err(status) => Ok(status.into_http()),
-        })
+            })),
+            (None, None) => Poll::Pending,
+        }
     }
 }
 

@@ -45,9 +45,10 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        match this.context.run(Place::RequestBody, || inner.poll_frame(cx)) {
+        match this.context.run(|| inner.poll_frame(cx)) {
             Ok(frame) => frame.map_err(Into::into),
-            Err(status) => {
+            Err(caught) => {
+                let status = this.context.recovered(caught, Place::RequestBody);
                 // Set before the stream is reset: whoever is woken by that finds it.
                 let _ = this.verdict.set(status.clone());
                 this.context.drop(|| this.inner.set(None));

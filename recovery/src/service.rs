@@ -73,10 +73,9 @@ where
             None => tonic::body::Body::new(body),
         };
         let request = Request::from_parts(head, body);
-        let called = context.run(Place::Call, || self.inner.call(request));
-        match called {
+        match context.run(|| self.inner.call(request)) {
             Ok(future) => ResponseFuture::inner(future, context, verdict),
-            Err(status) => ResponseFuture::answer(status),
+            Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call)),
         }
     }
 }
