@@ -1,0 +1,72 @@
+//! `orders call`: one method of one server, and the answer as JSON.
+
+mod failure;
+mod lines;
+mod method;
+mod output;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+
+use crate::cli::CallArgs;
+use crate::panics;
+use crate::v1::order_service_client::OrderServiceClient;
+
+pub use failure::Failure;
+use method::Call;
+
+/// How long a server may take to be reached, if `--timeout` does not say so.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Calls the method and prints its answer: one JSON document a line, each as it comes.
+///
+/// Ends early, and well, when nobody reads standard output any more.
+pub async fn run(args: CallArgs) -> Result<(), Failure> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let ended = tokio::select! {
+        // First: the channel has a timer as well, and calls its own expiry "cancelled".
+        biased;
+        () = expiry(deadline) => Err(expired()),
+        ended = connect_and_call(args, deadline) => ended,
+        () = output::nobody_reads() => Ok(()),
+    };
+    match ended {
+        Err(Failure::OutputClosed) => Ok(()),
+        Err(Failure::Status(status)) if says_cancelled_for_expired(&status, deadline) => {
+            Err(expired())
+        }
+        ended => ended,
+    }
+}
+
+async fn connect_and_call(args: CallArgs, deadline: Option<Instant>) -> Result<(), Failure> {
+    let channel = Endpoint::from(args.to.clone())
+        .connect_timeout(CONNECT)
+        .connect()
+        .await
+        .map_err(|error| Failure::connect(&args.to, &error))?;
+    let client = OrderServiceClient::new(panics::client(channel));
+    let call = Call { metadata: args.metadata, deadline };
+    call.method(client, args.method).await
+}
+
+async fn expiry(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn expired() -> Failure {
+    Failure::Status(Status::deadline_exceeded("no answer within --timeout"))
+}
+
+/// A tonic server or channel whose timer was a little ahead of ours answers that the call was cancelled.
+fn says_cancelled_for_expired(status: &Status, deadline: Option<Instant>) -> bool {
+    const AHEAD: Duration = Duration::from_millis(5);
+    status.code() == Code::Cancelled
+        && deadline.is_some_and(|deadline| Instant::now() + AHEAD >= deadline)
+}

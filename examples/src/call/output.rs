@@ -1,0 +1,62 @@
+//! What goes to standard output.
+
+use std::io::{ErrorKind, Write};
+
+use prost::{Message, Name};
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::Failure;
+use crate::json;
+
+/// One message, one line, at once.
+pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
+    let line = json::write(message).map_err(Failure::Output)?;
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{line}").and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::Output(format!("cannot write to standard output: {error}")),
+    })
+}
+
+/// Not an answer, so not on standard output.
+pub(super) fn next_page(token: Option<&MetadataValue<Ascii>>) {
+    if let Some(token) = token.and_then(|token| token.to_str().ok()) {
+        _ = writeln!(std::io::stderr().lock(), "next-page-token: {token}");
+    }
+}
+
+/// Ends when the other end of standard output is closed: `watch-order | head -1` is not to wait for an
+/// event that nobody will read.
+pub(super) async fn nobody_reads() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        if wait_for_closed_output() {
+            _ = tell.send(());
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(unix)]
+fn wait_for_closed_output() -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let out = std::io::stdout();
+    // Nothing is asked for: errors and hang-ups are told anyway.
+    let mut watched = [PollFd::new(&out, PollFlags::empty())];
+    loop {
+        match poll(&mut watched, None) {
+            Ok(_) => return watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn wait_for_closed_output() -> bool {
+    false
+}

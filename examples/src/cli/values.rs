@@ -1,0 +1,67 @@
+//! Values on the command line that are more than a text or a number.
+
+use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
+use tonic::transport::Uri;
+
+/// One piece of request metadata.
+pub type Metadata = (MetadataKey<Ascii>, MetadataValue<Ascii>);
+
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("an address is a host and a port, such as 127.0.0.1:50051".to_owned()),
+    }
+}
+
+pub(super) fn server_url(text: &str) -> Result<Uri, String> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    match url.parse::<Uri>() {
+        Ok(uri) if uri.scheme_str() == Some("http") => Ok(uri),
+        Ok(uri) if uri.scheme_str() == Some("https") => {
+            Err("TLS is not supported yet: use http://".to_owned())
+        }
+        _ => Err("a server is a URL such as http://127.0.0.1:50051".to_owned()),
+    }
+}
+
+pub(super) fn metadata(text: &str) -> Result<Metadata, String> {
+    let (key, value) = text.split_once('=').ok_or("metadata is KEY=VALUE")?;
+    let key = key
+        .parse()
+        .map_err(|_| "a key is lower-case letters, digits, - _ . and does not end in -bin")?;
+    let value = value.parse().map_err(|_| "a value is printable ASCII")?;
+    Ok((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_urls_are_checked_before_they_are_used() {
+        for good in ["127.0.0.1:0", "[::1]:50051", "localhost:50051"] {
+            assert!(host_and_port(good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1", ":50051", "127.0.0.1:70000", "127.0.0.1:"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
+        for good in ["http://127.0.0.1:50051", "localhost:50051"] {
+            assert!(server_url(good).is_ok(), "{good}");
+        }
+        for bad in ["", "https://localhost:1", "ftp://localhost:1", "http://"] {
+            assert!(server_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_may_hold_an_equals_sign() {
+        let (key, value) = metadata("x-fault=delay=200ms").expect("good");
+        assert_eq!(key, "x-fault");
+        assert_eq!(value, "delay=200ms");
+        for bad in ["x-fault", "=1", "X Y=1", "key-bin=1", "key=\n"] {
+            assert!(metadata(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Durations as people write them: `5`, `5s`, `200ms`, `1m`.
+
+use std::time::Duration;
+
+/// Longer ones are a mistake, and would overflow what is added to them.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads a whole number with `ms`, `s`, `m` or `h` behind it; without a unit it means seconds.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let duration = number
+        .parse()
+        .ok()
+        .filter(|_| milliseconds > 0)
+        .and_then(|number: u64| number.checked_mul(milliseconds))
+        .map(Duration::from_millis)
+        .ok_or("a duration is a whole number and a unit, such as 5s, 200ms or 1m")?;
+    if duration > LONGEST {
+        return Err("a duration is at most 24h".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_and_without_a_unit_are_read() {
+        for (text, milliseconds) in [
+            ("5", 5_000),
+            ("0", 0),
+            ("5s", 5_000),
+            ("200ms", 200),
+            ("1m", 60_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_without_a_panic() {
+        for text in [
+            "",
+            "s",
+            "-1",
+            "1.5s",
+            "5 s",
+            "1d",
+            "25h",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "५s",
+        ] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Faults on demand, for trying out layers: the request metadata `x-fault` asks for them, and only a
+//! server that was started with `--faults` listens.
+//!
+//! | `x-fault` | does |
+//! |---|---|
+//! | `panic` | panics before there is an answer |
+//! | `panic-after=3` | panics after three messages of the answer; before an answer that is one message |
+//! | `delay=200ms` | waits before anything else is done |
+//! | `status=UNAVAILABLE` | answers with that code |
+//!
+//! Given more than once, they happen in their order.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+
+use crate::refusal::quoted;
+use crate::validate::Violations;
+use crate::{codes, duration};
+
+const KEY: &str = "x-fault";
+
+/// Whether callers may ask for faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Faults {
+    /// `x-fault` means nothing.
+    #[default]
+    Ignored,
+    /// `x-fault` is obeyed.
+    Obeyed,
+}
+
+#[derive(Debug, PartialEq)]
+enum Fault {
+    Panic,
+    PanicAfter(u64),
+    Delay(Duration),
+    Status(Code),
+}
+
+/// What is left to happen to the messages of the answer.
+#[derive(Debug, Default)]
+pub(crate) struct StreamFault {
+    panic_after: Option<u64>,
+}
+
+impl Faults {
+    /// For a method that answers with one message.
+    pub(crate) async fn before_message(self, metadata: &MetadataMap) -> Result<(), Status> {
+        let rest = self.before_stream(metadata).await?;
+        assert!(rest.panic_after.is_none(), "asked to panic by {KEY}");
+        Ok(())
+    }
+
+    /// For a method that answers with a stream.
+    pub(crate) async fn before_stream(self, metadata: &MetadataMap) -> Result<StreamFault, Status> {
+        let mut rest = StreamFault::default();
+        if self == Self::Ignored {
+            return Ok(rest);
+        }
+        for fault in asked(metadata)? {
+            match fault {
+                Fault::Panic => panic!("asked to panic by {KEY}"),
+                Fault::PanicAfter(messages) => rest.panic_after = Some(messages),
+                Fault::Delay(time) => tokio::time::sleep(time).await,
+                Fault::Status(code) => {
+                    return Err(Status::new(code, format!("asked for by {KEY}")));
+                }
+            }
+        }
+        Ok(rest)
+    }
+}
+
+impl StreamFault {
+    pub(crate) fn into<T: Send + 'static>(
+        self,
+        stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
+        let mut sent = 0;
+        let fault = futures_util::stream::poll_fn(move |_| {
+            assert!(self.panic_after != Some(sent), "asked to panic by {KEY}");
+            sent += 1;
+            std::task::Poll::Ready(Some(()))
+        });
+        // `zip` asks the fault first, each time before a message is made.
+        fault.zip(stream).map(|((), message)| message)
+    }
+}
+
+fn asked(metadata: &MetadataMap) -> Result<Vec<Fault>, Status> {
+    let mut wrong = Violations::default();
+    let mut faults = Vec::new();
+    for value in metadata.get_all(KEY) {
+        let text = value.to_str().unwrap_or_default();
+        match parse(text) {
+            Some(fault) => faults.push(fault),
+            None => wrong.add(
+                KEY,
+                format!(
+                    "must be panic, panic-after=N, delay=200ms or status=UNAVAILABLE, not {}",
+                    quoted(text)
+                ),
+            ),
+        }
+    }
+    Ok(wrong.or(faults)?)
+}
+
+fn parse(text: &str) -> Option<Fault> {
+    match text.split_once('=') {
+        None if text == "panic" => Some(Fault::Panic),
+        Some(("panic-after", messages)) => messages.parse().ok().map(Fault::PanicAfter),
+        Some(("delay", time)) => duration::parse(time).ok().map(Fault::Delay),
+        Some(("status", name)) => codes::from_name(name).map(Fault::Status),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_read() {
+        assert_eq!(parse("panic"), Some(Fault::Panic));
+        assert_eq!(parse("panic-after=3"), Some(Fault::PanicAfter(3)));
+        assert_eq!(parse("delay=200ms"), Some(Fault::Delay(Duration::from_millis(200))));
+        assert_eq!(parse("status=DATA_LOSS"), Some(Fault::Status(Code::DataLoss)));
+    }
+
+    #[test]
+    fn what_is_no_fault_is_refused() {
+        for text in ["", "panic=1", "panic-after", "panic-after=-1", "delay=soon", "status=OKAY"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The order service `orders.v1`, as one would run it: `orders serve`, and `orders call` to talk to it.
+//!
+//! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
+//! [`serve`] how it comes up, [`drain`] how it goes down, and [`call`] the other side of the wire.
+
+pub mod call;
+pub mod cli;
+mod codes;
+pub mod drain;
+mod duration;
+pub mod faults;
+mod json;
+mod page;
+pub mod panics;
+mod refusal;
+pub mod serve;
+pub mod service;
+mod stop;
+pub mod store;
+mod validate;
+
+/// The package `orders.v1`: messages, client and server.
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/orders.v1.rs"));
+}
+
+/// What the proto files say, as an encoded `google.protobuf.FileDescriptorSet`: for reflection, for JSON,
+/// and for layers that want to know the methods.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/orders.bin"));

@@ -1,0 +1,162 @@
+//! `orders serve`: how the server comes up.
+
+use std::fmt;
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::FILE_DESCRIPTOR_SET;
+use crate::cli::ServeArgs;
+use crate::drain::{self, Drain, Drained, Signal};
+use crate::panics;
+use crate::service::Orders;
+use crate::store::{CannotOpen, Store};
+use crate::v1::order_service_server::OrderServiceServer;
+
+/// A peer that is gone without a word is noticed after so long, and its streams end.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Why the server did not run, or did not end well, and how to mend it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CannotServe {
+    /// Nothing can listen on that address.
+    Listen(String, std::io::Error),
+    /// The database cannot be opened.
+    Open(CannotOpen),
+    /// The process cannot listen for signals.
+    Signals(std::io::Error),
+    /// The server failed while it ran.
+    Failed(String),
+    /// A second signal ended it before every call had ended.
+    Hastily,
+}
+
+impl fmt::Display for CannotServe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::io::ErrorKind::{AddrInUse, PermissionDenied};
+        match self {
+            Self::Listen(address, error) => {
+                let (why, how) = match error.kind() {
+                    AddrInUse => ("the port is in use".to_owned(), "stop what uses it, or "),
+                    PermissionDenied => ("this user may not use that port".to_owned(), ""),
+                    _ => (error.to_string(), ""),
+                };
+                write!(
+                    f,
+                    "cannot listen on {address}: {why}; {how}choose another with --listen ADDR"
+                )
+            }
+            Self::Open(error) => error.fmt(f),
+            Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
+            Self::Failed(error) => write!(f, "the server failed: {error}"),
+            Self::Hastily => f.write_str("stopped by a second signal; running calls were cut off"),
+        }
+    }
+}
+
+impl std::error::Error for CannotServe {}
+
+/// Serves until a signal comes and what was running is done.
+///
+/// When the server is ready, one line on standard output says `listening on ADDR`.
+pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
+    let signals = drain::signals().map_err(CannotServe::Signals)?;
+    let faults = args.faults();
+    let drain = Drain::new(args.drain_delay, args.drain_limit);
+
+    let listener = TcpListener::bind(&args.listen).await;
+    let listening = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
+    let store = Store::open(&args.db).await.map_err(CannotServe::Open)?;
+
+    // Connections wait in the listener from here on, so this is true. If nobody reads it, serve anyway.
+    let mut out = std::io::stdout();
+    _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+
+    match serve(listener, Orders::new(store, faults), drain, signals).await? {
+        Drained::Wholly | Drained::Partly => Ok(()),
+        Drained::Hastily => Err(CannotServe::Hastily),
+    }
+}
+
+/// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains.
+///
+/// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
+/// ended still runs until the runtime does not.
+pub async fn serve(
+    listener: TcpListener,
+    orders: Orders,
+    drain: Drain,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+) -> Result<Drained, CannotServe> {
+    let (health, health_server) = tonic_health::server::health_reporter();
+    set_health(&health, ServingStatus::Serving).await;
+
+    let (close, closed) = oneshot::channel::<()>();
+    let router = Server::builder()
+        .layer(panics::server_layer())
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .add_service(health_server)
+        .add_service(failed(reflection().build_v1())?)
+        .add_service(failed(reflection().build_v1alpha())?)
+        .add_service(orders.server());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    // In a task of its own: it must go on accepting while this one waits.
+    let mut server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
+        _ = closed.await;
+    }));
+
+    let signal = tokio::select! {
+        Some(signal) = signals.recv() => signal,
+        ended = &mut server => {
+            failed(failed(ended)?)?;
+            return Err(CannotServe::Failed("it ended by itself".to_owned()));
+        }
+    };
+
+    let not_ready = set_health(&health, ServingStatus::NotServing);
+    let finish = async {
+        orders.stop();
+        forget_health(&health).await;
+        _ = close.send(());
+        if let Err(error) = failed(server.await).and_then(failed) {
+            tracing::error!(%error, "while draining");
+        }
+        orders.close().await;
+    };
+    Ok(drain.run(signal, &mut signals, not_ready, finish).await)
+}
+
+/// The whole server, and the one service that it is about.
+const NAMES: [&str; 2] = ["", <OrderServiceServer<Orders> as NamedService>::NAME];
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in NAMES {
+        health.set_service_status(name, status).await;
+    }
+}
+
+/// Ends the streams of those who watch our health: they would keep their connections open.
+async fn forget_health(health: &HealthReporter) {
+    for name in NAMES {
+        health.clone().clear_service_status(name).await;
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn failed<T, E: fmt::Display>(result: Result<T, E>) -> Result<T, CannotServe> {
+    result.map_err(|error| CannotServe::Failed(error.to_string()))
+}

@@ -1,0 +1,49 @@
+//! What the tests share: a server in this process, and a server in one of its own.
+
+#![allow(dead_code)]
+
+#[cfg(unix)]
+pub mod process;
+pub mod server;
+
+use std::time::Duration;
+
+use orders::v1::CreateOrderRequest;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `wait` comes to.
+pub async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait).await.expect("waited in vain")
+}
+
+pub fn order(email: &str, total_cents: i64) -> CreateOrderRequest {
+    CreateOrderRequest {
+        customer_email: email.to_owned(),
+        total_cents,
+        currency: "EUR".to_owned(),
+        idempotency_key: String::new(),
+    }
+}
+
+pub fn keyed(email: &str, total_cents: i64, key: &str) -> CreateOrderRequest {
+    CreateOrderRequest { idempotency_key: key.to_owned(), ..order(email, total_cents) }
+}
+
+/// The names of the fields that are wrong.
+pub fn wrong_fields(status: &Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = status.get_details_bad_request().expect("a BadRequest");
+    let fields = details.field_violations.into_iter();
+    fields.map(|violation| violation.field).collect()
+}
+
+/// What a program can read of a refusal.
+pub fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    assert_eq!(info.domain, "orders.v1");
+    info.reason
+}

@@ -1,0 +1,124 @@
+//! `orders` as a process of its own.
+
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::soon;
+
+/// `orders` with `arguments`. It ends with the test, whatever happens.
+pub fn orders(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+pub struct Served {
+    pub address: String,
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Served {
+    /// `orders serve` on a free port with a database in memory.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let all = [&["serve", "--listen", "127.0.0.1:0", "--db", ":memory:"], arguments].concat();
+        Self::spawn(orders(&all)).await
+    }
+
+    pub async fn start_in(folder: &Path, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut command = orders(&all);
+        command.current_dir(folder);
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        soon(out.read_line(&mut line)).await.expect("readable");
+        let address = line
+            .strip_prefix("listening on ")
+            .and_then(|rest| rest.strip_suffix('\n'))
+            .unwrap_or_else(|| panic!("not the line: {line:?}"))
+            .to_owned();
+        Self { address, child, out }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = id.and_then(Pid::from_raw).expect("it runs");
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    /// How it ended, what else it wrote to standard output, and what to standard error.
+    pub async fn ended(mut self) -> (ExitStatus, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        let mut stderr = self.child.stderr.take().expect("piped");
+        let (status, read, read_err) = soon(async {
+            tokio::join!(
+                self.child.wait(),
+                self.out.read_to_string(&mut out),
+                stderr.read_to_string(&mut err)
+            )
+        })
+        .await;
+        read.and(read_err).expect("text");
+        (status.expect("ends"), out, err)
+    }
+}
+
+/// What `orders` with `arguments` comes to, fed with `input`.
+pub async fn run_with(arguments: &[&str], input: &str) -> Ran {
+    let mut child = orders(arguments).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // It may have ended without reading.
+    _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    soon(child.wait_with_output()).await.expect("ends").into()
+}
+
+pub async fn run(arguments: &[&str]) -> Ran {
+    run_with(arguments, "").await
+}
+
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+impl Ran {
+    /// The lines of standard output, as JSON; it must have gone well.
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
+        let lines = self.out.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().expect("JSON, one a line")
+    }
+}

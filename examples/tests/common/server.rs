@@ -1,0 +1,79 @@
+//! A server in this process, on a real socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use orders::drain::{Drain, Drained, Signal};
+use orders::faults::Faults;
+use orders::service::Orders;
+use orders::store::{Database, Store};
+use orders::v1::order_service_client::OrderServiceClient;
+use orders::v1::{CreateOrderRequest, Order};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub client: OrderServiceClient<Channel>,
+    pub signals: mpsc::UnboundedSender<Signal>,
+    ended: JoinHandle<Drained>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with_faults(Faults::Ignored).await
+    }
+
+    pub async fn with_faults(faults: Faults) -> Self {
+        let store = Store::open(&Database::Memory).await.expect("a store");
+        let drain = Drain::new(Duration::ZERO, Duration::from_secs(20));
+        Self::serve(Orders::new(store, faults), drain).await
+    }
+
+    pub async fn with_store(store: Store) -> Self {
+        let drain = Drain::new(Duration::ZERO, Duration::from_secs(20));
+        Self::serve(Orders::new(store, Faults::Ignored), drain).await
+    }
+
+    pub async fn with_drain(drain: Drain) -> Self {
+        let store = Store::open(&Database::Memory).await.expect("a store");
+        Self::serve(Orders::new(store, Faults::Ignored), drain).await
+    }
+
+    async fn serve(orders: Orders, drain: Drain) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (signals, received) = mpsc::unbounded_channel();
+        let ended = tokio::spawn(async move {
+            orders::serve::serve(listener, orders, drain, received).await.expect("serves")
+        });
+        Self { address, client: OrderServiceClient::new(channel(address).await), signals, ended }
+    }
+
+    /// One more connection.
+    pub async fn channel(&self) -> Channel {
+        channel(self.address).await
+    }
+
+    pub async fn create(&self, request: CreateOrderRequest) -> Order {
+        let created = self.client.clone().create_order(request).await;
+        created.expect("an order").into_inner()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.signals.send(signal).expect("the server is there");
+    }
+
+    pub async fn ended(self) -> Drained {
+        // A client that stays would keep its connection.
+        drop(self.client);
+        super::soon(self.ended).await.expect("no panic")
+    }
+}
+
+async fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
+    endpoint.connect().await.expect("a connection")
+}

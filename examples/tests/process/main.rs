@@ -1,0 +1,12 @@
+//! The program `orders`, as people and Kubernetes run it.
+
+#![cfg(unix)]
+#![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_call_prints_json_or_says_what_went_wrong;
+mod a_call_reads_its_requests_from_lines;
+mod a_signal_drains_the_server;
+mod serve_says_where_it_listens_or_why_not;

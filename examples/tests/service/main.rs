@@ -1,0 +1,20 @@
+//! What the service does, over a real socket in this process.
+
+#![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_database_is_opened_only_if_it_is_ours;
+mod a_drain_lets_calls_finish;
+mod a_watcher_misses_nothing;
+mod an_import_takes_each_order_for_itself;
+mod an_order_is_kept_once_per_key;
+mod database_trouble_stays_inside;
+mod every_violation_is_told_at_once;
+mod faults_happen_only_where_obeyed;
+mod health_and_reflection_are_served;
+mod large_and_unknown_requests_are_refused;
+mod pages_are_stable_under_inserts;
+mod quotes_are_answered_one_by_one;
+mod two_versions_stand_side_by_side;
