@@ -1,0 +1,43 @@
+use tonic::{Request, Response, Status, Streaming};
+use tonic_call_test_kit::v1::kinds_server::Kinds;
+use tonic_call_test_kit::v1::{Ask, Note};
+
+/// Answers at once: what a call costs is then what stands around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtOnce;
+
+/// How many notes a stream sends.
+const NOTES: u32 = 100;
+
+fn note(number: u32) -> Result<Note, Status> {
+    Ok(Note { number, text: String::new() })
+}
+
+type Notes =
+    tokio_stream::Iter<std::iter::Map<std::ops::Range<u32>, fn(u32) -> Result<Note, Status>>>;
+
+#[tonic::async_trait]
+impl Kinds for AtOnce {
+    type ServerStreamStream = Notes;
+    type BidiStreamStream = Notes;
+
+    async fn unary(&self, _: Request<Ask>) -> Result<Response<Note>, Status> {
+        note(0).map(Response::new)
+    }
+
+    async fn peek(&self, _: Request<Ask>) -> Result<Response<Note>, Status> {
+        note(0).map(Response::new)
+    }
+
+    async fn client_stream(&self, _: Request<Streaming<Ask>>) -> Result<Response<Note>, Status> {
+        note(0).map(Response::new)
+    }
+
+    async fn server_stream(&self, _: Request<Ask>) -> Result<Response<Notes>, Status> {
+        Ok(Response::new(tokio_stream::iter((0..NOTES).map(note as fn(u32) -> _))))
+    }
+
+    async fn bidi_stream(&self, _: Request<Streaming<Ask>>) -> Result<Response<Notes>, Status> {
+        Ok(Response::new(tokio_stream::iter((0..NOTES).map(note as fn(u32) -> _))))
+    }
+}

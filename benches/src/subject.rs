@@ -1,0 +1,153 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use prost::Message as _;
+use tonic_call::{End, ObserveLayer, Observer, Rpc, Side};
+use tonic_call_test_kit::frame_of;
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_recovery_layer::RecoveryLayer;
+use tower::{Layer, Service};
+
+use crate::service::AtOnce;
+
+/// What kind of call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// One message each way.
+    Unary,
+    /// One request, a hundred messages back.
+    Stream,
+}
+
+impl Call {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Unary, Self::Stream];
+
+    /// A short name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::Stream => "stream of 100",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Unary => "/test.v1.Kinds/Unary",
+            Self::Stream => "/test.v1.Kinds/ServerStream",
+        }
+    }
+}
+
+/// The service, bare or behind a layer.
+pub struct Subject {
+    /// What stands around it.
+    pub name: &'static str,
+    call: Box<dyn FnMut(Request<tonic::body::Body>)>,
+    message: Bytes,
+}
+
+/// Bare first; then each layer, followed by what one would use instead.
+pub fn subjects() -> Vec<Subject> {
+    let observe = || ObserveLayer::server(Nothing);
+    let three = tower::ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
+    vec![
+        Subject::new("bare", tower::layer::util::Identity::new()),
+        Subject::new("observer, not interested", ObserveLayer::server(None::<Nothing>)),
+        Subject::new("1 observer", observe()),
+        Subject::new("3 observers", three.into_inner()),
+        Subject::new("3 observers in one", ObserveLayer::server((Nothing, (Nothing, Nothing)))),
+        Subject::new("recovery", RecoveryLayer::server()),
+        Subject::new("tower-http catch-panic", tower_http::catch_panic::CatchPanicLayer::new()),
+    ]
+}
+
+impl Subject {
+    fn new<L, B>(name: &'static str, layer: L) -> Self
+    where
+        L: Layer<KindsServer<AtOnce>>,
+        L::Service: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>
+            + 'static,
+        B: Body<Data = Bytes>,
+    {
+        let mut service = layer.layer(KindsServer::new(AtOnce));
+        let call = Box::new(move |request| run(&mut service, request));
+        Self { name, call, message: frame_of(&Ask::default().encode_to_vec()) }
+    }
+
+    /// Makes one call, and reads its response to the end.
+    pub fn call(&mut self, call: Call) {
+        let body = tonic::body::Body::new(Once(Some(self.message.clone())));
+        let mut request = Request::new(body);
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = http::Uri::from_static(call.path());
+        (self.call)(request);
+    }
+}
+
+/// Polls a call to its end. Nothing in it ever waits.
+fn run<S, B>(service: &mut S, request: Request<tonic::body::Body>)
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let response = pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = response.poll(&mut cx) else { panic!("it answers at once") };
+    let mut body = pin!(response.into_body());
+    loop {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => break,
+            Poll::Ready(Some(Ok(frame))) => {
+                std::hint::black_box(frame);
+            }
+            _ => panic!("it ends with trailers"),
+        }
+    }
+}
+
+/// The request's body: one frame.
+struct Once(Option<Bytes>);
+
+impl Body for Once {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))
+    }
+}
+
+/// Watches, and does nothing with what it sees.
+#[derive(Clone, Copy, Debug)]
+struct Nothing;
+
+impl Observer for Nothing {
+    type Call = Self;
+
+    fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl tonic_call::Call for Nothing {
+    fn end(&self, end: End<'_>) {
+        std::hint::black_box(end.code());
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
+}
