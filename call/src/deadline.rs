@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use crate::headers;
+
 /// The header that says how long a caller waits.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -40,11 +42,10 @@ impl Deadline {
     ///
     /// When the header is malformed, or is there more than once.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, MalformedTimeout> {
-        let mut values = headers.get_all(GRPC_TIMEOUT).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(value), None) => parse_timeout(value).map(Self::after),
-            (Some(_), Some(_)) => Err(MalformedTimeout(())),
+        let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
+        match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
+            None => parse_timeout(value).map(Self::after),
+            Some(_) => Err(MalformedTimeout(())),
         }
     }
 

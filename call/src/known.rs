@@ -1,11 +1,11 @@
 //! Which methods are served here: what bounds every label and span name.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::request;
+use rustc_hash::FxHashMap;
 use tonic::GrpcMethod;
 
 use crate::methods::Methods;
@@ -25,7 +25,7 @@ pub struct KnownMethods(Source);
 
 enum Source {
     Described(Methods),
-    Learnt(ArcSwap<HashMap<Arc<str>, usize>>),
+    Learnt(ArcSwap<FxHashMap<Arc<str>, u32>>),
 }
 
 /// How many methods are learnt from traffic, at most.
@@ -92,9 +92,9 @@ impl KnownMethods {
             return;
         }
         names.rcu(|names| {
-            let mut names = HashMap::clone(names);
-            let index = names.len();
-            if index < LEARNT_AT_MOST && !names.contains_key(rpc.full()) {
+            let mut names = FxHashMap::clone(names);
+            if names.len() < LEARNT_AT_MOST && !names.contains_key(rpc.full()) {
+                let index = names.len() as u32;
                 names.insert(rpc.full().into(), index);
             }
             names

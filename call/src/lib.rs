@@ -133,6 +133,7 @@ mod code;
 mod cut;
 mod deadline;
 mod end;
+mod headers;
 mod info;
 mod known;
 mod message;

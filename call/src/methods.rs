@@ -1,6 +1,5 @@
 //! What a `FileDescriptorSet` says of each method.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::error::Error;
 use std::fmt;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use prost_types::method_options::IdempotencyLevel;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
+use rustc_hash::FxHashMap;
 
 use crate::rpc::{KnownMethod, Rpc};
 
@@ -30,7 +30,7 @@ pub struct Methods(Arc<Inner>);
 #[derive(Clone, Default)]
 struct Inner {
     list: Vec<Method>,
-    by_name: HashMap<Arc<str>, usize>,
+    by_name: FxHashMap<Arc<str>, u32>,
 }
 
 /// One method of a service.
@@ -75,6 +75,8 @@ pub enum MethodsError {
     Decode(prost::DecodeError),
     /// Two files of the set define the same method differently.
     Conflict(String),
+    /// There are more methods than can be numbered.
+    TooMany,
 }
 
 impl Methods {
@@ -138,7 +140,7 @@ impl Methods {
 
     pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
         let index = *self.0.by_name.get(rpc.full())?;
-        let method = &self.0.list[index];
+        let method = &self.0.list[index as usize];
         Some(KnownMethod::described(index, method.kind, method.idempotency))
     }
 }
@@ -158,13 +160,16 @@ impl Inner {
             kind: Kind::new(method.client_streaming(), method.server_streaming()),
             idempotency: Idempotency::of(method),
         };
+        let index = u32::try_from(self.list.len()).map_err(|_| MethodsError::TooMany)?;
         match self.by_name.entry(full) {
             Entry::Vacant(entry) => {
-                entry.insert(self.list.len());
+                entry.insert(index);
                 self.list.push(added);
                 Ok(())
             }
-            Entry::Occupied(entry) if self.list[*entry.get()].says_the_same(&added) => Ok(()),
+            Entry::Occupied(entry) if self.list[*entry.get() as usize].says_the_same(&added) => {
+                Ok(())
+            }
             Entry::Occupied(entry) => Err(MethodsError::Conflict(entry.key().to_string())),
         }
     }
@@ -256,6 +261,7 @@ impl fmt::Display for MethodsError {
         match self {
             Self::Decode(_) => f.write_str("not an encoded google.protobuf.FileDescriptorSet"),
             Self::Conflict(method) => write!(f, "{method} is described twice, and differently"),
+            Self::TooMany => f.write_str("more methods than can be numbered"),
         }
     }
 }
@@ -264,7 +270,7 @@ impl Error for MethodsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Decode(error) => Some(error),
-            Self::Conflict(_) => None,
+            Self::Conflict(_) | Self::TooMany => None,
         }
     }
 }

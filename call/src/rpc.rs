@@ -37,7 +37,7 @@ struct Names {
 pub struct KnownMethod {
     /// A number from 0 up to the [capacity](crate::KnownMethods::capacity), the same for every call
     /// of this method: a place in a table of things resolved once per method.
-    pub index: usize,
+    pub index: u32,
     /// Unary or which streams; `None` without a descriptor set.
     pub kind: Option<Kind>,
     /// What the descriptor set says of repeating a call; `None` without one.
@@ -45,11 +45,11 @@ pub struct KnownMethod {
 }
 
 impl KnownMethod {
-    pub(crate) fn learnt(index: usize) -> Self {
+    pub(crate) fn learnt(index: u32) -> Self {
         Self { index, kind: None, idempotency: None }
     }
 
-    pub(crate) fn described(index: usize, kind: Kind, idempotency: Idempotency) -> Self {
+    pub(crate) fn described(index: u32, kind: Kind, idempotency: Idempotency) -> Self {
         Self { index, kind: Some(kind), idempotency: Some(idempotency) }
     }
 }

@@ -1,8 +1,9 @@
 //! Settings per method.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+
+use rustc_hash::FxHashMap;
 
 use crate::methods::Methods;
 use crate::rpc::Rpc;
@@ -24,8 +25,8 @@ use crate::rpc::Rpc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct MethodTable<T> {
-    methods: HashMap<Box<str>, T>,
-    services: HashMap<Box<str>, T>,
+    methods: FxHashMap<Box<str>, T>,
+    services: FxHashMap<Box<str>, T>,
     default: T,
 }
 
@@ -38,7 +39,7 @@ pub struct UnknownMethod {
 impl<T> MethodTable<T> {
     /// A table that has nothing but a default.
     pub fn new(default: T) -> Self {
-        Self { methods: HashMap::new(), services: HashMap::new(), default }
+        Self { methods: FxHashMap::default(), services: FxHashMap::default(), default }
     }
 
     /// Sets the value of one method of a fully qualified service.

@@ -1,6 +1,5 @@
 //! The call that a panic is told for.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use http::request;
@@ -21,10 +20,10 @@ pub(crate) struct Context {
     handler: Option<Handler>,
 }
 
-thread_local! {
+scoped_tls::scoped_thread_local! {
     /// The call whose future or body this thread polls now: for a stream inside, which can't be
     /// told otherwise.
-    static CURRENT: Cell<Option<Context>> = const { Cell::new(None) };
+    static CURRENT: Context
 }
 
 /// The text that a caller is told of a panic.
@@ -40,15 +39,12 @@ impl Context {
     }
 
     /// Runs a piece of the call, in which it is current, and catches a panic in it.
-    pub(crate) fn run<T>(&mut self, piece: impl FnOnce() -> T) -> Result<T, Caught> {
-        let outer = CURRENT.replace(Some(std::mem::take(self)));
-        let result = catch(piece);
-        *self = CURRENT.replace(outer).unwrap_or_default();
-        result
+    pub(crate) fn run<T>(&self, piece: impl FnOnce() -> T) -> Result<T, Caught> {
+        catch(|| CURRENT.set(self, piece))
     }
 
     /// Drops a piece of the call. The caller is told nothing of a panic in that.
-    pub(crate) fn drop(&mut self, piece: impl FnOnce()) {
+    pub(crate) fn drop(&self, piece: impl FnOnce()) {
         if let Err(caught) = self.run(piece) {
             self.recovered(caught, Place::Drop);
         }
@@ -79,13 +75,11 @@ impl Context {
 
 /// Tells of a panic for the call that is current, if one is.
 pub(crate) fn recovered_in_current(caught: Caught, place: Place) -> Status {
-    let current = CURRENT.take();
-    let status = match &current {
-        Some(context) => context.recovered(caught, place),
-        None => Context::default().recovered(caught, place),
-    };
-    CURRENT.set(current);
-    status
+    if CURRENT.is_set() {
+        CURRENT.with(|context| context.recovered(caught, place))
+    } else {
+        Context::default().recovered(caught, place)
+    }
 }
 
 fn tell(panic: &Panic<'_>) {

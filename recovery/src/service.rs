@@ -58,7 +58,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let mut context = Context::new(&head, self.handler.clone());
+        let context = Context::new(&head, self.handler.clone());
         if let Some(caught) = self.not_ready().take() {
             let status = context.recovered(caught, Place::PollReady);
             context.drop(|| drop((head, body)));

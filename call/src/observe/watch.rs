@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use super::Call;
 use crate::deadline::Deadline;
 use crate::end::{Cause, End};
+use crate::headers;
 use crate::known::KnownMethods;
 use crate::message::{Flow, Message};
 use crate::rpc::Rpc;
@@ -166,12 +167,11 @@ impl Drop for Unwinding<'_> {
 }
 
 fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+    headers::find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
 /// An answer that says it is something other than gRPC says nothing of the method.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
+    headers::find(headers, &http::header::CONTENT_TYPE)
         .is_none_or(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
