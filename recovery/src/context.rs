@@ -86,12 +86,15 @@ fn tell(panic: &Panic<'_>) {
     // A name from the wire is escaped, and a path is bounded by the limit on headers.
     let method = panic.rpc().map(Rpc::full).map(tracing::field::debug);
     tracing::error!(
-        rpc.method = method,
-        panic.place = panic.place().as_str(),
-        exception.r#type = "panic",
-        exception.message = ?panic.message(),
-        exception.location = panic.location(),
-        exception.stacktrace = panic.backtrace().map(tracing::field::display),
+        target: "tonic_recovery_layer",
+        {
+            rpc.method = method,
+            panic.place = panic.place().as_str(),
+            exception.r#type = "panic",
+            exception.message = ?panic.message(),
+            exception.location = panic.location(),
+            exception.stacktrace = panic.backtrace().map(tracing::field::display),
+        },
         "a panic was recovered"
     );
 }

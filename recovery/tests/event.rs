@@ -47,10 +47,11 @@ async fn an_error_event_tells_the_operator() {
     let events = events.0.lock().unwrap();
     let [event] = &events[..] else { panic!("one event, not {events:?}") };
     for part in [
-        "ERROR tonic_recovery_layer",
+        "ERROR tonic_recovery_layer ",
         "message=a panic was recovered",
         "rpc.method=\"a.B/C\"",
         "panic.place=\"future\"",
+        "exception.type=\"panic\"",
         r#"exception.message="a\nb on purpose""#,
     ] {
         assert!(event.contains(part), "{part} in {event}");
