@@ -40,7 +40,7 @@ impl<B> AnswerBody<B> {
 
     /// A body of nothing but the trailers of a status.
     pub fn trailers(status: &Status) -> Self {
-        Self { kind: BodyKind::Trailers(Some(trailers(status))) }
+        Self { kind: BodyKind::Trailers(Some(trailers_of(status))) }
     }
 
     /// Whether this is still the inner service's body.
@@ -50,7 +50,7 @@ impl<B> AnswerBody<B> {
 
     /// Drops the inner body, and ends with the trailers of a status instead.
     pub fn end_with(self: Pin<&mut Self>, status: &Status) {
-        self.project().kind.set(BodyKind::Trailers(Some(trailers(status))));
+        self.project().kind.set(BodyKind::Trailers(Some(trailers_of(status))));
     }
 
     /// Drops the inner body, and is at its end.
@@ -60,7 +60,7 @@ impl<B> AnswerBody<B> {
 }
 
 /// The trailers that carry a status.
-fn trailers(status: &Status) -> HeaderMap {
+pub(crate) fn trailers_of(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
         // Only a message or details that no header can hold get here; the code always can.

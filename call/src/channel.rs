@@ -14,8 +14,8 @@ use crate::service::BoxError;
 
 /// A channel behind any layers, under one name, so that a client with it fits in a struct.
 ///
-/// Costs one allocation per call for the response future, and one for its body where that is not
-/// tonic's own.
+/// Costs one allocation per call for the response future, one for its body where that is not tonic's
+/// own, and one for each clone, and so for each clone of the client.
 ///
 /// ```no_run
 /// use tonic::transport::{Channel, Endpoint};

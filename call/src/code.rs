@@ -14,69 +14,91 @@ use crate::service::BoxError;
 ///
 /// A boxed error is no `Error` itself, so the types that occur are told apart by name.
 pub(crate) fn code_of<E: 'static>(error: &E) -> Code {
+    fn is<T: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+        error.downcast_ref::<T>().map(|error| error as _)
+    }
+
     let error: &dyn Any = error;
-    if let Some(error) = error.downcast_ref::<Status>() {
-        return code_of_error(error);
-    }
+    let known = is::<Status>(error)
+        .or_else(|| is::<hyper::Error>(error))
+        .or_else(|| is::<h2::Error>(error))
+        .or_else(|| is::<io::Error>(error))
+        .or_else(|| is::<TimeoutExpired>(error))
+        .or_else(|| is::<ConnectError>(error))
+        .or_else(|| error.downcast_ref::<BoxError>().map(|error| &**error as _));
     #[cfg(feature = "channel")]
-    if let Some(error) = error.downcast_ref::<tonic::transport::Error>() {
-        return code_of_error(error);
-    }
-    if let Some(error) = error.downcast_ref::<BoxError>() {
-        return code_of_error(&**error);
-    }
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        return code_of_error(error);
-    }
-    if let Some(error) = error.downcast_ref::<h2::Error>() {
-        return code_of_error(error);
-    }
-    Code::Unknown
+    let known = known.or_else(|| is::<tonic::transport::Error>(error));
+    known.map_or(Code::Unknown, code_of_error)
 }
 
 /// The code that an error means, found by walking its sources.
 ///
 /// A connection that was refused or lost, and a stream that the peer refused (`REFUSED_STREAM`),
-/// are `Unavailable`; other resets as in gRPC over HTTP/2, "Errors"; a `Status` is what it says,
-/// unless it only wraps one of these; an expired timeout is `DeadlineExceeded`. Anything else is
-/// `Unknown`.
+/// are `Unavailable`; other resets as in gRPC over HTTP/2, "Errors"; an expired timer of tonic's is
+/// `DeadlineExceeded`. A `Status` is what it says; only where it says `Unknown` or `Cancelled`, as
+/// tonic does of any of these, are its sources asked. Anything else is `Unknown`.
 pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
-    let mut code = Code::Unknown;
+    let mut said = Code::Unknown;
+    let mut in_transport = false;
+    let mut in_http = false;
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(found) = code_of_transport(error) {
-            return found;
-        }
-        if let Some(status) = error.downcast_ref::<Status>()
-            && code == Code::Unknown
-        {
-            code = status.code();
-        }
-        #[cfg(feature = "channel")]
-        if error.is::<tonic::transport::Error>() {
-            code = Code::Unavailable;
+        if let Some(status) = error.downcast_ref::<Status>() {
+            match status.code() {
+                Code::Unknown => {}
+                Code::Cancelled => said = Code::Cancelled,
+                code => return code,
+            }
+        } else if error.is::<TimeoutExpired>() {
+            return Code::DeadlineExceeded;
+        } else if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return code_of_h2(error);
+        } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if is_lost(error) {
+                return Code::Unavailable;
+            }
+            in_http = true;
+        } else if let Some(error) = error.downcast_ref::<io::Error>() {
+            if in_http || in_transport || is_of_a_connection(error) {
+                return Code::Unavailable;
+            }
+        } else if error.is::<ConnectError>() {
+            return Code::Unavailable;
+        } else {
+            in_transport |= is_transport(error);
         }
         next = error.source();
     }
-    code
+    if in_transport && said == Code::Unknown { Code::Unavailable } else { said }
 }
 
-fn code_of_transport(error: &(dyn Error + 'static)) -> Option<Code> {
-    if error.is::<TimeoutExpired>() {
-        return Some(Code::DeadlineExceeded);
-    }
-    if let Some(error) = error.downcast_ref::<h2::Error>() {
-        return Some(code_of_h2(error));
-    }
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        // Of these, only a closed connection can be the fault of either side.
-        let lost = error.is_timeout()
-            || error.is_canceled()
-            || error.is_closed()
-            || error.is_incomplete_message();
-        return lost.then_some(Code::Unavailable);
-    }
-    (error.is::<ConnectError>() || error.is::<io::Error>()).then_some(Code::Unavailable)
+#[cfg(feature = "channel")]
+fn is_transport(error: &(dyn Error + 'static)) -> bool {
+    error.is::<tonic::transport::Error>()
+}
+
+#[cfg(not(feature = "channel"))]
+fn is_transport(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Whether a connection was closed under the call.
+fn is_lost(error: &hyper::Error) -> bool {
+    error.is_timeout() || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+}
+
+/// Other errors of this type are a handler's own, of a file for example.
+fn is_of_a_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
 }
 
 fn code_of_h2(error: &h2::Error) -> Code {
@@ -116,6 +138,8 @@ pub(crate) fn code_of_http(status: StatusCode) -> Code {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn boxed(error: impl Into<BoxError>) -> BoxError {
@@ -134,6 +158,19 @@ mod tests {
         let status = Status::from_error(Box::new(lost));
         assert_eq!(status.code(), Code::Unknown, "what tonic says");
         assert_eq!(code_of(&status), Code::Unavailable);
+    }
+
+    #[test]
+    fn a_status_that_says_something_is_not_overruled_by_its_source() {
+        let mut status = Status::not_found("");
+        status.set_source(Arc::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        assert_eq!(code_of(&status), Code::NotFound);
+    }
+
+    #[test]
+    fn an_error_of_a_file_is_not_that_of_a_connection() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(code_of(&Status::from_error(Box::new(missing))), Code::Unknown);
     }
 
     #[test]

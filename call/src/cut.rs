@@ -2,43 +2,49 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use atomic_waker::AtomicWaker;
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::answer::AnswerBody;
+use crate::answer::trailers_of;
+use crate::headers;
+use crate::info::{CallInfo, EndedBy};
+use crate::unwind::drop_caught;
 
 /// Ends one call from outside, before or after its head, even while nobody polls it.
 ///
 /// Deadlines, expired tokens, drains and stalled readers all need it: HTTP does not poll a body
 /// whose reader leaves no window, so what must end then is ended from here. The inner future or
-/// body is dropped at once, on the thread that cuts; the caller gets the status, trailers-only or
-/// as trailers, as soon as it reads. Observers outside end when that is taken.
+/// body is dropped at once, on the thread that cuts; if it is being polled at that moment, by its
+/// poller as soon as the poll returns. The caller gets the status, trailers-only or as trailers, as
+/// soon as it reads. Observers inside end when the call is dropped, those outside when the status
+/// is taken.
 ///
 /// ```
 /// # use std::convert::Infallible;
 /// # use http::{Request, Response};
 /// # use tonic::{body::Body, Status};
 /// # use tower::{Service, service_fn};
-/// use tonic_call::Cut;
+/// use tonic_call::{CallInfo, Cut, EndedBy};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Infallible> {
 /// # let mut inner = service_fn(|_: Request<Body>| async {
 /// #     std::future::pending::<Result<Response<Body>, Infallible>>().await
 /// # });
 /// # let request = Request::new(Body::empty());
-/// let (cut, response) = Cut::around(inner.call(request));
+/// let info = CallInfo::of(request.extensions()).cloned();
+/// let (cut, response) = Cut::around(inner.call(request), info);
 ///
 /// // Somewhere else, later:
-/// cut.cut(Status::unavailable("the server is stopping"));
+/// cut.cut(EndedBy::Deadline, Status::deadline_exceeded("the deadline has passed"));
 ///
-/// assert_eq!(response.await?.headers()["grpc-status"], "14");
+/// assert_eq!(response.await?.headers()["grpc-status"], "4");
 /// # Ok(())
 /// # }
 /// ```
@@ -46,39 +52,50 @@ use crate::answer::AnswerBody;
 pub struct Cut(Arc<dyn Severable>);
 
 trait Severable: Send + Sync {
-    fn sever(&self, status: Status) -> bool;
+    fn sever(&self, by: EndedBy, status: Status) -> bool;
 }
 
 impl Cut {
-    /// Makes a call that can be cut. It costs two small allocations.
-    pub fn around<F, B, E>(response: F) -> (Self, CutFuture<B, E>)
+    /// Makes a call that can be cut. Costs two allocations: the boxed future, and what is shared.
+    ///
+    /// The [`CallInfo`], if there is one, is told what ended the call.
+    pub fn around<F, B, E>(response: F, info: Option<CallInfo>) -> (Self, CutFuture<B, E>)
     where
         F: Future<Output = Result<Response<B>, E>> + Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         E: 'static,
     {
-        let call = Arc::new(Call::new(Box::pin(response)));
-        (Self(Arc::clone(&call) as Arc<dyn Severable>), CutFuture { call: Some(call) })
+        let state = State { inner: Inner::Future(Box::pin(response)), over: false, verdict: None };
+        let shared = Arc::new(Shared { state: Mutex::new(state), waker: AtomicWaker::new(), info });
+        let cut = Self(Arc::clone(&shared) as Arc<dyn Severable>);
+        (cut, CutFuture { shared: Some(shared), completed: None })
     }
 
     /// Ends the call with a status; says whether it did. The first cut counts: after it, and after
     /// the call has ended by itself, another does nothing.
     ///
-    /// A panic in dropping what was cut ends here.
-    pub fn cut(&self, status: Status) -> bool {
-        self.0.sever(status)
+    /// A status that says `OK` ends a stream well. A panic in dropping what was cut ends here.
+    pub fn cut(&self, by: EndedBy, status: Status) -> bool {
+        self.0.sever(by, status)
     }
 }
 
 /// One call, shared by whoever polls it and whoever may cut it.
-struct Call<B, E>(Mutex<State<B, E>>);
+///
+/// Nothing that is not ours runs under the lock: not a poll, and no destructor.
+struct Shared<B, E> {
+    state: Mutex<State<B, E>>,
+    /// Wakes whoever polls.
+    waker: AtomicWaker,
+    info: Option<CallInfo>,
+}
 
 struct State<B, E> {
     inner: Inner<B, E>,
-    /// Says how the call was cut, until the caller was told.
+    /// The call has ended by itself, or has panicked, although what is left of it is still here.
+    over: bool,
+    /// How the call was cut, until the caller was told.
     verdict: Option<Status>,
-    /// Wakes whoever polls.
-    waker: Option<Waker>,
 }
 
 enum Inner<B, E> {
@@ -86,91 +103,135 @@ enum Inner<B, E> {
     Body(B),
     /// It is being polled, outside the lock.
     Polling,
-    /// It has ended, or was cut.
     Gone,
 }
 
 type BoxFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
 
-impl<B, E> Call<B, E> {
-    fn new(future: BoxFuture<B, E>) -> Self {
-        Self(Mutex::new(State { inner: Inner::Future(future), verdict: None, waker: None }))
-    }
-
+impl<B, E> Shared<B, E> {
     fn state(&self) -> MutexGuard<'_, State<B, E>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what is to be polled, unless the call was cut.
-    fn take(&self, cx: &Context<'_>) -> Result<Inner<B, E>, Status> {
+    fn take(&self, cx: &Context<'_>) -> Result<Polled<'_, B, E>, Status> {
+        // Before the look at the verdict: whoever cuts after it wakes this one.
+        self.waker.register(cx.waker());
         let mut state = self.state();
         if let Some(status) = state.verdict.take() {
             return Err(status);
         }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Ok(match state.inner {
+        let inner = match state.inner {
             Inner::Gone => Inner::Gone,
             _ => std::mem::replace(&mut state.inner, Inner::Polling),
-        })
+        };
+        Ok(Polled { shared: self, inner })
     }
 
-    /// Gives back what was polled, or says that it has ended. If the call was cut meanwhile, it is
-    /// dropped here, and with `take_verdict` so is the caller told.
-    fn give(&self, inner: Inner<B, E>, take_verdict: bool) -> Option<Status> {
-        let mut state = self.state();
-        if state.verdict.is_none() {
-            state.inner = inner;
-            return None;
-        }
-        state.inner = Inner::Gone;
-        let verdict = if take_verdict { state.verdict.take() } else { None };
-        drop(state);
-        drop(inner);
-        verdict
+    /// Whether the caller is still to be told that the call was cut.
+    fn is_cut(&self) -> bool {
+        self.state().verdict.is_some()
     }
 
     /// Drops what is inside: nobody polls it any more.
     fn close(&self) {
         let mut state = self.state();
-        let inner = std::mem::replace(&mut state.inner, Inner::Gone);
-        state.verdict = None;
-        state.waker = None;
+        state.over = true;
+        let left = (std::mem::replace(&mut state.inner, Inner::Gone), state.verdict.take());
         drop(state);
-        drop(inner);
+        drop(left);
     }
 }
 
-impl<B, E> Severable for Call<B, E>
+/// What a poll of a body gave, and whether nothing comes after it.
+type Polling<B> = (Poll<Option<Result<Frame<Bytes>, <B as Body>::Error>>>, bool);
+
+impl<B, E> Shared<B, E>
 where
-    B: Send,
+    B: Body<Data = Bytes> + Unpin,
 {
-    fn sever(&self, status: Status) -> bool {
+    /// Polls the body; the error is what the caller is told, now that the call was cut.
+    fn poll_body(&self, cx: &mut Context<'_>) -> Result<Polling<B>, Status> {
+        let mut polled = self.take(cx)?;
+        let Inner::Body(body) = &mut polled.inner else { return Ok((Poll::Ready(None), true)) };
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        let data = matches!(&frame, Poll::Ready(Some(Ok(frame))) if frame.is_data());
+        let over = if data { body.is_end_stream() } else { frame.is_ready() };
+        // A message that came through before the cut still goes out; the trailers follow.
+        match polled.give_back(over, data) {
+            Some(status) => Err(status),
+            None => Ok((frame, over)),
+        }
+    }
+}
+
+impl<B: Send, E> Severable for Shared<B, E> {
+    fn sever(&self, by: EndedBy, status: Status) -> bool {
         let mut state = self.state();
-        let inner = match state.inner {
+        if state.over || state.verdict.is_some() {
+            return false;
+        }
+        let inner = match &state.inner {
             // The poll that is under way will find the verdict.
-            Inner::Polling if state.verdict.is_none() => Inner::Polling,
-            Inner::Polling | Inner::Gone => return false,
-            Inner::Future(_) | Inner::Body(_) => std::mem::replace(&mut state.inner, Inner::Gone),
+            Inner::Polling => Inner::Gone,
+            _ => std::mem::replace(&mut state.inner, Inner::Gone),
         };
         state.verdict = Some(status);
-        let waker = state.waker.take();
+        // Before anything inside is dropped: what observes there asks what ended the call.
+        if let Some(info) = &self.info {
+            info.set_ended_by(by);
+        }
         drop(state);
         // Timers that cut stand outside any recovery layer.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(inner)));
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        drop_caught(inner);
+        self.waker.wake();
         true
+    }
+}
+
+/// What is inside, out of the lock for one poll.
+struct Polled<'a, B, E> {
+    shared: &'a Shared<B, E>,
+    inner: Inner<B, E>,
+}
+
+impl<B, E> Polled<'_, B, E> {
+    /// Gives it back, and says whether the call is now over. If it was cut meanwhile, it is dropped
+    /// instead, and the caller is told: now, or with `later` at the next poll.
+    fn give_back(mut self, over: bool, later: bool) -> Option<Status> {
+        let inner = std::mem::replace(&mut self.inner, Inner::Gone);
+        let mut state = self.shared.state();
+        if state.verdict.is_none() {
+            state.inner = inner;
+            state.over = over;
+            return None;
+        }
+        state.inner = Inner::Gone;
+        let verdict = if later { None } else { state.verdict.take() };
+        drop(state);
+        drop(inner);
+        verdict
+    }
+}
+
+/// A poll that unwinds leaves here what it polled: never polled again, and dropped not now, while a
+/// panic unwinds, but by whoever catches it and drops the call.
+impl<B, E> Drop for Polled<'_, B, E> {
+    fn drop(&mut self) {
+        if !matches!(self.inner, Inner::Gone) {
+            let mut state = self.shared.state();
+            state.over = true;
+            state.inner = std::mem::replace(&mut self.inner, Inner::Gone);
+        }
     }
 }
 
 /// The response of a call that can be cut.
 pub struct CutFuture<B, E> {
     /// `None` once the body holds it.
-    call: Option<Arc<Call<B, E>>>,
+    shared: Option<Arc<Shared<B, E>>>,
+    /// The inner future once it has completed, to be dropped with this one.
+    completed: Option<BoxFuture<B, E>>,
 }
 
 impl<B, E> Future for CutFuture<B, E>
@@ -180,49 +241,63 @@ where
     type Output = Result<Response<CutBody<B, E>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(call) = &self.call else {
+        let this = &mut *self;
+        let Some(shared) = &this.shared else {
             panic!("a `CutFuture` was polled after it had completed");
         };
-        let mut future = match call.take(cx) {
-            Ok(Inner::Future(future)) => future,
-            Ok(_) => panic!("a `CutFuture` was polled after it had panicked"),
+        let mut polled = match shared.take(cx) {
+            Ok(polled) => polled,
             Err(status) => return Poll::Ready(Ok(status.into_http())),
         };
+        let Inner::Future(future) = &mut polled.inner else {
+            panic!("a `CutFuture` was polled after it had completed or panicked");
+        };
         let Poll::Ready(result) = future.as_mut().poll(cx) else {
-            return match call.give(Inner::Future(future), true) {
+            return match polled.give_back(false, false) {
                 Some(status) => Poll::Ready(Ok(status.into_http())),
                 None => Poll::Pending,
             };
         };
-        drop(future);
-        let (head, inner) = match result {
+        let (result, inner, over) = match result {
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                (Ok(head), Inner::Body(body))
+                let over = body.is_end_stream() || is_error(&head.headers);
+                (Ok((head, body.is_end_stream())), Inner::Body(body), over)
             }
-            Err(error) => (Err(error), Inner::Gone),
+            Err(error) => (Err(error), Inner::Gone, true),
         };
-        if let Some(status) = call.give(inner, true) {
+        if let Inner::Future(completed) = std::mem::replace(&mut polled.inner, inner) {
+            this.completed = Some(completed);
+        }
+        if let Some(status) = polled.give_back(over, false) {
             return Poll::Ready(Ok(status.into_http()));
         }
-        let body = CutBody { call: self.call.take(), trailers: AnswerBody::empty() };
-        Poll::Ready(head.map(|head| Response::from_parts(head, body)))
+        Poll::Ready(result.map(|(head, at_end)| {
+            let body = CutBody { shared: this.shared.take(), at_end };
+            Response::from_parts(head, body)
+        }))
     }
+}
+
+/// Whether a head says that the call has failed: it is then the whole answer.
+fn is_error(headers: &HeaderMap) -> bool {
+    headers::find(headers, &Status::GRPC_STATUS)
+        .is_some_and(|status| Code::from_bytes(status.as_bytes()) != Code::Ok)
 }
 
 impl<B, E> Drop for CutFuture<B, E> {
     fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            call.close();
+        if let Some(shared) = &self.shared {
+            shared.close();
         }
     }
 }
 
 /// The response body of a call that can be cut.
 pub struct CutBody<B, E> {
-    call: Option<Arc<Call<B, E>>>,
-    /// What is sent once the call was cut.
-    trailers: AnswerBody<B>,
+    /// `None` once the caller was told that the call was cut.
+    shared: Option<Arc<Shared<B, E>>>,
+    at_end: bool,
 }
 
 impl<B, E> Body for CutBody<B, E>
@@ -236,73 +311,44 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
-        let Some(call) = &this.call else { return Pin::new(&mut this.trailers).poll_frame(cx) };
-        let mut body = match call.take(cx) {
-            Ok(Inner::Body(body)) => body,
-            Ok(_) => return Poll::Ready(None),
-            Err(status) => return this.told(&status, cx),
-        };
-        let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) else {
-            return match call.give(Inner::Body(body), true) {
-                Some(status) => this.told(&status, cx),
-                None => Poll::Pending,
-            };
-        };
-        let data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        let inner = if data && !body.is_end_stream() { Inner::Body(body) } else { Inner::Gone };
-        // A message that came through before the cut still goes out; the trailers follow.
-        if let Some(status) = call.give(inner, !data) {
-            return this.told(&status, cx);
+        let Some(shared) = &self.shared else { return Poll::Ready(None) };
+        match shared.poll_body(cx) {
+            Ok((frame, over)) => {
+                self.at_end = over;
+                frame
+            }
+            Err(status) => {
+                self.shared = None;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers_of(&status)))))
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        let Some(call) = &self.call else { return self.trailers.is_end_stream() };
-        let state = call.state();
-        match &state.inner {
-            Inner::Body(body) => body.is_end_stream(),
-            _ => state.verdict.is_none(),
+        match &self.shared {
+            Some(shared) => self.at_end && !shared.is_cut(),
+            None => true,
         }
     }
 
+    /// Not known, even if the inner body knows it: a cut changes it.
     fn size_hint(&self) -> SizeHint {
-        let Some(call) = &self.call else { return self.trailers.size_hint() };
-        match &call.state().inner {
-            Inner::Body(body) => body.size_hint(),
-            _ => SizeHint::default(),
-        }
-    }
-}
-
-impl<B, E> CutBody<B, E>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    fn told(
-        &mut self,
-        status: &Status,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.call = None;
-        self.trailers = AnswerBody::trailers(status);
-        Pin::new(&mut self.trailers).poll_frame(cx)
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
 }
 
 impl<B, E> Drop for CutBody<B, E> {
     fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            call.close();
+        if let Some(shared) = &self.shared {
+            shared.close();
         }
     }
 }
 
-/// An empty body: generated clients with an interceptor ask for it.
+/// An empty body: that of an answer in the head alone.
 impl<B, E> Default for CutBody<B, E> {
     fn default() -> Self {
-        Self { call: None, trailers: AnswerBody::empty() }
+        Self { shared: None, at_end: true }
     }
 }
 

@@ -12,7 +12,6 @@ use crate::code::code_of_http;
 #[non_exhaustive]
 pub enum End<'a> {
     /// With a status: in trailers, or in a head that is the whole answer.
-    #[non_exhaustive]
     Status {
         /// `grpc-status`; a value that gRPC does not define is `Unknown`.
         code: Code,
@@ -20,13 +19,11 @@ pub enum End<'a> {
         headers: &'a HeaderMap,
     },
     /// Over, and without a `grpc-status`.
-    #[non_exhaustive]
     Missing {
         /// The HTTP status of the answer.
         http: StatusCode,
     },
     /// The service or the response body failed.
-    #[non_exhaustive]
     Error {
         /// What the error means in gRPC.
         code: Code,
@@ -34,7 +31,6 @@ pub enum End<'a> {
         error: &'a dyn Display,
     },
     /// Given up before its end: dropped, or its request broke off.
-    #[non_exhaustive]
     Dropped {
         /// Whether the head of the response had come.
         responded: bool,

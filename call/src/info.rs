@@ -32,8 +32,8 @@ pub struct CallInfo(Arc<Mutex<Facts>>);
 struct Facts {
     principal: Option<Arc<str>>,
     refusals: Vec<Refusal>,
-    panicked: bool,
-    cut: Option<EndedBy>,
+    panic: Option<Arc<str>>,
+    ended_by: Option<EndedBy>,
     fields: Vec<(Cow<'static, str>, FieldValue)>,
 }
 
@@ -122,22 +122,24 @@ impl CallInfo {
 
     /// The refusal that ended the call, if one did.
     pub fn refusal(&self) -> Option<Refusal> {
-        self.facts().refusals.iter().find(|refusal| !refusal.shadow).cloned()
+        self.facts().refusal().cloned()
     }
 
-    /// Says that a panic was recovered.
-    pub fn set_panicked(&self) {
-        self.facts().panicked = true;
+    /// Says that a panic was recovered, with its text. It is for the operator; the first one counts.
+    pub fn set_panic(&self, message: impl Into<Arc<str>>) {
+        let message = message.into();
+        self.facts().panic.get_or_insert(message);
     }
 
-    /// Whether a panic was recovered.
-    pub fn panicked(&self) -> bool {
-        self.facts().panicked
+    /// The text of the panic that was recovered, if one was; also if it did not end the call.
+    pub fn panic(&self) -> Option<Arc<str>> {
+        self.facts().panic.clone()
     }
 
-    /// Says that a layer ends the call from outside, and why: see [`Cut`](crate::Cut).
-    pub fn set_cut(&self, by: EndedBy) {
-        self.facts().cut = Some(by);
+    /// Says what ended the call, where its ending does not tell: a layer that answers instead of the
+    /// service, or ends the call from outside, as [`Cut`](crate::Cut) does. The last one counts.
+    pub fn set_ended_by(&self, by: EndedBy) {
+        self.facts().ended_by = Some(by);
     }
 
     /// Adds a field to the call's log line. Of fields with one key the last counts.
@@ -157,25 +159,28 @@ impl CallInfo {
 
     /// What ended the call, from its ending and from what the layers inside said.
     ///
-    /// What a layer said when it cut or refused the call counts first. A recovered panic ended the
-    /// call only if the answer was an error: one in the destructor of a call that was over, or
-    /// whose caller had gone, did not.
+    /// What a layer said counts first, unless the call ended `OK` all the same: then the service
+    /// ended it.
     pub fn ended_by(&self, end: &End<'_>) -> EndedBy {
+        if let End::Status { code: Code::Ok, .. } = end {
+            return EndedBy::Service;
+        }
         let facts = self.facts();
-        if let Some(by) = &facts.cut {
-            return by.clone();
-        }
-        if let Some(refusal) = facts.refusals.iter().find(|refusal| !refusal.shadow) {
-            return EndedBy::Refusal { by: refusal.by };
-        }
-        match *end {
-            End::Status { code, .. } if facts.panicked && code != Code::Ok => EndedBy::Panic,
-            _ => EndedBy::from(end),
+        match (&facts.ended_by, facts.refusal()) {
+            (Some(by), _) => by.clone(),
+            (None, Some(refusal)) => EndedBy::Refusal { by: refusal.by },
+            (None, None) => EndedBy::from(end),
         }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    fn refusal(&self) -> Option<&Refusal> {
+        self.refusals.iter().find(|refusal| !refusal.shadow)
     }
 }
 
@@ -222,8 +227,8 @@ impl fmt::Debug for CallInfo {
         let facts = self.facts();
         f.debug_struct("CallInfo")
             .field("refusals", &facts.refusals)
-            .field("panicked", &facts.panicked)
-            .field("cut", &facts.cut)
+            .field("panic", &facts.panic)
+            .field("ended_by", &facts.ended_by)
             .finish_non_exhaustive()
     }
 }
@@ -243,6 +248,19 @@ impl From<String> for FieldValue {
 impl From<&'static str> for FieldValue {
     fn from(value: &'static str) -> Self {
         Self::Text(value.into())
+    }
+}
+
+impl From<Cow<'static, str>> for FieldValue {
+    fn from(value: Cow<'static, str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<usize> for FieldValue {
+    fn from(value: usize) -> Self {
+        // No platform has more than 64 bits.
+        Self::Unsigned(value as u64)
     }
 }
 
@@ -326,12 +344,14 @@ mod tests {
     }
 
     #[test]
-    fn a_recovered_panic_ended_the_call_unless_it_was_over() {
+    fn a_recovered_panic_ended_the_call_only_if_its_layer_says_so() {
         let info = CallInfo::new();
-        info.set_panicked();
+        info.set_panic("in a destructor");
+        assert_eq!(info.ended_by(&status(Code::NotFound)), EndedBy::Service);
+        info.set_ended_by(EndedBy::Panic);
         assert_eq!(info.ended_by(&status(Code::Internal)), EndedBy::Panic);
-        assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
-        assert_eq!(info.ended_by(&DROPPED), EndedBy::Caller);
+        info.set_panic("another");
+        assert_eq!(info.panic().as_deref(), Some("in a destructor"));
     }
 
     #[test]
@@ -347,10 +367,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_cut_the_call_ended_it() {
+    fn whoever_cut_the_call_ended_it_unless_it_ended_well() {
         let info = CallInfo::new();
-        info.set_cut(EndedBy::Deadline);
+        info.set_ended_by(EndedBy::Deadline);
         assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);
+        assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
     }
 
     #[test]

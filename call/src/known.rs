@@ -20,12 +20,13 @@ use crate::rpc::{KnownMethod, Rpc};
 /// what generated code sends is known from its first call on. At most [`LEARNT_AT_MOST`] paths are
 /// learnt; whatever else comes stays unknown.
 ///
-/// Looking one up takes no lock and allocates nothing.
+/// Each [`ObserveLayer`](crate::ObserveLayer) learns for itself, unless several are given the same by
+/// [`known`](crate::ObserveLayer::known). Looking one up takes no lock and allocates nothing.
 pub struct KnownMethods(Source);
 
 enum Source {
     Described(Methods),
-    Learnt(ArcSwap<FxHashMap<Arc<str>, u32>>),
+    Learnt(ArcSwap<FxHashMap<Arc<str>, usize>>),
 }
 
 /// How many methods are learnt from traffic, at most.
@@ -94,7 +95,7 @@ impl KnownMethods {
         names.rcu(|names| {
             let mut names = FxHashMap::clone(names);
             if names.len() < LEARNT_AT_MOST && !names.contains_key(rpc.full()) {
-                let index = names.len() as u32;
+                let index = names.len();
                 names.insert(rpc.full().into(), index);
             }
             names

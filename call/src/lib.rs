@@ -99,7 +99,8 @@
 //! | the request broke off before its end | `Dropped` | as if dropped, whatever the service then answered: tonic makes `INTERNAL` of a caller that left |
 //!
 //! A client sees an expired timer of tonic's as `DeadlineExceeded`, although tonic tells its caller
-//! `Cancelled`.
+//! `Cancelled`. A call begins when the service is called: one that fails before, because `poll_ready`
+//! fails, is not seen.
 //!
 //! # What layers share besides
 //!
@@ -112,6 +113,7 @@
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
 //! | [`Cut`] | ends a call from outside, even while nobody polls it |
 //! | [`Deadline`] | `grpc-timeout`, and how long is left |
+//! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
 //! | [`GrpcService`] | what a layer can stand in front of |
 //!
@@ -143,6 +145,7 @@ mod rejection;
 mod rpc;
 mod service;
 mod table;
+mod unwind;
 
 pub use self::answer::{AnswerBody, AnswerFuture};
 pub use self::channel::BoxChannel;
@@ -161,3 +164,4 @@ pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
 pub use self::service::{BoxError, GrpcService};
 pub use self::table::{MethodTable, UnknownMethod};
+pub use self::unwind::drop_caught;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use prost_types::method_options::IdempotencyLevel;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::rpc::{KnownMethod, Rpc};
 
@@ -30,7 +30,8 @@ pub struct Methods(Arc<Inner>);
 #[derive(Clone, Default)]
 struct Inner {
     list: Vec<Method>,
-    by_name: FxHashMap<Arc<str>, u32>,
+    by_name: FxHashMap<Arc<str>, usize>,
+    services: FxHashSet<Box<str>>,
 }
 
 /// One method of a service.
@@ -75,8 +76,6 @@ pub enum MethodsError {
     Decode(prost::DecodeError),
     /// Two files of the set define the same method differently.
     Conflict(String),
-    /// There are more methods than can be numbered.
-    TooMany,
 }
 
 impl Methods {
@@ -99,10 +98,13 @@ impl Methods {
         let set = FileDescriptorSet::decode(encoded).map_err(MethodsError::Decode)?;
         let mut inner = Arc::unwrap_or_clone(self.0);
         for file in &set.file {
+            let dot = if file.package().is_empty() { "" } else { "." };
             for service in &file.service {
+                let name = format!("{}{dot}{}", file.package(), service.name());
                 for method in &service.method {
-                    inner.add(file.package(), service.name(), method)?;
+                    inner.add(&name, method)?;
                 }
+                inner.services.insert(name.into());
             }
         }
         Ok(Self(Arc::new(inner)))
@@ -110,17 +112,18 @@ impl Methods {
 
     /// The method of that name, if there is one.
     pub fn get(&self, service: &str, method: &str) -> Option<&Method> {
-        self.iter().find(|m| m.service() == service && m.name() == method)
+        let index = *self.0.by_name.get(&*format!("{service}/{method}"))?;
+        self.0.list.get(index)
     }
 
-    /// Whether there is a service of that fully qualified name.
+    /// Whether there is a service of that fully qualified name, with or without methods.
     pub fn has_service(&self, service: &str) -> bool {
-        self.iter().any(|method| method.service() == service)
+        self.0.services.contains(service)
     }
 
     /// Whether a call names one of these methods.
     pub fn contains(&self, rpc: &Rpc) -> bool {
-        rpc.is_well_formed() && self.0.by_name.contains_key(rpc.full())
+        rpc.is_well_formed() && self.has_full(rpc.full())
     }
 
     /// All methods, in the order of the descriptor set: that of [`KnownMethod::index`].
@@ -138,38 +141,33 @@ impl Methods {
         self.0.list.is_empty()
     }
 
+    pub(crate) fn has_full(&self, full: &str) -> bool {
+        self.0.by_name.contains_key(full)
+    }
+
     pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
         let index = *self.0.by_name.get(rpc.full())?;
-        let method = &self.0.list[index as usize];
+        let method = &self.0.list[index];
         Some(KnownMethod::described(index, method.kind, method.idempotency))
     }
 }
 
 impl Inner {
-    fn add(
-        &mut self,
-        package: &str,
-        service: &str,
-        method: &MethodDescriptorProto,
-    ) -> Result<(), MethodsError> {
-        let dot = if package.is_empty() { "" } else { "." };
-        let full: Arc<str> = format!("{package}{dot}{service}/{}", method.name()).into();
+    fn add(&mut self, service: &str, method: &MethodDescriptorProto) -> Result<(), MethodsError> {
+        let full: Arc<str> = format!("{service}/{}", method.name()).into();
         let added = Method {
-            service_len: full.len() - method.name().len() - 1,
+            service_len: service.len(),
             full: full.clone(),
             kind: Kind::new(method.client_streaming(), method.server_streaming()),
             idempotency: Idempotency::of(method),
         };
-        let index = u32::try_from(self.list.len()).map_err(|_| MethodsError::TooMany)?;
         match self.by_name.entry(full) {
             Entry::Vacant(entry) => {
-                entry.insert(index);
+                entry.insert(self.list.len());
                 self.list.push(added);
                 Ok(())
             }
-            Entry::Occupied(entry) if self.list[*entry.get() as usize].says_the_same(&added) => {
-                Ok(())
-            }
+            Entry::Occupied(entry) if self.list[*entry.get()].says_the_same(&added) => Ok(()),
             Entry::Occupied(entry) => Err(MethodsError::Conflict(entry.key().to_string())),
         }
     }
@@ -261,7 +259,6 @@ impl fmt::Display for MethodsError {
         match self {
             Self::Decode(_) => f.write_str("not an encoded google.protobuf.FileDescriptorSet"),
             Self::Conflict(method) => write!(f, "{method} is described twice, and differently"),
-            Self::TooMany => f.write_str("more methods than can be numbered"),
         }
     }
 }
@@ -270,7 +267,7 @@ impl Error for MethodsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Decode(error) => Some(error),
-            Self::Conflict(_) | Self::TooMany => None,
+            Self::Conflict(_) => None,
         }
     }
 }

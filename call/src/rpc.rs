@@ -37,7 +37,7 @@ struct Names {
 pub struct KnownMethod {
     /// A number from 0 up to the [capacity](crate::KnownMethods::capacity), the same for every call
     /// of this method: a place in a table of things resolved once per method.
-    pub index: u32,
+    pub index: usize,
     /// Unary or which streams; `None` without a descriptor set.
     pub kind: Option<Kind>,
     /// What the descriptor set says of repeating a call; `None` without one.
@@ -45,11 +45,11 @@ pub struct KnownMethod {
 }
 
 impl KnownMethod {
-    pub(crate) fn learnt(index: u32) -> Self {
+    pub(crate) fn learnt(index: usize) -> Self {
         Self { index, kind: None, idempotency: None }
     }
 
-    pub(crate) fn described(index: u32, kind: Kind, idempotency: Idempotency) -> Self {
+    pub(crate) fn described(index: usize, kind: Kind, idempotency: Idempotency) -> Self {
         Self { index, kind: Some(kind), idempotency: Some(idempotency) }
     }
 }
@@ -211,6 +211,20 @@ mod tests {
                 !Rpc::from_head(&request.into_parts().0).is_well_formed(),
                 "{service} {method}"
             );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics_and_names_are_what_stands_between_the_slashes(path in "[/a-cA-Z.?%*]{0,20}") {
+            let Ok(uri) = path.parse::<Uri>() else { return Ok(()) };
+            let rpc = Rpc::from_uri(&uri);
+            let parts: Vec<_> = uri.path().split('/').collect();
+            let exact = matches!(parts[..], ["", service, method] if !service.is_empty() && !method.is_empty());
+            proptest::prop_assert_eq!(rpc.is_well_formed(), exact);
+            if exact {
+                proptest::prop_assert_eq!((rpc.service(), rpc.method()), (parts[1], parts[2]));
+            }
         }
     }
 

@@ -16,7 +16,8 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 /// route of an axum router, or another layer around one of these.
 ///
 /// An alias: every `tower::Service` that takes `http::Request<tonic::body::Body>` and gives an
-/// `http::Response` is one. It has no methods of its own to implement.
+/// `http::Response` is one. A layer author calls it by [`poll_grpc_ready`](Self::poll_grpc_ready) and
+/// [`call_grpc`](Self::call_grpc), whose names don't clash with `Service`'s.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a gRPC service or channel that a layer can stand in front of",
     label = "no `Service<http::Request<tonic::body::Body>>` with an HTTP response",
@@ -32,10 +33,10 @@ pub trait GrpcService {
     type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>>;
 
     /// As [`Service::poll_ready`].
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+    fn poll_grpc_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
     /// As [`Service::call`].
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future;
+    fn call_grpc(&mut self, request: Request<tonic::body::Body>) -> Self::Future;
 }
 
 // So that the compiler speaks of this trait, and not of `Service`, where it is not implemented.
@@ -49,11 +50,11 @@ where
     type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_grpc_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Service::poll_ready(self, cx)
     }
 
-    fn call(&mut self, request: Request<tonic::body::Body>) -> S::Future {
+    fn call_grpc(&mut self, request: Request<tonic::body::Body>) -> S::Future {
         Service::call(self, request)
     }
 }

@@ -75,7 +75,7 @@ impl<T> MethodTable<T> {
     ///
     /// Names the first rule, in alphabetical order, that is for something else.
     pub fn check(&self, methods: &Methods) -> Result<(), UnknownMethod> {
-        let unknown_method = |rule: &&str| !methods.iter().any(|method| method.full() == *rule);
+        let unknown_method = |rule: &&str| !methods.has_full(rule);
         let unknown_service = |rule: &&str| !methods.has_service(rule);
         let of_methods = self.methods.keys().map(|rule| &**rule).filter(unknown_method);
         let of_services = self.services.keys().map(|rule| &**rule).filter(unknown_service);

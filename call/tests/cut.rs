@@ -12,13 +12,13 @@ use http::Response;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
-use tonic_call::{Cut, CutBody};
+use tonic_call::{CallInfo, Cut, CutBody, End, EndedBy};
 use tonic_call_test_kit::{PanicsInDrop, Script, frame_of, silence_panics};
 
 type Body = CutBody<Script, Infallible>;
 
 async fn cut_with_body(script: Script) -> (Cut, Body) {
-    let (cut, response) = Cut::around(ready(Ok(script.respond())));
+    let (cut, response) = Cut::around(ready(Ok(script.respond())), None);
     (cut, response.await.unwrap().into_body())
 }
 
@@ -53,19 +53,22 @@ impl Drop for Dropped {
 async fn before_the_head_the_answer_is_trailers_only() {
     let drops = Arc::new(AtomicUsize::new(0));
     let guard = Dropped(drops.clone());
-    let (cut, response) = Cut::around(async move {
-        let _guard = guard;
-        pending::<Result<Response<Script>, Infallible>>().await
-    });
+    let (cut, response) = Cut::around(
+        async move {
+            let _guard = guard;
+            pending::<Result<Response<Script>, Infallible>>().await
+        },
+        None,
+    );
     let mut response = pin!(response);
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     assert!(response.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
 
-    assert!(cut.cut(Status::deadline_exceeded("too late")));
+    assert!(cut.cut(EndedBy::Deadline, Status::deadline_exceeded("too late")));
     assert_eq!(drops.load(Ordering::SeqCst), 1, "dropped at once, while nobody polls");
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-    assert!(!cut.cut(Status::aborted("")), "the first cut counts");
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")), "the first cut counts");
 
     let response = response.await.unwrap();
     assert_eq!(code(response.headers()), Code::DeadlineExceeded);
@@ -74,8 +77,8 @@ async fn before_the_head_the_answer_is_trailers_only() {
 
 #[tokio::test]
 async fn a_call_that_was_never_polled_can_be_cut() {
-    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>());
-    assert!(cut.cut(Status::unavailable("")));
+    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>(), None);
+    assert!(cut.cut(EndedBy::Deadline, Status::unavailable("")));
     assert_eq!(code(response.await.unwrap().headers()), Code::Unavailable);
 }
 
@@ -89,7 +92,7 @@ async fn after_the_head_the_trailers_carry_the_status() {
     assert!(poll(&mut body, &waker).is_pending());
     assert!(!body.is_end_stream());
 
-    assert!(cut.cut(Status::unauthenticated("expired")));
+    assert!(cut.cut(EndedBy::Deadline, Status::unauthenticated("expired")));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert!(!body.is_end_stream(), "the trailers are still to come");
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
@@ -105,7 +108,7 @@ async fn after_the_head_the_trailers_carry_the_status() {
 async fn what_is_ready_is_not_read_after_the_cut() {
     let (cut, mut body) = cut_with_body(Script::new().messages(1_000_000)).await;
     body.frame().await.unwrap().unwrap();
-    cut.cut(Status::aborted(""));
+    cut.cut(EndedBy::Deadline, Status::aborted(""));
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(code(&trailers), Code::Aborted);
 }
@@ -114,24 +117,24 @@ async fn what_is_ready_is_not_read_after_the_cut() {
 async fn a_call_that_is_over_is_not_cut() {
     let (cut, mut body) = cut_with_body(Script::new().messages(1).trailers(Code::Ok)).await;
     while body.frame().await.is_some() {}
-    assert!(!cut.cut(Status::aborted("")));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
 
     let (cut, mut body) = cut_with_body(Script::new().messages(1).says_end()).await;
     body.frame().await.unwrap().unwrap();
-    assert!(!cut.cut(Status::aborted("")));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
     assert!(body.is_end_stream());
 
     let (cut, body) = cut_with_body(Script::new().stall()).await;
     drop(body);
-    assert!(!cut.cut(Status::aborted("")));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
 
-    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>());
+    let (cut, response) = Cut::around(pending::<Result<Response<Script>, Infallible>>(), None);
     drop(response);
-    assert!(!cut.cut(Status::aborted("")));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
 
-    let (cut, response) = Cut::around(ready(Err::<Response<Script>, _>("failed")));
+    let (cut, response) = Cut::around(ready(Err::<Response<Script>, _>("failed")), None);
     assert_eq!(response.await.unwrap_err(), "failed");
-    assert!(!cut.cut(Status::aborted("")));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
 }
 
 /// A body that cuts its own call while it is polled.
@@ -149,7 +152,7 @@ impl http_body::Body for CutsItself {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
-        assert!(self.cut.get().unwrap().cut(Status::aborted("")));
+        assert!(self.cut.get().unwrap().cut(EndedBy::Deadline, Status::aborted("")));
         std::mem::replace(&mut self.then, Poll::Pending).map(|frame| frame.map(Ok))
     }
 }
@@ -162,7 +165,7 @@ async fn a_cut_during_a_poll_counts_as_soon_as_the_poll_is_over() {
         let slot = Arc::new(std::sync::OnceLock::new());
         let drops = Arc::new(AtomicUsize::new(0));
         let body = CutsItself { cut: slot.clone(), then, _guard: Dropped(drops.clone()) };
-        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(Response::new(body))));
+        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(Response::new(body))), None);
         let mut body = response.await.unwrap().into_body();
         assert!(slot.set(cut).is_ok());
         for _ in 0..frames {
@@ -178,17 +181,125 @@ async fn a_cut_during_a_poll_counts_as_soon_as_the_poll_is_over() {
 async fn a_panic_in_dropping_what_was_cut_does_not_reach_who_cuts() {
     silence_panics();
     let (cut, mut body) = cut_with_body(Script::new().stall().panics_in_drop()).await;
-    assert!(cut.cut(Status::aborted("")));
+    assert!(cut.cut(EndedBy::Deadline, Status::aborted("")));
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(code(&trailers), Code::Aborted);
 
     let bomb = PanicsInDrop;
-    let (cut, response) = Cut::around(async move {
-        let _bomb = bomb;
-        pending::<Result<Response<Script>, Infallible>>().await
-    });
-    assert!(cut.cut(Status::aborted("")));
+    let (cut, response) = Cut::around(
+        async move {
+            let _bomb = bomb;
+            pending::<Result<Response<Script>, Infallible>>().await
+        },
+        None,
+    );
+    assert!(cut.cut(EndedBy::Deadline, Status::aborted("")));
     assert_eq!(code(response.await.unwrap().headers()), Code::Aborted);
+}
+
+#[tokio::test]
+async fn a_payload_that_panics_in_turn_does_not_keep_the_caller_waiting() {
+    struct PanicsTwice;
+
+    impl Drop for PanicsTwice {
+        fn drop(&mut self) {
+            std::panic::panic_any(PanicsInDrop);
+        }
+    }
+
+    silence_panics();
+    let bomb = PanicsTwice;
+    let (cut, response) = Cut::around(
+        async move {
+            let _bomb = bomb;
+            pending::<Result<Response<Script>, Infallible>>().await
+        },
+        None,
+    );
+    let mut response = pin!(response);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    assert!(response.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(cut.cut(EndedBy::Deadline, Status::aborted("")));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(code(response.await.unwrap().headers()), Code::Aborted);
+}
+
+#[tokio::test]
+async fn a_call_that_ended_with_its_head_is_not_cut() {
+    let only = || Status::not_found("").into_http::<Script>().map(|_| Script::new().says_end());
+    let with_a_body = || Status::not_found("").into_http::<Script>().map(|_| Script::new().stall());
+    for response in [only(), with_a_body()] {
+        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(response)), None);
+        let response = response.await.unwrap();
+        let at_end = response.body().is_end_stream();
+        assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")));
+        assert_eq!(response.body().is_end_stream(), at_end);
+        assert_eq!(code(response.headers()), Code::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_during_the_poll_that_makes_the_head_counts() {
+    for answers in [true, false] {
+        let slot = Arc::new(std::sync::OnceLock::<Cut>::new());
+        let cut_by_itself = slot.clone();
+        let (cut, response) = Cut::around(
+            async move {
+                let cut = cut_by_itself.get().unwrap();
+                assert!(cut.cut(EndedBy::Deadline, Status::aborted("")));
+                if !answers {
+                    pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Script::new().messages(1).respond())
+            },
+            None,
+        );
+        assert!(slot.set(cut).is_ok());
+        let response = response.await.unwrap();
+        assert_eq!(code(response.headers()), Code::Aborted);
+        assert!(response.body().is_end_stream());
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_unwinds_keeps_what_it_polled_until_the_call_is_dropped() {
+    silence_panics();
+    // Dropping the body while its panic unwinds would be a second panic, and the end of the process.
+    let script = Script::new().panic().panics_in_drop();
+    let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(script.respond())), None);
+    let mut body = response.await.unwrap().into_body();
+    let caught = |poll: &mut dyn FnMut()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).unwrap_err()
+    };
+    caught(&mut || drop(poll(&mut body, Waker::noop())));
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")), "it has ended by itself");
+    let mut body = Some(body);
+    caught(&mut || drop(body.take()));
+}
+
+#[tokio::test]
+async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
+    struct Asks(CallInfo, Arc<std::sync::Mutex<Option<EndedBy>>>);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let dropped = End::Dropped { responded: false, cause: tonic_call::Cause::CallerLeft };
+            *self.1.lock().unwrap() = Some(self.0.ended_by(&dropped));
+        }
+    }
+
+    let (info, told) = (CallInfo::new(), Arc::default());
+    let asks = Asks(info.clone(), Arc::clone(&told));
+    let (cut, _response) = Cut::around(
+        async move {
+            let _asks = asks;
+            pending::<Result<Response<Script>, Infallible>>().await
+        },
+        Some(info),
+    );
+    assert!(cut.cut(EndedBy::Refusal { by: "auth" }, Status::unauthenticated("expired")));
+    assert_eq!(*told.lock().unwrap(), Some(EndedBy::Refusal { by: "auth" }));
 }
 
 /// A thread cuts at any moment of another's polls: the call always ends, with one status.
@@ -196,8 +307,8 @@ async fn a_panic_in_dropping_what_was_cut_does_not_reach_who_cuts() {
 fn a_cut_from_another_thread_is_never_lost() {
     for round in 0..2_000 {
         let script = Script::new().messages(round % 50).stall();
-        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(script.respond())));
-        let cutter = std::thread::spawn(move || cut.cut(Status::aborted("")));
+        let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(script.respond())), None);
+        let cutter = std::thread::spawn(move || cut.cut(EndedBy::Deadline, Status::aborted("")));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let ended = runtime.block_on(async {
             let response = response.await.unwrap();

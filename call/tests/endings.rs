@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{EndedBy, ObserveLayer, Side};
-use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, silence_panics};
+use tonic_call::{EndedBy, ObserveLayer, Observer, Side};
+use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, frame_of, in_scope, silence_panics};
 use tower::{Layer as _, Service, service_fn};
 
 const SIDES: [Side; 2] = [Side::Server, Side::Client];
@@ -148,6 +149,21 @@ async fn ok_in_the_head_of_a_body_that_goes_on_waits_for_the_trailers() {
         |_, call| assert_eq!((call.ended, call.code), (Ended::Status, Code::Ok)),
     )
     .await;
+}
+
+#[tokio::test]
+async fn ok_in_the_head_hides_no_drop() {
+    for side in SIDES {
+        let recorder = Recorder::new();
+        let mut service = layer(side, &recorder).layer(service_fn(async |_| {
+            Ok::<_, Infallible>(head(Code::Ok).map(|_| Script::new().messages(2).stall()))
+        }));
+        let mut body = service.call(request(Script::new())).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        drop(body);
+        assert_eq!(recorder.only().ended, Ended::Dropped { responded: true });
+        assert_eq!(recorder.only().code, Code::Cancelled);
+    }
 }
 
 #[tokio::test]
@@ -480,7 +496,7 @@ async fn a_call_that_is_of_no_interest_passes_as_it_is() {
     #[derive(Clone)]
     struct NotInterested;
 
-    impl tonic_call::Observer for NotInterested {
+    impl Observer for NotInterested {
         type Call = tonic_call_test_kit::RecordedCall;
 
         fn begin(
@@ -502,44 +518,136 @@ async fn a_call_that_is_of_no_interest_passes_as_it_is() {
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
 }
 
+/// A body that remembers in how many scopes it was polled and dropped.
+struct Scoped {
+    frames: usize,
+    seen: Arc<Mutex<Vec<(&'static str, usize)>>>,
+}
+
+impl Scoped {
+    fn saw(&self, what: &'static str) {
+        self.seen.lock().unwrap().push((what, in_scope()));
+    }
+}
+
+impl http_body::Body for Scoped {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        self.saw("poll");
+        let Some(left) = self.frames.checked_sub(1) else { return Poll::Ready(None) };
+        self.frames = left;
+        Poll::Ready(Some(Ok(http_body::Frame::data(frame_of(b"x")))))
+    }
+}
+
+impl Drop for Scoped {
+    fn drop(&mut self) {
+        self.saw("drop");
+    }
+}
+
 #[tokio::test]
 async fn everything_runs_in_the_scope_and_the_end_outside() {
-    use tonic_call_test_kit::in_scope;
-
-    /// Remembers whether it was dropped in the scope.
-    struct Dropped(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.lock().unwrap().push(in_scope());
-        }
-    }
-
-    let drops = std::sync::Arc::<std::sync::Mutex<Vec<usize>>>::default();
-    let in_service = drops.clone();
+    let seen = Arc::<Mutex<Vec<_>>>::default();
+    let body = || Scoped { frames: 1, seen: seen.clone() };
+    let (in_call, in_future) = (body(), body());
+    let parts = Mutex::new(Some((in_call, in_future, body())));
     let recorder = Recorder::new();
     let mut service = layer(Side::Server, &recorder).layer(service_fn(move |request| {
-        assert_eq!(in_scope(), 1, "in call");
-        let dropped = Dropped(in_service.clone());
+        let (in_call, in_future, response) = parts.lock().unwrap().take().unwrap();
+        drop(in_call);
         async move {
-            assert_eq!(in_scope(), 1, "in the future");
             read(request).await;
-            assert_eq!(in_scope(), 1, "in the future, after a yield");
-            drop(dropped);
-            Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
+            drop(in_future);
+            Ok::<_, Infallible>(Response::new(response))
         }
     }));
-    let response = service.call(request(Script::new().messages(2).pending())).await.unwrap();
+    let mut request = Request::new(body());
+    *request.uri_mut() = "/test.v1.Kinds/Any".parse().unwrap();
+    let response = service.call(request).await.unwrap();
     assert_eq!(in_scope(), 0);
-    let _ = response.into_body().collect().await.unwrap();
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
     assert_eq!(in_scope(), 0);
-    assert_eq!(*drops.lock().unwrap(), [1]);
+
+    let seen = seen.lock().unwrap().clone();
+    // In `call`; the request's frame, its end, and its drop; in the future; the response's frame,
+    // and its drop.
+    let what: Vec<_> = seen.iter().map(|(what, _)| *what).collect();
+    assert_eq!(what, ["drop", "poll", "poll", "drop", "drop", "poll", "drop"]);
+    assert!(seen.iter().all(|(_, depth)| *depth >= 1), "{seen:?}");
     assert!(recorder.only().end_outside_scope);
+}
+
+#[tokio::test]
+async fn a_future_is_dropped_in_the_scope_too() {
+    for polled in [false, true] {
+        let seen = Arc::<Mutex<Vec<_>>>::default();
+        let held = Mutex::new(Some(Scoped { frames: 0, seen: seen.clone() }));
+        let recorder = Recorder::new();
+        let mut service = layer(Side::Client, &recorder).layer(service_fn(move |_| {
+            let held = held.lock().unwrap().take();
+            async move {
+                let _held = held;
+                pending::<Result<Response<Script>, Infallible>>().await
+            }
+        }));
+        let mut response = Box::pin(service.call(request(Script::new())));
+        if polled {
+            assert!(poll_once(response.as_mut()).is_pending());
+        }
+        drop(response);
+        assert_eq!(*seen.lock().unwrap(), [("drop", 1)]);
+    }
 }
 
 #[tokio::test]
 async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     let (outer, inner) = (Recorder::new(), Recorder::new());
-    let pair = (outer.clone(), inner.clone());
+    /// Remembers who ended, in order.
+    #[derive(Clone)]
+    struct Named(&'static str, Recorder, Arc<Mutex<Vec<&'static str>>>);
+    struct NamedCall(Named, tonic_call_test_kit::RecordedCall);
+
+    impl Observer for Named {
+        type Call = NamedCall;
+
+        fn begin(
+            &self,
+            side: Side,
+            rpc: &tonic_call::Rpc,
+            head: &mut http::request::Parts,
+        ) -> Option<NamedCall> {
+            Some(NamedCall(self.clone(), self.1.begin(side, rpc, head)?))
+        }
+    }
+
+    impl tonic_call::Call for NamedCall {
+        fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+            self.1.scope(poll)
+        }
+
+        fn message(&self, flow: tonic_call::Flow, message: tonic_call::Message) {
+            self.1.message(flow, message);
+        }
+
+        fn end(&self, end: tonic_call::End<'_>) {
+            self.0.2.lock().unwrap().push(self.0.0);
+            self.1.end(end);
+        }
+    }
+
+    let order = Arc::<Mutex<Vec<_>>>::default();
+    let pair = (
+        Named("outer", outer.clone(), order.clone()),
+        Named("inner", inner.clone(), order.clone()),
+    );
     let mut service = ObserveLayer::server(pair).layer(service_fn(async |request| {
         read(request).await;
         Ok::<_, Infallible>(Script::new().messages(2).trailers(Code::DataLoss).respond())
@@ -547,6 +655,7 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     let response = service.call(request(Script::new().messages(3))).await.unwrap();
     let _ = response.into_body().collect().await.unwrap();
 
+    assert_eq!(*order.lock().unwrap(), ["inner", "outer"]);
     let (outer, inner) = (outer.only(), inner.only());
     assert!(outer.end_outside_scope);
     assert!(!inner.end_outside_scope, "the second ends in the scope of the first");
@@ -559,13 +668,13 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_and_response_may_be_polled_by_two_tasks() {
     const MESSAGES: usize = 10_000;
     for side in SIDES {
         let recorder = Recorder::new();
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let sender = std::sync::Mutex::new(Some(sender));
+        let sender = Mutex::new(Some(sender));
         let mut service =
             layer(side, &recorder).layer(service_fn(move |request: Request<Body>| {
                 let sent = sender.lock().unwrap().take().unwrap().send(request.into_body());
@@ -578,7 +687,6 @@ async fn request_and_response_may_be_polled_by_two_tasks() {
         let requests = Script::new().messages(MESSAGES);
         let response = service.call(request(requests)).await.unwrap();
         let mut request = receiver.await.unwrap();
-        // The request is read first, and the response beside it: its end must wait for both.
         let reader = tokio::spawn(async move { while let Some(Ok(_)) = request.frame().await {} });
         let mut body = pin!(response.into_body());
         let mut frames = 0;
@@ -586,6 +694,7 @@ async fn request_and_response_may_be_polled_by_two_tasks() {
             poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
             frames += 1;
         }
+        // All that was sent is told before the end is.
         reader.await.unwrap();
         poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
         let call = recorder.only();

@@ -110,15 +110,20 @@ async fn what_the_router_does_not_know_stays_unknown() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_grpc_makes_nothing_known() {
+async fn an_answer_that_does_not_say_it_is_grpc_makes_nothing_known() {
     let known = Arc::new(KnownMethods::learning());
-    for path in ["/index.html/a", "/a.B/C"] {
-        call(Side::Server, &known, request(path), || {
-            let mut response = Script::new().data("<html>".into()).respond();
-            response.headers_mut().insert("content-type", "text/html".parse().unwrap());
-            response.map(AnswerBody::inner)
-        })
-        .await;
+    for content_type in ["text/html", ""] {
+        for path in ["/index.html/a", "/a.B/C"] {
+            call(Side::Server, &known, request(path), || {
+                let mut response = Script::new().data("<html>".into()).respond();
+                response.headers_mut().remove("content-type");
+                if !content_type.is_empty() {
+                    response.headers_mut().insert("content-type", content_type.parse().unwrap());
+                }
+                response.map(AnswerBody::inner)
+            })
+            .await;
+        }
     }
     assert_eq!(known.len(), 0);
 }

@@ -1,6 +1,8 @@
 //! Over a real socket, with tonic's own server and client.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,12 +15,13 @@ use tonic::body::Body;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Status};
 use tonic_call::{
-    Cut, CutBody, CutFuture, EndedBy, GrpcService, Observe, ObserveLayer, code_of_error,
+    Call, CallInfo, Cut, CutBody, CutFuture, End, EndedBy, Flow, GrpcService, Message, Observe,
+    ObserveLayer, Observer, Rpc, Side, code_of_error,
 };
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
-use tonic_call_test_kit::{Ended, KindsService, Recorder, listen};
+use tonic_call_test_kit::{Ended, KindsService, Recorder, ask, listen};
 use tower::{Layer, Service};
 
 type Client = KindsClient<Observe<tonic::transport::Channel, Recorder>>;
@@ -44,10 +47,6 @@ async fn pair() -> Pair {
     let channel = endpoint.connect().await.unwrap();
     let kinds = KindsClient::new(ObserveLayer::client(client.clone()).layer(channel));
     Pair { server, client, service, kinds }
-}
-
-fn ask(act: Act, notes: u32) -> Ask {
-    Ask { act: act.into(), notes, ..Ask::default() }
 }
 
 fn asks(act: Act, notes: u32) -> impl tokio_stream::Stream<Item = Ask> {
@@ -243,8 +242,9 @@ async fn breaks_after_the_head(respond: bool) -> (Code, Code) {
         }
     };
     let (status, ()) = tokio::join!(call, peer);
-    assert_eq!(client.only().ended, Ended::Error);
-    (client.only().code, code_of_error(&status))
+    let seen = client.only();
+    assert_eq!((seen.ended, seen.heads), (Ended::Error, usize::from(respond)));
+    (seen.code, code_of_error(&status))
 }
 
 #[tokio::test]
@@ -300,26 +300,59 @@ where
     type Future = CutFuture<S::ResponseBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_grpc_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (cut, response) = Cut::around(self.inner.call(request));
+        let info = CallInfo::of(request.extensions()).cloned();
+        let (cut, response) = Cut::around(self.inner.call_grpc(request), info);
         self.cuts.send(cut).unwrap();
         response
     }
 }
 
+/// Counts the messages of a response as HTTP takes them.
+#[derive(Clone, Default)]
+struct Taken(Arc<AtomicUsize>);
+
+impl Observer for Taken {
+    type Call = Self;
+
+    fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl Call for Taken {
+    fn message(&self, flow: Flow, _: Message) {
+        self.0.fetch_add(usize::from(flow == Flow::Response), Ordering::SeqCst);
+    }
+
+    fn end(&self, _: End<'_>) {}
+}
+
+/// Lets everything run that can: all tasks stand on this thread.
+async fn until_idle(mut progress: impl FnMut() -> usize) {
+    let mut quiet = 0;
+    let mut last = progress();
+    while quiet < 1_000 {
+        tokio::task::yield_now().await;
+        let now = progress();
+        quiet = if now == last { quiet + 1 } else { 0 };
+        last = now;
+    }
+}
+
 #[tokio::test]
 async fn a_caller_that_stopped_reading_is_cut_at_once() {
-    let (outside, inside) = (Recorder::new(), Recorder::new());
+    let (outside, inside, taken) = (Recorder::new(), Recorder::new(), Taken::default());
     let service = KindsService::default();
     let (cuts, mut cut) = mpsc::unbounded_channel();
     let (incoming, endpoint) = listen();
     let routes = {
-        let inside = inside.clone();
+        let observers = (inside.clone(), taken.clone());
         tower::layer::layer_fn(move |inner| Cuts {
-            inner: ObserveLayer::server(inside.clone()).layer(inner),
+            inner: ObserveLayer::server(observers.clone()).layer(inner),
             cuts: cuts.clone(),
         })
     };
@@ -331,30 +364,38 @@ async fn a_caller_that_stopped_reading_is_cut_at_once() {
             .serve_with_incoming(incoming),
     );
     let channel = endpoint.initial_stream_window_size(1_024).connect().await.unwrap();
-    let text = "x".repeat(1_000);
-    let ask = Ask { notes: 1_000_000, text, ..ask(Act::Unspecified, 0) };
+    let ask = Ask { text: "x".repeat(1_000), ..ask(Act::Unspecified, 1_000_000) };
     let mut notes = KindsClient::new(channel).server_stream(ask).await.unwrap().into_inner();
     notes.message().await.unwrap().unwrap();
 
-    // Nothing is read from here on: HTTP does not poll the body any more.
+    // Nothing is read from here on, and after a while HTTP does not poll the body any more.
+    let count = || taken.0.load(Ordering::SeqCst);
+    until_idle(count).await;
+    assert!((1..10_000).contains(&count()), "{} of a million are taken", count());
     service.until_alive(1).await;
     let cut = cut.recv().await.unwrap();
-    assert!(cut.cut(Status::deadline_exceeded("too late")));
+    assert!(cut.cut(EndedBy::Deadline, Status::deadline_exceeded("too late")));
     service.until_alive(0).await;
     let call = inside.until_ended(1).await.remove(0);
-    assert_eq!(call.ended, Ended::Dropped { responded: true });
+    assert_eq!((call.ended, call.by), (Ended::Dropped { responded: true }, EndedBy::Deadline));
+    until_idle(count).await;
     assert!(outside.ended().is_empty(), "the trailers wait for the window");
 
     // The caller reads on, and finds the status behind what was on its way.
+    let mut read = 1;
     let status = loop {
         match notes.message().await {
             Ok(note) => assert!(note.is_some(), "a clean end"),
             Err(status) => break status,
         }
+        read += 1;
     };
-    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!((status.code(), read), (Code::DeadlineExceeded, count()));
     let call = outside.until_ended(1).await.remove(0);
-    assert_eq!((call.ended, call.code), (Ended::Status, Code::DeadlineExceeded));
+    assert_eq!(
+        (call.ended, call.code, call.by),
+        (Ended::Status, Code::DeadlineExceeded, EndedBy::Deadline)
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 use tonic_call::AnswerBody;
 
+use crate::capture::unless_it_panics;
 use crate::context::Context;
 use crate::panic::Place;
 use crate::request_body::Verdict;
@@ -51,7 +52,7 @@ where
         let mut told = None;
         if let Err(caught) = ran {
             if frame.is_some() {
-                this.context.recovered(caught, Place::Drop);
+                this.context.tell(caught, Place::Drop);
             } else {
                 told = Some(this.context.recovered(caught, Place::Body));
             }
@@ -71,11 +72,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        // A panic here is told by the poll that follows, if there is one.
+        unless_it_panics(|| self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        unless_it_panics(|| self.inner.size_hint())
     }
 }
 

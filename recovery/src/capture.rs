@@ -1,25 +1,30 @@
 //! Catching a panic, with what the panic hook can tell of it.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::future::{Future, poll_fn};
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::panic::text_of;
+use tonic_call::drop_caught;
+
+use crate::panic::plain_text_of;
 
 /// A panic that was caught.
 #[derive(Debug)]
 pub(crate) struct Caught {
     pub(crate) payload: Box<dyn Any + Send>,
-    pub(crate) trace: Option<Trace>,
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 /// What only the panic hook sees.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    message: Option<String>,
+    /// Of which panic.
+    payload: (TypeId, Option<String>),
     pub(crate) location: Option<String>,
     pub(crate) backtrace: Backtrace,
 }
@@ -28,7 +33,7 @@ thread_local! {
     /// Whether a panic of this thread is caught here.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// The last panic that the hook saw in a catch.
-    static LAST: Cell<Option<Trace>> = const { Cell::new(None) };
+    static LAST: Cell<Option<Box<Trace>>> = const { Cell::new(None) };
 }
 
 static QUIETLY: AtomicBool = AtomicBool::new(false);
@@ -44,11 +49,11 @@ pub fn capture_panics() {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if CATCHING.get() {
-                LAST.set(Some(Trace {
-                    message: text_of(info.payload()).map(Into::into),
+                LAST.set(Some(Box::new(Trace {
+                    payload: identity_of(info.payload()),
                     location: info.location().map(ToString::to_string),
                     backtrace: Backtrace::force_capture(),
-                }));
+                })));
                 if QUIETLY.load(Ordering::Relaxed) {
                     return;
                 }
@@ -60,6 +65,8 @@ pub fn capture_panics() {
 
 /// As [`capture_panics`], and keeps panics that are caught from the hook that was there before:
 /// they are told once, as an event, and not on standard error too.
+///
+/// A panic that a handler catches itself, inside a call, keeps silent as well: nobody else is told.
 pub fn capture_panics_quietly() {
     QUIETLY.store(true, Ordering::Relaxed);
     capture_panics();
@@ -74,24 +81,66 @@ pub(crate) fn catch<T>(piece: impl FnOnce() -> T) -> Result<T, Caught> {
     result.map_err(Caught::new)
 }
 
+/// Asks a body something that it should know; if it panics instead, it does not.
+pub(crate) fn unless_it_panics<T: Default>(ask: impl FnOnce() -> T) -> T {
+    catch(ask).unwrap_or_else(|caught| {
+        caught.discard();
+        T::default()
+    })
+}
+
+/// Tells panics apart, without running code of the payload's.
+fn identity_of(payload: &(dyn Any + Send)) -> (TypeId, Option<String>) {
+    (payload.type_id(), plain_text_of(payload).map(ToOwned::to_owned))
+}
+
 impl Caught {
     /// A panic of this thread.
     fn new(payload: Box<dyn Any + Send>) -> Self {
-        let message = text_of(&*payload);
         // The hook may have last seen another panic, which somebody inside caught.
-        let trace = LAST.take().filter(|trace| trace.message.as_deref() == message.as_deref());
+        let trace = LAST.take().filter(|trace| trace.payload == identity_of(&*payload));
         Self { trace, payload }
     }
 
     /// A panic that another task ended in.
     pub(crate) fn elsewhere(payload: Box<dyn Any + Send>) -> Self {
-        Self { payload, trace: None }
+        match payload.downcast::<Self>() {
+            // Caught there by `captured`.
+            Ok(caught) => *caught,
+            Err(payload) => Self { payload, trace: None },
+        }
+    }
+
+    /// Drops the payload, whose destructor may panic too.
+    pub(crate) fn discard(self) {
+        // The outer catch is for the panic hook: what panics here is caught, and so keeps silent.
+        let _ = catch(|| drop_caught(self.payload));
     }
 }
 
-/// Drops a payload, whose destructor may panic too.
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(Caught { payload, .. }) = catch(|| drop(payload)) {
-        std::mem::forget(payload);
-    }
+/// Lets the panic of a task be told as one of the call's own is, where a
+/// [`RecoverStream`](crate::RecoverStream::fed_by) is fed by it: after [`capture_panics`] with its
+/// location and backtrace, and after [`capture_panics_quietly`] not on standard error too.
+///
+/// A panic hook does not know which tasks belong to a call; this future says that its does.
+///
+/// ```
+/// # use tonic_recovery_layer::captured;
+/// # async fn produce() {}
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let producer = tokio::spawn(captured(async {
+///     produce().await;
+/// }));
+/// # producer.await.unwrap();
+/// # }
+/// ```
+pub async fn captured<T>(task: impl Future<Output = T>) -> T {
+    let mut task = pin!(task);
+    poll_fn(|cx| match catch(|| task.as_mut().poll(cx)) {
+        Ok(poll) => poll,
+        // Raised again for the task's `JoinHandle`, without the hook.
+        Err(caught) => resume_unwind(Box::new(caught)),
+    })
+    .await
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::request;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, Rpc};
+use tonic_call::{CallInfo, EndedBy, Rpc};
 
-use crate::capture::{Caught, catch, discard};
+use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
 
 /// Makes the status that the caller is told.
@@ -30,6 +30,11 @@ scoped_tls::scoped_thread_local! {
 const MESSAGE: &str = "internal error";
 
 impl Context {
+    /// A call of which nothing is known.
+    pub(crate) fn unknown(handler: Option<Handler>) -> Self {
+        Self { handler, ..Self::default() }
+    }
+
     pub(crate) fn new(head: &request::Parts, handler: Option<Handler>) -> Self {
         Self {
             rpc: Some(Rpc::from_head(head)),
@@ -46,52 +51,57 @@ impl Context {
     /// Drops a piece of the call. The caller is told nothing of a panic in that.
     pub(crate) fn drop(&self, piece: impl FnOnce()) {
         if let Err(caught) = self.run(piece) {
-            self.recovered(caught, Place::Drop);
+            self.tell(caught, Place::Drop);
         }
     }
 
-    /// Tells of a panic; the status is what the caller is told.
+    /// Tells of a panic that ends the call; the status is what the caller is told.
     pub(crate) fn recovered(&self, caught: Caught, place: Place) -> Status {
         if let Some(info) = &self.info {
-            info.set_panicked();
+            info.set_ended_by(EndedBy::Panic);
         }
+        self.tell(caught, place)
+    }
+
+    /// Tells of a panic.
+    pub(crate) fn tell(&self, caught: Caught, place: Place) -> Status {
         let panic = Panic::new(&caught, place, self.rpc.as_ref());
+        if let Some(info) = &self.info {
+            info.set_panic(panic.message());
+        }
         // Subscribers and handlers may panic too.
-        if let Err(Caught { payload, .. }) = catch(|| tell(&panic)) {
-            discard(payload);
+        if let Err(caught) = catch(|| emit(&panic)) {
+            caught.discard();
         }
         let status = match catch(|| self.handler.as_ref().map(|handler| handler(&panic))) {
-            Ok(Some(status)) if status.code() != Code::Ok => status,
-            Ok(_) => Status::internal(MESSAGE),
-            Err(Caught { payload, .. }) => {
-                discard(payload);
-                Status::internal(MESSAGE)
+            Ok(status) => status.filter(|status| status.code() != Code::Ok),
+            Err(caught) => {
+                caught.discard();
+                None
             }
         };
-        discard(caught.payload);
-        status
+        drop(panic);
+        caught.discard();
+        status.unwrap_or_else(|| Status::internal(MESSAGE))
     }
 }
 
-/// Tells of a panic for the call that is current, if one is.
-pub(crate) fn recovered_in_current(caught: Caught, place: Place) -> Status {
-    if CURRENT.is_set() {
-        CURRENT.with(|context| context.recovered(caught, place))
-    } else {
-        Context::default().recovered(caught, place)
-    }
+/// Does something for the call that is current, or if none is, for one of which nothing is known.
+pub(crate) fn with_current<T>(act: impl FnOnce(&Context) -> T) -> T {
+    if CURRENT.is_set() { CURRENT.with(act) } else { act(&Context::default()) }
 }
 
-fn tell(panic: &Panic<'_>) {
-    // A name from the wire is escaped, and a path is bounded by the limit on headers.
-    let method = panic.rpc().map(Rpc::full).map(tracing::field::debug);
+fn emit(panic: &Panic<'_>) {
+    // A path is the caller's text. It has no control characters, as no URI has.
+    let method = panic.rpc().map(|rpc| if rpc.is_well_formed() { rpc.full() } else { rpc.path() });
+    let method = method.map(|method| format!("{method:.256}"));
     tracing::error!(
         target: "tonic_recovery_layer",
         {
-            rpc.method = method,
+            rpc.method = method.as_deref(),
             panic.place = panic.place().as_str(),
             exception.r#type = "panic",
-            exception.message = ?panic.message(),
+            exception.message = panic.message(),
             exception.location = panic.location(),
             exception.stacktrace = panic.backtrace().map(tracing::field::display),
         },

@@ -61,7 +61,7 @@ where
         let mut told = None;
         if let Err(caught) = ran {
             if result.is_some() {
-                this.context.recovered(caught, Place::Drop);
+                this.context.tell(caught, Place::Drop);
             } else {
                 told = Some(this.context.recovered(caught, Place::Future));
             }

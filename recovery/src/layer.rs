@@ -17,7 +17,7 @@ pub struct RecoveryLayer {
 }
 
 impl RecoveryLayer {
-    /// The same as [`server`](Self::server).
+    /// The same as [`server`](Self::server); around a channel it would not guard what is sent.
     pub fn new() -> Self {
         Self::server()
     }

@@ -60,8 +60,8 @@
 //!
 //! # When the hooks are called
 //!
-//! For each panic, in this order: the call's [`CallInfo`](tonic_call::CallInfo) is told, so that
-//! layers outside can count it; an `ERROR` event is emitted; the handler is called, for the status.
+//! For each panic, in this order: the call's [`CallInfo`](tonic_call::CallInfo) is told its message,
+//! so that layers outside can count and name it; an `ERROR` event is emitted; the handler is called, for the status.
 //! The event has the target `tonic_recovery_layer`, the message `a panic was recovered`, and the
 //! fields `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after
 //! [`capture_panics`] `exception.location` and `exception.stacktrace`.
@@ -98,7 +98,7 @@ mod service;
 mod stream;
 
 pub use self::body::ResponseBody;
-pub use self::capture::{capture_panics, capture_panics_quietly};
+pub use self::capture::{capture_panics, capture_panics_quietly, captured};
 pub use self::future::ResponseFuture;
 pub use self::layer::RecoveryLayer;
 pub use self::panic::{Panic, Place};

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use tonic::Status;
 use tonic_call::Rpc;
 
-use crate::capture::Caught;
+use crate::capture::{Caught, catch};
 
 /// A panic that was recovered, for the operator: nothing of it is told to the caller.
 pub struct Panic<'a> {
     caught: &'a Caught,
+    message: Cow<'a, str>,
     place: Place,
     rpc: Option<&'a Rpc>,
 }
@@ -41,12 +42,17 @@ pub enum Place {
 
 impl<'a> Panic<'a> {
     pub(crate) fn new(caught: &'a Caught, place: Place, rpc: Option<&'a Rpc>) -> Self {
-        Self { caught, place, rpc }
+        let message = catch(|| text_of(&*caught.payload)).unwrap_or_else(|caught| {
+            caught.discard();
+            None
+        });
+        let message = message.unwrap_or(Cow::Borrowed("a payload that is not a text"));
+        Self { caught, message, place, rpc }
     }
 
     /// The text of the panic. If its payload is neither a text nor an error, this says so.
-    pub fn message(&self) -> Cow<'_, str> {
-        text_of(self.payload()).unwrap_or(Cow::Borrowed("a payload that is not a text"))
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// What the panic was raised with.
@@ -79,7 +85,7 @@ impl<'a> Panic<'a> {
 impl fmt::Debug for Panic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Panic")
-            .field("message", &self.message())
+            .field("message", &self.message)
             .field("place", &self.place)
             .field("rpc", &self.rpc)
             .field("location", &self.location())
@@ -108,19 +114,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// The text of a payload: `panic!` gives a `&str` or a `String`, `panic_any` whatever it is given.
-pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<Cow<'_, str>> {
-    let text = payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+/// The text that `panic!` raises; also inside the panic hook, so nothing else may run here.
+pub(crate) fn plain_text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// The text of a payload: `panic_any` raises whatever it is given.
+fn text_of(payload: &(dyn Any + Send)) -> Option<Cow<'_, str>> {
+    plain_text_of(payload)
         .or_else(|| payload.downcast_ref::<Cow<'static, str>>().map(AsRef::as_ref))
         .or_else(|| payload.downcast_ref::<Box<str>>().map(AsRef::as_ref))
         .or_else(|| payload.downcast_ref::<Arc<str>>().map(AsRef::as_ref))
-        .map(Cow::Borrowed);
-    text.or_else(|| payload.downcast_ref::<Status>().map(|e| e.to_string().into()))
-        .or_else(|| {
-            payload.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|e| e.to_string().into())
-        })
-        .or_else(|| payload.downcast_ref::<Box<dyn Error + Send>>().map(|e| e.to_string().into()))
+        .map(Cow::Borrowed)
+        .or_else(|| display::<Status>(payload))
+        .or_else(|| display::<Box<dyn Error + Send + Sync>>(payload))
+        .or_else(|| display::<Box<dyn Error + Send>>(payload))
+}
+
+fn display<'a, T: fmt::Display + 'static>(payload: &(dyn Any + Send)) -> Option<Cow<'a, str>> {
+    payload.downcast_ref::<T>().map(|value| value.to_string().into())
 }

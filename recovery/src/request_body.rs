@@ -8,6 +8,7 @@ use pin_project::{pin_project, pinned_drop};
 use tonic::Status;
 use tonic_call::BoxError;
 
+use crate::capture::unless_it_panics;
 use crate::context::Context;
 use crate::panic::Place;
 
@@ -58,11 +59,14 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        // A panic here is told by the poll that follows, if there is one.
+        unless_it_panics(|| self.inner.as_ref().is_none_or(Body::is_end_stream))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        unless_it_panics(|| {
+            self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        })
     }
 }
 

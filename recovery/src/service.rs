@@ -33,6 +33,13 @@ impl<S> Recover<S> {
     fn not_ready(&mut self) -> &mut Option<Caught> {
         self.not_ready.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells of a panic in `poll_ready` that no call came to be told.
+    fn tell_not_ready(&mut self) {
+        if let Some(caught) = self.not_ready().take() {
+            Context::unknown(self.handler.clone()).tell(caught, Place::PollReady);
+        }
+    }
 }
 
 impl<S, B> Service<Request<B>> for Recover<S>
@@ -46,10 +53,11 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
-        match catch(|| self.inner.poll_ready(cx)) {
+        match catch(|| self.inner.poll_grpc_ready(cx)) {
             Ok(ready) => ready,
             // An error from here would reset the stream: the call itself is answered instead.
             Err(caught) => {
+                self.tell_not_ready();
                 *self.not_ready() = Some(caught);
                 Poll::Ready(Ok(()))
             }
@@ -73,10 +81,16 @@ where
             None => tonic::body::Body::new(body),
         };
         let request = Request::from_parts(head, body);
-        match context.run(|| self.inner.call(request)) {
+        match context.run(|| self.inner.call_grpc(request)) {
             Ok(future) => ResponseFuture::inner(future, context, verdict),
             Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call)),
         }
+    }
+}
+
+impl<S> Drop for Recover<S> {
+    fn drop(&mut self) {
+        self.tell_not_ready();
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::capture::{Caught, catch};
-use crate::context::recovered_in_current;
+use crate::context::with_current;
 use crate::panic::Place;
 
 /// A handler's stream, whose panic is its last item: an error.
@@ -76,7 +76,8 @@ impl<S, T> RecoverStream<S, T> {
     ///
     /// When the stream has ended, the end of the task is awaited: if it panicked, the last item is
     /// an error; so it is, `CANCELLED`, if it was aborted. What the task returns is dropped.
-    /// Dropping the stream does not stop the task.
+    /// Dropping the stream does not stop the task. A task that is [`captured`](crate::captured) has
+    /// its panic told with location and backtrace.
     pub fn fed_by(stream: S, producer: JoinHandle<T>) -> Self {
         Self { stream: Some(stream), producer: Some(producer) }
     }
@@ -95,7 +96,7 @@ where
                 Ok(Poll::Ready(None)) => {}
                 Ok(item) => return item,
                 Err(caught) => {
-                    let status = recovered_in_current(caught, Place::Stream);
+                    let status = recovered(caught);
                     *this.producer = None;
                     drop_recovered(|| this.stream.set(None));
                     return Poll::Ready(Some(Err(status)));
@@ -112,7 +113,7 @@ where
                 None
             }
             Err(error) => Some(Err(match error.try_into_panic() {
-                Ok(payload) => recovered_in_current(Caught::elsewhere(payload), Place::Stream),
+                Ok(payload) => recovered(Caught::elsewhere(payload)),
                 Err(_) => Status::cancelled("the stream was cut short"),
             })),
         })
@@ -126,10 +127,14 @@ where
     }
 }
 
+fn recovered(caught: Caught) -> Status {
+    with_current(|call| call.recovered(caught, Place::Stream))
+}
+
 /// A panic in a destructor is told, and changes nothing for the caller.
 fn drop_recovered(piece: impl FnOnce()) {
     if let Err(caught) = catch(piece) {
-        recovered_in_current(caught, Place::Drop);
+        with_current(|call| call.tell(caught, Place::Drop));
     }
 }
 

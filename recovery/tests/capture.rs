@@ -8,10 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use tonic::Status;
 use tonic_call_test_kit::Script;
-use tonic_recovery_layer::{RecoveryLayer, capture_panics, capture_panics_quietly};
+use tonic_recovery_layer::{
+    RecoverStream, RecoveryLayer, capture_panics, capture_panics_quietly, captured,
+};
 use tower::{Layer as _, Service as _, service_fn};
 
 #[derive(Debug, Default, Clone)]
@@ -53,10 +58,10 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
     capture_panics();
     capture_panics();
     let line = line!() + 1;
-    let captured = told(|| panic!("captured")).await;
-    let location = captured.location.unwrap();
+    let after = told(|| panic!("captured")).await;
+    let location = after.location.unwrap();
     assert!(location.starts_with(&format!("recovery/tests/capture.rs:{line}:")), "{location}");
-    assert!(captured.backtrace);
+    assert!(after.backtrace);
     assert_eq!(previous(), 1, "the previous hook still sees it, once");
 
     // What somebody inside caught is not told in place of what came through.
@@ -73,5 +78,25 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
     assert_eq!(previous(), 0, "what is caught keeps silent");
     let _ = catch_unwind(|| panic!("not in a call"));
     assert_eq!(previous(), 1, "anything else does not");
+
+    // A task that feeds a stream says that its panics are the call's.
+    let location = Arc::new(Mutex::new(None));
+    let handler = Arc::clone(&location);
+    let mut service = RecoveryLayer::server()
+        .with_handler(move |panic| {
+            assert_eq!(panic.message(), "in a producer");
+            *handler.lock().unwrap() = panic.location().map(ToOwned::to_owned);
+            Status::internal("")
+        })
+        .layer(service_fn(async |_: Request<tonic::body::Body>| {
+            let producer = tokio::spawn(captured(async { panic!("in a producer") }));
+            let frames = tokio_stream::empty::<Result<Frame<Bytes>, Status>>();
+            let frames = RecoverStream::<_, ()>::fed_by(frames, producer);
+            Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+        }));
+    let body = service.call(Request::new(Script::new())).await.unwrap().into_body();
+    assert!(body.collect().await.is_err(), "what the encoder makes the trailers of");
+    assert!(location.lock().unwrap().take().unwrap().starts_with("recovery/tests/capture.rs:"));
+    assert_eq!(previous(), 0, "nor does it speak twice");
     let _ = std::panic::take_hook();
 }

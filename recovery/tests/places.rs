@@ -27,7 +27,7 @@ fn recovery(layer: RecoveryLayer, told: &Told) -> RecoveryLayer {
     let told = Arc::clone(told);
     layer.with_handler(move |panic| {
         let rpc = panic.rpc().unwrap().full().to_owned();
-        told.lock().unwrap().push((panic.place(), panic.message().into_owned(), rpc));
+        told.lock().unwrap().push((panic.place(), panic.message().to_owned(), rpc));
         Status::internal("internal error")
     })
 }
@@ -144,6 +144,7 @@ async fn a_panic_in_a_destructor_leaves_the_answer_as_it_is() {
 async fn a_panic_in_the_destructor_of_a_cancelled_call_goes_no_further() {
     let mut server = server().await;
     for kind in [Kind::Unary, Kind::ClientStream] {
+        let before = server.calls.ended().len();
         let mut kinds = server.kinds.clone();
         let running =
             tokio::spawn(
@@ -152,7 +153,7 @@ async fn a_panic_in_the_destructor_of_a_cancelled_call_goes_no_further() {
         server.service.until_alive(if kind == Kind::Unary { 1 } else { 2 }).await;
         running.abort();
         server.service.until_alive(0).await;
-        let ended = server.calls.until_ended(1).await.pop().unwrap();
+        let ended = server.calls.until_ended(before + 1).await.pop().unwrap();
         assert_eq!((ended.code, ended.by), (Code::Cancelled, EndedBy::Caller));
         server.goes_on().await;
     }

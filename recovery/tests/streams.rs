@@ -87,7 +87,7 @@ async fn adapted() -> (KindsClient<Channel>, Told, Recorder) {
             .layer(ObserveLayer::server(calls.clone()))
             .layer(RecoveryLayer::server().with_handler(move |panic| {
                 assert!(panic.rpc().is_some(), "the layer knows the call");
-                hook.lock().unwrap().push((panic.place(), panic.message().into_owned()));
+                hook.lock().unwrap().push((panic.place(), panic.message().to_owned()));
                 Status::data_loss("said by the handler")
             }))
             .add_service(KindsServer::new(Adapted(KindsService::default())))

@@ -1,6 +1,7 @@
 use std::fmt::{self, Display};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use http::Response;
 use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 
-use super::watch::Watch;
+use super::watch::{Shared, Watch};
 use super::{Call, ResponseBody};
 use crate::code::code_of;
 use crate::end::End;
@@ -16,19 +17,22 @@ use crate::end::End;
 /// The response of an [`Observe`](super::Observe).
 #[pin_project(PinnedDrop)]
 pub struct ResponseFuture<F, C: Call> {
-    /// `None` once it is done, so that it is dropped in the call's scope.
+    /// `None` only while it is dropped, so that this happens in the call's scope.
     #[pin]
     inner: Option<F>,
+    /// `None` once the body holds it.
     watch: Option<Watch<C>>,
+    /// In whose scope the future is polled and dropped; `None` if nobody watches.
+    shared: Option<Arc<Shared<C>>>,
 }
 
 impl<F, C: Call> ResponseFuture<F, C> {
     pub(super) fn watched(inner: F, watch: Watch<C>) -> Self {
-        Self { inner: Some(inner), watch: Some(watch) }
+        Self { inner: Some(inner), shared: Some(watch.shared()), watch: Some(watch) }
     }
 
     pub(super) fn unwatched(inner: F) -> Self {
-        Self { inner: Some(inner), watch: None }
+        Self { inner: Some(inner), watch: None, shared: None }
     }
 }
 
@@ -42,17 +46,16 @@ where
     type Output = Result<Response<ResponseBody<B, C>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            panic!("a `ResponseFuture` was polled after it had completed");
-        };
-        let Some(watch) = this.watch else {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
+        let Some(shared) = this.shared else {
             let response = ready!(inner.poll(cx))?;
             return Poll::Ready(Ok(response.map(ResponseBody::unwatched)));
         };
-        let result = ready!(watch.scope(|| inner.poll(cx)));
-        watch.scope(|| this.inner.set(None));
-        let mut watch = this.watch.take().expect("it was there a line ago");
+        let result = ready!(shared.scope(|| inner.poll(cx)));
+        let Some(mut watch) = this.watch.take() else {
+            panic!("a `ResponseFuture` was polled after it had completed");
+        };
         Poll::Ready(match result {
             Ok(response) => {
                 let (head, body) = response.into_parts();
@@ -71,8 +74,8 @@ where
 impl<F, C: Call> PinnedDrop for ResponseFuture<F, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        if let Some(watch) = this.watch {
-            watch.scope(|| this.inner.set(None));
+        if let Some(shared) = this.shared {
+            shared.scope(|| this.inner.set(None));
         }
     }
 }

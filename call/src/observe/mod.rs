@@ -51,7 +51,8 @@ pub trait Observer: Clone + Send + Sync + 'static {
 
 /// One call that is being watched.
 ///
-/// The hooks come in this order: [`responded`](Self::responded) at most once,
+/// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
+/// this order: [`responded`](Self::responded) at most once,
 /// [`message`](Self::message) for each message, [`end`](Self::end) exactly once and last. Request
 /// and response may be polled by different tasks, so hooks may run at the same time: a request's
 /// message that passes at the very moment of the end may still be told during it.

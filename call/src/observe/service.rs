@@ -41,7 +41,7 @@ where
     type Future = ResponseFuture<S::Future, O::Call>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_grpc_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
@@ -49,12 +49,12 @@ where
         let rpc = self.known.resolve(self.side, &head);
         let Some(call) = self.observer.begin(self.side, &rpc, &mut head) else {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
-            return ResponseFuture::unwatched(self.inner.call(request));
+            return ResponseFuture::unwatched(self.inner.call_grpc(request));
         };
         let watch = Watch::new(call, &head.headers, &self.known, rpc);
-        let body = tonic::body::Body::new(RequestBody::new(body, watch.request()));
+        let body = tonic::body::Body::new(RequestBody::new(body, watch.shared()));
         let request = Request::from_parts(head, body);
-        let future = watch.scope(|| self.inner.call(request));
+        let future = watch.scope(|| self.inner.call_grpc(request));
         ResponseFuture::watched(future, watch)
     }
 }

@@ -49,7 +49,7 @@ impl<C: Call> Watch<C> {
         Self { shared: Arc::new(shared), responded: false, ok_in_head: false }
     }
 
-    pub(super) fn request(&self) -> Arc<Shared<C>> {
+    pub(super) fn shared(&self) -> Arc<Shared<C>> {
         Arc::clone(&self.shared)
     }
 
@@ -123,11 +123,7 @@ impl<C: Call> Watch<C> {
 
 impl<C: Call> Drop for Watch<C> {
     fn drop(&mut self) {
-        if self.ok_in_head {
-            self.over();
-        } else {
-            self.end(self.dropped());
-        }
+        self.end(self.dropped());
     }
 }
 
@@ -170,8 +166,8 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers::find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-/// An answer that says it is something other than gRPC says nothing of the method.
+/// An answer that is not gRPC says nothing of the method.
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers::find(headers, &http::header::CONTENT_TYPE)
-        .is_none_or(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

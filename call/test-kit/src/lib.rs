@@ -2,6 +2,7 @@
 //! and a service with a method of each call kind.
 
 mod call;
+mod fits;
 mod listen;
 mod panics;
 mod recorder;

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame};
 use tonic::{Code, Status};
 
@@ -115,9 +115,12 @@ impl Script {
         Self { _panics_in_drop: Some(PanicsInDrop), ..self }
     }
 
-    /// The response whose head says nothing, and whose body is this.
+    /// A response with this body, whose head says nothing but that it is gRPC.
     pub fn respond(self) -> Response<Self> {
-        Response::new(self)
+        let mut response = Response::new(self);
+        let grpc = HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+        response
     }
 
     fn step(mut self, step: Step) -> Self {

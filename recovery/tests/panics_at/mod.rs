@@ -45,14 +45,14 @@ where
         if self.not_ready.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrement).is_ok() {
             panic!("in poll_ready, on purpose");
         }
-        self.inner.poll_ready(cx)
+        self.inner.poll_grpc_ready(cx)
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
         let at = request.headers().get(PANIC_AT).map(|at| at.to_str().unwrap().to_owned());
         let at = at.unwrap_or_default();
         assert!(at != "call", "in call, on purpose");
-        let future = self.inner.call(request);
+        let future = self.inner.call_grpc(request);
         let bomb = (at == "future_drop").then(|| PanicsInDrop);
         Box::pin(async move {
             let _bomb = bomb;
