@@ -119,6 +119,7 @@ impl<B, E> Shared<B, E> {
         self.waker.register(cx.waker());
         let mut state = self.state();
         if let Some(status) = state.verdict.take() {
+            state.over = true;
             return Err(status);
         }
         let inner = match state.inner {
@@ -196,7 +197,7 @@ struct Polled<'a, B, E> {
 }
 
 impl<B, E> Polled<'_, B, E> {
-    /// Gives it back, and says whether the call is now over. If it was cut meanwhile, it is dropped
+    /// Gives it back, with whether the call is now over. If it was cut meanwhile, it is dropped
     /// instead, and the caller is told: now, or with `later` at the next poll.
     fn give_back(mut self, over: bool, later: bool) -> Option<Status> {
         let inner = std::mem::replace(&mut self.inner, Inner::Gone);
@@ -206,6 +207,7 @@ impl<B, E> Polled<'_, B, E> {
             state.over = over;
             return None;
         }
+        state.over = true;
         state.inner = Inner::Gone;
         let verdict = if later { None } else { state.verdict.take() };
         drop(state);

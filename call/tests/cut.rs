@@ -111,6 +111,8 @@ async fn what_is_ready_is_not_read_after_the_cut() {
     cut.cut(EndedBy::Deadline, Status::aborted(""));
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(code(&trailers), Code::Aborted);
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")), "its caller was told");
+    assert!(body.frame().await.is_none());
 }
 
 #[tokio::test]

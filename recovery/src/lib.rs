@@ -77,7 +77,8 @@
 //!   panic: nothing unwinds, and there is nothing to recover. This layer needs the default,
 //!   `panic = "unwind"`.
 //! - A panic in a task that a handler spawned is not the handler's: tie the task to the stream it
-//!   feeds with [`RecoverStream::fed_by`], or await its `JoinHandle`.
+//!   feeds with [`RecoverStream::fed_by`], or await its `JoinHandle`. Its location and backtrace are
+//!   told if it is [`captured`].
 //! - State that a panic left half changed stays so. A `std::sync::Mutex` is poisoned by it.
 //! - Two panics at once, one in a destructor that runs while the other unwinds through the handler,
 //!   abort the process, as everywhere in Rust.
