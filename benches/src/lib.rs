@@ -1,9 +1,10 @@
-//! The subjects of the benches: one tonic service, bare and behind layers, called in process.
-//!
-//! Everything is ready at once and nothing is sent, so that what is measured is what tonic and the
-//! layers do for a call: decoding, the handler, encoding, and reading the response to its end.
+//! The subjects of the benches: one tonic service, bare and behind layers, called in process or over
+//! loopback.
 
+mod nothing;
+mod server;
 mod service;
 mod subject;
 
+pub use self::server::{Server, servers};
 pub use self::subject::{Call, Subject, subjects};

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use prost::Message as _;
-use tonic_call::{End, ObserveLayer, Observer, Rpc, Side};
+use tonic_call::ObserveLayer;
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Layer, Service};
 
+use crate::nothing::Nothing;
 use crate::service::AtOnce;
 
 /// What kind of call is made.
@@ -45,7 +46,10 @@ impl Call {
     }
 }
 
-/// The service, bare or behind a layer.
+/// The service, bare or behind a layer, called in process.
+///
+/// Everything is ready at once and nothing is sent, so that what is measured is what tonic and the
+/// layers do for a call: decoding, the handler, encoding, and reading the response to its end.
 pub struct Subject {
     /// What stands around it.
     pub name: &'static str,
@@ -125,24 +129,6 @@ impl Body for Once {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))
-    }
-}
-
-/// Watches, and does nothing with what it sees.
-#[derive(Clone, Copy, Debug)]
-struct Nothing;
-
-impl Observer for Nothing {
-    type Call = Self;
-
-    fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Self> {
-        Some(Self)
-    }
-}
-
-impl tonic_call::Call for Nothing {
-    fn end(&self, end: End<'_>) {
-        std::hint::black_box(end.code());
     }
 }
 

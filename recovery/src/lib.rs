@@ -61,7 +61,8 @@
 //! # When the hooks are called
 //!
 //! For each panic, in this order: the call's [`CallInfo`](tonic_call::CallInfo) is told its message,
-//! so that layers outside can count and name it; an `ERROR` event is emitted; the handler is called, for the status.
+//! so that layers outside can count and name it; an `ERROR` event is emitted; the handler is called,
+//! for the status.
 //! The event has the target `tonic_recovery_layer`, the message `a panic was recovered`, and the
 //! fields `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after
 //! [`capture_panics`] `exception.location` and `exception.stacktrace`.

@@ -1,0 +1,68 @@
+//! How many calls a second a server answers behind each layer, over loopback, beside the bare server
+//! in the same rounds. Server and client share one thread: on several, where the runtime happens to
+//! put a connection's tasks decides more than any layer does.
+#![allow(clippy::print_stdout)]
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::v1::kinds_client::KindsClient;
+use tonic_layers_benches::{Server, servers};
+
+/// How many calls are under way at once.
+const AT_ONCE: usize = 64;
+/// How many calls make a round.
+const CALLS: usize = 1_280;
+const ROUNDS: usize = 101;
+
+async fn round(kinds: &KindsClient<Channel>) -> Duration {
+    let start = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let mut kinds = kinds.clone();
+        callers.spawn(async move {
+            for _ in 0..CALLS / AT_ONCE {
+                kinds.unary(Ask::default()).await.expect("it answers");
+            }
+        });
+    }
+    callers.join_all().await;
+    start.elapsed()
+}
+
+async fn connect(server: &Server) -> KindsClient<Channel> {
+    KindsClient::new(server.endpoint.connect().await.expect("it listens"))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        println!(
+            "\n{:<26}{:>16}{:>20}",
+            "unary, 64 at once", "calls a second", "of bare throughput"
+        );
+        let servers = servers();
+        let bare = connect(&servers[0]).await;
+        for server in &servers {
+            let kinds = connect(server).await;
+            round(&kinds).await;
+            let mut rates = Vec::new();
+            let mut ratios = Vec::new();
+            for _ in 0..ROUNDS {
+                let beside = round(&bare).await;
+                let took = round(&kinds).await;
+                rates.push(CALLS as f64 / took.as_secs_f64());
+                ratios.push(beside.as_secs_f64() / took.as_secs_f64() * 100.0);
+            }
+            println!("{:<26}{:>16.0}{:>18.1} %", server.name, median(rates), median(ratios));
+        }
+    });
+}
