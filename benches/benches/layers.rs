@@ -51,12 +51,18 @@ fn layers(criterion: &mut Criterion) {
                 });
             });
             let rounds = rounds.into_inner();
+            if rounds.is_empty() {
+                continue; // filtered out
+            }
             let bare = median(rounds.iter().map(|(bare, _)| *bare).collect());
             let added = median(rounds.iter().map(|(bare, took)| took - bare).collect());
             let ratio = median(rounds.iter().map(|(bare, took)| took / bare).collect());
             lines.push(format!("{:<26}{bare:>10.0}{added:>12.0}{ratio:>10.2}", subject.name));
         }
         group.finish();
+        if lines.is_empty() {
+            continue;
+        }
         println!("\n{:<26}{:>10}{:>12}{:>10}", call.name(), "bare, ns", "added, ns", "ratio");
         for line in lines {
             println!("{line}");

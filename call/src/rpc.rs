@@ -57,7 +57,11 @@ impl KnownMethod {
 impl Rpc {
     /// Reads the path of a request's URI.
     pub fn from_uri(uri: &Uri) -> Self {
-        let path = uri.path_and_query().cloned();
+        Self::from_path(uri.path_and_query().cloned())
+    }
+
+    /// Reads a path; `None` is that of a URI without one.
+    pub fn from_path(path: Option<PathAndQuery>) -> Self {
         let names = path.as_ref().and_then(|path| split(path.path()));
         Self { path, names, known: None }
     }

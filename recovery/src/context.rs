@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::request;
+use http::uri::PathAndQuery;
 use tonic::{Code, Status};
 use tonic_call::{CallInfo, EndedBy, Rpc};
 
@@ -15,7 +16,8 @@ pub(crate) type Handler = Arc<dyn Fn(&Panic<'_>) -> Status + Send + Sync>;
 /// What is known of a call. Making and cloning one allocates nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Context {
-    rpc: Option<Rpc>,
+    /// Its method's name is read from it only when there is a panic to tell.
+    path: Option<PathAndQuery>,
     info: Option<CallInfo>,
     handler: Option<Handler>,
 }
@@ -37,7 +39,7 @@ impl Context {
 
     pub(crate) fn new(head: &request::Parts, handler: Option<Handler>) -> Self {
         Self {
-            rpc: Some(Rpc::from_head(head)),
+            path: head.uri.path_and_query().cloned(),
             info: CallInfo::of(&head.extensions).cloned(),
             handler,
         }
@@ -50,7 +52,7 @@ impl Context {
 
     /// Drops a piece of the call. The caller is told nothing of a panic in that.
     pub(crate) fn drop(&self, piece: impl FnOnce()) {
-        if let Err(caught) = self.run(piece) {
+        if let Err(caught) = catch(piece) {
             self.tell(caught, Place::Drop);
         }
     }
@@ -65,7 +67,8 @@ impl Context {
 
     /// Tells of a panic.
     pub(crate) fn tell(&self, caught: Caught, place: Place) -> Status {
-        let panic = Panic::new(&caught, place, self.rpc.as_ref());
+        let rpc = self.path.clone().map(|path| Rpc::from_path(Some(path)));
+        let panic = Panic::new(&caught, place, rpc.as_ref());
         if let Some(info) = &self.info {
             info.set_panic(panic.message());
         }

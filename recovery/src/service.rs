@@ -81,7 +81,7 @@ where
             None => tonic::body::Body::new(body),
         };
         let request = Request::from_parts(head, body);
-        match context.run(|| self.inner.call_grpc(request)) {
+        match catch(|| self.inner.call_grpc(request)) {
             Ok(future) => ResponseFuture::inner(future, context, verdict),
             Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call)),
         }
