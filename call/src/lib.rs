@@ -135,8 +135,10 @@ mod code;
 mod cut;
 mod deadline;
 mod end;
+mod field;
 mod headers;
 mod info;
+mod kind;
 mod known;
 mod message;
 mod methods;
@@ -153,10 +155,12 @@ pub use self::code::code_of_error;
 pub use self::cut::{Cut, CutBody, CutFuture};
 pub use self::deadline::{Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout};
 pub use self::end::{Cause, End};
-pub use self::info::{CallInfo, EndedBy, FieldValue, Refusal};
+pub use self::field::FieldValue;
+pub use self::info::{CallInfo, EndedBy, Refusal};
+pub use self::kind::{Idempotency, Kind};
 pub use self::known::{KnownMethods, LEARNT_AT_MOST};
 pub use self::message::{Flow, Message};
-pub use self::methods::{Idempotency, Kind, Method, Methods, MethodsError};
+pub use self::methods::{Method, Methods, MethodsError};
 pub use self::observe::{
     Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
 };

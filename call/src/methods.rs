@@ -10,6 +10,7 @@ use prost_types::method_options::IdempotencyLevel;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::kind::{Idempotency, Kind};
 use crate::rpc::{KnownMethod, Rpc};
 
 /// The methods of a set of services, with the kind and idempotency of each.
@@ -41,31 +42,6 @@ pub struct Method {
     service_len: usize,
     kind: Kind,
     idempotency: Idempotency,
-}
-
-/// How many messages go each way: gRPC's four kinds of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// One request, one response.
-    Unary,
-    /// Many requests, one response.
-    ClientStream,
-    /// One request, many responses.
-    ServerStream,
-    /// Many both ways.
-    BidiStream,
-}
-
-/// `google.protobuf.MethodOptions.IdempotencyLevel`: what a repeated call does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Idempotency {
-    /// Nothing is said: a repeated call may do its work twice.
-    #[default]
-    Unknown,
-    /// It changes nothing.
-    NoSideEffects,
-    /// Repeating it has no further effect.
-    Idempotent,
 }
 
 /// A descriptor set that can't be used.
@@ -159,7 +135,7 @@ impl Inner {
             service_len: service.len(),
             full: full.clone(),
             kind: Kind::new(method.client_streaming(), method.server_streaming()),
-            idempotency: Idempotency::of(method),
+            idempotency: idempotency_of(method),
         };
         match self.by_name.entry(full) {
             Entry::Vacant(entry) => {
@@ -204,47 +180,11 @@ impl Method {
     }
 }
 
-impl Kind {
-    /// The kind of a method whose sides stream or don't.
-    pub fn new(client_streaming: bool, server_streaming: bool) -> Self {
-        match (client_streaming, server_streaming) {
-            (false, false) => Self::Unary,
-            (true, false) => Self::ClientStream,
-            (false, true) => Self::ServerStream,
-            (true, true) => Self::BidiStream,
-        }
-    }
-
-    /// The name that gRPC's metrics and logs use: `unary`, `client_stream`, `server_stream` or
-    /// `bidi_stream` (go-grpc-middleware's `grpc_type`).
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unary => "unary",
-            Self::ClientStream => "client_stream",
-            Self::ServerStream => "server_stream",
-            Self::BidiStream => "bidi_stream",
-        }
-    }
-
-    /// Whether the answer is one message.
-    pub fn has_one_response(self) -> bool {
-        matches!(self, Self::Unary | Self::ClientStream)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Idempotency {
-    fn of(method: &MethodDescriptorProto) -> Self {
-        match method.options.as_ref().map(MethodOptions::idempotency_level) {
-            Some(IdempotencyLevel::NoSideEffects) => Self::NoSideEffects,
-            Some(IdempotencyLevel::Idempotent) => Self::Idempotent,
-            Some(IdempotencyLevel::IdempotencyUnknown) | None => Self::Unknown,
-        }
+fn idempotency_of(method: &MethodDescriptorProto) -> Idempotency {
+    match method.options.as_ref().map(MethodOptions::idempotency_level) {
+        Some(IdempotencyLevel::NoSideEffects) => Idempotency::NoSideEffects,
+        Some(IdempotencyLevel::Idempotent) => Idempotency::Idempotent,
+        Some(IdempotencyLevel::IdempotencyUnknown) | None => Idempotency::Unknown,
     }
 }
 

@@ -6,7 +6,7 @@ use http::request;
 use http::uri::{PathAndQuery, Uri};
 use tonic::GrpcMethod;
 
-use crate::methods::{Idempotency, Kind};
+use crate::kind::{Idempotency, Kind};
 
 /// The method a call names: its path, split as gRPC does.
 ///

@@ -11,8 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic_call::drop_caught;
 
-use crate::panic::plain_text_of;
-
 /// A panic that was caught.
 #[derive(Debug)]
 pub(crate) struct Caught {
@@ -87,6 +85,12 @@ pub(crate) fn unless_it_panics<T: Default>(ask: impl FnOnce() -> T) -> T {
         caught.discard();
         T::default()
     })
+}
+
+/// The text that `panic!` raises; also inside the panic hook, so nothing else may run here.
+pub(crate) fn plain_text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Tells panics apart, without running code of the payload's.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tonic::Status;
 use tonic_call::Rpc;
 
-use crate::capture::{Caught, catch};
+use crate::capture::{Caught, catch, plain_text_of};
 
 /// A panic that was recovered, for the operator: nothing of it is told to the caller.
 pub struct Panic<'a> {
@@ -112,12 +112,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// The text that `panic!` raises; also inside the panic hook, so nothing else may run here.
-pub(crate) fn plain_text_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    let literal = payload.downcast_ref::<&'static str>().copied();
-    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// The text of a payload: `panic_any` raises whatever it is given.
