@@ -71,6 +71,8 @@
 //!
 //! Inside the layers that observe (metrics, logs, spans), so that they see the status, and outside
 //! those that may panic. Any order loses no ending: an observer further in sees a call that unwound.
+//! In an axum router that holds other routes too, put it around tonic's routes alone: its answer is a
+//! gRPC status, which to other clients is an HTTP 200.
 //!
 //! # What it can't do
 //!
