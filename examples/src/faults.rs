@@ -115,7 +115,10 @@ fn parse(text: &str) -> Option<Fault> {
         None if text == "panic" => Some(Fault::Panic),
         Some(("panic-after", messages)) => messages.parse().ok().map(Fault::PanicAfter),
         Some(("delay", time)) => duration::parse(time).ok().map(Fault::Delay),
-        Some(("status", name)) => codes::from_name(name).map(Fault::Status),
+        Some(("status", name)) => {
+            // `OK` is an answer, and no fault: tonic would send it without one.
+            codes::from_name(name).filter(|code| *code != Code::Ok).map(Fault::Status)
+        }
         _ => None,
     }
 }
@@ -134,7 +137,15 @@ mod tests {
 
     #[test]
     fn what_is_no_fault_is_refused() {
-        for text in ["", "panic=1", "panic-after", "panic-after=-1", "delay=soon", "status=OKAY"] {
+        for text in [
+            "",
+            "panic=1",
+            "panic-after",
+            "panic-after=-1",
+            "delay=soon",
+            "status=OKAY",
+            "status=OK",
+        ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

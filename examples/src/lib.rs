@@ -7,15 +7,16 @@ pub mod call;
 pub mod cli;
 mod codes;
 pub mod drain;
+mod drain_layer;
 mod duration;
 pub mod faults;
+mod incoming;
 mod json;
 mod page;
 pub mod panics;
 mod refusal;
 pub mod serve;
 pub mod service;
-mod stop;
 pub mod store;
 mod validate;
 

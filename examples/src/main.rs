@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use orders::cli::{Cli, Command};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_this_process();
     log_to_standard_error(match &cli.command {
         Command::Serve(_) => "info",
         Command::Call(_) => "warn",
@@ -34,7 +33,12 @@ fn main() -> ExitCode {
 
 fn log_to_standard_error(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would complain on standard error that standard error cannot be written, and panic there.
+        .log_internal_errors(false)
+        .init();
 }
 
 fn fail(text: &str) -> ExitCode {

@@ -2,6 +2,9 @@
 
 use crate::validate::Violations;
 
+/// An `Order` has no room for it, so the token of the next page travels in the initial metadata.
+pub(crate) const NEXT_PAGE_TOKEN: &str = "next-page-token";
+
 const DEFAULT_SIZE: i32 = 50;
 const LARGEST_SIZE: i32 = 1000;
 
@@ -34,7 +37,9 @@ impl Page {
             read(page_token, customer_email).unwrap_or_else(|| {
                 wrong.add(
                     "page_token",
-                    "must be the next-page-token of an answer with the same customer_email",
+                    format!(
+                        "must be the {NEXT_PAGE_TOKEN} of an answer with the same customer_email"
+                    ),
                 );
                 0
             })

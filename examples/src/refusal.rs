@@ -3,7 +3,8 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-const DOMAIN: &str = "orders.v1";
+/// Where a reason has its meaning.
+pub(crate) const DOMAIN: &str = "orders.v1";
 
 /// Callers may not make our texts, and so our headers, as long as they like.
 const LONGEST_QUOTE: usize = 64;

@@ -8,13 +8,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tonic::server::NamedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic_call::{Methods, MethodsError};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::FILE_DESCRIPTOR_SET;
 use crate::cli::ServeArgs;
 use crate::drain::{self, Drain, Drained, Signal};
+use crate::drain_layer::Streams;
+use crate::incoming::incoming;
 use crate::panics;
 use crate::service::Orders;
 use crate::store::{CannotOpen, Store};
@@ -22,6 +24,21 @@ use crate::v1::order_service_server::OrderServiceServer;
 
 /// A peer that is gone without a word is noticed after so long, and its streams end.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Bytes of one stream that may wait to be read.
+///
+/// h2 closes a connection (`ENHANCE_YOUR_CALM`, `too_many_data_frames`) when the frames that wait on it are
+/// small and many: each is charged 256 bytes less its length, against half of the connection's window. A
+/// caller that sends small messages as fast as it can must reach the end of its stream's window before
+/// that: 65,536 / 5 messages of 5 bytes are charged 3.3 MB.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Bytes of one connection that may wait to be read; see [`STREAM_WINDOW`].
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
+/// connection, and with it the calls that are good.
+const CANCELLED_UNSEEN: usize = 1000;
 
 /// Why the server did not run, or did not end well, and how to mend it.
 #[derive(Debug)]
@@ -68,14 +85,21 @@ impl std::error::Error for CannotServe {}
 ///
 /// When the server is ready, one line on standard output says `listening on ADDR`.
 pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
-    let signals = drain::signals().map_err(CannotServe::Signals)?;
+    let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
-    let drain = Drain::new(args.drain_delay, args.drain_limit);
+    let drain = failed(args.drain())?;
 
     let listener = TcpListener::bind(&args.listen).await;
     let listening = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
-    let store = Store::open(&args.db).await.map_err(CannotServe::Open)?;
+    let store = tokio::select! {
+        biased;
+        Some(signal) = signals.recv() => {
+            tracing::info!(?signal, "stopped before the database was open");
+            return Ok(());
+        }
+        store = Store::open(&args.db) => store.map_err(CannotServe::Open)?,
+    };
 
     // Connections wait in the listener from here on, so this is true. If nobody reads it, serve anyway.
     let mut out = std::io::stdout();
@@ -101,14 +125,19 @@ pub async fn serve(
     set_health(&health, ServingStatus::Serving).await;
 
     let (close, closed) = oneshot::channel::<()>();
+    let streams = Streams::of(&failed(methods())?);
     let router = Server::builder()
         .layer(panics::server_layer())
+        .layer(streams.clone())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_pending_accept_reset_streams(Some(CANCELLED_UNSEEN))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(health_server)
         .add_service(failed(reflection().build_v1())?)
         .add_service(failed(reflection().build_v1alpha())?)
         .add_service(orders.server());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming(listener);
     // In a task of its own: it must go on accepting while this one waits.
     let mut server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
         _ = closed.await;
@@ -124,8 +153,7 @@ pub async fn serve(
 
     let not_ready = set_health(&health, ServingStatus::NotServing);
     let finish = async {
-        orders.stop();
-        forget_health(&health).await;
+        streams.stop();
         _ = close.send(());
         if let Err(error) = failed(server.await).and_then(failed) {
             tracing::error!(%error, "while draining");
@@ -144,11 +172,12 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// Ends the streams of those who watch our health: they would keep their connections open.
-async fn forget_health(health: &HealthReporter) {
-    for name in NAMES {
-        health.clone().clear_service_status(name).await;
-    }
+/// The methods of all services that are served.
+fn methods() -> Result<Methods, MethodsError> {
+    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

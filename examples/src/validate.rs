@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::refusal::quoted;
+use crate::refusal::{DOMAIN, quoted};
 use crate::store::NewOrder;
 use crate::v1;
 
@@ -35,7 +35,7 @@ impl From<Violations> for Status {
     fn from(violations: Violations) -> Self {
         let message = violations.message();
         let mut details = ErrorDetails::with_bad_request(violations.0);
-        details.set_error_info("INVALID_REQUEST", "orders.v1", []);
+        details.set_error_info("INVALID_REQUEST", DOMAIN, []);
         Self::with_error_details(Code::InvalidArgument, message, details)
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "../src/codes.rs"]
 mod codes;
+#[path = "../src/drain_layer.rs"]
+mod drain_layer;
 #[path = "../src/duration.rs"]
 mod duration;
 #[path = "../src/faults.rs"]
@@ -17,8 +19,6 @@ mod panics;
 mod refusal;
 #[path = "../src/service/mod.rs"]
 mod service;
-#[path = "../src/stop.rs"]
-mod stop;
 #[path = "../src/store/mod.rs"]
 mod store;
 #[path = "../src/validate.rs"]

@@ -54,10 +54,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => {
-                write!(f, "{}: {}", codes::name(status.code()), status.message())?;
+                let message = status.message();
+                write!(f, "{}: {message}", codes::name(status.code()))?;
                 let details = status.get_details_bad_request();
                 for wrong in details.into_iter().flat_map(|details| details.field_violations) {
-                    write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
+                    let told = message.contains(&format!("{} {}", wrong.field, wrong.description));
+                    if !told {
+                        write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
+                    }
                 }
                 Ok(())
             }

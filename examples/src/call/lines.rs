@@ -57,12 +57,15 @@ fn messages<T: Message + Name + Default>(
 ) -> impl Iterator<Item = Result<T, Failure>> {
     let numbered = (1_u64..).zip(input.lines());
     numbered.filter_map(move |(number, line)| {
-        let message = match line {
+        let line = match line {
             Ok(line) if line.trim().is_empty() => return None,
-            Ok(line) => json::read(&line),
-            Err(error) => Err(error.to_string()),
+            Ok(line) => line,
+            Err(error) => {
+                let text = format!("cannot read {name} from line {number} on: {error}");
+                return Some(Err(Failure::Input(text)));
+            }
         };
-        Some(message.map_err(|error| {
+        Some(json::read(&line).map_err(|error| {
             let kind = T::NAME;
             Failure::Input(format!("{name}, line {number}: not a {kind}: {error}"))
         }))

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Streaming};
 use super::output::{next_page, print};
 use super::{Failure, lines};
 use crate::cli::{Metadata, Method};
+use crate::page::NEXT_PAGE_TOKEN;
 use crate::panics;
 use crate::v1::order_service_client::OrderServiceClient;
 use crate::v1::{
@@ -48,7 +49,7 @@ impl Call {
                 let request =
                     self.request(ListOrdersRequest { customer_email, page_size, page_token });
                 let page = client.list_orders(request).await?;
-                let next = page.metadata().get("next-page-token").cloned();
+                let next = page.metadata().get(NEXT_PAGE_TOKEN).cloned();
                 print_each(page).await?;
                 next_page(next.as_ref());
                 Ok(())

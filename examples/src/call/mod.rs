@@ -23,15 +23,17 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Calls the method and prints its answer: one JSON document a line, each as it comes.
 ///
-/// Ends early, and well, when nobody reads standard output any more.
+/// A stream of answers ends early, and well, when nobody reads standard output any more; other methods do
+/// their work, whoever reads what came of it.
 pub async fn run(args: CallArgs) -> Result<(), Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let answers_stream = args.method.answers_stream();
     let ended = tokio::select! {
         // First: the channel has a timer as well, and calls its own expiry "cancelled".
         biased;
         () = expiry(deadline) => Err(expired()),
         ended = connect_and_call(args, deadline) => ended,
-        () = output::nobody_reads() => Ok(()),
+        () = output::nobody_reads(), if answers_stream => Ok(()),
     };
     match ended {
         Err(Failure::OutputClosed) => Ok(()),

@@ -7,6 +7,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 use super::Failure;
 use crate::json;
+use crate::page::NEXT_PAGE_TOKEN;
 
 /// One message, one line, at once.
 pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
@@ -22,7 +23,7 @@ pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
 /// Not an answer, so not on standard output.
 pub(super) fn next_page(token: Option<&MetadataValue<Ascii>>) {
     if let Some(token) = token.and_then(|token| token.to_str().ok()) {
-        _ = writeln!(std::io::stderr().lock(), "next-page-token: {token}");
+        _ = writeln!(std::io::stderr().lock(), "{NEXT_PAGE_TOKEN}: {token}");
     }
 }
 

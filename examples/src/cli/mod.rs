@@ -5,9 +5,11 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tonic::transport::Uri;
 
+use crate::drain::{DelayTooLong, Drain};
 use crate::duration;
 use crate::faults::Faults;
 use crate::store::Database;
@@ -41,14 +43,15 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = host_and_port)]
     pub listen: String,
 
-    /// SQLite file to keep the orders in, made if it is not there; `:memory:` keeps them until the end only
+    /// SQLite file to keep the orders in, made if it is not there, and served by one process at a time;
+    /// `:memory:` keeps them until the end only
     #[arg(long, value_name = "PATH", default_value = "orders.db")]
     pub db: Database,
 
-    /// After SIGTERM: how long to serve on while not ready, so that load balancers notice; at most half of
-    /// the drain limit
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
-    pub drain_delay: Duration,
+    /// After SIGTERM: how long to serve on while not ready, so that load balancers notice [default: 5s, or
+    /// half of the drain limit if that is less]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub drain_delay: Option<Duration>,
 
     /// After SIGTERM or Ctrl-C: when to end even though calls are running
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
@@ -59,26 +62,65 @@ pub struct ServeArgs {
     faults: bool,
 }
 
+impl Cli {
+    /// What the process was called with. Where that makes no sense, it says so and ends.
+    pub fn of_this_process() -> Self {
+        Self::try_parse().and_then(Self::checked).unwrap_or_else(|mut error| {
+            keep_hidden(&mut error);
+            error.exit()
+        })
+    }
+
+    /// What clap cannot see: values that do not go together.
+    fn checked(self) -> Result<Self, clap::Error> {
+        if let Command::Serve(args) = &self.command
+            && let Err(error) = args.drain()
+        {
+            let mut cli = Self::command();
+            cli.build();
+            let serve = cli.find_subcommand_mut("serve").expect("it was called");
+            return Err(serve.error(ErrorKind::ValueValidation, error));
+        }
+        Ok(self)
+    }
+}
+
+/// clap proposes hidden arguments too.
+fn keep_hidden(error: &mut clap::Error) {
+    let proposed = error.get(ContextKind::SuggestedArg).map(ToString::to_string);
+    if proposed.is_some_and(|argument| argument.contains("--faults")) {
+        error.remove(ContextKind::SuggestedArg);
+    }
+}
+
 impl ServeArgs {
+    /// How to go down.
+    pub fn drain(&self) -> Result<Drain, DelayTooLong> {
+        Drain::new(self.drain_delay, self.drain_limit)
+    }
+
     /// Whether callers may ask for faults.
     pub fn faults(&self) -> Faults {
         if self.faults { Faults::Obeyed } else { Faults::Ignored }
     }
 }
 
+/// The heading of what is not about one method only.
+const FOR_ALL: &str = "Options of every call";
+
 /// What to call, and where.
 #[derive(Args, Debug)]
 pub struct CallArgs {
     /// Server to call
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
+    #[arg(long, value_name = "URL", global = true, help_heading = FOR_ALL, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub to: Uri,
 
     /// Give up after this time; the server is told (grpc-timeout)
-    #[arg(long, value_name = "TIME", global = true, value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", global = true, help_heading = FOR_ALL, value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 
     /// Metadata to send along; may be given more than once
-    #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, value_parser = metadata)]
+    #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = FOR_ALL, value_parser = metadata)]
     pub metadata: Vec<Metadata>,
 
     /// The method.
@@ -149,6 +191,19 @@ pub enum Method {
     },
 }
 
+impl Method {
+    /// Whether answers come on and on.
+    pub(crate) fn answers_stream(&self) -> bool {
+        match self {
+            Self::ListOrders { .. } | Self::WatchOrder { .. } | Self::QuoteOrders { .. } => true,
+            Self::CreateOrder { .. }
+            | Self::GetOrder { .. }
+            | Self::AdvanceOrder { .. }
+            | Self::ImportOrders { .. } => false,
+        }
+    }
+}
+
 /// What can happen to an order.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum StageArg {
@@ -169,8 +224,6 @@ impl From<StageArg> for OrderStage {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

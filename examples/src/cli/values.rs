@@ -18,7 +18,15 @@ pub(super) fn host_and_port(text: &str) -> Result<String, String> {
 pub(super) fn server_url(text: &str) -> Result<Uri, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     match url.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") => Ok(uri),
+        Ok(uri) if uri.scheme_str() == Some("http") => match uri.authority() {
+            _ if uri.path() != "/" || uri.query().is_some() => {
+                Err("a server has no path: its URL ends with the port".to_owned())
+            }
+            Some(authority) if authority.as_str().contains('@') => {
+                Err("a server's URL has no user name; send credentials with -H".to_owned())
+            }
+            _ => Ok(uri),
+        },
         Ok(uri) if uri.scheme_str() == Some("https") => {
             Err("TLS is not supported yet: use http://".to_owned())
         }
@@ -47,10 +55,18 @@ mod tests {
         for bad in ["", "127.0.0.1", ":50051", "127.0.0.1:70000", "127.0.0.1:"] {
             assert!(host_and_port(bad).is_err(), "{bad}");
         }
-        for good in ["http://127.0.0.1:50051", "localhost:50051"] {
+        for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "localhost:50051"] {
             assert!(server_url(good).is_ok(), "{good}");
         }
-        for bad in ["", "https://localhost:1", "ftp://localhost:1", "http://"] {
+        for bad in [
+            "",
+            "https://localhost:1",
+            "ftp://localhost:1",
+            "http://",
+            "http://localhost:1/orders",
+            "localhost:1/?x",
+            "http://ann:secret@localhost:1",
+        ] {
             assert!(server_url(bad).is_err(), "{bad}");
         }
     }

@@ -4,13 +4,11 @@ use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::metadata::MetadataValue;
 use tonic::{Response, Status};
 
-use crate::page::{self, Page};
+use crate::drain_layer::Ends;
+use crate::page::{self, NEXT_PAGE_TOKEN, Page};
 use crate::store::Store;
 use crate::v1::{ListOrdersRequest, Order};
 use crate::validate::Violations;
-
-/// An `Order` has no room for it, so the token travels in the initial metadata.
-const NEXT_PAGE_TOKEN: &str = "next-page-token";
 
 pub(super) async fn list(
     store: &Store,
@@ -32,6 +30,8 @@ pub(super) async fn list(
 
     let orders = orders.into_iter().map(|(_, order)| Ok(order));
     let mut response = Response::new(tokio_stream::iter(orders));
+    // All of the page is here: a server that stops sends it still.
+    response.extensions_mut().insert(Ends);
     if let Some(token) = next {
         response.metadata_mut().insert(NEXT_PAGE_TOKEN, token);
     }

@@ -6,15 +6,12 @@ mod list;
 mod quote;
 mod watch;
 
-use std::sync::Arc;
-
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::faults::Faults;
 use crate::panics;
 use crate::refusal::{no_such_order, quoted, refusal};
-use crate::stop::{Stop, Stopping};
 use crate::store::{Advanced, Stage, Store};
 use crate::v1::order_service_server::{OrderService, OrderServiceServer};
 use crate::v1::{
@@ -31,7 +28,6 @@ const LARGEST_REQUEST: usize = 64 * 1024;
 pub struct Orders {
     store: Store,
     faults: Faults,
-    stop: Arc<Stop>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -39,7 +35,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Orders {
     /// A service over `store`.
     pub fn new(store: Store, faults: Faults) -> Self {
-        Self { store, faults, stop: Arc::new(Stop::new()) }
+        Self { store, faults }
     }
 
     /// As a tonic service, with its limits.
@@ -47,18 +43,9 @@ impl Orders {
         OrderServiceServer::new(self.clone()).max_decoding_message_size(LARGEST_REQUEST)
     }
 
-    /// Ends the streams that would not end by themselves, with `UNAVAILABLE`.
-    pub fn stop(&self) {
-        self.stop.now();
-    }
-
     /// Lets go of the database.
     pub async fn close(&self) {
         self.store.close().await;
-    }
-
-    fn stopping(&self) -> Stopping {
-        self.stop.stopping()
     }
 }
 
@@ -89,7 +76,7 @@ impl OrderService for Orders {
     ) -> Answer<BoxStream<OrderEvent>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
         let id = known_id(request.into_inner().id)?;
-        let events = watch::watch(self.store.clone(), id, self.stopping()).await?;
+        let events = watch::watch(self.store.clone(), id).await?;
         Ok(Response::new(panics::stream(fault.into(events))))
     }
 
@@ -133,7 +120,7 @@ impl OrderService for Orders {
         request: Request<Streaming<QuoteRequest>>,
     ) -> Answer<BoxStream<Quote>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
-        let quotes = quote::quotes(request.into_inner(), self.stopping());
+        let quotes = quote::quotes(request.into_inner());
         Ok(Response::new(panics::stream(fault.into(quotes))))
     }
 }

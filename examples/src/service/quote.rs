@@ -2,11 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use crate::refusal::stopping;
-use crate::stop::Stopping;
 use crate::v1::{Price, Quote, QuoteRequest, ShippingSpeed, quote};
 use crate::validate::{self, Violations};
 
@@ -20,28 +19,8 @@ const HOLDS: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn quotes(
     requests: Streaming<QuoteRequest>,
-    stopping: Stopping,
 ) -> impl Stream<Item = Result<Quote, Status>> + Send + 'static {
-    futures_util::stream::unfold(Some((requests, stopping)), |both| async {
-        let (mut requests, mut stopping) = both?;
-        match next(&mut requests, &mut stopping).await {
-            Ok(Some(request)) => Some((Ok(answer(request)), Some((requests, stopping)))),
-            Ok(None) => None,
-            Err(status) => Some((Err(status), None)),
-        }
-    })
-}
-
-async fn next(
-    requests: &mut Streaming<QuoteRequest>,
-    stop: &mut Stopping,
-) -> Result<Option<QuoteRequest>, Status> {
-    tokio::select! {
-        // First, or a caller that never pauses would never hear of it.
-        biased;
-        () = stop.wait() => Err(stopping()),
-        request = requests.message() => request,
-    }
+    requests.map(|request| request.map(answer))
 }
 
 fn answer(request: QuoteRequest) -> Quote {

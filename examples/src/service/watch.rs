@@ -13,7 +13,6 @@ use tonic::Status;
 use tonic::codegen::tokio_stream::Stream;
 
 use crate::refusal::{no_such_order, stopping};
-use crate::stop::Stopping;
 use crate::store::Store;
 use crate::v1::OrderEvent;
 
@@ -21,7 +20,6 @@ struct Watch {
     store: Store,
     id: String,
     news: Receiver<Arc<str>>,
-    stopping: Stopping,
     /// The place of the last event that was read.
     place: i64,
     /// Read, not sent yet.
@@ -31,13 +29,12 @@ struct Watch {
 pub(super) async fn watch(
     store: Store,
     id: String,
-    stopping: Stopping,
 ) -> Result<impl Stream<Item = Result<OrderEvent, Status>> + Send + 'static, Status> {
     // First listen, then look: what happens in between is then read, at the latest, with the first news.
     let news = store.changes();
     let latest = store.latest_event(&id).await?;
     let (place, event) = latest.ok_or_else(|| no_such_order(&id))?;
-    let watch = Watch { store, id, news, stopping, place, unsent: VecDeque::from([event]) };
+    let watch = Watch { store, id, news, place, unsent: VecDeque::from([event]) };
     Ok(futures_util::stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
         match watch.next().await {
@@ -64,12 +61,7 @@ impl Watch {
     /// Ends when there may be something to read.
     async fn changed(&mut self) -> Result<(), Status> {
         loop {
-            let news = tokio::select! {
-                biased;
-                () = self.stopping.wait() => return Err(stopping()),
-                news = self.news.recv() => news,
-            };
-            match news {
+            match self.news.recv().await {
                 Ok(id) if *id != *self.id => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
                 // Cannot be while the store is here, which sends them.

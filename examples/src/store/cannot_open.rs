@@ -11,14 +11,18 @@ pub enum CannotOpen {
     NoFolder(PathBuf),
     /// There is a folder in the file's place.
     IsFolder(PathBuf),
+    /// There is something else in the file's place: a device, a pipe, a socket.
+    NotAFile(PathBuf),
     /// The file, or one beside it, cannot be written.
     NotWritable(PathBuf),
     /// The file is something else.
     NotOurs(PathBuf),
     /// A newer release of this program, or a changed one, has written it.
     OtherRelease(PathBuf),
-    /// Another process does not let go of it.
+    /// Another process serves it, or does not let go of it.
     InUse(PathBuf),
+    /// The file was a database of orders, and parts of it are broken.
+    Damaged(PathBuf),
     /// Anything else.
     Failed(String),
 }
@@ -34,6 +38,11 @@ impl fmt::Display for CannotOpen {
             Self::IsFolder(path) => write!(
                 f,
                 "cannot open the database {path:?}: it is a folder; choose a file with --db PATH"
+            ),
+            Self::NotAFile(path) => write!(
+                f,
+                "cannot open the database {path:?}: it is not a regular file; choose a file with \
+                 --db PATH"
             ),
             Self::NotWritable(path) => write!(
                 f,
@@ -52,8 +61,13 @@ impl fmt::Display for CannotOpen {
             ),
             Self::InUse(path) => write!(
                 f,
-                "cannot open the database {path:?}: another process keeps it locked; stop that \
+                "cannot open the database {path:?}: it is in use by another process; stop that \
                  one, or choose another file with --db PATH"
+            ),
+            Self::Damaged(path) => write!(
+                f,
+                "cannot open the database {path:?}: the file is damaged; restore it from a \
+                 backup, or choose another file with --db PATH"
             ),
             Self::Failed(error) => {
                 write!(f, "cannot open the database: {error}; choose another file with --db PATH")

@@ -1,6 +1,7 @@
 //! Where orders are kept: SQLite, through sqlx.
 
 mod cannot_open;
+mod lock;
 mod open;
 mod trouble;
 mod write;
@@ -15,6 +16,7 @@ use tokio::sync::broadcast;
 use crate::v1::{Order, OrderEvent};
 
 pub use cannot_open::CannotOpen;
+use lock::Lock;
 pub use open::Database;
 pub use trouble::Trouble;
 
@@ -27,6 +29,16 @@ pub struct Store {
     write: SqlitePool,
     /// The ids of orders to which something happened.
     changes: broadcast::Sender<Arc<str>>,
+    held: Held,
+}
+
+/// What must be held as long as the store is open.
+#[derive(Clone, Debug)]
+enum Held {
+    /// The lock that keeps other processes from serving the same file.
+    File(Arc<Lock>),
+    /// A connection that keeps a database in memory alive.
+    Memory(SqlitePool),
 }
 
 /// An order to be kept; its fields are valid.
@@ -79,16 +91,35 @@ pub(crate) type Placed<T> = (i64, T);
 type OrderRow = (i64, String, String, i64, String, i64);
 type EventRow = (i64, String, String, i64);
 
+/// The columns of an `OrderRow`.
+macro_rules! order_columns {
+    () => {
+        "seq, id, customer_email, total_cents, currency, created_at"
+    };
+}
+/// The columns of an `EventRow`.
+macro_rules! event_columns {
+    () => {
+        "seq, order_id, event_type, ts"
+    };
+}
+use {event_columns, order_columns};
+
+/// Watchers that are further behind read anew.
+const CHANGES: usize = 1024;
+
 impl Store {
+    fn new(read: SqlitePool, write: SqlitePool, held: Held) -> Self {
+        Self { read, write, changes: broadcast::Sender::new(CHANGES), held }
+    }
+
     /// The order with this id.
     pub async fn get(&self, id: &str) -> Result<Option<Order>, Trouble> {
-        let row: Option<OrderRow> = sqlx::query_as(
-            "SELECT seq, id, customer_email, total_cents, currency, created_at FROM orders \
-             WHERE id = ?1",
-        )
-        .bind(id)
-        .fetch_optional(&self.read)
-        .await?;
+        let row: Option<OrderRow> =
+            sqlx::query_as(concat!("SELECT ", order_columns!(), " FROM orders WHERE id = ?1"))
+                .bind(id)
+                .fetch_optional(&self.read)
+                .await?;
         Ok(row.map(|row| order(row).1))
     }
 
@@ -102,11 +133,17 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Placed<Order>>, Trouble> {
         let sql = if customer_email.is_empty() {
-            "SELECT seq, id, customer_email, total_cents, currency, created_at FROM orders \
-             WHERE ?1 = '' AND seq > ?2 ORDER BY seq LIMIT ?3"
+            concat!(
+                "SELECT ",
+                order_columns!(),
+                " FROM orders WHERE ?1 = '' AND seq > ?2 ORDER BY seq LIMIT ?3"
+            )
         } else {
-            "SELECT seq, id, customer_email, total_cents, currency, created_at FROM orders \
-             WHERE customer_email = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+            concat!(
+                "SELECT ",
+                order_columns!(),
+                " FROM orders WHERE customer_email = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+            )
         };
         let rows: Vec<OrderRow> = sqlx::query_as(sql)
             .bind(customer_email)
@@ -122,10 +159,11 @@ impl Store {
         &self,
         id: &str,
     ) -> Result<Option<Placed<OrderEvent>>, Trouble> {
-        let row: Option<EventRow> = sqlx::query_as(
-            "SELECT seq, order_id, event_type, ts FROM events WHERE order_id = ?1 \
-             ORDER BY seq DESC LIMIT 1",
-        )
+        let row: Option<EventRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events WHERE order_id = ?1 ORDER BY seq DESC LIMIT 1"
+        ))
         .bind(id)
         .fetch_optional(&self.read)
         .await?;
@@ -138,10 +176,11 @@ impl Store {
         id: &str,
         place: i64,
     ) -> Result<Vec<Placed<OrderEvent>>, Trouble> {
-        let rows: Vec<EventRow> = sqlx::query_as(
-            "SELECT seq, order_id, event_type, ts FROM events WHERE order_id = ?1 AND seq > ?2 \
-             ORDER BY seq",
-        )
+        let rows: Vec<EventRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events WHERE order_id = ?1 AND seq > ?2 ORDER BY seq"
+        ))
         .bind(id)
         .bind(place)
         .fetch_all(&self.read)
@@ -160,6 +199,10 @@ impl Store {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+        match &self.held {
+            Held::File(lock) => lock.release(),
+            Held::Memory(keep) => keep.close().await,
+        }
     }
 }
 

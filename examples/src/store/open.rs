@@ -1,26 +1,25 @@
 //! Opens the store: finds out whether the file is ours before anything in it is touched.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
-use tokio::sync::broadcast;
 
-use super::trouble::{BUSY, CANNOT_OPEN, NOT_A_DATABASE, READ_ONLY, sqlite_code};
-use super::{CannotOpen, Store};
+use super::lock::Lock;
+use super::trouble::{BUSY, CANNOT_OPEN, CORRUPT, NOT_A_DATABASE, READ_ONLY, sqlite_code};
+use super::{CannotOpen, Held, Store};
 
 /// Marks a database file as ours; "ordr". The first migration writes it.
 const APPLICATION_ID: i64 = 0x6f72_6472;
 
 /// How long a call waits for its turn, by default.
 const WAIT: Duration = Duration::from_secs(5);
-
-/// Watchers that are further behind read anew.
-const CHANGES: usize = 1024;
 
 const READERS: u32 = 4;
 
@@ -34,13 +33,14 @@ pub enum Database {
 }
 
 impl FromStr for Database {
-    type Err = std::convert::Infallible;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            ":memory:" => Self::Memory,
-            path => Self::File(path.into()),
-        })
+        match text {
+            "" => Err("a database is a file, or :memory:"),
+            ":memory:" => Ok(Self::Memory),
+            path => Ok(Self::File(path.into())),
+        }
     }
 }
 
@@ -54,36 +54,56 @@ impl Store {
     pub async fn open_waiting(database: &Database, wait: Duration) -> Result<Self, CannotOpen> {
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(wait)
-            // A database in memory is gone when its only connection is.
+            // A connection to a file does not break. To ask it first would close it whenever the caller
+            // leaves before the answer.
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
-        let (write, read) = match database {
-            Database::Memory => {
-                let options = SqliteConnectOptions::new().in_memory(true);
-                let only = pool.max_connections(1).connect_with(options).await;
-                let only = only.map_err(|error| CannotOpen::Failed(error.to_string()))?;
-                migrate(&only).await.map_err(|error| CannotOpen::Failed(error.to_string()))?;
-                (only.clone(), only)
-            }
-            Database::File(path) => {
-                recognise(path).await?;
-                let options = file(path, wait);
-                let write =
-                    options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-                let write = pool.clone().max_connections(1).connect_with(write).await;
-                let write = write.map_err(|error| why(path, &error))?;
-                migrate(&write).await.map_err(|error| match error {
-                    MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                        why(path, &error)
-                    }
-                    _ => CannotOpen::OtherRelease(path.clone()),
-                })?;
-                (write, pool.max_connections(READERS).connect_lazy_with(options))
-            }
-        };
-        let (changes, _) = broadcast::channel(CHANGES);
-        Ok(Self { read, write, changes })
+        match database {
+            Database::Memory => in_memory(pool).await,
+            Database::File(path) => in_file(pool, path, wait).await,
+        }
     }
+}
+
+async fn in_memory(pool: SqlitePoolOptions) -> Result<Store, CannotOpen> {
+    fn failed(error: impl Display) -> CannotOpen {
+        CannotOpen::Failed(error.to_string())
+    }
+    // sqlx gives it a name of its own, under which a second connection finds the same database.
+    let options: SqliteConnectOptions = "sqlite::memory:".parse().map_err(failed)?;
+    let pool = pool.max_connections(1);
+    // A database in memory is gone with the last of its connections. This one is never used, so nothing
+    // closes it before its time.
+    let keep = pool.clone().connect_with(options.clone()).await.map_err(failed)?;
+    let only = pool.connect_with(options).await.map_err(failed)?;
+    migrate(&only).await.map_err(failed)?;
+    Ok(Store::new(only.clone(), only, Held::Memory(keep)))
+}
+
+async fn in_file(
+    pool: SqlitePoolOptions,
+    path: &Path,
+    wait: Duration,
+) -> Result<Store, CannotOpen> {
+    // SQLite reads what begins with `file:` as a URI: an absolute path is the same file for both of us.
+    let path = &std::path::absolute(path)
+        .map_err(|error| CannotOpen::Failed(format!("{path:?}: {error}")))?;
+    tracing::debug!(?path, "opening the database");
+    recognise(path).await?;
+    let lock = Lock::take(path)?;
+    let options = file(path, wait);
+    let write = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let write = pool.clone().max_connections(1).connect_with(write).await;
+    let write = write.map_err(|error| why(path, &error))?;
+    migrate(&write).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            why(path, &error)
+        }
+        _ => CannotOpen::OtherRelease(path.clone()),
+    })?;
+    let read = pool.max_connections(READERS).connect_lazy_with(options);
+    Ok(Store::new(read, write, Held::File(Arc::new(lock))))
 }
 
 fn file(path: &Path, wait: Duration) -> SqliteConnectOptions {
@@ -100,6 +120,7 @@ async fn recognise(path: &Path) -> Result<(), CannotOpen> {
         return Err(CannotOpen::NoFolder(path.to_owned()));
     }
     let size = match path.metadata() {
+        Ok(file) if !file.is_file() => return Err(CannotOpen::NotAFile(path.to_owned())),
         Ok(file) => file.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(CannotOpen::Failed(format!("{path:?}: {error}"))),
@@ -115,9 +136,12 @@ async fn recognise(path: &Path) -> Result<(), CannotOpen> {
     }
 }
 
-/// The file's mark, and how many tables it has.
+/// The file's mark, and how many tables it has. Nothing is written, not even to the files beside it.
 async fn look_inside(path: &Path) -> Result<(i64, i64), sqlx::Error> {
-    let mut connection = file(path, WAIT).connect().await?;
+    // Without a journal the file alone is the whole database. Left to itself SQLite would make files
+    // beside one that is in WAL mode.
+    let alone = !["-wal", "-journal"].iter().any(|suffix| beside(path, suffix).exists());
+    let mut connection = file(path, WAIT).read_only(true).immutable(alone).connect().await?;
     let mark = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
     let tables =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
@@ -125,11 +149,23 @@ async fn look_inside(path: &Path) -> Result<(i64, i64), sqlx::Error> {
     Ok((mark, tables))
 }
 
+/// `orders.db-wal` for `orders.db`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn why(path: &Path, error: &sqlx::Error) -> CannotOpen {
     let path = path.to_owned();
+    // To connect, sqlx tries a locked file again and again until there is no time left.
+    if matches!(error, sqlx::Error::PoolTimedOut) {
+        return CannotOpen::InUse(path);
+    }
     match sqlite_code(error) {
         Some(READ_ONLY | CANNOT_OPEN) => CannotOpen::NotWritable(path),
         Some(NOT_A_DATABASE) => CannotOpen::NotOurs(path),
+        Some(CORRUPT) => CannotOpen::Damaged(path),
         Some(BUSY) => CannotOpen::InUse(path),
         _ => CannotOpen::Failed(format!("{path:?}: {error}")),
     }

@@ -52,6 +52,7 @@ pub(super) const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 pub(super) const READ_ONLY: i32 = 8;
 const IO_ERROR: i32 = 10;
+pub(super) const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 pub(super) const CANNOT_OPEN: i32 = 14;
 pub(super) const NOT_A_DATABASE: i32 = 26;

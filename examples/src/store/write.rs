@@ -1,4 +1,5 @@
-//! What changes the store. Each change is one transaction, and is told to the watchers after it.
+//! What changes the store. Each change is one transaction, and a change to an order that was there is told
+//! to the watchers after it.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tracing::Instrument;
 
 use super::{
-    Advanced, EventRow, Kept, NewOrder, OrderRow, Stage, Store, Trouble, event, now, order,
+    Advanced, EventRow, Kept, NewOrder, OrderRow, Stage, Store, Trouble, event, event_columns, now,
+    order, order_columns,
 };
 use crate::v1::{Order, OrderEvent};
 
@@ -39,10 +41,11 @@ impl Store {
                     Kept::KeyReused
                 });
             }
-            let kept = insert_order(&mut tx, &new).await?;
-            insert_event(&mut tx, &kept.id, "created").await?;
+            let now = now();
+            let kept = insert_order(&mut tx, &new, now).await?;
+            insert_event(&mut tx, &kept.id, "created", now).await?;
             tx.commit().await?;
-            store.changed(&kept.id);
+            // Nobody watches it: nobody knows its id before this.
             Ok(Kept::New(kept))
         })
         .await
@@ -63,7 +66,7 @@ impl Store {
                     None => Advanced::NoOrder,
                 });
             }
-            let event = insert_event(&mut tx, &id, stage.event_type()).await?;
+            let event = insert_event(&mut tx, &id, stage.event_type(), now()).await?;
             tx.commit().await?;
             store.changed(&id);
             Ok(Advanced::At(event))
@@ -99,10 +102,11 @@ async fn to_its_end<T: Send + 'static>(
 
 async fn keyed(tx: &mut SqliteConnection, key: Option<&str>) -> Result<Option<Order>, Trouble> {
     let Some(key) = key else { return Ok(None) };
-    let row: Option<OrderRow> = sqlx::query_as(
-        "SELECT seq, id, customer_email, total_cents, currency, created_at FROM orders \
-         WHERE idempotency_key = ?1",
-    )
+    let row: Option<OrderRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        order_columns!(),
+        " FROM orders WHERE idempotency_key = ?1"
+    ))
     .bind(key)
     .fetch_optional(tx)
     .await?;
@@ -115,18 +119,23 @@ fn same(first: &Order, new: &NewOrder) -> bool {
         && first.currency == new.currency
 }
 
-async fn insert_order(tx: &mut SqliteConnection, new: &NewOrder) -> Result<Order, Trouble> {
-    let row: OrderRow = sqlx::query_as(
-        "INSERT INTO orders (id, customer_email, total_cents, currency, idempotency_key, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         RETURNING seq, id, customer_email, total_cents, currency, created_at",
-    )
+async fn insert_order(
+    tx: &mut SqliteConnection,
+    new: &NewOrder,
+    now: i64,
+) -> Result<Order, Trouble> {
+    let row: OrderRow = sqlx::query_as(concat!(
+        "INSERT INTO orders \
+             (id, customer_email, total_cents, currency, idempotency_key, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING ",
+        order_columns!()
+    ))
     .bind(random_id()?)
     .bind(&new.customer_email)
     .bind(new.total_cents)
     .bind(&new.currency)
     .bind(&new.idempotency_key)
-    .bind(now())
+    .bind(now)
     .fetch_one(tx)
     .await?;
     Ok(order(row).1)
@@ -136,14 +145,15 @@ async fn insert_event(
     tx: &mut SqliteConnection,
     id: &str,
     event_type: &str,
+    now: i64,
 ) -> Result<OrderEvent, Trouble> {
-    let row: EventRow = sqlx::query_as(
-        "INSERT INTO events (order_id, event_type, ts) VALUES (?1, ?2, ?3) \
-         RETURNING seq, order_id, event_type, ts",
-    )
+    let row: EventRow = sqlx::query_as(concat!(
+        "INSERT INTO events (order_id, event_type, ts) VALUES (?1, ?2, ?3) RETURNING ",
+        event_columns!()
+    ))
     .bind(id)
     .bind(event_type)
-    .bind(now())
+    .bind(now)
     .fetch_one(tx)
     .await?;
     Ok(event(row).1)
@@ -154,9 +164,11 @@ async fn event_of(
     id: &str,
     event_type: &str,
 ) -> Result<Option<OrderEvent>, Trouble> {
-    let row: Option<EventRow> = sqlx::query_as(
-        "SELECT seq, order_id, event_type, ts FROM events WHERE order_id = ?1 AND event_type = ?2",
-    )
+    let row: Option<EventRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM events WHERE order_id = ?1 AND event_type = ?2"
+    ))
     .bind(id)
     .bind(event_type)
     .fetch_optional(tx)

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod frames;
 #[cfg(unix)]
 pub mod process;
 pub mod server;

@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::soon;
 
@@ -27,6 +27,7 @@ pub struct Served {
     pub address: String,
     child: Child,
     out: BufReader<ChildStdout>,
+    log: Option<BufReader<ChildStderr>>,
 }
 
 impl Served {
@@ -43,7 +44,7 @@ impl Served {
         Self::spawn(command).await
     }
 
-    async fn spawn(mut command: Command) -> Self {
+    pub async fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().expect("starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
@@ -53,7 +54,8 @@ impl Served {
             .and_then(|rest| rest.strip_suffix('\n'))
             .unwrap_or_else(|| panic!("not the line: {line:?}"))
             .to_owned();
-        Self { address, child, out }
+        let log = child.stderr.take().map(BufReader::new);
+        Self { address, child, out, log }
     }
 
     pub fn url(&self) -> String {
@@ -66,16 +68,24 @@ impl Served {
         kill_process(pid, signal).expect("signalled");
     }
 
+    /// What it writes to standard error; [`ended`](Self::ended) does not tell it again.
+    pub async fn next_log_line(&mut self) -> String {
+        let mut line = String::new();
+        let log = self.log.as_mut().expect("piped");
+        soon(log.read_line(&mut line)).await.expect("readable");
+        line
+    }
+
     /// How it ended, what else it wrote to standard output, and what to standard error.
     pub async fn ended(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
-        let mut stderr = self.child.stderr.take().expect("piped");
         let (status, read, read_err) = soon(async {
-            tokio::join!(
-                self.child.wait(),
-                self.out.read_to_string(&mut out),
-                stderr.read_to_string(&mut err)
-            )
+            tokio::join!(self.child.wait(), self.out.read_to_string(&mut out), async {
+                match &mut self.log {
+                    Some(log) => log.read_to_string(&mut err).await,
+                    None => Ok(0),
+                }
+            })
         })
         .await;
         read.and(read_err).expect("text");

@@ -21,6 +21,12 @@ pub struct Server {
     ended: JoinHandle<Drained>,
 }
 
+const TWENTY_SECONDS: Duration = Duration::from_secs(20);
+
+pub fn drain(delay: Duration, limit: Duration) -> Drain {
+    Drain::new(Some(delay), limit).expect("a delay within the limit")
+}
+
 impl Server {
     pub async fn start() -> Self {
         Self::with_faults(Faults::Ignored).await
@@ -28,12 +34,11 @@ impl Server {
 
     pub async fn with_faults(faults: Faults) -> Self {
         let store = Store::open(&Database::Memory).await.expect("a store");
-        let drain = Drain::new(Duration::ZERO, Duration::from_secs(20));
-        Self::serve(Orders::new(store, faults), drain).await
+        Self::serve(Orders::new(store, faults), drain(Duration::ZERO, TWENTY_SECONDS)).await
     }
 
     pub async fn with_store(store: Store) -> Self {
-        let drain = Drain::new(Duration::ZERO, Duration::from_secs(20));
+        let drain = drain(Duration::ZERO, TWENTY_SECONDS);
         Self::serve(Orders::new(store, Faults::Ignored), drain).await
     }
 

@@ -41,9 +41,13 @@ async fn a_line_that_is_no_request_breaks_the_call_off() {
         assert!(ran.err.starts_with(told), "{}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     }
-    let ran = run(&["call", "--to", &served.url(), "import-orders", "missing.jsonl"]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.starts_with("cannot read missing.jsonl: "), "{}", ran.err);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    for file in ["missing.jsonl", folder] {
+        let ran = run(&["call", "--to", &served.url(), "import-orders", file]).await;
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.err.starts_with(&format!("cannot read {file}")), "{}", ran.err);
+    }
 }
 
 #[tokio::test]

@@ -1,18 +1,24 @@
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use orders::v1::order_service_client::OrderServiceClient;
 use orders::v1::{GetOrderRequest, OrderEvent, WatchOrderRequest};
-use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::common::process::Served;
-use crate::common::{order, soon};
+use crate::common::process::{Served, orders};
+use crate::common::{frames, order, soon};
 
 async fn channel(served: &Served) -> Channel {
     Endpoint::from_shared(served.url()).unwrap().connect().await.unwrap()
@@ -20,12 +26,19 @@ async fn channel(served: &Served) -> Channel {
 
 /// A watcher that has seen the first event.
 async fn watcher(served: &Served) -> Streaming<OrderEvent> {
+    caller_and_watcher(served).await.1
+}
+
+/// The same, and who shares its connection.
+async fn caller_and_watcher(
+    served: &Served,
+) -> (OrderServiceClient<Channel>, Streaming<OrderEvent>) {
     let mut client = OrderServiceClient::new(channel(served).await);
     let created = client.create_order(order("ann@example.org", 1)).await.unwrap();
     let request = WatchOrderRequest { id: created.into_inner().id };
     let mut events = client.watch_order(request).await.unwrap().into_inner();
     soon(events.message()).await.unwrap().unwrap();
-    events
+    (client, events)
 }
 
 #[tokio::test]
@@ -57,7 +70,7 @@ async fn it_is_not_ready_at_once_but_serves_on_until_the_second_signal() {
     let missing = fresh.get_order(GetOrderRequest { id }).await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
 
-    served.signal(Signal::TERM);
+    served.signal(Signal::INT);
     let (status, _, log) = served.ended().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.lines().last().unwrap().contains("second signal"), "{log}");
@@ -65,13 +78,114 @@ async fn it_is_not_ready_at_once_but_serves_on_until_the_second_signal() {
 
 #[tokio::test]
 async fn after_the_delay_it_takes_no_more_calls() {
-    let served = Served::start(&["--drain-delay", "200ms", "--drain-limit", "10s"]).await;
-    let mut events = watcher(&served).await;
+    let served = Served::start(&["--drain-delay", "200ms", "--drain-limit", "1h"]).await;
+    let (mut client, mut events) = caller_and_watcher(&served).await;
+    // A call that runs keeps its connection open, and the server.
+    let (send, requests) = mpsc::unbounded_channel();
+    let mut importer = client.clone();
+    let import = tokio::spawn(async move {
+        importer.import_orders(UnboundedReceiverStream::new(requests)).await
+    });
+    send.send(order("ann@example.org", 1)).unwrap();
+    // Calls on one connection arrive in order: the import is there, too.
+    client.create_order(order("ann@example.org", 2)).await.unwrap();
+
     let began = Instant::now();
     served.signal(Signal::TERM);
     assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
     assert!(began.elapsed() >= Duration::from_millis(200));
+    // Neither on a new connection, nor, once it has heard, on the one that is there.
+    soon(async { while TcpStream::connect(&served.address).await.is_ok() {} }).await;
+    let refused = async {
+        loop {
+            if let Err(refused) = client.create_order(order("ann@example.org", 3)).await {
+                break refused;
+            }
+        }
+    };
+    let refused = soon(refused).await;
+    assert_eq!(tonic_call::code_of_error(&refused), Code::Unavailable, "{refused:?}");
+
+    drop(send);
+    assert_eq!(soon(import).await.unwrap().unwrap().into_inner().created, 1);
+    drop((client, events));
+    let (status, _, log) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("drained") && !log.contains("limit is reached"), "{log}");
+}
+
+/// Guards against: a panic for each line of the log, and no drain, where the log cannot be written.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_harms_nobody() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let arguments = ["--listen", "127.0.0.1:0", "--db", ":memory:", "--faults"];
+    let mut command = orders(&[&["serve", "--drain-delay", "0"], &arguments[..]].concat());
+    command.stderr(Stdio::from(full)).env("RUST_LOG", "debug");
+    let served = Served::spawn(command).await;
+    let (mut client, mut events) = caller_and_watcher(&served).await;
+    let mut request = tonic::Request::new(order("ann@example.org", 1));
+    request.metadata_mut().append("x-fault", "panic".parse().unwrap());
+    assert_eq!(client.create_order(request).await.unwrap_err().code(), Code::Internal);
+    client.create_order(order("ann@example.org", 1)).await.unwrap();
+
+    served.signal(Signal::TERM);
+    assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
+    drop((client, events));
     assert_eq!(served.ended().await.0.code(), Some(0));
+}
+
+/// Guards against: a process that nobody can stop while it waits for its database.
+#[tokio::test]
+async fn it_can_be_stopped_before_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteConnectOptions::new().filename(folder.path().join("orders.db"));
+    let mut other = file.create_if_missing(true).connect().await.unwrap();
+    sqlx::query("CREATE TABLE notes (text)").execute(&mut other).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+
+    let mut command = orders(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut child = command.current_dir(folder.path()).env("RUST_LOG", "debug").spawn().unwrap();
+    // The first thing it says is that it opens the file, or nothing at all: then the journal is there.
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    soon(log.read_line(&mut line)).await.unwrap();
+    assert!(line.contains("opening the database"), "{line}");
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let began = Instant::now();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+/// Guards against: a server that takes no more connections, or asks for them without a pause, once it has
+/// had too many.
+#[tokio::test]
+async fn too_many_connections_are_waited_out() {
+    let mut command = orders(&[]);
+    let mut limited = Command::new("sh");
+    let serve = "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0 --db :memory:";
+    limited.args(["-c", serve]).arg(command.as_std_mut().get_program()).env_remove("RUST_LOG");
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut served = Served::spawn(limited).await;
+
+    let mut many = Vec::new();
+    for _ in 0..100 {
+        many.push(TcpStream::connect(&served.address).await.unwrap());
+    }
+    let line = served.next_log_line().await;
+    assert!(line.contains("cannot take a connection"), "{line}");
+    drop(many);
+    let began = Instant::now();
+    let mut client = OrderServiceClient::new(channel(&served).await);
+    soon(client.create_order(order("ann@example.org", 1))).await.unwrap();
+    drop(client);
+    served.signal(Signal::INT);
+    let most = 2 + began.elapsed().as_secs();
+    let (status, _, log) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    let told = u64::try_from(log.matches("cannot take a connection").count()).unwrap();
+    assert!(told <= most, "{told} times: {log}");
 }
 
 #[tokio::test]
@@ -91,10 +205,11 @@ async fn a_peer_that_never_said_a_word_cannot_hold_it() {
 async fn a_peer_that_holds_a_call_open_and_says_no_more_cannot_hold_it() {
     let served = Served::start(&["--drain-delay", "0", "--drain-limit", "300ms"]).await;
     let mut peer = TcpStream::connect(&served.address).await.unwrap();
-    peer.write_all(&preface_and_half_a_call()).await.unwrap();
+    let half_a_call = frames::headers(1, "/orders.v1.OrderService/ImportOrders");
+    peer.write_all(&[frames::hello(), half_a_call].concat()).await.unwrap();
     // What the server sends first are its settings, and that it has read ours.
     let mut heard = Vec::new();
-    while !heard.windows(9).any(|frame| frame == SETTINGS_ACK) {
+    while !heard.windows(9).any(|frame| frame == frames::SETTINGS_ACK) {
         assert_ne!(soon(peer.read_buf(&mut heard)).await.unwrap(), 0);
     }
 
@@ -105,31 +220,4 @@ async fn a_peer_that_holds_a_call_open_and_says_no_more_cannot_hold_it() {
     assert!(log.contains("limit is reached"), "{log}");
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
-}
-
-const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
-
-/// HTTP/2 by hand: empty settings, and the headers of `ImportOrders` without the end of its stream.
-fn preface_and_half_a_call() -> Vec<u8> {
-    fn text(bytes: &mut Vec<u8>, text: &str) {
-        bytes.push(u8::try_from(text.len()).unwrap());
-        bytes.extend(text.as_bytes());
-    }
-    // `:method: POST`, `:scheme: http`, then literals: a known name by its number, or 0 and the name.
-    let mut headers = vec![0x83, 0x86, 0x04];
-    text(&mut headers, "/orders.v1.OrderService/ImportOrders");
-    headers.push(0x01);
-    text(&mut headers, "localhost");
-    headers.extend([0x0f, 0x10]);
-    text(&mut headers, "application/grpc");
-    headers.push(0x00);
-    text(&mut headers, "te");
-    text(&mut headers, "trailers");
-
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    // HEADERS with END_HEADERS, on stream 1.
-    bytes.extend([0, 0, u8::try_from(headers.len()).unwrap(), 1, 4, 0, 0, 0, 1]);
-    bytes.extend(headers);
-    bytes
 }

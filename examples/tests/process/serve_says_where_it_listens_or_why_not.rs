@@ -57,6 +57,19 @@ async fn a_database_that_cannot_be_is_1_and_says_what_to_do() {
     }
 }
 
+/// Guards against: a name that SQLite takes for a URI, and so for another file than we have looked into.
+#[tokio::test]
+async fn a_name_that_looks_like_a_uri_is_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.db");
+    std::fs::write(&other, "").unwrap();
+    let served = Served::start_in(folder.path(), &["--db", "file:other.db"]).await;
+    served.signal(Signal::INT);
+    assert_eq!(served.ended().await.0.code(), Some(0));
+    assert!(folder.path().join("file:other.db").is_file());
+    assert_eq!(std::fs::read(&other).unwrap(), b"");
+}
+
 #[tokio::test]
 async fn wrong_arguments_are_2() {
     for wrong in [
@@ -64,6 +77,11 @@ async fn wrong_arguments_are_2() {
         &["serve", "--drain-delay", "soon"],
         &["serve", "--drain-limit", "-1s"],
         &["serve", "--nonsense"],
+        &["serve", "--db", ""],
+        &["serve", "--drain-delay", "31s"],
+        &["serve", "--drain-delay", "2s", "--drain-limit", "1s"],
+        &["call", "--to", "http://localhost/orders", "get-order", "--id", "x"],
+        &["call", "--to", "http://ann@localhost", "get-order", "--id", "x"],
         &["call", "erase-order"],
         &["call", "get-order"],
         &["call", "--to", "ftp://x", "get-order", "--id", "x"],
@@ -75,6 +93,22 @@ async fn wrong_arguments_are_2() {
         let ran = run(wrong).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn a_delay_beyond_the_limit_is_not_cut_in_silence() {
+    let ran = run(&["serve", "--drain-delay", "40s"]).await;
+    let told = "the drain delay (40s) is longer than the drain limit (30s)";
+    assert!(ran.err.contains(told) && ran.err.contains("--drain-limit"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn a_mistake_is_not_answered_with_what_is_hidden() {
+    let ran = run(&["serve", "--fault"]).await;
+    assert_eq!(ran.code, Some(2));
+    assert!(!ran.err.contains("--faults"), "{}", ran.err);
+    let ran = run(&["serve", "--drain-limi", "1s"]).await;
+    assert!(ran.err.contains("--drain-limit"), "{}", ran.err);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use orders::store::{CannotOpen, Database, Store};
+use futures_util::FutureExt;
+use orders::store::{CannotOpen, Database, Kept, NewOrder, Store};
 use orders::v1::GetOrderRequest;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::common::order;
@@ -61,6 +64,127 @@ async fn a_database_of_somebody_else_is_left_as_it_is() {
     assert!(matches!(refusal(&path).await, CannotOpen::NotOurs(_)));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Guards against: SQLite, which tidies up a database in WAL mode as soon as it opens it.
+#[tokio::test]
+async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut other = options.journal_mode(SqliteJournalMode::Wal).connect().await.unwrap();
+    sqlx::query("CREATE TABLE orders (id)").execute(&mut other).await.unwrap();
+
+    // As a crash leaves it: the table is in the journal only.
+    let crashed = tempfile::tempdir().unwrap();
+    copy(&["other.db", "other.db-wal"], folder.path(), crashed.path());
+    let mut before = contents(crashed.path());
+    assert!(matches!(refusal(&crashed.path().join("other.db")).await, CannotOpen::NotOurs(_)));
+    let mut after = contents(crashed.path());
+    // Shared memory, which is made anew whenever it is needed.
+    after.remove("other.db-shm");
+    before.remove("other.db-shm");
+    assert!(after == before, "{:?}", after.keys());
+
+    // As its owner leaves it.
+    other.close().await.unwrap();
+    let before = contents(folder.path());
+    assert_eq!(before.len(), 1);
+    assert!(matches!(refusal(&path).await, CannotOpen::NotOurs(_)));
+    assert!(contents(folder.path()) == before);
+}
+
+fn copy(names: &[&str], from: &Path, to: &Path) {
+    for name in names {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| {
+        let file = file.unwrap();
+        (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())
+    });
+    files.collect()
+}
+
+/// Guards against: orders that are in no file yet but the one beside it, after a crash.
+#[tokio::test]
+async fn one_that_was_not_closed_is_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    let store = Store::open(&Database::File(path.clone())).await.unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    copy(&["orders.db", "orders.db-wal"], folder.path(), crashed.path());
+    let path = crashed.path().join("orders.db");
+    Store::open(&Database::File(path)).await.unwrap().close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_one_and_what_is_no_file_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    Store::open(&Database::File(path.clone())).await.unwrap().close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // All but the header, which says that it is ours.
+    bytes[100..].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let error = refusal(&path).await;
+    assert!(matches!(error, CannotOpen::Damaged(_)), "{error}");
+    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+
+    let error = refusal(Path::new("/dev/null")).await;
+    assert!(matches!(error, CannotOpen::NotAFile(_)), "{error}");
+}
+
+/// Guards against: a second server, of whose changes the watchers of the first hear nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn one_that_is_served_already_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    let first = Store::open(&Database::File(path.clone())).await.unwrap();
+    let error = refusal(&path).await;
+    assert!(matches!(error, CannotOpen::InUse(_)), "{error}");
+    first.close().await;
+    Store::open(&Database::File(path)).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn an_empty_one_that_is_locked_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    let mut other = plain(&path).await;
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let wait = Duration::from_millis(300);
+    let error = Store::open_waiting(&Database::File(path), wait).await.unwrap_err();
+    assert!(matches!(error, CannotOpen::InUse(_)), "{error}");
+}
+
+/// Guards against: a caller that leaves while its connection is being tried, which closed it, and with it
+/// the database.
+#[tokio::test]
+async fn a_database_in_memory_outlives_callers_that_leave() {
+    let store = Store::open(&Database::Memory).await.unwrap();
+    let new = NewOrder {
+        customer_email: "ann@example.org".to_owned(),
+        total_cents: 1,
+        currency: "EUR".to_owned(),
+        idempotency_key: None,
+    };
+    let Kept::New(order) = store.create(new).await.unwrap() else { panic!("not new") };
+    for round in 0..200 {
+        let mut read = Box::pin(store.get(&order.id));
+        for _ in 0..round % 8 {
+            if (&mut read).now_or_never().is_some() {
+                read = Box::pin(store.get(&order.id));
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(read);
+    }
+    assert_eq!(store.get(&order.id).await.unwrap(), Some(order));
 }
 
 #[tokio::test]

@@ -1,23 +1,28 @@
 use std::time::{Duration, Instant};
 
-use orders::drain::{Drain, Drained, Signal};
-use orders::v1::{GetOrderRequest, WatchOrderRequest};
+use orders::drain::{Drained, Signal};
+use orders::v1::order_service_client::OrderServiceClient;
+use orders::v1::{GetOrderRequest, ListOrdersRequest, WatchOrderRequest};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
-use crate::common::server::Server;
-use crate::common::{order, soon};
+use crate::common::server::{Server, drain};
+use crate::common::{order, reason, soon};
 
 /// Longer than any test runs.
 const LONG: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn it_is_not_ready_at_once_and_still_serves() {
-    let server = Server::with_drain(Drain::new(LONG, 3 * LONG)).await;
+    let server = Server::with_drain(drain(LONG, 3 * LONG)).await;
     let mut health = HealthClient::new(server.channel().await);
     let watched = health.watch(HealthCheckRequest::default()).await;
     let mut watched = watched.unwrap().into_inner();
@@ -33,14 +38,13 @@ async fn it_is_not_ready_at_once_and_still_serves() {
 
     // On the connection that is there, and on a new one.
     let created = server.create(order("ann@example.org", 1)).await;
-    let mut fresh =
-        orders::v1::order_service_client::OrderServiceClient::new(server.channel().await);
+    let mut fresh = OrderServiceClient::new(server.channel().await);
     fresh.get_order(GetOrderRequest { id: created.id }).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_call_that_runs_is_finished_and_streams_without_end_are_ended() {
-    let server = Server::with_drain(Drain::new(Duration::ZERO, LONG)).await;
+    let server = Server::with_drain(drain(Duration::ZERO, LONG)).await;
     let mut client = server.client.clone();
     let (send, requests) = mpsc::unbounded_channel();
     let import =
@@ -61,7 +65,12 @@ async fn a_call_that_runs_is_finished_and_streams_without_end_are_ended() {
     server.signal(Signal::Terminate);
     assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
     // Its connection would be held open by a health watch, too.
-    while soon(status.message()).await.unwrap().is_some() {}
+    let ended = loop {
+        if let Err(ended) = soon(status.message()).await {
+            break ended;
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable);
     drop((events, status, health));
 
     send.send(order("ann@example.org", 2)).unwrap();
@@ -74,7 +83,7 @@ async fn a_call_that_runs_is_finished_and_streams_without_end_are_ended() {
 #[tokio::test]
 async fn the_limit_wins_over_a_call_that_does_not_end() {
     let limit = Duration::from_millis(100);
-    let server = Server::with_drain(Drain::new(Duration::ZERO, limit)).await;
+    let server = Server::with_drain(drain(Duration::ZERO, limit)).await;
     let (send, requests) = mpsc::unbounded_channel();
     let mut client = server.client.clone();
     let _import =
@@ -92,30 +101,68 @@ async fn the_limit_wins_over_a_call_that_does_not_end() {
 }
 
 #[tokio::test]
-async fn a_delay_leaves_half_of_the_limit_to_the_calls() {
-    let server = Server::with_drain(Drain::new(LONG, Duration::from_millis(400))).await;
-    let watched = server.create(order("ann@example.org", 1)).await;
-    let request = WatchOrderRequest { id: watched.id };
-    let events = server.client.clone().watch_order(request).await;
-    let mut events = events.unwrap().into_inner();
-    soon(events.message()).await.unwrap().unwrap();
-    server.signal(Signal::Terminate);
-    assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
-    drop(events);
-    assert_eq!(server.ended().await, Drained::Wholly);
-}
-
-#[tokio::test]
 async fn ctrl_c_does_not_wait_for_load_balancers() {
-    let server = Server::with_drain(Drain::new(LONG, 3 * LONG)).await;
+    let server = Server::with_drain(drain(LONG, 3 * LONG)).await;
     server.signal(Signal::Interrupt);
     assert_eq!(server.ended().await, Drained::Wholly);
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let server = Server::with_drain(Drain::new(LONG, 3 * LONG)).await;
+    let server = Server::with_drain(drain(LONG, 3 * LONG)).await;
     server.signal(Signal::Terminate);
-    server.signal(Signal::Terminate);
+    server.signal(Signal::Interrupt);
     assert_eq!(server.ended().await, Drained::Hastily);
+}
+
+/// Guards against: a stream of a service that is not ours, and does not know that the server stops.
+#[tokio::test]
+async fn an_open_reflection_does_not_hold_it() {
+    let server = Server::with_drain(drain(Duration::ZERO, LONG)).await;
+    let mut reflection = ServerReflectionClient::new(server.channel().await);
+    let (ask, questions) = mpsc::unbounded_channel();
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    ask.send(ServerReflectionRequest { message_request, ..Default::default() }).unwrap();
+    let answers = reflection.server_reflection_info(UnboundedReceiverStream::new(questions));
+    let mut answers = answers.await.unwrap().into_inner();
+    soon(answers.message()).await.unwrap().unwrap();
+
+    server.signal(Signal::Terminate);
+    let ended = soon(answers.message()).await.unwrap_err();
+    assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+    drop((reflection, answers));
+    assert_eq!(server.ended().await, Drained::Wholly);
+    drop(ask);
+}
+
+/// Guards against: a list that is cut off although it would have been whole in a moment.
+#[tokio::test]
+async fn a_page_that_is_being_sent_is_finished() {
+    // More than fits into what a caller who does not read has room for.
+    const ORDERS: usize = 1000;
+    let server = Server::with_drain(drain(Duration::ZERO, LONG)).await;
+    let email = format!("{}@example.org", "a".repeat(230));
+    let orders = (0..ORDERS).map(|_| order(&email, 1)).collect::<Vec<_>>();
+    server.client.clone().import_orders(futures_util::stream::iter(orders)).await.unwrap();
+    let narrow = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let narrow = narrow.initial_stream_window_size(16 * 1024).connect().await.unwrap();
+    let mut client = OrderServiceClient::new(narrow);
+    let request = ListOrdersRequest { page_size: 1000, ..Default::default() };
+    let mut listed = client.list_orders(request).await.unwrap().into_inner();
+    soon(listed.message()).await.unwrap().unwrap();
+    let id = server.create(order("bob@example.org", 1)).await.id;
+    let watched = server.client.clone().watch_order(WatchOrderRequest { id }).await;
+    let mut watched = watched.unwrap().into_inner();
+    soon(watched.message()).await.unwrap().unwrap();
+
+    server.signal(Signal::Terminate);
+    // So the drain has come to the streams.
+    soon(watched.message()).await.unwrap_err();
+    let mut count = 1;
+    while soon(listed.message()).await.unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, ORDERS);
+    drop((client, listed, watched));
+    assert_eq!(server.ended().await, Drained::Wholly);
 }

@@ -21,7 +21,7 @@ async fn shared_file(wait: Duration) -> (Server, SqliteConnection, TempDir) {
 
 #[tokio::test]
 async fn a_locked_database_is_unavailable_for_a_while() {
-    let (server, mut other, _folder) = shared_file(Duration::from_secs(1)).await;
+    let (server, mut other, _folder) = shared_file(Duration::from_secs(4)).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
     let busy = server.client.clone().create_order(order("ann@example.org", 1)).await;
     let busy = busy.unwrap_err();
