@@ -281,6 +281,47 @@ async fn a_poll_that_unwinds_keeps_what_it_polled_until_the_call_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_request_ends_with_its_call_also_in_another_task() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let sender = std::sync::Mutex::new(Some(sender));
+    let mut service = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
+        let sender = sender.lock().unwrap().take().unwrap();
+        let _ = sender.send(request.into_body());
+        pending::<Result<Response<Script>, Infallible>>()
+    });
+    let drops = Arc::new(AtomicUsize::new(0));
+    let requests = Guarded(Script::new().messages(1).stall(), Dropped(drops.clone()));
+    let (cut, response) = Cut::call(&mut service, http::Request::new(requests));
+    let mut requests = receiver.await.unwrap();
+    assert!(requests.frame().await.unwrap().unwrap().is_data());
+    let reader = tokio::spawn(async move {
+        let last = requests.frame().await.unwrap().unwrap_err();
+        (last.code(), requests.frame().await.is_none(), requests)
+    });
+    tokio::task::yield_now().await;
+    assert!(cut.cut(EndedBy::Deadline, Status::deadline_exceeded("too late")));
+    let (last, is_over, _requests) = reader.await.unwrap();
+    assert_eq!((last, is_over), (Code::DeadlineExceeded, true));
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "HTTP's own body is gone, whoever holds this one");
+    assert_eq!(code(response.await.unwrap().headers()), Code::DeadlineExceeded);
+}
+
+/// A body with something that tells when it is dropped.
+struct Guarded(Script, #[allow(dead_code)] Dropped);
+
+impl http_body::Body for Guarded {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[tokio::test]
 async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
     struct Asks(CallInfo, Arc<std::sync::Mutex<Option<EndedBy>>>);
 

@@ -15,8 +15,8 @@ use tonic::body::Body;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Status};
 use tonic_call::{
-    Call, CallInfo, Cut, CutBody, CutFuture, End, EndedBy, Flow, GrpcService, Message, Observe,
-    ObserveLayer, Observer, Rpc, Side, code_of_error,
+    Call, Cut, CutBody, CutFuture, End, EndedBy, Flow, GrpcService, Message, Observe, ObserveLayer,
+    Observer, Rpc, Side, code_of_error,
 };
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
@@ -304,8 +304,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let info = CallInfo::of(request.extensions()).cloned();
-        let (cut, response) = Cut::around(self.inner.call_grpc(request), info);
+        let (cut, response) = Cut::call(&mut self.inner, request);
         self.cuts.send(cut).unwrap();
         response
     }

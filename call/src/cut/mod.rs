@@ -1,5 +1,7 @@
 //! Ending a call from outside.
 
+mod request_body;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,13 +10,15 @@ use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 
+use self::request_body::{Gate, RequestBody};
 use crate::answer::trailers_of;
 use crate::headers;
 use crate::info::{CallInfo, EndedBy};
+use crate::service::{BoxError, GrpcService};
 use crate::unwind::drop_caught;
 
 /// Ends one call from outside, before or after its head, even while nobody polls it.
@@ -30,16 +34,15 @@ use crate::unwind::drop_caught;
 /// # use std::convert::Infallible;
 /// # use http::{Request, Response};
 /// # use tonic::{body::Body, Status};
-/// # use tower::{Service, service_fn};
-/// use tonic_call::{CallInfo, Cut, EndedBy};
+/// # use tower::service_fn;
+/// use tonic_call::{Cut, EndedBy};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Infallible> {
 /// # let mut inner = service_fn(|_: Request<Body>| async {
 /// #     std::future::pending::<Result<Response<Body>, Infallible>>().await
 /// # });
 /// # let request = Request::new(Body::empty());
-/// let info = CallInfo::of(request.extensions()).cloned();
-/// let (cut, response) = Cut::around(inner.call(request), info);
+/// let (cut, response) = Cut::call(&mut inner, request);
 ///
 /// // Somewhere else, later:
 /// cut.cut(EndedBy::Deadline, Status::deadline_exceeded("the deadline has passed"));
@@ -56,17 +59,55 @@ trait Severable: Send + Sync {
 }
 
 impl Cut {
-    /// Makes a call that can be cut. Costs two allocations: the boxed future, and what is shared.
+    /// Calls a service, which must be ready, so that the call can be cut.
     ///
-    /// The [`CallInfo`], if there is one, is told what ended the call.
+    /// Its request then ends too, with the status as its error: a task that a handler has spawned may
+    /// read it, and HTTP would keep the stream open for that. The call's [`CallInfo`], if there is
+    /// one, is told what ended it. Costs four small allocations: the boxed future, tonic's box for the
+    /// request body, and what is shared with each.
+    pub fn call<S, B>(
+        service: &mut S,
+        request: Request<B>,
+    ) -> (Self, CutFuture<S::ResponseBody, S::Error>)
+    where
+        S: GrpcService,
+        S::Future: Send + 'static,
+        S::ResponseBody: Unpin,
+        S::Error: 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let info = CallInfo::of(request.extensions()).cloned();
+        let gate = Arc::new(Gate::default());
+        let requests = Arc::clone(&gate);
+        let request = request.map(|body| tonic::body::Body::new(RequestBody::new(body, requests)));
+        Self::new(service.call_grpc(request), info, Some(gate))
+    }
+
+    /// Makes a response that can be cut, where the request is none of its business. Costs two
+    /// allocations: the boxed future, and what is shared.
     pub fn around<F, B, E>(response: F, info: Option<CallInfo>) -> (Self, CutFuture<B, E>)
     where
         F: Future<Output = Result<Response<B>, E>> + Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         E: 'static,
     {
+        Self::new(response, info, None)
+    }
+
+    fn new<F, B, E>(
+        response: F,
+        info: Option<CallInfo>,
+        gate: Option<Arc<Gate>>,
+    ) -> (Self, CutFuture<B, E>)
+    where
+        F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        E: 'static,
+    {
         let state = State { inner: Inner::Future(Box::pin(response)), over: false, verdict: None };
-        let shared = Arc::new(Shared { state: Mutex::new(state), waker: AtomicWaker::new(), info });
+        let waker = AtomicWaker::new();
+        let shared = Arc::new(Shared { state: Mutex::new(state), waker, gate, info });
         let cut = Self(Arc::clone(&shared) as Arc<dyn Severable>);
         (cut, CutFuture { shared: Some(shared), completed: None })
     }
@@ -87,6 +128,8 @@ struct Shared<B, E> {
     state: Mutex<State<B, E>>,
     /// Wakes whoever polls.
     waker: AtomicWaker,
+    /// Where the requests come through.
+    gate: Option<Arc<Gate>>,
     info: Option<CallInfo>,
 }
 
@@ -177,6 +220,7 @@ impl<B: Send, E> Severable for Shared<B, E> {
             Inner::Polling => Inner::Gone,
             _ => std::mem::replace(&mut state.inner, Inner::Gone),
         };
+        let told = self.gate.as_ref().map(|_| status.clone());
         state.verdict = Some(status);
         // Before anything inside is dropped: what observes there asks what ended the call.
         if let Some(info) = &self.info {
@@ -185,6 +229,9 @@ impl<B: Send, E> Severable for Shared<B, E> {
         drop(state);
         // Timers that cut stand outside any recovery layer.
         drop_caught(inner);
+        if let (Some(gate), Some(status)) = (&self.gate, told) {
+            gate.close(status);
+        }
         self.waker.wake();
         true
     }
