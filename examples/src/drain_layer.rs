@@ -10,19 +10,16 @@
 //! reads, or until the drain limit.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::oneshot;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Bytes, Service};
-use tonic_call::{CallInfo, Cut, EndedBy, Methods};
+use tonic_call::{Cut, EndedBy, Methods};
 use tower::Layer;
 
 use crate::refusal;
@@ -45,11 +42,8 @@ struct Open {
     stopped: bool,
     /// How many there have been.
     count: u64,
-    cuts: HashMap<u64, (Cut, Requests)>,
+    cuts: HashMap<u64, Cut>,
 }
-
-/// Lets the requests of a call come; they end when it is dropped.
-type Requests = oneshot::Sender<Infallible>;
 
 impl Streams {
     /// `methods` are those of every service that the layer is put around.
@@ -65,14 +59,14 @@ impl Streams {
         open.stopped = true;
         let cuts = std::mem::take(&mut open.cuts);
         drop(open);
-        cuts.values().for_each(|(stream, _)| cut(stream));
+        cuts.values().for_each(cut);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, stream: Cut, requests: Requests) -> OpenStream {
+    fn add(&self, stream: Cut) -> OpenStream {
         let mut open = self.open();
         open.count += 1;
         let number = open.count;
@@ -80,7 +74,7 @@ impl Streams {
             drop(open);
             cut(&stream);
         } else {
-            open.cuts.insert(number, (stream, requests));
+            open.cuts.insert(number, stream);
         }
         OpenStream { streams: self.clone(), number }
     }
@@ -137,11 +131,8 @@ where
         if !self.streams.paths.contains(request.uri().path()) {
             return Box::pin(self.inner.call(request));
         }
-        let info = CallInfo::of(request.extensions()).cloned();
-        let (requests, gone) = oneshot::channel();
-        let request = request.map(|body| Body::new(RequestBody { body: Some(body), gone }));
-        let (cut, response) = Cut::around(self.inner.call(request), info);
-        let open = self.streams.add(cut, requests);
+        let (cut, response) = Cut::call(&mut self.inner, request);
+        let open = self.streams.add(cut);
         Box::pin(async move {
             let response = response.await?;
             if response.extensions().get::<Ends>().is_some() {
@@ -179,38 +170,6 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for OpenBody<B> {
     }
 }
 
-/// Does not outlive its call, even where a task holds it: HTTP would keep the connection for it.
-struct RequestBody {
-    body: Option<Body>,
-    gone: oneshot::Receiver<Infallible>,
-}
-
-impl HttpBody for RequestBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if Pin::new(&mut this.gone).poll(cx).is_ready() {
-            this.body = None;
-            return Poll::Ready(Some(Err(refusal::stopping())));
-        }
-        Pin::new(body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
-    }
-}
-
 impl fmt::Debug for Streams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Streams").field("open", &self.open().cuts.len()).finish_non_exhaustive()
@@ -219,8 +178,11 @@ impl fmt::Debug for Streams {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures_util::StreamExt;
     use http_body_util::StreamBody;
+    use tonic::Status;
     use tonic::codegen::tokio_stream;
     use tower::service_fn;
 
