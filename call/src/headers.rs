@@ -1,6 +1,7 @@
-//! Looking up a header in a small map.
+//! Reading headers.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::{Code, Status};
 
 /// Up to so many headers are compared one by one: hashing a name takes longer.
 const FEW: usize = 16;
@@ -12,4 +13,11 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
     } else {
         headers.get(name)
     }
+}
+
+/// What `grpc-status` says; a value that gRPC does not define is `Unknown`.
+///
+/// The one place where it is read. `Status::from_header_map` panics on details that are not base64.
+pub(crate) fn code(headers: &HeaderMap) -> Option<Code> {
+    find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, StatusCode, response};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::Call;
 use crate::deadline::Deadline;
@@ -66,7 +66,7 @@ impl<C: Call> Watch<C> {
     pub(super) fn responded(&mut self, head: &response::Parts, body_at_end: bool) {
         self.responded = true;
         self.shared.call.responded(head);
-        match code_in(&head.headers) {
+        match headers::code(&head.headers) {
             Some(code) if body_at_end || code != Code::Ok => {
                 self.end(End::Status { code, headers: &head.headers });
             }
@@ -81,7 +81,7 @@ impl<C: Call> Watch<C> {
 
     /// Trailers are here; after them nothing comes.
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
-        match code_in(trailers) {
+        match headers::code(trailers) {
             Some(code) => self.end(End::Status { code, headers: trailers }),
             None => self.over(),
         }
@@ -160,10 +160,6 @@ impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers::find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
 /// An answer that is not gRPC says nothing of the method.
