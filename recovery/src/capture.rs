@@ -3,9 +3,7 @@
 use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -106,45 +104,9 @@ impl Caught {
         Self { trace, payload }
     }
 
-    /// A panic that another task ended in.
-    pub(crate) fn elsewhere(payload: Box<dyn Any + Send>) -> Self {
-        match payload.downcast::<Self>() {
-            // Caught there by `captured`.
-            Ok(caught) => *caught,
-            Err(payload) => Self { payload, trace: None },
-        }
-    }
-
     /// Drops the payload, whose destructor may panic too.
     pub(crate) fn discard(self) {
         // The outer catch is for the panic hook: what panics here is caught, and so keeps silent.
         let _ = catch(|| drop_caught(self.payload));
     }
-}
-
-/// Lets the panic of a task be told as one of the call's own is, where a
-/// [`RecoverStream`](crate::RecoverStream::fed_by) is fed by it: after [`capture_panics`] with its
-/// location and backtrace, and after [`capture_panics_quietly`] not on standard error too.
-///
-/// A panic hook does not know which tasks belong to a call; this future says that its does.
-///
-/// ```
-/// # use tonic_recovery_layer::captured;
-/// # async fn produce() {}
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let producer = tokio::spawn(captured(async {
-///     produce().await;
-/// }));
-/// # producer.await.unwrap();
-/// # }
-/// ```
-pub async fn captured<T>(task: impl Future<Output = T>) -> T {
-    let mut task = pin!(task);
-    poll_fn(|cx| match catch(|| task.as_mut().poll(cx)) {
-        Ok(poll) => poll,
-        // Raised again for the task's `JoinHandle`, without the hook.
-        Err(caught) => resume_unwind(Box::new(caught)),
-    })
-    .await
 }

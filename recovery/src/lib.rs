@@ -100,11 +100,13 @@ mod panic;
 mod request_body;
 mod service;
 mod stream;
+mod task;
 
 pub use self::body::ResponseBody;
-pub use self::capture::{capture_panics, capture_panics_quietly, captured};
+pub use self::capture::{capture_panics, capture_panics_quietly};
 pub use self::future::ResponseFuture;
 pub use self::layer::RecoveryLayer;
 pub use self::panic::{Panic, Place};
 pub use self::service::Recover;
 pub use self::stream::RecoverStream;
+pub use self::task::captured;

@@ -13,6 +13,7 @@ use tonic::Status;
 use crate::capture::{Caught, catch};
 use crate::context::with_current;
 use crate::panic::Place;
+use crate::task::caught_in_task;
 
 /// A handler's stream, whose panic is its last item: an error.
 ///
@@ -113,7 +114,7 @@ where
                 None
             }
             Err(error) => Some(Err(match error.try_into_panic() {
-                Ok(payload) => recovered(Caught::elsewhere(payload)),
+                Ok(payload) => recovered(caught_in_task(payload)),
                 Err(_) => Status::cancelled("the stream was cut short"),
             })),
         })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use tonic_call_test_kit::{Script, silence_panics};
-use tonic_recovery_layer::RecoveryLayer;
+use tonic_recovery_layer::{RecoverStream, RecoveryLayer, captured};
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -44,8 +44,9 @@ async fn an_error_event_tells_the_operator() {
     }));
     let request: Request<Script> = Request::builder().uri("/a.B/C").body(Script::new()).unwrap();
     service.call(request).await.unwrap();
-    let events = events.0.lock().unwrap();
-    let [event] = &events[..] else { panic!("one event, not {events:?}") };
+
+    let told = std::mem::take(&mut *events.0.lock().unwrap());
+    let [event] = &told[..] else { panic!("one event, not {told:?}") };
     for part in [
         "ERROR tonic_recovery_layer ",
         "message=a panic was recovered",
@@ -56,4 +57,20 @@ async fn an_error_event_tells_the_operator() {
     ] {
         assert!(event.contains(part), "{part} in {event}");
     }
+
+    // A task whose stream is gone before it panics is told of, too.
+    let (gone, is_gone) = tokio::sync::oneshot::channel::<()>();
+    let (over, is_over) = tokio::sync::oneshot::channel::<()>();
+    let producer = tokio::spawn(captured(async move {
+        let _over = over;
+        let _ = is_gone.await;
+        panic!("unheard, on purpose")
+    }));
+    let stream = tokio_stream::empty::<Result<(), tonic::Status>>();
+    drop(RecoverStream::<_, ()>::fed_by(stream, producer));
+    drop(gone);
+    let _ = is_over.await;
+    tokio::task::yield_now().await;
+    let told = events.0.lock().unwrap();
+    assert!(matches!(&told[..], [event] if event.contains("unheard, on purpose")), "{told:?}");
 }
