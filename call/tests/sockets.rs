@@ -122,7 +122,15 @@ async fn a_cancelled_call_is_cancelled_on_both_sides() {
     call.abort();
     service.until_alive(0).await;
 
-    for ended in [server.until_ended(3).await, client.until_ended(3).await] {
+    // Both ways at once.
+    let (sender, receiver) = mpsc::channel(1);
+    sender.send(ask(Act::Hang, 1)).await.unwrap();
+    let mut notes = kinds.bidi_stream(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+    notes.message().await.unwrap().unwrap();
+    drop((notes, sender));
+    service.until_alive(0).await;
+
+    for ended in [server.until_ended(4).await, client.until_ended(4).await] {
         for call in &ended {
             assert_eq!((call.code, &call.by), (Code::Cancelled, &EndedBy::Caller), "{call:?}");
         }

@@ -56,8 +56,8 @@ where
                 let (head, body) = response.into_parts();
                 // A head that says that the call has failed is the whole answer.
                 let failed = headers::code(&head.headers).is_some_and(|code| code != Code::Ok);
-                let over = failed || body.is_end_stream();
-                (Ok((head, body.is_end_stream())), Inner::Body(body), over)
+                let at_end = body.is_end_stream();
+                (Ok((head, at_end)), Inner::Body(body), failed || at_end)
             }
             Err(error) => (Err(error), Inner::Gone, true),
         };
