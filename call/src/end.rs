@@ -1,11 +1,13 @@
 //! The one ending of a call.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use http::{HeaderMap, StatusCode};
 use tonic::Code;
 
 use crate::code::code_of_http;
+use crate::headers;
 
 /// How a call ended. Every layer reads this; none derives its own.
 #[derive(Clone, Copy)]
@@ -69,6 +71,16 @@ impl End<'_> {
             },
         }
     }
+
+    /// What the ending says in words: `grpc-message`, decoded, or the error's text. It is somebody
+    /// else's: make it [`printable`](crate::printable) before it is shown.
+    pub fn message(&self) -> Option<Cow<'_, str>> {
+        match *self {
+            Self::Status { headers, .. } => headers::message(headers),
+            Self::Error { error, .. } => Some(error.to_string().into()),
+            Self::Missing { .. } | Self::Dropped { .. } => None,
+        }
+    }
 }
 
 impl fmt::Debug for End<'_> {
@@ -87,5 +99,31 @@ impl fmt::Debug for End<'_> {
                 .field("cause", cause)
                 .finish(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_decoded_and_never_lost() {
+        for (sent, message) in [
+            (&b"not%20found: 100%25"[..], "not found: 100%"),
+            (b"Gr%C3%BC%C3%9Fe", "Grüße"),
+            (b"bad %zz, cut %4", "bad %zz, cut %4"),
+            (b"%FF", "\u{fffd}"),
+        ] {
+            let message_header = HeaderValue::from_bytes(sent).expect("a header");
+            let headers = HeaderMap::from_iter([(tonic::Status::GRPC_MESSAGE, message_header)]);
+            let end = End::Status { code: Code::NotFound, headers: &headers };
+            assert_eq!(end.message().as_deref(), Some(message));
+        }
+        let none = HeaderMap::new();
+        assert_eq!(End::Status { code: Code::NotFound, headers: &none }.message(), None);
+        let error = End::Error { code: Code::Unavailable, error: &"connection refused" };
+        assert_eq!(error.message().as_deref(), Some("connection refused"));
     }
 }

@@ -1,5 +1,7 @@
 //! Reading headers.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 
@@ -20,4 +22,11 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 /// The one place where it is read. `Status::from_header_map` panics on details that are not base64.
 pub(crate) fn code(headers: &HeaderMap) -> Option<Code> {
     find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+/// What `grpc-message` says, its percent-encoding undone; what was badly encoded stays as it came
+/// (gRPC over HTTP/2, "Responses").
+pub(crate) fn message(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let message = find(headers, &Status::GRPC_MESSAGE)?;
+    Some(percent_encoding::percent_decode(message.as_bytes()).decode_utf8_lossy())
 }

@@ -9,6 +9,7 @@ use tonic::Code;
 
 use crate::end::{Cause, End};
 use crate::field::FieldValue;
+use crate::trace::TraceIds;
 
 /// A slot in the request's extensions that an outer layer puts there and inner ones fill, since
 /// independent layers can't see each other otherwise.
@@ -35,6 +36,7 @@ struct Facts {
     refusals: Vec<Refusal>,
     panic: Option<Arc<str>>,
     ended_by: Option<EndedBy>,
+    trace: Option<TraceIds>,
     fields: Vec<(Cow<'static, str>, FieldValue)>,
 }
 
@@ -125,6 +127,16 @@ impl CallInfo {
     /// service, or ends the call from outside, as [`Cut`](crate::Cut) does. The last one counts.
     pub fn set_ended_by(&self, by: EndedBy) {
         self.facts().ended_by = Some(by);
+    }
+
+    /// Says which span is the call's, so that its log line can be found from its trace.
+    pub fn set_trace(&self, ids: TraceIds) {
+        self.facts().trace = Some(ids);
+    }
+
+    /// Which span is the call's, if a tracing layer said so.
+    pub fn trace(&self) -> Option<TraceIds> {
+        self.facts().trace
     }
 
     /// Adds a field to the call's log line. Of fields with one key the last counts.

@@ -113,6 +113,9 @@
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
 //! | [`Cut`] | ends a call from outside, even while nobody polls it |
 //! | [`Deadline`] | `grpc-timeout`, and how long is left |
+//! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
+//! | [`code_name`], [`printable`], [`AllowedMetadata`] | what of a call may be shown, and how |
+//! | [`peer_address`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
 //! | [`GrpcService`] | what a layer can stand in front of |
@@ -128,10 +131,12 @@
 //! | feature | default | what it does |
 //! |---|---|---|
 //! | `channel` | yes | reads what went wrong in a client `Channel`; without it a refused connection is `Unknown` |
+//! | `server` | yes | reads what tonic's server says of a connection; without it there is no `peer_address` |
 
 mod answer;
 mod channel;
 mod code;
+mod code_name;
 mod cut;
 mod deadline;
 mod end;
@@ -141,17 +146,24 @@ mod info;
 mod kind;
 mod known;
 mod message;
+mod metadata;
 mod methods;
 mod observe;
+#[cfg(feature = "server")]
+mod peer;
 mod rejection;
 mod rpc;
 mod service;
+mod stopwatch;
 mod table;
+mod text;
+mod trace;
 mod unwind;
 
 pub use self::answer::{AnswerBody, AnswerFuture};
 pub use self::channel::BoxChannel;
 pub use self::code::code_of_error;
+pub use self::code_name::{CODES, code_from_name, code_name};
 pub use self::cut::{Cut, CutBody, CutFuture};
 pub use self::deadline::{Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout};
 pub use self::end::{Cause, End};
@@ -160,12 +172,18 @@ pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};
 pub use self::known::{KnownMethods, LEARNT_AT_MOST};
 pub use self::message::{Flow, Message};
+pub use self::metadata::{AllowedMetadata, joined};
 pub use self::methods::{Method, Methods, MethodsError};
 pub use self::observe::{
     Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
 };
+#[cfg(feature = "server")]
+pub use self::peer::peer_address;
 pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
 pub use self::service::{BoxError, GrpcService};
+pub use self::stopwatch::Stopwatch;
 pub use self::table::{MethodTable, UnknownMethod};
+pub use self::text::{TEXT_AT_MOST, printable};
+pub use self::trace::TraceIds;
 pub use self::unwind::drop_caught;

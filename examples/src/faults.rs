@@ -16,10 +16,11 @@ use futures_util::StreamExt;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
+use tonic_call::code_from_name;
 
+use crate::duration;
 use crate::refusal::quoted;
 use crate::validate::Violations;
-use crate::{codes, duration};
 
 const KEY: &str = "x-fault";
 
@@ -117,7 +118,7 @@ fn parse(text: &str) -> Option<Fault> {
         Some(("delay", time)) => duration::parse(time).ok().map(Fault::Delay),
         Some(("status", name)) => {
             // `OK` is an answer, and no fault: tonic would send it without one.
-            codes::from_name(name).filter(|code| *code != Code::Ok).map(Fault::Status)
+            code_from_name(name).filter(|code| *code != Code::Ok).map(Fault::Status)
         }
         _ => None,
     }

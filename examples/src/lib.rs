@@ -5,7 +5,6 @@
 
 pub mod call;
 pub mod cli;
-mod codes;
 pub mod drain;
 mod drain_layer;
 mod duration;

@@ -3,8 +3,6 @@
 
 #![allow(missing_docs, dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../src/codes.rs"]
-mod codes;
 #[path = "../src/drain_layer.rs"]
 mod drain_layer;
 #[path = "../src/duration.rs"]

@@ -5,10 +5,8 @@ use std::fmt;
 
 use tonic::Status;
 use tonic::transport::Uri;
-use tonic_call::code_of_error;
+use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
-
-use crate::codes;
 
 /// Why there is no whole answer.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Status(status) => {
                 let message = status.message();
-                write!(f, "{}: {message}", codes::name(status.code()))?;
+                write!(f, "{}: {message}", code_name(status.code()))?;
                 let details = status.get_details_bad_request();
                 for wrong in details.into_iter().flat_map(|details| details.field_violations) {
                     let told = message.contains(&format!("{} {}", wrong.field, wrong.description));
