@@ -54,7 +54,7 @@ pub enum Cause {
     Panicked,
 }
 
-impl End<'_> {
+impl<'a> End<'a> {
     /// The call's code: the one derivation there is.
     ///
     /// A status as it stands (an undefined one is `Unknown`); an answer without one by its HTTP
@@ -74,7 +74,7 @@ impl End<'_> {
 
     /// What the ending says in words: `grpc-message`, decoded, or the error's text. It is somebody
     /// else's: make it [`printable`](crate::printable) before it is shown.
-    pub fn message(&self) -> Option<Cow<'_, str>> {
+    pub fn message(&self) -> Option<Cow<'a, str>> {
         match *self {
             Self::Status { headers, .. } => headers::message(headers),
             Self::Error { error, .. } => Some(error.to_string().into()),

@@ -149,9 +149,9 @@ impl CallInfo {
         }
     }
 
-    /// Takes the fields that were added, in the order in which their keys first were.
-    pub fn take_fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
-        std::mem::take(&mut self.facts().fields)
+    /// The fields that were added, in the order in which their keys first were.
+    pub fn fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
+        self.facts().fields.clone()
     }
 
     /// What ended the call, from its ending and from what the layers inside said.
@@ -316,8 +316,7 @@ mod tests {
         info.add_field("a", 1_i64);
         info.add_field("b", "x");
         info.add_field("a", true);
-        let fields = info.take_fields();
+        let fields = info.fields();
         assert_eq!(fields, [("a".into(), FieldValue::Bool(true)), ("b".into(), "x".into())]);
-        assert_eq!(info.take_fields(), []);
     }
 }

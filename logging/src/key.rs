@@ -1,0 +1,168 @@
+//! The keys of a line.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The keys of every event, beside those that a layer declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Message,
+    System,
+    Method,
+    StatusCode,
+    Component,
+    MethodType,
+    DurationMs,
+    RequestMessages,
+    RequestBytes,
+    ResponseMessages,
+    ResponseBytes,
+    PeerAddress,
+    PeerPort,
+    TimeoutMs,
+    UserAgent,
+    EndUser,
+    StatusMessage,
+    EndedBy,
+    RefusedBy,
+    RefusedReason,
+    RequestId,
+    TraceId,
+    SpanId,
+    Fields,
+}
+
+impl Key {
+    /// As they are written, in the order of the variants.
+    pub(crate) const NAMES: [&'static str; 24] = [
+        "message",
+        "rpc.system.name",
+        "rpc.method",
+        "rpc.response.status_code",
+        "grpc.component",
+        "grpc.method_type",
+        "duration_ms",
+        "grpc.request.messages",
+        "grpc.request.bytes",
+        "grpc.response.messages",
+        "grpc.response.bytes",
+        "network.peer.address",
+        "network.peer.port",
+        "grpc.timeout_ms",
+        "user_agent.original",
+        "enduser.id",
+        "grpc.status_message",
+        "grpc.ended_by",
+        "grpc.refused_by",
+        "grpc.refused_reason",
+        "request_id",
+        "trace_id",
+        "span_id",
+        "fields",
+    ];
+}
+
+/// What formatters write beside an event's own keys, at the top level of a flattened JSON line: a
+/// second key of that name would not be valid there.
+const OF_FORMATTERS: [&str; 9] = [
+    "timestamp",
+    "level",
+    "target",
+    "filename",
+    "line_number",
+    "span",
+    "spans",
+    "threadName",
+    "threadId",
+];
+
+/// What stands before the names of metadata.
+pub(crate) const REQUEST_METADATA: &str = "rpc.request.metadata.";
+/// As [`REQUEST_METADATA`].
+pub(crate) const RESPONSE_METADATA: &str = "rpc.response.metadata.";
+
+/// A field can't be declared under a key that has a meaning of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTaken {
+    key: String,
+}
+
+/// These keys, each once, if none is taken.
+pub(crate) fn declared<K: Into<String>>(
+    keys: impl IntoIterator<Item = K>,
+) -> Result<Vec<&'static str>, KeyTaken> {
+    let mut declared = Vec::new();
+    for key in keys {
+        let key = key.into();
+        let is_taken = Key::NAMES.contains(&&*key)
+            || OF_FORMATTERS.contains(&&*key)
+            || key.starts_with(REQUEST_METADATA)
+            || key.starts_with(RESPONSE_METADATA);
+        if is_taken {
+            return Err(KeyTaken { key });
+        }
+        let key = kept(key);
+        if !declared.contains(&key) {
+            declared.push(key);
+        }
+    }
+    Ok(declared)
+}
+
+/// A key for ever: `tracing` asks for that. Each is kept once, however often layers are built.
+pub(crate) fn kept(key: String) -> &'static str {
+    static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = all.get(&*key) {
+        return known;
+    }
+    let key: &'static str = key.leak();
+    all.insert(key);
+    key
+}
+
+impl KeyTaken {
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for KeyTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the key {:?} of a log line has a meaning already: declare another", self.key)
+    }
+}
+
+impl Error for KeyTaken {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_declared_once_and_only_if_it_is_free() {
+        assert_eq!(declared(["a", "b", "a"]), Ok(vec!["a", "b"]));
+        for taken in ["rpc.method", "level", "rpc.request.metadata.x-tenant"] {
+            let error = declared(["a", taken]).expect_err(taken);
+            assert_eq!(error.key(), taken);
+            assert!(error.to_string().contains(taken));
+        }
+    }
+
+    #[test]
+    fn each_key_stands_at_its_place() {
+        for (key, name) in [
+            (Key::Message, "message"),
+            (Key::StatusCode, "rpc.response.status_code"),
+            (Key::ResponseBytes, "grpc.response.bytes"),
+            (Key::EndedBy, "grpc.ended_by"),
+            (Key::Fields, "fields"),
+        ] {
+            assert_eq!(Key::NAMES[key as usize], name);
+        }
+        assert_eq!(Key::Fields as usize + 1, Key::NAMES.len());
+    }
+}

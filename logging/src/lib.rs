@@ -1,0 +1,183 @@
+//! One structured line per gRPC call, written at its real end.
+//!
+//! A call's line says what was called and by whom, how it ended and what ended it, how long it took to
+//! its very last message, and how many messages it had. It is an event of
+//! [`tracing`](https://docs.rs/tracing): any subscriber writes it, as JSON or as text.
+//!
+//! ```toml
+//! [dependencies]
+//! tonic-logging-layer = "0.1"
+//! tonic = "0.14"
+//! tracing-subscriber = { version = "0.3", features = ["json"] }
+//! ```
+//!
+//! # On a server
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), tonic::transport::Error> {
+//! # let orders = KindsServer::new(KindsService::default());
+//! use tonic::transport::Server;
+//! use tonic_logging_layer::LoggingLayer;
+//!
+//! tracing_subscriber::fmt().json().flatten_event(true).init();
+//!
+//! Server::builder()
+//!     .layer(LoggingLayer::server())
+//!     .add_service(orders)
+//!     .serve("127.0.0.1:50051".parse().unwrap())
+//!     .await
+//! # }
+//! ```
+//!
+//! ```json
+//! {"timestamp":"2026-11-22T15:04:05.123456Z","level":"INFO","message":"finished call",
+//!  "rpc.system.name":"grpc","rpc.method":"orders.v1.OrderService/GetOrder",
+//!  "rpc.response.status_code":"NOT_FOUND","grpc.component":"server","grpc.method_type":"unary",
+//!  "duration_ms":1.204,"grpc.request.messages":1,"grpc.request.bytes":38,
+//!  "grpc.response.messages":0,"grpc.response.bytes":0,
+//!  "network.peer.address":"192.0.2.7","network.peer.port":51234,"grpc.timeout_ms":5000,
+//!  "user_agent.original":"grpc-go/1.76.0","grpc.status_message":"no such order",
+//!  "grpc.ended_by":"service","request_id":"8f14e45f","target":"tonic_logging_layer"}
+//! ```
+//!
+//! # On a client
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+//! # fn main() {
+//! use tonic::transport::Endpoint;
+//! use tonic_logging_layer::LoggingLayer;
+//! use tower::ServiceBuilder;
+//!
+//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//! let channel = ServiceBuilder::new().layer(LoggingLayer::client()).service(channel);
+//! let orders = KindsClient::new(channel);
+//! # }
+//! ```
+//!
+//! # Decide what is written
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tonic::Code;
+//! use tonic_logging_layer::{KeyTaken, LoggingLayer};
+//! use tracing::Level;
+//!
+//! # fn layer() -> Result<LoggingLayer, KeyTaken> {
+//! let layer = LoggingLayer::server()
+//!     .sample_successes(0.1)                       // every tenth `OK`; failures always
+//!     .slow_after(Duration::from_secs(1))          // `WARN`, and never sampled out
+//!     .level(|call| match call.code() {
+//!         Code::NotFound => None,                  // no line
+//!         _ => Some(call.default_level()),
+//!     })
+//!     .request_metadata(["x-tenant"])              // `rpc.request.metadata.x-tenant`
+//!     .fields(["order.id"])?;                      // a key of its own for what a handler adds
+//! # Ok(layer)
+//! # }
+//! # layer().unwrap();
+//! ```
+//!
+//! # The keys of a line
+//!
+//! All are at the top level. What a call does not have is left out.
+//!
+//! | key | value |
+//! |---|---|
+//! | `rpc.system.name` | `grpc` |
+//! | `rpc.method` | `pkg.Svc/Method`, known or not; a path that is not one, as it came |
+//! | `rpc.response.status_code` | how it ended: `OK`, `NOT_FOUND`, … |
+//! | `grpc.component` | `server` or `client` |
+//! | `grpc.method_type` | `unary`, `client_stream`, `server_stream`, `bidi_stream`; `unknown` without [`methods`](LoggingLayer::methods) |
+//! | `duration_ms` | from the request to the end, in milliseconds, to the microsecond |
+//! | `grpc.request.messages`, `grpc.request.bytes` | how many messages the request had, and their bytes on the wire, without the 5 before each |
+//! | `grpc.response.messages`, `grpc.response.bytes` | the same of the response |
+//! | `network.peer.address`, `network.peer.port` | the other end of a server's connection |
+//! | `grpc.timeout_ms` | how long the caller waits |
+//! | `user_agent.original` | the caller's `user-agent` |
+//! | `enduser.id` | who called, if an authenticating layer said so |
+//! | `grpc.status_message` | what the status says in words, or the error, if it did not end `OK` |
+//! | `grpc.ended_by` | what ended it: `service`, `caller`, `deadline`, `panic` or `refusal` |
+//! | `grpc.refused_by`, `grpc.refused_reason` | which layer refused it, and why |
+//! | `request_id` | the request's `x-request-id` |
+//! | `trace_id`, `span_id` | as a tracing layer said, or as the request's `traceparent` says |
+//! | `rpc.request.metadata.<name>`, `rpc.response.metadata.<name>` | metadata from the allow-lists |
+//! | a declared key | what the handler [added](tonic_call::CallInfo::add_field) under it |
+//! | `fields` | what else the handler added, as JSON |
+//!
+//! The names are those of OpenTelemetry's semantic conventions where they have one (v1.44), and of
+//! go-grpc-middleware where that has one.
+//!
+//! A handler adds fields through [`CallInfo`](tonic_call::CallInfo):
+//!
+//! ```
+//! # use tonic_call::CallInfo;
+//! fn handle(request: &tonic::Request<()>) {
+//!     if let Some(call) = CallInfo::of(request.extensions()) {
+//!         call.add_field("order.id", 4_711_u64);
+//!     }
+//! }
+//! ```
+//!
+//! # Levels
+//!
+//! By code and side, as go-grpc-middleware has them: see [`default_level`]. Two exceptions: a call of an
+//! unknown path is `INFO`, so that a scanner wakes nobody, and a slow call is at least `WARN`. The health
+//! and reflection services are logged only when they fail, unless
+//! [included](LoggingLayer::include_infrastructure).
+//!
+//! # When events are emitted
+//!
+//! | event | when | by default |
+//! |---|---|---|
+//! | `finished call` | once, when the call is over: trailers, error, cancel, deadline, panic or drop | yes |
+//! | `started call` | when its request is here | [no](LoggingLayer::starts) |
+//! | `request received`, `response sent`, `request sent`, `response received` | a message has passed; `grpc.….messages` is its number, `grpc.….bytes` its size | [no](LoggingLayer::messages) |
+//!
+//! All have the target `tonic_logging_layer`, and are root events: they are in no span, so that a
+//! formatter does not render a span's fields with them. [`on_finished`](LoggingLayer::on_finished) is
+//! called for every call that is over, whether or not a line is written.
+//!
+//! On a server, a span `call` with the target `tonic_logging_layer::handler` is around the handler and
+//! its streams, so that their own events carry `rpc.method`, `request_id` and `trace_id`. The directive
+//! `tonic_logging_layer::handler=off` filters it out, [`handler_span(false)`](LoggingLayer::handler_span)
+//! turns it off.
+//!
+//! # What is never written
+//!
+//! `authorization`, `proxy-authorization`, `cookie`, `set-cookie` and binary metadata (`*-bin`), allowed
+//! or not, and values marked as sensitive. Text from the wire is bounded to 1 KiB, and its control
+//! characters are escaped: a call is one line, whatever it says. Payloads are not logged.
+//!
+//! # One pass with other observers
+//!
+//! `ObserveLayer::server((other, logging.observer()))` watches each call once for several layers: see
+//! [`tonic_call::ObserveLayer`].
+//!
+//! # What it costs
+//!
+//! Besides what [watching](tonic_call#what-it-costs) costs, two small allocations if no layer outside
+//! has made the [`CallInfo`](tonic_call::CallInfo), and the event itself: a subscriber that writes JSON
+//! takes about 3 µs for it. A level that nobody listens to costs no formatting and no allocation, and if
+//! nobody listens to any, the call is not watched.
+
+mod finished;
+mod key;
+mod layer;
+mod level;
+mod line;
+mod observer;
+mod sample;
+mod settings;
+mod site;
+mod sites;
+mod span;
+
+pub use self::finished::Finished;
+pub use self::key::KeyTaken;
+pub use self::layer::LoggingLayer;
+pub use self::level::default_level;
+pub use self::observer::{Logged, Logging};

@@ -1,0 +1,225 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName, HeaderValue, request, response};
+use tonic::Code;
+use tonic_call::{
+    Call, CallInfo, End, Flow, GRPC_TIMEOUT, Message, Observer, Rpc, Side, Stopwatch, TraceIds,
+    parse_timeout, peer_address,
+};
+use tracing::{Level, Span};
+
+use crate::finished::Finished;
+use crate::line;
+use crate::settings::Settings;
+use crate::sites::Sites;
+use crate::span;
+
+/// Watches calls and writes their lines: what a [`LoggingLayer`](crate::LoggingLayer) puts around a
+/// service.
+#[derive(Clone)]
+pub struct Logging(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    sites: Sites,
+}
+
+/// One call that is logged.
+pub struct Logged {
+    logging: Logging,
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) rpc: Rpc,
+    pub(crate) info: CallInfo,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) request_id: Option<HeaderValue>,
+    pub(crate) trace: Option<TraceIds>,
+    pub(crate) requests: Tally,
+    pub(crate) responses: Tally,
+    pub(crate) request_metadata: Vec<(usize, HeaderValue)>,
+    pub(crate) response_metadata: Mutex<Vec<(usize, HeaderValue)>>,
+    span: Span,
+}
+
+/// Messages and their bytes, one way.
+#[derive(Default)]
+pub(crate) struct Tally {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Logging {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let sites = Sites::of(&settings);
+        Self(Arc::new(Inner { settings, sites }))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn sites(&self) -> &Sites {
+        &self.0.sites
+    }
+}
+
+impl Observer for Logging {
+    type Call = Logged;
+
+    fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Logged> {
+        let settings = self.settings();
+        let span = if settings.handler_span { span::around(rpc, head) } else { Span::none() };
+        if span.is_disabled() && settings.hook.is_none() && !self.sites().may_be_heard() {
+            return None;
+        }
+        let headers = &head.headers;
+        let kept = settings.request_metadata.values(headers);
+        let call = Logged {
+            logging: self.clone(),
+            stopwatch: Stopwatch::start(),
+            rpc: rpc.clone(),
+            peer: peer_address(&head.extensions),
+            timeout: headers.get(GRPC_TIMEOUT).and_then(|timeout| parse_timeout(timeout).ok()),
+            user_agent: headers.get(USER_AGENT).cloned(),
+            request_id: request_id(headers).cloned(),
+            trace: TraceIds::from_headers(headers),
+            requests: Tally::default(),
+            responses: Tally::default(),
+            request_metadata: kept.map(|(place, value)| (place, value.clone())).collect(),
+            response_metadata: Mutex::default(),
+            info: CallInfo::get_or_insert(&mut head.extensions),
+            span,
+        };
+        call.started();
+        Some(call)
+    }
+}
+
+impl Call for Logged {
+    fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.span.in_scope(poll)
+    }
+
+    fn responded(&self, head: &response::Parts) {
+        self.keep_response_metadata(&head.headers);
+    }
+
+    fn message(&self, flow: Flow, message: Message) {
+        let tally = match flow {
+            Flow::Request => &self.requests,
+            Flow::Response => &self.responses,
+        };
+        let number = tally.add(message.len);
+        if let Some(site) = self.sites().messages
+            && !self.settings().is_quiet(&self.rpc)
+            && site.is_heard()
+        {
+            line::message(self, site, flow, number, message);
+        }
+    }
+
+    fn end(&self, end: End<'_>) {
+        if let End::Status { headers, .. } = end {
+            self.keep_response_metadata(headers);
+        }
+        let finished = Finished::new(self, end);
+        if let Some(hook) = &self.settings().hook {
+            hook(&finished);
+        }
+        let Some(level) = self.level(&finished) else { return };
+        let site = self.sites().finished(level);
+        if site.is_heard() {
+            line::finished(self, site, &finished);
+        }
+    }
+}
+
+impl Logged {
+    pub(crate) fn settings(&self) -> &Settings {
+        self.logging.settings()
+    }
+
+    pub(crate) fn sites(&self) -> &Sites {
+        self.logging.sites()
+    }
+
+    fn started(&self) {
+        if let Some(site) = self.sites().starts
+            && !self.settings().is_quiet(&self.rpc)
+            && site.is_heard()
+        {
+            line::started(self, site);
+        }
+    }
+
+    /// How loud the line is; `None` if there is none.
+    fn level(&self, finished: &Finished<'_>) -> Option<Level> {
+        let settings = self.settings();
+        // A watcher of the server's health leaves when it likes.
+        let failed = !matches!(finished.code(), Code::Ok | Code::Cancelled);
+        if !failed && settings.is_quiet(&self.rpc) {
+            return None;
+        }
+        let level = match &settings.level {
+            Some(level) => finished.raised(level(finished)?),
+            None => finished.default_level(),
+        };
+        let keep = settings.filter.as_ref().is_none_or(|keep| keep(finished));
+        let sampled = finished.code() != Code::Ok || finished.is_slow();
+        (keep && (sampled || settings.sample.keeps_next())).then_some(level)
+    }
+
+    /// A name that stands both in the head and in the trailers is told of the head.
+    fn keep_response_metadata(&self, headers: &HeaderMap) {
+        let allowed = &self.settings().response_metadata;
+        if allowed.is_empty() {
+            return;
+        }
+        let mut kept = self.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.len();
+        for (place, value) in allowed.values(headers) {
+            if !kept[..before].iter().any(|(other, _)| *other == place) {
+                kept.push((place, value.clone()));
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// Adds a message, and gives its number. Only one task at a time polls a body, so that no other
+    /// can add in between.
+    fn add(&self, bytes: u32) -> u64 {
+        let (messages, sum) = self.get();
+        self.messages.store(messages + 1, Ordering::Relaxed);
+        self.bytes.store(sum + u64::from(bytes), Ordering::Relaxed);
+        messages + 1
+    }
+
+    pub(crate) fn get(&self) -> (u64, u64) {
+        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(REQUEST_ID)
+}
+
+impl fmt::Debug for Logging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logging").field("side", &self.settings().side).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logged").field("rpc", &self.rpc).finish_non_exhaustive()
+    }
+}

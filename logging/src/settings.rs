@@ -1,0 +1,79 @@
+//! How a layer was built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic_call::{AllowedMetadata, Kind, MethodTable, Rpc, Side};
+use tracing::Level;
+
+use crate::finished::Finished;
+use crate::sample::Sample;
+
+type Function<T> = Arc<dyn Fn(&Finished<'_>) -> T + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) side: Side,
+    /// Whether all methods are known from a descriptor set.
+    pub(crate) described: bool,
+    pub(crate) level: Option<Function<Option<Level>>>,
+    pub(crate) filter: Option<Function<bool>>,
+    pub(crate) hook: Option<Function<()>>,
+    pub(crate) sample: Arc<Sample>,
+    pub(crate) slow: Slow,
+    pub(crate) starts: Option<Level>,
+    pub(crate) messages: Option<Level>,
+    pub(crate) infrastructure: bool,
+    pub(crate) handler_span: bool,
+    pub(crate) fields: Vec<&'static str>,
+    pub(crate) request_metadata: AllowedMetadata,
+    pub(crate) response_metadata: AllowedMetadata,
+}
+
+/// Which calls are slow.
+#[derive(Clone)]
+pub(crate) enum Slow {
+    None,
+    WithOneAnswer(Duration),
+    PerMethod(Arc<MethodTable<Option<Duration>>>),
+}
+
+impl Settings {
+    pub(crate) fn new(side: Side) -> Self {
+        Self {
+            side,
+            described: false,
+            level: None,
+            filter: None,
+            hook: None,
+            sample: Arc::new(Sample::all()),
+            slow: Slow::None,
+            starts: None,
+            messages: None,
+            infrastructure: false,
+            handler_span: side == Side::Server,
+            fields: Vec::new(),
+            request_metadata: AllowedMetadata::default(),
+            response_metadata: AllowedMetadata::default(),
+        }
+    }
+
+    /// Whether a call of a method of ours is worth a line only when it fails.
+    pub(crate) fn is_quiet(&self, rpc: &Rpc) -> bool {
+        !self.infrastructure && rpc.is_infrastructure()
+    }
+}
+
+impl Slow {
+    pub(crate) fn is_slow(&self, rpc: &Rpc, took: Duration) -> bool {
+        let limit = match self {
+            Self::None => None,
+            Self::WithOneAnswer(limit) => {
+                let kind = rpc.known().and_then(|known| known.kind);
+                kind.is_none_or(Kind::has_one_response).then_some(*limit)
+            }
+            Self::PerMethod(limits) => *limits.get(rpc),
+        };
+        limit.is_some_and(|limit| took > limit)
+    }
+}
