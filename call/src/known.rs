@@ -75,7 +75,7 @@ impl KnownMethods {
             self.learn(&rpc);
             known = self.find(&rpc);
         }
-        rpc.with_known(known)
+        rpc.with_known(known, matches!(self.0, Source::Described(_)))
     }
 
     /// Whether an answer can still make a method known.
@@ -127,5 +127,31 @@ impl From<&Methods> for KnownMethods {
 impl fmt::Debug for KnownMethods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KnownMethods").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(known: &KnownMethods, path: &'static str) -> Rpc {
+        let mut request = http::Request::new(());
+        *request.uri_mut() = http::Uri::from_static(path);
+        known.resolve(Side::Server, &request.into_parts().0)
+    }
+
+    #[test]
+    fn only_a_descriptor_set_says_that_there_is_no_such_method() {
+        let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
+            .expect("a descriptor set");
+        for (path, known, undescribed) in [
+            ("/test.v1.Kinds/Unary", true, false),
+            ("/test.v1.Kinds/Unnary", false, true),
+            ("/no/path/of/grpc", false, true),
+        ] {
+            let rpc = resolved(&KnownMethods::from(&methods), path);
+            assert_eq!((rpc.known().is_some(), rpc.is_undescribed()), (known, undescribed), "{path}");
+            assert!(!resolved(&KnownMethods::learning(), path).is_undescribed(), "{path}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Rpc {
     path: Option<PathAndQuery>,
     names: Option<Names>,
     known: Option<KnownMethod>,
+    /// Whether there is a descriptor set, and this is not in it.
+    undescribed: bool,
 }
 
 /// Where the two names stand in the path. A path is at most 65,534 bytes long.
@@ -63,7 +65,7 @@ impl Rpc {
     /// Reads a path; `None` is that of a URI without one.
     pub fn from_path(path: Option<PathAndQuery>) -> Self {
         let names = path.as_ref().and_then(|path| split(path.path()));
-        Self { path, names, known: None }
+        Self { path, names, known: None, undescribed: false }
     }
 
     /// Reads the head of a request.
@@ -113,6 +115,12 @@ impl Rpc {
         self.known
     }
 
+    /// Whether there is certainly no such method: a descriptor set says which are served here, and
+    /// this is none of them. Without a descriptor set nothing is certain.
+    pub fn is_undescribed(&self) -> bool {
+        self.undescribed
+    }
+
     /// Whether this is a call of the standard health or reflection services.
     pub fn is_infrastructure(&self) -> bool {
         self.is_health()
@@ -127,8 +135,9 @@ impl Rpc {
         self.service() == "grpc.health.v1.Health"
     }
 
-    pub(crate) fn with_known(mut self, known: Option<KnownMethod>) -> Self {
+    pub(crate) fn with_known(mut self, known: Option<KnownMethod>, described: bool) -> Self {
         self.known = known;
+        self.undescribed = described && known.is_none();
         self
     }
 }

@@ -144,9 +144,9 @@ impl<'a> Finished<'a> {
     }
 
     fn is_of_unknown_path(&self) -> bool {
-        self.side() == Side::Server
-            && self.call.rpc.known().is_none()
-            && (self.call.settings().described || self.code == Code::Unimplemented)
+        let rpc = &self.call.rpc;
+        let looks_unknown = rpc.known().is_none() && self.code == Code::Unimplemented;
+        self.side() == Side::Server && (rpc.is_undescribed() || looks_unknown)
     }
 }
 

@@ -42,10 +42,8 @@ impl LoggingLayer {
     /// Without them methods are learnt from traffic; their kind is not known, and only a call that
     /// ends `UNIMPLEMENTED` is taken for one of an unknown path.
     #[must_use]
-    pub fn methods(mut self, methods: &Methods) -> Self {
-        self.settings.described = true;
-        self.known = Arc::new(KnownMethods::from(methods));
-        self
+    pub fn methods(self, methods: &Methods) -> Self {
+        self.known(Arc::new(KnownMethods::from(methods)))
     }
 
     /// Shares what is known of the methods with other layers.
@@ -173,9 +171,14 @@ impl LoggingLayer {
     }
 
     /// The observer alone, to let several share one pass over each call:
-    /// `ObserveLayer::server((logging.observer(), other))`.
+    /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`.
     pub fn observer(&self) -> Logging {
         Logging::new(self.settings.clone())
+    }
+
+    /// What is known of the methods: shared with all clones.
+    pub fn known_methods(&self) -> Arc<KnownMethods> {
+        Arc::clone(&self.known)
     }
 }
 
@@ -188,7 +191,7 @@ impl<S> Layer<S> for LoggingLayer {
             Side::Server => ObserveLayer::server(observer),
             Side::Client => ObserveLayer::client(observer),
         };
-        layer.known(Arc::clone(&self.known)).layer(inner)
+        layer.known(self.known_methods()).layer(inner)
     }
 }
 

@@ -154,8 +154,16 @@
 //!
 //! # One pass with other observers
 //!
-//! `ObserveLayer::server((other, logging.observer()))` watches each call once for several layers: see
-//! [`tonic_call::ObserveLayer`].
+//! Each layer costs its own look at the call. Several observers share one:
+//!
+//! ```
+//! # use tonic_call::ObserveLayer;
+//! # use tonic_logging_layer::LoggingLayer;
+//! # fn both<O: tonic_call::Observer>(other: O) {
+//! let logging = LoggingLayer::server();
+//! let layer = ObserveLayer::server((other, logging.observer())).known(logging.known_methods());
+//! # }
+//! ```
 //!
 //! # What it costs
 //!

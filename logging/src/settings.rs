@@ -14,8 +14,6 @@ type Function<T> = Arc<dyn Fn(&Finished<'_>) -> T + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) side: Side,
-    /// Whether all methods are known from a descriptor set.
-    pub(crate) described: bool,
     pub(crate) level: Option<Function<Option<Level>>>,
     pub(crate) filter: Option<Function<bool>>,
     pub(crate) hook: Option<Function<()>>,
@@ -42,7 +40,6 @@ impl Settings {
     pub(crate) fn new(side: Side) -> Self {
         Self {
             side,
-            described: false,
             level: None,
             filter: None,
             hook: None,
