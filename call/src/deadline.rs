@@ -42,11 +42,7 @@ impl Deadline {
     ///
     /// When the header is malformed, or is there more than once.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, MalformedTimeout> {
-        let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
-        match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
-            None => parse_timeout(value).map(Self::after),
-            Some(_) => Err(MalformedTimeout(())),
-        }
+        Ok(timeout_of(headers)?.and_then(Self::after))
     }
 
     /// The deadline of the call that these extensions belong to.
@@ -79,6 +75,19 @@ impl Deadline {
 impl From<Instant> for Deadline {
     fn from(at: Instant) -> Self {
         Self(at)
+    }
+}
+
+/// How long the caller of a request waits: its `grpc-timeout`, if there is one.
+///
+/// # Errors
+///
+/// When the header is malformed, or is there more than once.
+pub fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
+    let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
+    match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
+        None => parse_timeout(value).map(Some),
+        Some(_) => Err(MalformedTimeout(())),
     }
 }
 

@@ -150,7 +150,11 @@ mod tests {
             ("/no/path/of/grpc", false, true),
         ] {
             let rpc = resolved(&KnownMethods::from(&methods), path);
-            assert_eq!((rpc.known().is_some(), rpc.is_undescribed()), (known, undescribed), "{path}");
+            assert_eq!(
+                (rpc.known().is_some(), rpc.is_undescribed()),
+                (known, undescribed),
+                "{path}"
+            );
             assert!(!resolved(&KnownMethods::learning(), path).is_undescribed(), "{path}");
         }
     }

@@ -165,7 +165,9 @@ pub use self::channel::BoxChannel;
 pub use self::code::code_of_error;
 pub use self::code_name::{CODES, code_from_name, code_name};
 pub use self::cut::{Cut, CutBody, CutFuture};
-pub use self::deadline::{Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout};
+pub use self::deadline::{
+    Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,
+};
 pub use self::end::{Cause, End};
 pub use self::field::FieldValue;
 pub use self::info::{CallInfo, EndedBy, Refusal};

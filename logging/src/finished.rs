@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{End, EndedBy, FieldValue, Refusal, Rpc, Side, TraceIds, printable};
+use tonic_call::{End, EndedBy, FieldValue, Rpc, Side, TraceIds, printable};
 use tracing::Level;
 
 use crate::level;
@@ -108,9 +108,20 @@ impl<'a> Finished<'a> {
         self.call.info.ended_by(&self.end)
     }
 
-    /// Which layer refused it, if one did.
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.call.info.refusal()
+    /// Which layer refused it, or ended it later, if one did.
+    pub fn refused_by(&self) -> Option<&'static str> {
+        match self.ended_by() {
+            EndedBy::Refusal { by } => Some(by),
+            _ => None,
+        }
+    }
+
+    /// Why that layer did, if it said so.
+    pub fn refused_reason(&self) -> Option<Cow<'static, str>> {
+        let by = self.refused_by()?;
+        let refusals = self.call.info.refusals().into_iter();
+        let mut its = refusals.filter(|refusal| refusal.by == by && !refusal.shadow);
+        its.next().map(|refusal| refusal.reason)
     }
 
     /// The fields that its handler added.
@@ -145,8 +156,10 @@ impl<'a> Finished<'a> {
 
     fn is_of_unknown_path(&self) -> bool {
         let rpc = &self.call.rpc;
-        let looks_unknown = rpc.known().is_none() && self.code == Code::Unimplemented;
-        self.side() == Side::Server && (rpc.is_undescribed() || looks_unknown)
+        // Who describes the services of a program often leaves out the standard ones.
+        let certainly = rpc.is_undescribed() && !rpc.is_infrastructure();
+        let probably = rpc.known().is_none() && self.code == Code::Unimplemented;
+        self.side() == Side::Server && (certainly || probably)
     }
 }
 

@@ -131,8 +131,8 @@ impl LoggingLayer {
     /// Gives these of the [fields](tonic_call::CallInfo::add_field) that handlers add a key of their
     /// own. Others go into the one key `fields`, as JSON.
     ///
-    /// With the metadata that is logged, there is room for 40 keys. What is declared beyond them goes
-    /// into `fields`, too.
+    /// There is room for 40 keys, those of metadata included. What is declared beyond them goes into
+    /// `fields`, too.
     ///
     /// # Errors
     ///

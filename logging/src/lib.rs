@@ -106,7 +106,7 @@
 //! | `trace_id`, `span_id` | as a tracing layer said, or as the request's `traceparent` says |
 //! | `rpc.request.metadata.<name>`, `rpc.response.metadata.<name>` | metadata from the allow-lists |
 //! | a declared key | what the handler [added](tonic_call::CallInfo::add_field) under it |
-//! | `fields` | what else the handler added, as JSON |
+//! | `fields` | what else the handler added, as JSON; and what there is no room for beyond 40 declared keys |
 //!
 //! The names are those of OpenTelemetry's semantic conventions where they have one (v1.44), and of
 //! go-grpc-middleware where that has one.
@@ -137,12 +137,13 @@
 //! | `started call` | when its request is here | [no](LoggingLayer::starts) |
 //! | `request received`, `response sent`, `request sent`, `response received` | a message has passed; `grpc.….messages` is its number, `grpc.….bytes` its size | [no](LoggingLayer::messages) |
 //!
-//! All have the target `tonic_logging_layer`, and are root events: they are in no span, so that a
-//! formatter does not render a span's fields with them. [`on_finished`](LoggingLayer::on_finished) is
+//! All have the target `tonic_logging_layer`, and are root events, emitted outside the span around the
+//! handler: its fields, which they have themselves, are not rendered again. [`on_finished`](LoggingLayer::on_finished) is
 //! called for every call that is over, whether or not a line is written.
 //!
 //! On a server, a span `call` with the target `tonic_logging_layer::handler` is around the handler and
-//! its streams, so that their own events carry `rpc.method`, `request_id` and `trace_id`. The directive
+//! its streams, so that their own events carry `rpc.method`, `request_id` and `trace_id`; there is none around the health
+//! and reflection services. The directive
 //! `tonic_logging_layer::handler=off` filters it out, [`handler_span(false)`](LoggingLayer::handler_span)
 //! turns it off.
 //!

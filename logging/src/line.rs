@@ -5,13 +5,15 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tonic::Code;
-use tonic_call::{FieldValue, Flow, Kind, Message, Side, code_name, joined, printable};
+use tonic_call::{
+    AllowedMetadata, FieldValue, Flow, Kind, Message, Side, code_name, joined, printable,
+};
 use tracing::field::{Value, display};
 
 use crate::finished::Finished;
-use crate::key::Key;
+use crate::key::{Key, REQUEST_METADATA, RESPONSE_METADATA};
 use crate::observer::Logged;
 use crate::site::{Line, Site};
 use crate::span::method;
@@ -41,7 +43,6 @@ pub(crate) fn message(
 
 /// The line of a call that is over.
 pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'_>) {
-    let refusal = finished.refusal();
     let facts = Facts {
         code: Some(code_name(finished.code())),
         duration: Some(finished.duration()),
@@ -50,7 +51,8 @@ pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'
         principal: finished.principal().map(|name| printable(&*name).into_owned()),
         message: finished.status_message().filter(|_| finished.code() != Code::Ok),
         ended_by: Some(finished.ended_by().as_str()),
-        refused: refusal.map(|refusal| (refusal.by, printable(&*refusal.reason).into_owned())),
+        refused_by: finished.refused_by(),
+        refused_reason: finished.refused_reason().map(|reason| printable(&*reason).into_owned()),
     };
     write(call, site, "finished call", &facts, &extra(call, finished));
 }
@@ -65,7 +67,8 @@ struct Facts<'c> {
     principal: Option<String>,
     message: Option<Cow<'c, str>>,
     ended_by: Option<&'static str>,
-    refused: Option<(&'static str, String)>,
+    refused_by: Option<&'static str>,
+    refused_reason: Option<String>,
 }
 
 impl Facts<'_> {
@@ -88,7 +91,6 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     let user_agent = joined(&call.user_agent);
     let request_id = joined(&call.request_id);
     let trace = call.info.trace().or(call.trace);
-    let refused = facts.refused.as_ref();
 
     let mut line = Line::new(site);
     let mut set = |key, value| line.set(key, value);
@@ -120,9 +122,8 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     let message = facts.message.as_deref();
     set(Key::StatusMessage, &message);
     set(Key::EndedBy, &facts.ended_by);
-    let refused_by = refused.map(|(by, _)| *by);
-    set(Key::RefusedBy, &refused_by);
-    let refused_reason = refused.map(|(_, reason)| &**reason);
+    set(Key::RefusedBy, &facts.refused_by);
+    let refused_reason = facts.refused_reason.as_deref();
     set(Key::RefusedReason, &refused_reason);
     let request_id = request_id.as_deref();
     set(Key::RequestId, &request_id);
@@ -166,29 +167,34 @@ impl Owned {
 }
 
 fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
-    let sites = call.sites();
+    let extra_keys = &call.sites().extra;
     let mut extra = Vec::new();
-    metadata(&call.request_metadata, sites.request_metadata, 0, &mut extra);
-    let kept = call.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
-    metadata(&kept, sites.response_metadata, sites.request_metadata, &mut extra);
-    drop(kept);
-
+    // What has no key of its own.
     let mut others = serde_json::Map::new();
+    let mut add =
+        |key: &str, value: Owned| match extra_keys.iter().position(|declared| *declared == key) {
+            Some(place) => extra.push(Extra { place: Some(place), value }),
+            None => _ = others.insert(printable(key).into_owned(), json(value)),
+        };
+
+    let settings = call.settings();
+    let request = metadata(&settings.request_metadata, &call.request_metadata);
+    for (name, text) in request {
+        add(&format!("{REQUEST_METADATA}{name}"), Owned::Text(text));
+    }
+    let kept = call.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, text) in metadata(&settings.response_metadata, &kept) {
+        add(&format!("{RESPONSE_METADATA}{name}"), Owned::Text(text));
+    }
+    drop(kept);
     for (key, value) in finished.fields() {
         let value = match value {
             FieldValue::Text(text) => Owned::Text(printable(&*text).into_owned()),
             value => Owned::Field(value),
         };
-        match sites.declared.iter().position(|declared| *declared == key) {
-            Some(place) => {
-                let place = Some(sites.request_metadata + sites.response_metadata + place);
-                extra.push(Extra { place, value });
-            }
-            None => {
-                others.insert(printable(&*key).into_owned(), json(value));
-            }
-        }
+        add(&key, value);
     }
+
     if !others.is_empty() {
         let text = serde_json::Value::Object(others).to_string();
         extra.push(Extra { place: None, value: Owned::Text(text) });
@@ -196,18 +202,16 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
     extra
 }
 
-/// Each of the first `count` names that has values, at its place behind `before` others.
-fn metadata(values: &[(usize, HeaderValue)], count: usize, before: usize, extra: &mut Vec<Extra>) {
-    if values.is_empty() {
-        return;
-    }
-    for name in 0..count {
-        let of_name = values.iter().filter(|(place, _)| *place == name).map(|(_, value)| value);
-        if let Some(text) = joined(of_name) {
-            let value = Owned::Text(text.into_owned());
-            extra.push(Extra { place: Some(before + name), value });
-        }
-    }
+/// Each of the allowed names that has values, and those.
+fn metadata<'m>(
+    allowed: &'m AllowedMetadata,
+    kept: &'m [(usize, HeaderValue)],
+) -> impl Iterator<Item = (&'m HeaderName, String)> {
+    let names = if kept.is_empty() { &[] } else { allowed.names() };
+    names.iter().enumerate().filter_map(|(place, name)| {
+        let values = kept.iter().filter(move |(other, _)| *other == place).map(|(_, value)| value);
+        Some((name, joined(values)?.into_owned()))
+    })
 }
 
 fn json(value: Owned) -> serde_json::Value {

@@ -8,8 +8,8 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 use tonic::Code;
 use tonic_call::{
-    Call, CallInfo, End, Flow, GRPC_TIMEOUT, Message, Observer, Rpc, Side, Stopwatch, TraceIds,
-    parse_timeout, peer_address,
+    Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch, TraceIds, peer_address,
+    timeout_of,
 };
 use tracing::{Level, Span};
 
@@ -76,7 +76,8 @@ impl Observer for Logging {
 
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Logged> {
         let settings = self.settings();
-        let span = if settings.handler_span { span::around(rpc, head) } else { Span::none() };
+        let spanned = settings.handler_span && !settings.is_quiet(rpc);
+        let span = if spanned { span::around(rpc, head) } else { Span::none() };
         if span.is_disabled() && settings.hook.is_none() && !self.sites().may_be_heard() {
             return None;
         }
@@ -86,9 +87,10 @@ impl Observer for Logging {
             logging: self.clone(),
             stopwatch: Stopwatch::start(),
             rpc: rpc.clone(),
-            peer: peer_address(&head.extensions),
-            timeout: headers.get(GRPC_TIMEOUT).and_then(|timeout| parse_timeout(timeout).ok()),
-            user_agent: headers.get(USER_AGENT).cloned(),
+            // What a proxy received, a client may send on: it is another call's peer.
+            peer: (settings.side == Side::Server).then(|| peer_address(&head.extensions)).flatten(),
+            timeout: timeout_of(headers).ok().flatten(),
+            user_agent: shown(headers, &USER_AGENT).cloned(),
             request_id: request_id(headers).cloned(),
             trace: TraceIds::from_headers(headers),
             requests: Tally::default(),
@@ -209,7 +211,11 @@ impl Tally {
 }
 
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.get(REQUEST_ID)
+    shown(headers, &REQUEST_ID)
+}
+
+fn shown<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    headers.get(name).filter(|value| !value.is_sensitive())
 }
 
 impl fmt::Debug for Logging {

@@ -47,9 +47,7 @@ impl Site {
     /// The site of events of that name and level that have these keys behind those of every event.
     pub(crate) fn of(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
         let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-        sites
-            .entry((name, level, extra.to_vec()))
-            .or_insert_with(|| Self::made(name, level, extra))
+        sites.entry((name, level, extra.to_vec())).or_insert_with(|| Self::made(name, level, extra))
     }
 
     fn made(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {

@@ -1,7 +1,6 @@
 //! All call sites of one layer.
 
-use std::fmt::Display;
-
+use tonic_call::AllowedMetadata;
 use tracing::Level;
 
 use crate::key::{self, Key, REQUEST_METADATA, RESPONSE_METADATA};
@@ -14,35 +13,25 @@ pub(crate) struct Sites {
     finished: [&'static Site; LEVELS.len()],
     pub(crate) starts: Option<&'static Site>,
     pub(crate) messages: Option<&'static Site>,
-    /// How many of the keys are the request's metadata, then how many the response's; declared
-    /// fields are behind them.
-    pub(crate) request_metadata: usize,
-    pub(crate) response_metadata: usize,
-    pub(crate) declared: Vec<&'static str>,
+    /// The keys behind those of every line: of metadata, and of declared fields.
+    pub(crate) extra: Vec<&'static str>,
 }
 
 impl Sites {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let named = |before: &str, name: &dyn Display| key::kept(format!("{before}{name}"));
-        let request = settings.request_metadata.names().iter();
-        let response = settings.response_metadata.names().iter();
-        let mut room = KEYS_AT_MOST - Key::NAMES.len();
-        let mut fitting = |keys: Vec<&'static str>| {
-            let keys: Vec<_> = keys.into_iter().take(room).collect();
-            room -= keys.len();
-            keys
+        let named = |before: &'static str, names: &AllowedMetadata| {
+            let keys = names.names().iter().map(|name| key::kept(format!("{before}{name}")));
+            keys.collect::<Vec<_>>()
         };
-        let request = fitting(request.map(|name| named(REQUEST_METADATA, name)).collect());
-        let response = fitting(response.map(|name| named(RESPONSE_METADATA, name)).collect());
-        let declared = fitting(settings.fields.clone());
-        let extra = [&*request, &*response, &*declared].concat();
+        let mut extra = named(REQUEST_METADATA, &settings.request_metadata);
+        extra.extend(named(RESPONSE_METADATA, &settings.response_metadata));
+        extra.extend(&settings.fields);
+        extra.truncate(KEYS_AT_MOST - Key::NAMES.len());
         Self {
             finished: LEVELS.map(|level| Site::of("finished call", level, &extra)),
             starts: settings.starts.map(|level| Site::of("started call", level, &extra)),
             messages: settings.messages.map(|level| Site::of("message", level, &extra)),
-            request_metadata: request.len(),
-            response_metadata: response.len(),
-            declared,
+            extra,
         }
     }
 
