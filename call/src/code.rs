@@ -11,9 +11,14 @@ use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use crate::service::BoxError;
 
 /// The code of a service's or body's error, whatever its type.
+pub(crate) fn code_of<E: 'static>(error: &E) -> Code {
+    as_error(error).map_or(Code::Unknown, code_of_error)
+}
+
+/// A service's or body's error as one.
 ///
 /// A boxed error is no `Error` itself, so the types that occur are told apart by name.
-pub(crate) fn code_of<E: 'static>(error: &E) -> Code {
+pub(crate) fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     fn is<T: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
         error.downcast_ref::<T>().map(|error| error as _)
     }
@@ -28,7 +33,7 @@ pub(crate) fn code_of<E: 'static>(error: &E) -> Code {
         .or_else(|| error.downcast_ref::<BoxError>().map(|error| &**error as _));
     #[cfg(feature = "channel")]
     let known = known.or_else(|| is::<tonic::transport::Error>(error));
-    known.map_or(Code::Unknown, code_of_error)
+    known
 }
 
 /// The code that an error means, found by walking its sources.

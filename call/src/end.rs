@@ -29,7 +29,7 @@ pub enum End<'a> {
     Error {
         /// What the error means in gRPC.
         code: Code,
-        /// The error. It is for the operator: its text may hold internals.
+        /// The error, with what caused it. It is for the operator: its text may hold internals.
         error: &'a dyn Display,
     },
     /// Given up before its end: dropped, or its request broke off.

@@ -159,6 +159,7 @@ mod table;
 mod text;
 mod trace;
 mod unwind;
+mod words;
 
 pub use self::answer::{AnswerBody, AnswerFuture};
 pub use self::channel::BoxChannel;

@@ -13,6 +13,7 @@ use super::watch::{Shared, Watch};
 use super::{Call, ResponseBody};
 use crate::code::code_of;
 use crate::end::End;
+use crate::words::Words;
 
 /// The response of an [`Observe`](super::Observe).
 #[pin_project(PinnedDrop)]
@@ -63,7 +64,7 @@ where
                 Ok(Response::from_parts(head, ResponseBody::watched(body, watch)))
             }
             Err(error) => {
-                watch.end(End::Error { code: code_of(&error), error: &error });
+                watch.end(End::Error { code: code_of(&error), error: &Words(&error) });
                 Err(error)
             }
         })

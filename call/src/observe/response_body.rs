@@ -11,6 +11,7 @@ use super::watch::Watch;
 use crate::code::code_of;
 use crate::end::End;
 use crate::message::MessageReader;
+use crate::words::Words;
 
 /// The response body of an [`Observe`](super::Observe).
 #[pin_project(PinnedDrop)]
@@ -62,7 +63,9 @@ where
                     watch.trailers(trailers);
                 }
             }
-            Some(Err(error)) => watch.end(End::Error { code: code_of(error), error }),
+            Some(Err(error)) => {
+                watch.end(End::Error { code: code_of(error), error: &Words(error) });
+            }
             None => watch.over(),
         }
         Poll::Ready(frame)
