@@ -137,14 +137,15 @@
 //! | `started call` | when its request is here | [no](LoggingLayer::starts) |
 //! | `request received`, `response sent`, `request sent`, `response received` | a message has passed; `grpc.….messages` is its number, `grpc.….bytes` its size | [no](LoggingLayer::messages) |
 //!
-//! All have the target `tonic_logging_layer`, and are root events, emitted outside the span around the
-//! handler: its fields, which they have themselves, are not rendered again. [`on_finished`](LoggingLayer::on_finished) is
-//! called for every call that is over, whether or not a line is written.
+//! All have the target `tonic_logging_layer`, and are root events: they have the call's fields
+//! themselves. A finished call's is emitted outside the span around the handler, whose fields would else
+//! be rendered once more. [`on_finished`](LoggingLayer::on_finished) is called for every call that is over,
+//! whether or not a line is written.
 //!
 //! On a server, a span `call` with the target `tonic_logging_layer::handler` is around the handler and
-//! its streams, so that their own events carry `rpc.method`, `request_id` and `trace_id`; there is none around the health
-//! and reflection services. The directive
-//! `tonic_logging_layer::handler=off` filters it out, [`handler_span(false)`](LoggingLayer::handler_span)
+//! its streams, so that their own events carry `rpc.method`, `request_id` and `trace_id`. The health and
+//! reflection services have none. The directive `tonic_logging_layer::handler=off` filters it out,
+//! [`handler_span(false)`](LoggingLayer::handler_span)
 //! turns it off.
 //!
 //! # What is never written

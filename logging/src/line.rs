@@ -167,24 +167,25 @@ impl Owned {
 }
 
 fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
-    let extra_keys = &call.sites().extra;
+    let sites = call.sites();
     let mut extra = Vec::new();
     // What has no key of its own.
     let mut others = serde_json::Map::new();
-    let mut add =
-        |key: &str, value: Owned| match extra_keys.iter().position(|declared| *declared == key) {
-            Some(place) => extra.push(Extra { place: Some(place), value }),
-            None => _ = others.insert(printable(key).into_owned(), json(value)),
-        };
+    let mut add = |key: &str, place: Option<usize>, value: Owned| match place {
+        Some(_) => extra.push(Extra { place, value }),
+        None => _ = others.insert(printable(key).into_owned(), json(value)),
+    };
 
     let settings = call.settings();
     let request = metadata(&settings.request_metadata, &call.request_metadata);
     for (name, text) in request {
-        add(&format!("{REQUEST_METADATA}{name}"), Owned::Text(text));
+        let key = format!("{REQUEST_METADATA}{name}");
+        add(&key, sites.metadata(&key), Owned::Text(text));
     }
     let kept = call.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
     for (name, text) in metadata(&settings.response_metadata, &kept) {
-        add(&format!("{RESPONSE_METADATA}{name}"), Owned::Text(text));
+        let key = format!("{RESPONSE_METADATA}{name}");
+        add(&key, sites.metadata(&key), Owned::Text(text));
     }
     drop(kept);
     for (key, value) in finished.fields() {
@@ -192,7 +193,7 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
             FieldValue::Text(text) => Owned::Text(printable(&*text).into_owned()),
             value => Owned::Field(value),
         };
-        add(&key, value);
+        add(&key, sites.declared(&key), value);
     }
 
     if !others.is_empty() {

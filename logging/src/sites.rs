@@ -13,8 +13,9 @@ pub(crate) struct Sites {
     finished: [&'static Site; LEVELS.len()],
     pub(crate) starts: Option<&'static Site>,
     pub(crate) messages: Option<&'static Site>,
-    /// The keys behind those of every line: of metadata, and of declared fields.
-    pub(crate) extra: Vec<&'static str>,
+    /// The keys behind those of every line: of metadata first, then of declared fields.
+    extra: Vec<&'static str>,
+    of_metadata: usize,
 }
 
 impl Sites {
@@ -25,14 +26,28 @@ impl Sites {
         };
         let mut extra = named(REQUEST_METADATA, &settings.request_metadata);
         extra.extend(named(RESPONSE_METADATA, &settings.response_metadata));
+        let room = KEYS_AT_MOST - Key::NAMES.len();
+        let of_metadata = extra.len().min(room);
         extra.extend(&settings.fields);
-        extra.truncate(KEYS_AT_MOST - Key::NAMES.len());
+        extra.truncate(room);
         Self {
             finished: LEVELS.map(|level| Site::of("finished call", level, &extra)),
             starts: settings.starts.map(|level| Site::of("started call", level, &extra)),
             messages: settings.messages.map(|level| Site::of("message", level, &extra)),
             extra,
+            of_metadata,
         }
+    }
+
+    /// The place of a key of metadata behind those of every line, if there was room for it.
+    pub(crate) fn metadata(&self, key: &str) -> Option<usize> {
+        self.extra[..self.of_metadata].iter().position(|other| *other == key)
+    }
+
+    /// The same of a declared field, if it is one.
+    pub(crate) fn declared(&self, key: &str) -> Option<usize> {
+        let place = self.extra[self.of_metadata..].iter().position(|other| *other == key)?;
+        Some(self.of_metadata + place)
     }
 
     pub(crate) fn finished(&self, level: Level) -> &'static Site {
