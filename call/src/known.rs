@@ -51,6 +51,14 @@ impl KnownMethods {
         }
     }
 
+    /// The descriptor set's methods, if they are known from one.
+    pub fn methods(&self) -> Option<&Methods> {
+        match &self.0 {
+            Source::Described(methods) => Some(methods),
+            Source::Learnt(_) => None,
+        }
+    }
+
     /// How many methods are known now.
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -75,7 +83,7 @@ impl KnownMethods {
             self.learn(&rpc);
             known = self.find(&rpc);
         }
-        rpc.with_known(known, matches!(self.0, Source::Described(_)))
+        rpc.with_known(known, self.methods().is_some())
     }
 
     /// Whether an answer can still make a method known.

@@ -85,6 +85,7 @@
 //! | [`Call::scope`] | around every piece of the call: making its future, polling future and bodies, dropping them |
 //! | [`Call::responded`] | when the head of the response is here |
 //! | [`Call::message`] | when a message has passed, whole; either way |
+//! | [`Call::unwound`] | when a panic unwinds through a piece of the call, even after its end |
 //! | [`Call::end`] | exactly once, whatever happens |
 //!
 //! # How a call ends

@@ -53,7 +53,8 @@ pub trait Observer: Clone + Send + Sync + 'static {
 ///
 /// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
 /// this order: [`responded`](Self::responded) at most once,
-/// [`message`](Self::message) for each message, [`end`](Self::end) exactly once and last. Request
+/// [`message`](Self::message) for each message, [`end`](Self::end) exactly once and last; only
+/// [`unwound`](Self::unwound) can come at any time. Request
 /// and response may be polled by different tasks, so hooks may run at the same time: a request's
 /// message that passes at the very moment of the end may still be told during it.
 #[diagnostic::on_unimplemented(
@@ -80,6 +81,10 @@ pub trait Call: Send + Sync + 'static {
     fn message(&self, flow: Flow, message: Message) {
         let _ = (flow, message);
     }
+
+    /// A panic unwinds through a piece of the call: a poll, or a destructor, which may run after the
+    /// end. Further in nobody recovered it, and it is not over yet: this must not panic.
+    fn unwound(&self) {}
 
     /// The call is over. Runs outside [`scope`](Self::scope).
     fn end(&self, end: End<'_>);

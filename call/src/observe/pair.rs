@@ -57,6 +57,10 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
         }
     }
 
+    fn unwound(&self) {
+        self.in_turn(Call::unwound, Call::unwound);
+    }
+
     fn end(&self, end: End<'_>) {
         self.in_turn(|inner| inner.end(end), |outer| outer.end(end));
     }

@@ -131,7 +131,7 @@ impl<C: Call> Shared<C> {
     /// Runs a piece of the call in the observer's scope, and notices if it unwinds: later, when the
     /// call is dropped by whoever caught the panic, `thread::panicking()` is false.
     pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let unwinding = Unwinding(&self.unwound);
+        let unwinding = Unwinding(self);
         let output = self.call.scope(poll);
         std::mem::forget(unwinding);
         output
@@ -154,11 +154,12 @@ impl<C: Call> Shared<C> {
     }
 }
 
-struct Unwinding<'a>(&'a AtomicBool);
+struct Unwinding<'a, C: Call>(&'a Shared<C>);
 
-impl Drop for Unwinding<'_> {
+impl<C: Call> Drop for Unwinding<'_, C> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.unwound.store(true, Ordering::Relaxed);
+        self.0.call.unwound();
     }
 }
 
