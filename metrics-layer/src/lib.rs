@@ -1,0 +1,176 @@
+//! Counts and times gRPC calls, to their very last message.
+//!
+//! ```toml
+//! [dependencies]
+//! tonic-metrics-layer = { version = "0.1", features = ["exporter"] }
+//! tonic = "0.14"
+//! ```
+//!
+//! # On a server
+//!
+//! ```no_run
+//! # #[cfg(feature = "exporter")]
+//! # mod example {
+//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let orders = KindsServer::new(KindsService::default());
+//! use tokio::net::TcpListener;
+//! use tonic::transport::Server;
+//! use tonic_metrics_layer::MetricsLayer;
+//! use tonic_metrics_layer::exporter::Prometheus;
+//!
+//! let scrape = Prometheus::new().install()?;
+//! tokio::spawn(scrape.serve(TcpListener::bind("127.0.0.1:9464").await?)); // GET /metrics
+//!
+//! Server::builder()
+//!     .layer(MetricsLayer::server())
+//!     .add_service(orders)
+//!     .serve("127.0.0.1:50051".parse()?)
+//!     .await?;
+//! # Ok(())
+//! # }
+//! # }
+//! ```
+//!
+//! # On a client
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+//! # fn main() {
+//! use tonic::transport::Endpoint;
+//! use tonic_metrics_layer::MetricsLayer;
+//! use tower::ServiceBuilder;
+//!
+//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//! let channel = ServiceBuilder::new().layer(MetricsLayer::client()).service(channel);
+//! let orders = KindsClient::new(channel);
+//! # }
+//! ```
+//!
+//! # What is counted
+//!
+//! Names and labels are those of go-grpc-prometheus, so that the dashboards and alerts that exist work;
+//! in place of `server`, a client has `client`.
+//!
+//! | family | type | labels besides the three |
+//! |---|---|---|
+//! | `grpc_server_started_total` | counter | |
+//! | `grpc_server_handled_total` | counter | `grpc_code` |
+//! | `grpc_server_handling_seconds` | histogram | |
+//! | `grpc_server_msg_received_total`, `grpc_server_msg_sent_total` | counters | |
+//! | `grpc_server_in_flight` | gauge | |
+//! | `grpc_server_refused_total`, not on clients | counter | `refused_by`, `reason`, `shadow` |
+//! | `grpc_server_panics_total`, not on clients | counter | |
+//! | `grpc_server_msg_received_bytes`, `grpc_server_msg_sent_bytes`, with [`message_bytes`](MetricsLayer::message_bytes) | histograms | |
+//!
+//! All have `grpc_type` (`unary`, `client_stream`, `server_stream`, `bidi_stream`, or `unknown`
+//! without a descriptor set), `grpc_service` (`pkg.Svc`) and `grpc_method`, and the
+//! [`Labels`] that you add. `grpc_code` is spelled as in Go, `NotFound`, or
+//! [as in the gRPC documents](CodeSpelling::UpperSnake), `NOT_FOUND`.
+//!
+//! [`Names::OpenTelemetry`] replaces those above that OpenTelemetry has a name for: the first four
+//! rows are then
+//!
+//! | family | type | labels |
+//! |---|---|---|
+//! | `rpc_server_call_duration_seconds` | histogram | `rpc_system_name` (`grpc`), `rpc_method` (`pkg.Svc/Method`), `rpc_response_status_code`, and `error_type` if the call failed |
+//!
+//! and the others have `rpc_system_name` and `rpc_method` in place of the three. On a client each code
+//! but `OK` is a failure, on a server those six are that are its own fault. That histogram is there
+//! once per code, which makes a scrape several times as long. What OpenTelemetry asks of clients
+//! besides, `server_address` and `server_port`, is one [constant](Labels::constant) each.
+//!
+//! # When it is counted
+//!
+//! | when | what |
+//! |---|---|
+//! | a call begins | `in_flight` up, `started` |
+//! | a message has passed, whole | `msg_received` or `msg_sent`, and its size |
+//! | the call is over, [whichever way](tonic_call#how-a-call-ends) | `handled`, `handling`, `refused`, `panics`, then `in_flight` down |
+//!
+//! A stream is over when its last message is sent and its status is known, or when it is given up:
+//! that is when its duration ends. A call that is dropped, at any point, by a caller that left, an
+//! expired deadline or a panic, is handled too, and nothing stays in flight. At any one moment a call
+//! that has begun counts as in flight, as handled or as both, never as neither; once nothing is in
+//! flight, everything is counted.
+//!
+//! A handled call is counted once for each layer that refused it or, in shadow, would have, and once
+//! in `panics` if anything panicked in it, recovered or not. Layers say so in
+//! [`CallInfo`](tonic_call::CallInfo), to those outside them: put this layer outside those that
+//! authenticate, limit and recover. What comes to it is counted right in any order, panics included;
+//! what is refused outside it does not come. Health and reflection are counted as any service is.
+//!
+//! # Which methods there are
+//!
+//! With [`methods`](MetricsLayer::methods), exactly those of the descriptor set: all of them are
+//! registered at zero with all 17 codes, so that the first failure is an increase and not a new
+//! series.
+//!
+//! Without, a method is counted under its name from the first call on that begins after the service
+//! has answered for it, and on a client from the first call that generated code makes; at most 1,000.
+//! Everything else is one method, `unknown`, with OpenTelemetry's names `_OTHER`: a scanner that
+//! sends a hundred thousand paths adds no more than that. See [`KnownMethods`](tonic_call::KnownMethods).
+//!
+//! # What is never a label
+//!
+//! A peer's address, a subject, an issuer, a key id, a path that is not known, or any text that a
+//! caller chose. [`Labels`] have declared values, and `other`; together they have at most
+//! [100 combinations](COMBINATIONS_AT_MOST). Of refusals, a hundred reasons are told apart for each
+//! method, and further ones are `other`.
+//!
+//! # Where it is counted
+//!
+//! In the recorder that is installed with [`metrics`], which may be any, also one that is installed
+//! after the layer was made. Until then calls are not watched at all. The recorder that is found
+//! first is kept; for another one, or several, there is
+//! [`with_recorder`](MetricsLayer::with_recorder). A recorder must be told of buckets: these are
+//! [`HANDLING_SECONDS_BUCKETS`], [`CALL_DURATION_SECONDS_BUCKETS`] and [`MESSAGE_BYTES_BUCKETS`]. The
+//! feature `exporter` does so for Prometheus.
+//!
+//! # One pass for several observers
+//!
+//! ```
+//! # use tonic_call_test_kit::Recorder;
+//! use tonic_call::ObserveLayer;
+//! use tonic_metrics_layer::MetricsLayer;
+//!
+//! # let other = Recorder::new();
+//! let metrics = MetricsLayer::server();
+//! let layer = ObserveLayer::server((metrics.observer(), other)).known(metrics.known_methods());
+//! ```
+//!
+//! # What it costs
+//!
+//! Handles are looked up once per method and code. A call allocates what [`tonic_call`] does for any
+//! observer, and on a server its [`CallInfo`](tonic_call::CallInfo) if no other layer has; a message
+//! allocates nothing. A method takes about a kilobyte for each combination of labels, besides what
+//! the recorder takes.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `exporter` | no | `exporter::Prometheus` sets up `metrics-exporter-prometheus` with buckets and upkeep, and serves `/metrics` on an address of its own |
+
+mod buckets;
+mod by_code;
+#[cfg(feature = "exporter")]
+pub mod exporter;
+mod families;
+mod labels;
+mod layer;
+mod method;
+mod names;
+mod observer;
+mod refused;
+mod series;
+mod settings;
+mod table;
+
+pub use self::buckets::{
+    CALL_DURATION_SECONDS_BUCKETS, HANDLING_SECONDS_BUCKETS, MESSAGE_BYTES_BUCKETS,
+};
+pub use self::labels::{COMBINATIONS_AT_MOST, LabelError, Labels};
+pub use self::layer::MetricsLayer;
+pub use self::names::{CodeSpelling, Names};
+pub use self::observer::{Metrics, MetricsCall};

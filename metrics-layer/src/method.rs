@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use metrics::{Label, SharedString};
+use tonic_call::Kind;
+
+use crate::names::Names;
+
+/// What the labels of a method say.
+pub(crate) enum Method<'a> {
+    Known {
+        full: &'a str,
+        service: &'a str,
+        name: &'a str,
+        /// `None` without a descriptor set.
+        kind: Option<Kind>,
+    },
+    /// Any that is not known: its own name is whatever a caller sent.
+    Unknown,
+}
+
+impl Method<'_> {
+    pub(crate) fn full(&self) -> Option<&str> {
+        match *self {
+            Self::Known { full, .. } => Some(full),
+            Self::Unknown => None,
+        }
+    }
+
+    pub(crate) fn labels(&self, names: Names) -> Vec<Label> {
+        match (names, self) {
+            (Names::Prometheus, Self::Known { service, name, kind, .. }) => {
+                let kind = kind.map_or("unknown", Kind::as_str);
+                vec![
+                    Label::from_static_parts("grpc_type", kind),
+                    Label::new("grpc_service", shared(service)),
+                    Label::new("grpc_method", shared(name)),
+                ]
+            }
+            (Names::Prometheus, Self::Unknown) => vec![
+                Label::from_static_parts("grpc_type", "unknown"),
+                Label::from_static_parts("grpc_service", "unknown"),
+                Label::from_static_parts("grpc_method", "unknown"),
+            ],
+            (Names::OpenTelemetry | Names::OpenTelemetryNext, method) => vec![
+                Label::from_static_parts("rpc_system_name", "grpc"),
+                match method {
+                    Self::Known { full, .. } => Label::new("rpc_method", shared(full)),
+                    Self::Unknown => Label::from_static_parts("rpc_method", "_OTHER"),
+                },
+            ],
+        }
+    }
+}
+
+/// Text that the keys of all families share.
+fn shared(text: &str) -> SharedString {
+    SharedString::from(Arc::<str>::from(text))
+}

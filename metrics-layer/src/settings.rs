@@ -1,0 +1,58 @@
+//! What a layer was told.
+
+use std::sync::Arc;
+
+use metrics::Recorder;
+use tonic_call::{KnownMethods, Side};
+
+use crate::labels::Labels;
+use crate::names::{CodeSpelling, Names};
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) side: Side,
+    pub(crate) known: Arc<KnownMethods>,
+    pub(crate) names: Names,
+    pub(crate) spelling: CodeSpelling,
+    pub(crate) labels: Labels,
+    pub(crate) message_bytes: bool,
+    pub(crate) recorder: Registry,
+}
+
+/// Where the series are.
+#[derive(Clone)]
+pub(crate) enum Registry {
+    /// In whichever recorder is installed.
+    Installed,
+    /// In this one.
+    Given(Arc<dyn Recorder + Send + Sync>),
+}
+
+impl Settings {
+    pub(crate) fn new(side: Side) -> Self {
+        Self {
+            side,
+            known: Arc::new(KnownMethods::learning()),
+            names: Names::default(),
+            spelling: CodeSpelling::default(),
+            labels: Labels::new(),
+            message_bytes: false,
+            recorder: Registry::Installed,
+        }
+    }
+}
+
+impl Registry {
+    /// `None` while no recorder is installed: what were registered then would count nothing for
+    /// ever.
+    pub(crate) fn with<T>(&self, register: impl FnOnce(&dyn Recorder) -> T) -> Option<T> {
+        match self {
+            Self::Given(recorder) => Some(register(&**recorder)),
+            // What stands in for a missing recorder has no size; one that records has a place
+            // to do so.
+            Self::Installed => metrics::with_recorder(|recorder| {
+                (size_of_val(recorder) != 0).then(|| register(recorder))
+            }),
+        }
+    }
+}

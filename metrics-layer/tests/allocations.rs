@@ -1,0 +1,90 @@
+//! What a call allocates.
+#![allow(clippy::unwrap_used)]
+
+mod readings;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use http::{Request, request};
+use http_body::Body as _;
+use tonic::Code;
+use tonic_call::{
+    Call, CallInfo, End, KnownMethods, Methods, Observe, ObserveLayer, Observer, Rpc, Side,
+};
+use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
+use tonic_metrics_layer::{Labels, MetricsLayer};
+use tower::{Layer, Service as _, service_fn};
+
+use self::readings::Readings;
+
+/// Looks at nothing, and puts into the request what a server's layers share.
+#[derive(Clone)]
+struct Looks;
+
+impl Observer for Looks {
+    type Call = Looks;
+
+    fn begin(&self, side: Side, _: &Rpc, head: &mut request::Parts) -> Option<Looks> {
+        if side == Side::Server {
+            CallInfo::get_or_insert(&mut head.extensions);
+        }
+        Some(Looks)
+    }
+}
+
+impl Call for Looks {
+    fn end(&self, _: End<'_>) {}
+}
+
+/// How many allocations a call of a known method makes, once there was one.
+fn allocations<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
+    fn one_call<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut service: Observe<_, O> = layer.layer(service_fn(|_| {
+            let script = Script::new().messages(10).trailers(Code::Ok);
+            std::future::ready(Ok::<_, Infallible>(script.respond()))
+        }));
+        let uri = "/test.v1.Kinds/ServerStream";
+        let request = Request::builder().uri(uri).body(Script::new()).unwrap();
+        let counted = measure(|| {
+            let Poll::Ready(response) = pin!(service.call(request)).poll(cx) else {
+                panic!("answers at once")
+            };
+            let mut body = pin!(response.unwrap().into_body());
+            while let Poll::Ready(Some(Ok(_))) = body.as_mut().poll_frame(cx) {}
+        });
+        counted.count_total
+    }
+
+    one_call(layer);
+    one_call(layer)
+}
+
+#[test]
+fn a_call_allocates_what_any_watched_call_does() {
+    let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
+    let labels = Labels::new().by("tier", ["free", "paid"], |_| Some("paid")).unwrap();
+    let known = Arc::new(KnownMethods::from(&methods));
+    for side in [Side::Server, Side::Client] {
+        let (metrics, layer): (_, fn(_) -> _) = match side {
+            Side::Server => (MetricsLayer::server(), ObserveLayer::server),
+            Side::Client => (MetricsLayer::client(), ObserveLayer::client),
+        };
+        let metrics = metrics
+            .known(known.clone())
+            .labels(labels.clone())
+            .message_bytes()
+            .with_recorder(Readings::new());
+        let looks = match side {
+            Side::Server => ObserveLayer::server(Looks),
+            Side::Client => ObserveLayer::client(Looks),
+        };
+        let expected = allocations(&looks.known(known.clone()));
+        let counted = allocations(&layer(metrics.observer()).known(known.clone()));
+        assert_eq!(counted, expected, "{side:?}");
+    }
+}

@@ -1,0 +1,238 @@
+//! `/metrics` over HTTP, and what the exporter is told.
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use metrics::{Key, Level, Metadata, Recorder as _};
+use metrics_util::MetricKindMask;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tonic_metrics_layer::exporter::{BucketsError, CONTENT_TYPE, InstallError, Prometheus, Scrape};
+use tonic_metrics_layer::{
+    CALL_DURATION_SECONDS_BUCKETS, HANDLING_SECONDS_BUCKETS, MESSAGE_BYTES_BUCKETS, MetricsLayer,
+};
+
+static METADATA: Metadata<'static> = Metadata::new("test", Level::INFO, None);
+
+/// Serves a scrape with one counter in it.
+async fn serve() -> (SocketAddr, Scrape, tokio::task::JoinHandle<()>) {
+    let (recorder, scrape) = Prometheus::new().build().unwrap();
+    recorder.register_counter(&Key::from_name("things_total"), &METADATA).increment(7);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, scrape.clone(), tokio::spawn(scrape.serve(listener)))
+}
+
+/// One request, and all that comes back: status line, headers in lower case, body.
+async fn ask(address: SocketAddr, line: &str) -> (String, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // It ends, since the connection serves one request.
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (status, headers) = head.split_once("\r\n").unwrap();
+    (status.to_owned(), headers.to_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn metrics_are_served_as_prometheus_asks_for_them() {
+    let (address, scrape, _serve) = serve().await;
+    for line in ["GET /metrics", "GET /metrics?name[]=things_total"] {
+        let (status, headers, body) = ask(address, line).await;
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        assert_eq!(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+        assert!(headers.contains(&format!("content-type: {CONTENT_TYPE}")), "{headers}");
+        assert!(headers.contains(&format!("content-length: {}", body.len())), "{headers}");
+        assert_eq!(body, scrape.render());
+        assert_eq!(body, "# TYPE things_total counter\nthings_total 7\n\n");
+    }
+}
+
+#[tokio::test]
+async fn head_says_what_get_would() {
+    let (address, scrape, _serve) = serve().await;
+    let (status, headers, body) = ask(address, "HEAD /metrics").await;
+    assert_eq!((&*status, &*body), ("HTTP/1.1 200 OK", ""));
+    assert!(headers.contains(&format!("content-type: {CONTENT_TYPE}")), "{headers}");
+    assert!(headers.contains(&format!("content-length: {}", scrape.render().len())), "{headers}");
+}
+
+#[tokio::test]
+async fn nothing_else_is_there() {
+    let (address, _, _serve) = serve().await;
+    for line in ["GET /", "GET /metrics/", "GET //metrics", "GET /Metrics", "POST /", "HEAD /x"] {
+        let (status, ..) = ask(address, line).await;
+        assert_eq!(status, "HTTP/1.1 404 Not Found", "{line}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+        let (status, headers, _) = ask(address, &format!("{method} /metrics")).await;
+        assert_eq!(status, "HTTP/1.1 405 Method Not Allowed", "{method}");
+        assert!(headers.contains("allow: get, head"), "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_ends_its_own_connection_only() {
+    let (address, _, _serve) = serve().await;
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00\x01"[..], b"\r\n\r\n\0\0\0\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n"]
+    {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let (status, ..) = ask(address, "GET /metrics").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_say_nothing_keep_nobody_out_for_long() {
+    let begin = tokio::time::Instant::now();
+    let (address, _, _serve) = serve().await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /metr").await.unwrap();
+        silent.push(stream);
+    }
+    let (status, ..) = ask(address, "GET /metrics").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    // Not before one of the 32 places was free.
+    assert!(begin.elapsed() >= Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn dropped_it_serves_no_more() {
+    let (address, _, serve) = serve().await;
+    let mut open = TcpStream::connect(address).await.unwrap();
+    open.write_all(b"GET /metr").await.unwrap();
+    ask(address, "GET /metrics").await;
+    serve.abort();
+    assert!(serve.await.unwrap_err().is_cancelled());
+    assert!(TcpStream::connect(address).await.is_err());
+    // An open connection is gone too.
+    let _ = open.read_to_end(&mut Vec::new()).await;
+}
+
+/// The bounds of a histogram, as they are written.
+fn bounds(text: &str, family: &str) -> Vec<f64> {
+    let prefix = format!("{family}_bucket");
+    let lines = text.lines().filter(|line| line.starts_with(&prefix));
+    let bound = |line: &str| line.split("le=\"").nth(1)?.split('"').next()?.parse().ok();
+    lines.filter_map(bound).collect()
+}
+
+async fn rendered(prometheus: Prometheus) -> String {
+    let (recorder, scrape) = prometheus.build().unwrap();
+    for family in [
+        "grpc_server_handling_seconds",
+        "grpc_client_handling_seconds",
+        "rpc_server_call_duration_seconds",
+        "rpc_client_call_duration_seconds",
+        "grpc_server_msg_received_bytes",
+        "grpc_server_msg_sent_bytes",
+        "grpc_client_msg_received_bytes",
+        "grpc_client_msg_sent_bytes",
+    ] {
+        recorder.register_histogram(&Key::from_name(family), &METADATA).record(1.0);
+    }
+    scrape.render()
+}
+
+fn with_infinity(bounds: &[f64]) -> Vec<f64> {
+    bounds.iter().copied().chain([f64::INFINITY]).collect()
+}
+
+#[tokio::test]
+async fn every_histogram_has_its_buckets() {
+    let text = rendered(Prometheus::new()).await;
+    for side in ["server", "client"] {
+        for (family, buckets) in [
+            (format!("grpc_{side}_handling_seconds"), &HANDLING_SECONDS_BUCKETS[..]),
+            (format!("rpc_{side}_call_duration_seconds"), &CALL_DURATION_SECONDS_BUCKETS),
+            (format!("grpc_{side}_msg_received_bytes"), &MESSAGE_BYTES_BUCKETS),
+            (format!("grpc_{side}_msg_sent_bytes"), &MESSAGE_BYTES_BUCKETS),
+        ] {
+            assert!(text.contains(&format!("# TYPE {family} histogram\n")), "{text}");
+            assert_eq!(bounds(&text, &family), with_infinity(buckets), "{family}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn buckets_of_one_s_own_are_those_of_durations() {
+    let text = rendered(Prometheus::new().buckets(&[0.1, 1.0]).unwrap()).await;
+    for family in ["grpc_server_handling_seconds", "rpc_client_call_duration_seconds"] {
+        assert_eq!(bounds(&text, family), [0.1, 1.0, f64::INFINITY]);
+    }
+    let sizes = bounds(&text, "grpc_server_msg_sent_bytes");
+    assert_eq!(sizes, with_infinity(&MESSAGE_BYTES_BUCKETS));
+}
+
+#[test]
+fn buckets_that_are_none_are_an_error() {
+    let error = |buckets: &[f64]| Prometheus::new().buckets(buckets).unwrap_err();
+    assert_eq!(error(&[]), BucketsError::Empty);
+    assert_eq!(error(&[1.0, 1.0]), BucketsError::NotAscending(1.0));
+    assert_eq!(error(&[1.0, 2.0, 0.5]), BucketsError::NotAscending(0.5));
+    assert_eq!(error(&[1.0, f64::INFINITY]), BucketsError::NotFinite(f64::INFINITY));
+    assert!(matches!(error(&[f64::NAN, 1.0]), BucketsError::NotFinite(_)));
+    let text = error(&[2.0, 0.5]).to_string();
+    assert_eq!(text, "the bucket 0.5 is not greater than the one before it");
+}
+
+#[tokio::test]
+async fn the_exporter_s_own_settings_count_but_for_what_would_harm() {
+    let prometheus = Prometheus::new().configure(|builder| {
+        builder
+            .add_global_label("cluster", "one")
+            .with_recommended_naming(true)
+            .idle_timeout(MetricKindMask::ALL, Some(Duration::ZERO))
+            .set_buckets(&[7.0])
+            .unwrap()
+    });
+    let (recorder, scrape) = prometheus.build().unwrap();
+    let _ = MetricsLayer::server()
+        .message_bytes()
+        .methods(
+            &tonic_call::Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
+                .unwrap(),
+        )
+        .with_recorder(recorder.clone())
+        .observer();
+    recorder.register_histogram(&Key::from_name("other"), &METADATA).record(1.0);
+    let text = scrape.render();
+    assert_eq!(bounds(&text, "other"), [7.0, f64::INFINITY]);
+    let started = "grpc_server_started_total{cluster=\"one\",grpc_type=\"unary\",grpc_service=\
+                   \"test.v1.Kinds\",grpc_method=\"Unary\"} 0\n";
+    assert!(text.contains(started), "{text}");
+    for name in ["grpc_server_handling_seconds", "grpc_server_msg_sent_bytes"] {
+        assert!(text.contains(&format!("# TYPE {name} histogram\n")), "{text}");
+        assert!(bounds(&text, name).len() > 2);
+    }
+    assert!(text.contains("# TYPE grpc_server_in_flight gauge\n"), "{text}");
+    // What has been idle for longer than that is still there.
+    assert_eq!(scrape.render().lines().count(), text.lines().count());
+    assert_eq!(scrape.render().lines().count(), text.lines().count());
+}
+
+#[test]
+fn without_a_runtime_there_is_no_upkeep_and_so_an_error() {
+    let error = Prometheus::new().install().unwrap_err();
+    assert!(matches!(error, InstallError::NoRuntime), "{error}");
+    let error = Prometheus::new().build().unwrap_err();
+    assert_eq!(error.to_string(), "there is no tokio runtime here, and upkeep needs one");
+}
+
+#[tokio::test]
+async fn one_recorder_is_installed_and_no_second() {
+    let scrape = Prometheus::new().install().unwrap();
+    let error = Prometheus::new().install().unwrap_err();
+    assert!(matches!(error, InstallError::AlreadyInstalled), "{error}");
+    metrics::counter!("things_total").increment(1);
+    assert_eq!(scrape.render(), "# TYPE things_total counter\nthings_total 1\n\n");
+}
