@@ -3,64 +3,12 @@
 Usage: check.py PATH_OF_ORDERS
 """
 
-import contextlib
-import importlib
-import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 
 import grpc
-from grpc_tools import protoc
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROTOS = ROOT / "examples" / "proto"
-PATIENCE = 20  # seconds that any one thing may take
-
-
-def generated(folder):
-    """The messages and stubs of orders.v1, made from its proto."""
-    well_known = pathlib.Path(protoc.__file__).parent / "_proto"
-    arguments = [
-        "protoc",
-        f"-I{PROTOS}",
-        f"-I{well_known}",
-        f"--python_out={folder}",
-        f"--grpc_python_out={folder}",
-        "orders/v1/orders.proto",
-    ]
-    if protoc.main(arguments) != 0:
-        sys.exit("the proto does not compile")
-    sys.path.insert(0, str(folder))
-    return (
-        importlib.import_module("orders.v1.orders_pb2"),
-        importlib.import_module("orders.v1.orders_pb2_grpc"),
-    )
-
-
-@contextlib.contextmanager
-def serving(orders):
-    """A server with faults on a free port; drained at the end."""
-    command = [orders, "serve", "--faults", "--listen", "127.0.0.1:0", "--db", ":memory:"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            yield server.stdout.readline().removeprefix("listening on ").strip()
-            server.send_signal(signal.SIGINT)
-            status = server.wait(PATIENCE)
-            expect("the server's exit status", status, 0)
-        finally:
-            server.kill()
-
-
-def expect(what, seen, expected):
-    print(f"{what}: {seen}")
-    if seen != expected:
-        sys.exit(f"expected {expected}")
-
-
-def fault(value):
-    return (("x-fault", value),)
+from harness import PATIENCE, expect, fault, generated, serving
 
 
 def outcome(call):
@@ -138,7 +86,7 @@ def check(stub, pb):
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serving(sys.argv[1]) as address:
+    with tempfile.TemporaryDirectory() as folder, serving(sys.argv[1], subprocess.DEVNULL) as (address, _):
         pb, services = generated(folder)
         with grpc.insecure_channel(address) as channel:
             check(services.OrderServiceStub(channel), pb)

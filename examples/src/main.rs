@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use orders::cli::{Cli, Command};
-use tracing_subscriber::EnvFilter;
+use orders::logs;
 
 fn main() -> ExitCode {
     let cli = Cli::of_this_process();
-    log_to_standard_error(match &cli.command {
-        Command::Serve(_) => "info",
-        Command::Call(_) => "warn",
-    });
+    match &cli.command {
+        Command::Serve(args) => logs::of_a_server(args.log),
+        Command::Call(args) => logs::of_a_call(args.verbose),
+    }
     orders::panics::capture();
 
     let runtime = match tokio::runtime::Runtime::new() {
@@ -29,16 +29,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),
     }
-}
-
-fn log_to_standard_error(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // It would complain on standard error that standard error cannot be written, and panic there.
-        .log_internal_errors(false)
-        .init();
 }
 
 fn fail(text: &str) -> ExitCode {

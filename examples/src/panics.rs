@@ -1,30 +1,13 @@
-//! Where panic recovery is put on: the server's layer, the client's layer, and each handler's stream.
+//! What recovery needs beside its layers: panics told with their place, and each handler's stream guarded.
 
 use tonic::Status;
 use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::Stream;
-use tonic::transport::Channel;
-use tonic_call::BoxChannel;
-use tonic_recovery_layer::{RecoverStream, RecoveryLayer, capture_panics_quietly};
-use tower::ServiceBuilder;
-
-/// What `orders call` sends its calls through.
-pub type ClientChannel = BoxChannel;
+use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 
 /// To be called once, when the process starts: a recovered panic is then told with its place, as an event.
 pub fn capture() {
     capture_panics_quietly();
-}
-
-/// Outermost on the server: a panic in a handler becomes a status.
-pub fn server_layer() -> RecoveryLayer {
-    RecoveryLayer::server()
-}
-
-/// The client's side of it: a panic in what makes requests does not take the connection along.
-pub fn client(channel: Channel) -> ClientChannel {
-    let layers = ServiceBuilder::new().layer(RecoveryLayer::client());
-    BoxChannel::new(layers.service(channel))
 }
 
 /// A handler's stream: if it panics, what it had sent before still arrives, and then a status.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,13 +12,17 @@ use tonic::transport::Server;
 use tonic_call::{Methods, MethodsError};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tonic_logging_layer::LoggingLayer;
+use tonic_metrics_layer::MetricsLayer;
+use tonic_recovery_layer::RecoveryLayer;
 
 use crate::FILE_DESCRIPTOR_SET;
-use crate::cli::ServeArgs;
+use crate::cli::{MetricsAddress, ServeArgs};
 use crate::drain::{self, Drain, Drained, Signal};
 use crate::drain_layer::Streams;
+use crate::fields;
 use crate::incoming::incoming;
-use crate::panics;
+use crate::metrics;
 use crate::service::Orders;
 use crate::store::{CannotOpen, Store};
 use crate::v1::order_service_server::OrderServiceServer;
@@ -46,6 +51,8 @@ const CANCELLED_UNSEEN: usize = 1000;
 pub enum CannotServe {
     /// Nothing can listen on that address.
     Listen(String, std::io::Error),
+    /// Nothing can serve metrics on that address.
+    Metrics(String, std::io::Error),
     /// The database cannot be opened.
     Open(CannotOpen),
     /// The process cannot listen for signals.
@@ -58,17 +65,20 @@ pub enum CannotServe {
 
 impl fmt::Display for CannotServe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::io::ErrorKind::{AddrInUse, PermissionDenied};
         match self {
             Self::Listen(address, error) => {
-                let (why, how) = match error.kind() {
-                    AddrInUse => ("the port is in use".to_owned(), "stop what uses it, or "),
-                    PermissionDenied => ("this user may not use that port".to_owned(), ""),
-                    _ => (error.to_string(), ""),
-                };
+                let (why, how) = cannot_listen(error);
                 write!(
                     f,
                     "cannot listen on {address}: {why}; {how}choose another with --listen ADDR"
+                )
+            }
+            Self::Metrics(address, error) => {
+                let (why, how) = cannot_listen(error);
+                write!(
+                    f,
+                    "cannot serve metrics on {address}: {why}; {how}choose another with --metrics ADDR, \
+                     or --metrics off"
                 )
             }
             Self::Open(error) => error.fmt(f),
@@ -81,17 +91,31 @@ impl fmt::Display for CannotServe {
 
 impl std::error::Error for CannotServe {}
 
+/// Why not, and what could be done about it.
+fn cannot_listen(error: &std::io::Error) -> (String, &'static str) {
+    use std::io::ErrorKind::{AddrInUse, PermissionDenied};
+    match error.kind() {
+        AddrInUse => ("the port is in use".to_owned(), "stop what uses it, or "),
+        PermissionDenied => ("this user may not use that port".to_owned(), ""),
+        _ => (error.to_string(), ""),
+    }
+}
+
 /// Serves until a signal comes and what was running is done.
 ///
-/// When the server is ready, one line on standard output says `listening on ADDR`.
+/// When the server is ready, a line on standard output says `listening on ADDR`, and another where the
+/// metrics are.
 pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
     let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
     let drain = failed(args.drain())?;
 
-    let listener = TcpListener::bind(&args.listen).await;
-    let listening = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
+    let metrics = match args.metrics {
+        MetricsAddress::At(address) => Some(serve_metrics(address).await?),
+        MetricsAddress::Off => None,
+    };
     let store = tokio::select! {
         biased;
         Some(signal) = signals.recv() => {
@@ -103,12 +127,28 @@ pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
 
     // Connections wait in the listener from here on, so this is true. If nobody reads it, serve anyway.
     let mut out = std::io::stdout();
-    _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+    let mut text = format!("listening on {address}\n");
+    if let Some(address) = metrics {
+        text += &format!("metrics on http://{address}/metrics\n");
+    }
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 
     match serve(listener, Orders::new(store, faults), drain, signals).await? {
         Drained::Wholly | Drained::Partly => Ok(()),
         Drained::Hastily => Err(CannotServe::Hastily),
     }
+}
+
+async fn listen(address: &str) -> std::io::Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::bind(address).await?;
+    Ok((listener.local_addr()?, listener))
+}
+
+async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
+    let listening = listen(&address).await;
+    let (at, listener) = listening.map_err(|e| CannotServe::Metrics(address, e))?;
+    metrics::serve(failed(metrics::install())?, listener);
+    Ok(at)
 }
 
 /// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains.
@@ -125,9 +165,12 @@ pub async fn serve(
     set_health(&health, ServingStatus::Serving).await;
 
     let (close, closed) = oneshot::channel::<()>();
-    let streams = Streams::of(&failed(methods())?);
+    let methods = failed(methods())?;
+    let streams = Streams::of(&methods);
     let router = Server::builder()
-        .layer(panics::server_layer())
+        .layer(MetricsLayer::server().methods(&methods))
+        .layer(failed(LoggingLayer::server().methods(&methods).fields([fields::ORDER_ID]))?)
+        .layer(RecoveryLayer::server())
         .layer(streams.clone())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

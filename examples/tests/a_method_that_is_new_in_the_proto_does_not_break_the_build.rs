@@ -9,6 +9,8 @@ mod drain_layer;
 mod duration;
 #[path = "../src/faults.rs"]
 mod faults;
+#[path = "../src/fields.rs"]
+mod fields;
 #[path = "../src/page.rs"]
 mod page;
 #[path = "../src/panics.rs"]

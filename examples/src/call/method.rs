@@ -8,19 +8,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Streaming};
+use tonic_call::BoxChannel;
 
 use super::output::{next_page, print};
 use super::{Failure, lines};
 use crate::cli::{Metadata, Method};
 use crate::page::NEXT_PAGE_TOKEN;
-use crate::panics;
 use crate::v1::order_service_client::OrderServiceClient;
 use crate::v1::{
     AdvanceOrderRequest, CreateOrderRequest, GetOrderRequest, ListOrdersRequest, OrderStage,
     WatchOrderRequest,
 };
 
-type Client = OrderServiceClient<panics::ClientChannel>;
+type Client = OrderServiceClient<BoxChannel>;
 type Requests<T> = Request<Pin<Box<dyn Stream<Item = T> + Send>>>;
 
 /// What every request carries.

@@ -1,5 +1,6 @@
 //! `orders call`: one method of one server, and the answer as JSON.
 
+mod channel;
 mod failure;
 mod lines;
 mod method;
@@ -12,7 +13,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use crate::cli::CallArgs;
-use crate::panics;
+use crate::metrics;
 use crate::v1::order_service_client::OrderServiceClient;
 
 pub use failure::Failure;
@@ -26,6 +27,15 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A stream of answers ends early, and well, when nobody reads standard output any more; other methods do
 /// their work, whoever reads what came of it.
 pub async fn run(args: CallArgs) -> Result<(), Failure> {
+    let scrape = args.verbose.then(metrics::install).transpose().map_err(Failure::Output)?;
+    let ended = call(args).await;
+    if let Some(scrape) = scrape {
+        output::not_an_answer(metrics::samples(&scrape));
+    }
+    ended
+}
+
+async fn call(args: CallArgs) -> Result<(), Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let answers_stream = args.method.answers_stream();
     let ended = tokio::select! {
@@ -50,7 +60,7 @@ async fn connect_and_call(args: CallArgs, deadline: Option<Instant>) -> Result<(
         .connect()
         .await
         .map_err(|error| Failure::connect(&args.to, &error))?;
-    let client = OrderServiceClient::new(panics::client(channel));
+    let client = OrderServiceClient::new(channel::layered(channel)?);
     let call = Call { metadata: args.metadata, deadline };
     call.method(client, args.method).await
 }

@@ -20,10 +20,17 @@ pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
     })
 }
 
-/// Not an answer, so not on standard output.
+/// Where the next page begins.
 pub(super) fn next_page(token: Option<&MetadataValue<Ascii>>) {
-    if let Some(token) = token.and_then(|token| token.to_str().ok()) {
-        _ = writeln!(std::io::stderr().lock(), "{NEXT_PAGE_TOKEN}: {token}");
+    let token = token.and_then(|token| token.to_str().ok());
+    not_an_answer(token.map(|token| format!("{NEXT_PAGE_TOKEN}: {token}")));
+}
+
+/// Lines that are no answer, and so not for standard output.
+pub(super) fn not_an_answer(lines: impl IntoIterator<Item = String>) {
+    let mut err = std::io::stderr().lock();
+    for line in lines {
+        _ = writeln!(err, "{line}");
     }
 }
 

@@ -15,8 +15,10 @@ use crate::faults::Faults;
 use crate::store::Database;
 use crate::v1::OrderStage;
 
-pub use values::Metadata;
-use values::{host_and_port, metadata, server_url};
+use crate::logs::Format;
+
+pub use values::{Metadata, MetricsAddress};
+use values::{host_and_port, metadata, metrics_address, server_url};
 
 /// An order service over gRPC, and a client for it.
 #[derive(Debug, Parser)]
@@ -56,6 +58,14 @@ pub struct ServeArgs {
     /// After SIGTERM or Ctrl-C: when to end even though calls are running
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub drain_limit: Duration,
+
+    /// How to log to standard error [default: pretty on a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub log: Option<Format>,
+
+    /// Address to serve Prometheus metrics on, under /metrics; port 0 takes a free one, `off` serves none
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", value_parser = metrics_address)]
+    pub metrics: MetricsAddress,
 
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
@@ -122,6 +132,10 @@ pub struct CallArgs {
     /// Metadata to send along; may be given more than once
     #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = FOR_ALL, value_parser = metadata)]
     pub metadata: Vec<Metadata>,
+
+    /// Show on standard error what the layers around the channel say: the call's log lines, and its metrics
+    #[arg(short, long, global = true, help_heading = FOR_ALL)]
+    pub verbose: bool,
 
     /// The method.
     #[command(subcommand)]

@@ -15,6 +15,24 @@ pub(super) fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where metrics are served, if they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// There.
+    At(String),
+    /// Nowhere.
+    Off,
+}
+
+pub(super) fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    match text {
+        "off" => Ok(MetricsAddress::Off),
+        _ => {
+            host_and_port(text).map(MetricsAddress::At).map_err(|error| format!("{error}; or off"))
+        }
+    }
+}
+
 pub(super) fn server_url(text: &str) -> Result<Uri, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     match url.parse::<Uri>() {
@@ -55,6 +73,9 @@ mod tests {
         for bad in ["", "127.0.0.1", ":50051", "127.0.0.1:70000", "127.0.0.1:"] {
             assert!(host_and_port(bad).is_err(), "{bad}");
         }
+        assert_eq!(metrics_address("off"), Ok(MetricsAddress::Off));
+        assert_eq!(metrics_address("[::1]:0"), Ok(MetricsAddress::At("[::1]:0".to_owned())));
+        assert!(metrics_address("on").is_err());
         for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "localhost:50051"] {
             assert!(server_url(good).is_ok(), "{good}");
         }

@@ -10,6 +10,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::faults::Faults;
+use crate::fields::Fields;
 use crate::panics;
 use crate::refusal::{no_such_order, quoted, refusal};
 use crate::store::{Advanced, Stage, Store};
@@ -53,13 +54,17 @@ impl Orders {
 impl OrderService for Orders {
     async fn create_order(&self, request: Request<CreateOrderRequest>) -> Answer<Order> {
         self.faults.before_message(request.metadata()).await?;
+        let fields = Fields::of(&request);
         let order = create::create(&self.store, request.into_inner()).await?;
+        fields.order(&order.id);
         Ok(Response::new(order))
     }
 
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Order> {
         self.faults.before_message(request.metadata()).await?;
+        let fields = Fields::of(&request);
         let id = known_id(request.into_inner().id)?;
+        fields.order(&id);
         let order = self.store.get(&id).await?;
         Ok(Response::new(order.ok_or_else(|| no_such_order(&id))?))
     }
@@ -75,13 +80,16 @@ impl OrderService for Orders {
         request: Request<WatchOrderRequest>,
     ) -> Answer<BoxStream<OrderEvent>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
+        let fields = Fields::of(&request);
         let id = known_id(request.into_inner().id)?;
+        fields.order(&id);
         let events = watch::watch(self.store.clone(), id).await?;
         Ok(Response::new(panics::stream(fault.into(events))))
     }
 
     async fn advance_order(&self, request: Request<AdvanceOrderRequest>) -> Answer<OrderEvent> {
         self.faults.before_message(request.metadata()).await?;
+        let fields = Fields::of(&request);
         let request = request.into_inner();
         let mut wrong = Violations::default();
         validate::id(&mut wrong, &request.id);
@@ -94,6 +102,7 @@ impl OrderService for Orders {
             }
         };
         let id = wrong.or(request.id)?;
+        fields.order(&id);
         match self.store.advance(&id, stage).await? {
             Advanced::At(event) => Ok(Response::new(event)),
             Advanced::NoOrder => Err(no_such_order(&id)),

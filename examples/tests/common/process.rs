@@ -5,7 +5,9 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::soon;
 
@@ -23,22 +25,28 @@ pub fn orders(arguments: &[&str]) -> Command {
     command
 }
 
+/// On a free port, and without metrics: what says where they are would be said twice.
+pub const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics", "off"];
+
 pub struct Served {
     pub address: String,
     child: Child,
     out: BufReader<ChildStdout>,
-    log: Option<BufReader<ChildStderr>>,
+    log: UnboundedReceiver<String>,
 }
 
 impl Served {
     /// `orders serve` on a free port with a database in memory.
     pub async fn start(arguments: &[&str]) -> Self {
-        let all = [&["serve", "--listen", "127.0.0.1:0", "--db", ":memory:"], arguments].concat();
+        let without_metrics = &SERVE[..SERVE.len() - 2];
+        let own_metrics = arguments.contains(&"--metrics");
+        let serve = if own_metrics { without_metrics } else { &SERVE };
+        let all = [serve, &["--db", ":memory:"], arguments].concat();
         Self::spawn(orders(&all)).await
     }
 
     pub async fn start_in(folder: &Path, arguments: &[&str]) -> Self {
-        let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let all = [&SERVE[..], arguments].concat();
         let mut command = orders(&all);
         command.current_dir(folder);
         Self::spawn(command).await
@@ -54,7 +62,7 @@ impl Served {
             .and_then(|rest| rest.strip_suffix('\n'))
             .unwrap_or_else(|| panic!("not the line: {line:?}"))
             .to_owned();
-        let log = child.stderr.take().map(BufReader::new);
+        let log = lines(child.stderr.take());
         Self { address, child, out, log }
     }
 
@@ -68,29 +76,63 @@ impl Served {
         kill_process(pid, signal).expect("signalled");
     }
 
+    /// Where its metrics are, if it was asked to serve any: to be called once, first of all.
+    pub async fn metrics_address(&mut self) -> String {
+        let mut line = String::new();
+        soon(self.out.read_line(&mut line)).await.expect("readable");
+        let rest = line.strip_prefix("metrics on http://").and_then(|rest| rest.split_once('/'));
+        let (address, path) = rest.unwrap_or_else(|| panic!("not the line: {line:?}"));
+        assert_eq!(path, "metrics\n");
+        address.to_owned()
+    }
+
     /// What it writes to standard error; [`ended`](Self::ended) does not tell it again.
     pub async fn next_log_line(&mut self) -> String {
-        let mut line = String::new();
-        let log = self.log.as_mut().expect("piped");
-        soon(log.read_line(&mut line)).await.expect("readable");
-        line
+        soon(self.log.recv()).await.expect("one more line")
     }
 
     /// How it ended, what else it wrote to standard output, and what to standard error.
     pub async fn ended(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
-        let (status, read, read_err) = soon(async {
+        let (status, read, ()) = soon(async {
             tokio::join!(self.child.wait(), self.out.read_to_string(&mut out), async {
-                match &mut self.log {
-                    Some(log) => log.read_to_string(&mut err).await,
-                    None => Ok(0),
+                while let Some(line) = self.log.recv().await {
+                    err += &line;
                 }
             })
         })
         .await;
-        read.and(read_err).expect("text");
+        read.expect("text");
         (status.expect("ends"), out, err)
     }
+}
+
+/// The lines of standard error, read as they come: a process whose lines nobody reads waits.
+fn lines(log: Option<ChildStderr>) -> UnboundedReceiver<String> {
+    let (send, lines) = unbounded_channel();
+    let Some(log) = log else { return lines };
+    let mut log = BufReader::new(log);
+    tokio::spawn(async move {
+        loop {
+            let mut line = String::new();
+            match log.read_line(&mut line).await {
+                Ok(1..) if send.send(line).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
+    lines
+}
+
+/// What a server answers to `GET path`: its head, and its body.
+pub async fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_ascii_lowercase(), body.to_owned())
 }
 
 /// What `orders` with `arguments` comes to, fed with `input`.

@@ -17,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::common::process::{Served, orders};
+use crate::common::process::{SERVE, Served, orders};
 use crate::common::{frames, order, soon};
 
 async fn channel(served: &Served) -> Channel {
@@ -119,8 +119,8 @@ async fn after_the_delay_it_takes_no_more_calls() {
 async fn a_log_that_cannot_be_written_harms_nobody() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let Ok(full) = full else { return };
-    let arguments = ["--listen", "127.0.0.1:0", "--db", ":memory:", "--faults"];
-    let mut command = orders(&[&["serve", "--drain-delay", "0"], &arguments[..]].concat());
+    let arguments = ["--db", ":memory:", "--faults", "--drain-delay", "0"];
+    let mut command = orders(&[&SERVE[..], &arguments].concat());
     command.stderr(Stdio::from(full)).env("RUST_LOG", "debug");
     let served = Served::spawn(command).await;
     let (mut client, mut events) = caller_and_watcher(&served).await;
@@ -144,7 +144,7 @@ async fn it_can_be_stopped_before_it_serves() {
     sqlx::query("CREATE TABLE notes (text)").execute(&mut other).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
 
-    let mut command = orders(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut command = orders(&SERVE);
     let mut child = command.current_dir(folder.path()).env("RUST_LOG", "debug").spawn().unwrap();
     // The first thing it says is that it opens the file, or nothing at all: then the journal is there.
     let mut log = BufReader::new(child.stderr.take().unwrap());
@@ -164,7 +164,8 @@ async fn it_can_be_stopped_before_it_serves() {
 async fn too_many_connections_are_waited_out() {
     let mut command = orders(&[]);
     let mut limited = Command::new("sh");
-    let serve = "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0 --db :memory:";
+    let serve =
+        "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0 --metrics off --db :memory:";
     limited.args(["-c", serve]).arg(command.as_std_mut().get_program()).env_remove("RUST_LOG");
     limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut served = Served::spawn(limited).await;

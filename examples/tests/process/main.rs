@@ -9,4 +9,6 @@ mod common;
 mod a_call_prints_json_or_says_what_went_wrong;
 mod a_call_reads_its_requests_from_lines;
 mod a_signal_drains_the_server;
+mod every_call_is_logged_and_counted;
+mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;

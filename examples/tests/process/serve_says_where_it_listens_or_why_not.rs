@@ -1,7 +1,7 @@
 use rustix::process::Signal;
 use tokio::net::TcpListener;
 
-use crate::common::process::{Served, run};
+use crate::common::process::{SERVE, Served, run};
 
 fn one_line(text: &str, parts: &[&str]) {
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -37,6 +37,11 @@ async fn a_port_in_use_is_1_and_says_what_to_do() {
     let ran = run(&["serve", "--db", ":memory:", "--listen", &address]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
     one_line(&ran.err, &[&address, "in use", "--listen ADDR"]);
+
+    let listen = ["serve", "--db", ":memory:", "--listen", "127.0.0.1:0"];
+    let ran = run(&[&listen[..], &["--metrics", &address]].concat()).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+    one_line(&ran.err, &[&address, "in use", "--metrics ADDR", "--metrics off"]);
 }
 
 #[tokio::test]
@@ -51,7 +56,7 @@ async fn a_database_that_cannot_be_is_1_and_says_what_to_do() {
         (letter.as_path(), "not a database of orders"),
     ] {
         let db = db.to_str().unwrap();
-        let ran = run(&["serve", "--listen", "127.0.0.1:0", "--db", db]).await;
+        let ran = run(&[&SERVE[..], &["--db", db]].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
         one_line(&ran.err, &[db, why, "--db PATH"]);
     }
@@ -74,6 +79,8 @@ async fn a_name_that_looks_like_a_uri_is_a_name() {
 async fn wrong_arguments_are_2() {
     for wrong in [
         &["serve", "--listen", "here"][..],
+        &["serve", "--metrics", "on"],
+        &["serve", "--log", "loud"],
         &["serve", "--drain-delay", "soon"],
         &["serve", "--drain-limit", "-1s"],
         &["serve", "--nonsense"],

@@ -1,0 +1,266 @@
+"""Counts its own calls, and compares with what `orders serve` logged and measured.
+
+Mixed calls of all four kinds by Python's grpcio: good ones, refused ones, panics, deadlines that
+pass, streams that the caller leaves, and methods that are not there.
+
+Usage: count.py PATH_OF_ORDERS SECONDS
+"""
+
+import collections
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+import grpc
+from harness import PATIENCE, expect, fault, generated, serving
+from strict import samples
+
+SERVICE = "orders.v1.OrderService"
+CALLERS = 4
+
+
+class Caller:
+    """Makes calls one after the other, and counts how each ended."""
+
+    def __init__(self, address, pb, services, seed):
+        self.pb = pb
+        self.random = random.Random(seed)
+        self.counts = collections.Counter()
+        # Each has a connection of its own.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.insecure_channel(address, options)
+        self.stub = services.OrderServiceStub(self.channel)
+        self.id = self.stub.CreateOrder(self.order(), timeout=PATIENCE).id
+        self.counted("CreateOrder", "OK")
+
+    def order(self):
+        cents = self.random.randrange(1, 10_000)
+        return self.pb.CreateOrderRequest(
+            customer_email="ann@example.org", total_cents=cents, currency="EUR"
+        )
+
+    def counted(self, method, code):
+        self.counts[f"{SERVICE}/{method}", code] += 1
+
+    def failed(self, method, error):
+        code = error.code().name
+        # tonic's own timer, which stands outside every layer, says so of a deadline that has passed.
+        if (code, error.details()) == ("CANCELLED", "Timeout expired"):
+            code = "DEADLINE_EXCEEDED"
+        self.counted(method, code)
+
+    def run(self, until):
+        kinds = [
+            self.create,
+            self.create_wrongly,
+            self.get,
+            self.get_nothing,
+            self.get_with_panic,
+            self.get_too_late,
+            self.get_data_loss,
+            self.list,
+            self.list_with_panic,
+            self.watch_and_leave,
+            self.watch_too_late,
+            self.import_orders,
+            self.import_wrongly,
+            self.quote,
+            self.unknown,
+        ]
+        while time.monotonic() < until:
+            for kind in self.random.sample(kinds, len(kinds)):
+                kind()
+        self.channel.close()
+
+    def one(self, method, request, **call):
+        try:
+            call.setdefault("timeout", PATIENCE)
+            getattr(self.stub, method)(request, **call)
+            self.counted(method, "OK")
+        except grpc.RpcError as error:
+            self.failed(method, error)
+
+    def many(self, method, request, leave_after=None, **call):
+        call.setdefault("timeout", PATIENCE)
+        answers = getattr(self.stub, method)(request, **call)
+        try:
+            for number, _ in enumerate(answers, 1):
+                if number == leave_after:
+                    answers.cancel()
+            self.counted(method, "OK")
+        except grpc.RpcError as error:
+            self.failed(method, error)
+
+    def create(self):
+        self.one("CreateOrder", self.order())
+
+    def create_wrongly(self):
+        self.one("CreateOrder", self.pb.CreateOrderRequest())
+
+    def get(self):
+        self.one("GetOrder", self.pb.GetOrderRequest(id=self.id))
+
+    def get_nothing(self):
+        hostile = 'no such "order"\n\x1b[31m{"level":"ERROR"}\u2028'
+        agent = (("x-request-id", 'a"b\\c'),)
+        self.one("GetOrder", self.pb.GetOrderRequest(id=hostile), metadata=agent)
+
+    def get_with_panic(self):
+        self.one("GetOrder", self.pb.GetOrderRequest(id=self.id), metadata=fault("panic"))
+
+    def get_too_late(self):
+        late = {"timeout": 0.03, "metadata": fault("delay=2s")}
+        self.one("GetOrder", self.pb.GetOrderRequest(id=self.id), **late)
+
+    def get_data_loss(self):
+        lost = fault("status=DATA_LOSS")
+        self.one("GetOrder", self.pb.GetOrderRequest(id=self.id), metadata=lost)
+
+    def page(self):
+        return self.pb.ListOrdersRequest(customer_email="ann@example.org", page_size=3)
+
+    def list(self):
+        self.many("ListOrders", self.page())
+
+    def list_with_panic(self):
+        self.many("ListOrders", self.page(), metadata=fault("panic-after=1"))
+
+    def watch_and_leave(self):
+        self.many("WatchOrder", self.pb.WatchOrderRequest(id=self.id), leave_after=1)
+
+    def watch_too_late(self):
+        self.many("WatchOrder", self.pb.WatchOrderRequest(id=self.id), timeout=0.05)
+
+    def import_orders(self):
+        self.one("ImportOrders", iter([self.order(), self.order()]))
+
+    def import_wrongly(self):
+        self.one("ImportOrders", iter([self.order()]), metadata=fault("status=ABORTED"))
+
+    def quote(self):
+        quotes = (self.pb.QuoteRequest(reference="r", total_cents=1, currency="EUR"),) * 3
+        self.many("QuoteOrders", iter(quotes))
+
+    def unknown(self):
+        path = f"/no.such.Service/Method{self.random.randrange(1_000_000)}"
+        call = self.channel.unary_unary(path)
+        try:
+            call(b"", timeout=PATIENCE)
+        except grpc.RpcError as error:
+            self.counts["unknown", error.code().name] += 1
+
+
+def go_name(code):
+    """`NOT_FOUND` as Go, and so the metrics, spell it."""
+    special = {"CANCELLED": "Canceled", "OK": "OK"}
+    return special.get(code) or "".join(part.capitalize() for part in code.split("_"))
+
+
+def in_go(counts):
+    return collections.Counter({(name, go_name(code)): n for (name, code), n in counts.items()})
+
+
+def left_or_late(counts):
+    """With calls that their caller left and calls that were late as one.
+
+    The caller's clock runs ahead of the server's by what a request takes to arrive. On a busy machine
+    that is more than the 5 ms by which a call may be early: to the server, its caller left.
+    """
+    merged = collections.Counter()
+    for (name, code), count in counts.items():
+        merged[name, "left or late" if code in ("CANCELLED", "DEADLINE_EXCEEDED") else code] += count
+    return merged
+
+
+def scraped(metrics):
+    with urllib.request.urlopen(metrics, timeout=PATIENCE) as answer:
+        return samples(answer.read().decode())
+
+
+def until_over(metrics):
+    """The samples once no call is in flight."""
+    patience = time.monotonic() + PATIENCE
+    while time.monotonic() < patience:
+        found = scraped(metrics)
+        if not any(found["grpc_server_in_flight"].values()):
+            return found
+        time.sleep(0.05)
+    sys.exit(f"still in flight: {found['grpc_server_in_flight']}")
+
+
+def handled(found):
+    counts = collections.Counter()
+    for labels, value in found["grpc_server_handled_total"].items():
+        labels = dict(labels)
+        service, method = labels["grpc_service"], labels["grpc_method"]
+        name = "unknown" if service == "unknown" else f"{service}/{method}"
+        counts[name, labels["grpc_code"]] += int(value)
+    return +counts
+
+
+def logged(log):
+    """The lines of the log, by method and code; every one must be JSON."""
+    counts, ended_by = collections.Counter(), collections.Counter()
+    log.seek(0)
+    for line in log:
+        line = json.loads(line)
+        if line["message"] != "finished call":
+            continue
+        name = line["rpc.method"]
+        name = "unknown" if name.startswith("no.such.") else name
+        counts[name, line["rpc.response.status_code"]] += 1
+        ended_by[line["grpc.ended_by"]] += 1
+    return counts, ended_by
+
+
+def total(found, name):
+    return int(sum(found[name].values()))
+
+
+def of_code(counts, code):
+    return sum(count for (_, other), count in counts.items() if other == code)
+
+
+def compare(what, seen, expected):
+    wrong = {key: (seen[key], expected[key]) for key in {*seen, *expected}}
+    wrong = {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
+    print(f"{what}: {sum(seen.values())} calls")
+    if wrong:
+        sys.exit(f"seen and expected: {wrong}")
+
+
+def main(orders, seconds):
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        pb, services = generated(folder)
+        with serving(orders, log) as (address, metrics):
+            callers = [Caller(address, pb, services, seed) for seed in range(CALLERS)]
+            until = time.monotonic() + seconds
+            threads = [threading.Thread(target=caller.run, args=[until]) for caller in callers]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found = until_over(metrics)
+        counts = sum((caller.counts for caller in callers), collections.Counter())
+        for (method, code), count in sorted(counts.items()):
+            print(f"  {method} {code}: {count}")
+        print(f"the client: {sum(counts.values())} calls in {seconds} s")
+        lines, ended_by = logged(log)
+        compare("the log", left_or_late(lines), left_or_late(counts))
+        compare("the metrics", handled(found), in_go(lines))
+        expect("started", total(found, "grpc_server_started_total"), sum(counts.values()))
+        panics = of_code(counts, "INTERNAL")
+        expect("panics in the metrics", total(found, "grpc_server_panics_total"), panics)
+        expect("ended by a panic, in the log", ended_by["panic"], panics)
+        expect("by the caller", ended_by["caller"], of_code(lines, "CANCELLED"))
+        expect("by the deadline", ended_by["deadline"], of_code(lines, "DEADLINE_EXCEEDED"))
+        early = of_code(counts, "DEADLINE_EXCEEDED") - ended_by["deadline"]
+        print(f"late to the caller, left to the server: {early}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]))

@@ -1,0 +1,130 @@
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::common::process::{Ran, Served, get, run};
+
+async fn call(served: &Served, arguments: &[&str]) -> Ran {
+    run(&[&["call", "--to", &served.url()], arguments].concat()).await
+}
+
+async fn create(served: &Served) -> String {
+    let order = ["--customer-email", "ann@example.org", "--total-cents", "1", "--currency", "EUR"];
+    let ran = call(served, &[&["create-order"], &order[..]].concat()).await;
+    ran.json()[0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn log_of(served: Served) -> String {
+    served.signal(Signal::INT);
+    let (status, _, log) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    log
+}
+
+fn finished(log: &str) -> Vec<Value> {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    lines.filter(|line| line["message"] == "finished call").collect()
+}
+
+#[tokio::test]
+async fn a_call_is_one_line_of_json_where_nobody_looks() {
+    let served = Served::start(&["--faults"]).await;
+    let id = create(&served).await;
+    let missing = ["-H", "x-request-id=r-1", "--timeout", "1h", "get-order", "--id", "x\ny"];
+    assert_eq!(call(&served, &missing).await.code, Some(1));
+    let broken = ["-H", "x-fault=panic-after=1", "watch-order", "--id", &id];
+    assert_eq!(call(&served, &broken).await.code, Some(1));
+
+    let lines = finished(&log_of(served).await);
+    let [created, missing, broken] = &lines[..] else { panic!("three calls: {lines:#?}") };
+    for (line, expected) in [
+        (
+            created,
+            json!({"level": "INFO", "rpc.method": "orders.v1.OrderService/CreateOrder",
+                "rpc.response.status_code": "OK", "grpc.method_type": "unary",
+                "grpc.request.messages": 1, "grpc.response.messages": 1,
+                "grpc.ended_by": "service", "order.id": id, "network.peer.address": "127.0.0.1"}),
+        ),
+        (
+            missing,
+            json!({"level": "INFO", "rpc.response.status_code": "NOT_FOUND", "request_id": "r-1",
+                "order.id": "x\\ny", "grpc.response.messages": 0}),
+        ),
+        (
+            broken,
+            json!({"level": "ERROR", "rpc.response.status_code": "INTERNAL", "order.id": id,
+                "grpc.method_type": "server_stream", "grpc.response.messages": 1,
+                "grpc.ended_by": "panic", "grpc.status_message": "internal error"}),
+        ),
+    ] {
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&line[key], value, "{key} in {line:#}");
+        }
+    }
+    assert!(missing["grpc.timeout_ms"].as_u64().unwrap() > 3_000_000);
+}
+
+#[tokio::test]
+async fn the_log_is_readable_or_off_if_asked() {
+    for (format, told) in [("pretty", true), ("off", false)] {
+        let served = Served::start(&["--log", format]).await;
+        create(&served).await;
+        let log = log_of(served).await;
+        let line = log.lines().find(|line| line.contains("finished call"));
+        assert_eq!(line.is_some(), told, "{format}: {log}");
+        if let Some(line) = line {
+            assert!(line.contains("rpc.response.status_code=\"OK\""), "{line}");
+            assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_served_and_count_what_was_called() {
+    let mut served = Served::start(&["--metrics", "127.0.0.1:0", "--faults"]).await;
+    let metrics = served.metrics_address().await;
+    let id = create(&served).await;
+    let watch = ["-H", "x-fault=panic-after=1", "watch-order", "--id", &id];
+    assert_eq!(call(&served, &watch).await.code, Some(1));
+
+    let (head, text) = get(&metrics, "/metrics").await;
+    assert!(head.starts_with("http/1.0 200 "), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    let create =
+        "{grpc_type=\"unary\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"CreateOrder\"";
+    let watch = "{grpc_type=\"server_stream\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"WatchOrder\"";
+    for sample in [
+        format!("grpc_server_handled_total{create},grpc_code=\"OK\"}} 1"),
+        format!("grpc_server_handled_total{create},grpc_code=\"Internal\"}} 0"),
+        format!("grpc_server_handled_total{watch},grpc_code=\"Internal\"}} 1"),
+        format!("grpc_server_msg_sent_total{watch}}} 1"),
+        format!("grpc_server_panics_total{watch}}} 1"),
+        format!("grpc_server_in_flight{watch}}} 0"),
+        format!("grpc_server_handling_seconds_bucket{watch},le=\"+Inf\"}} 1"),
+    ] {
+        assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
+    }
+    assert!(get(&metrics, "/").await.0.starts_with("http/1.0 404 "));
+    log_of(served).await;
+}
+
+#[tokio::test]
+async fn a_call_shows_its_line_and_its_metrics_only_if_asked() {
+    let served = Served::start(&[]).await;
+    let id = create(&served).await;
+    let quiet = call(&served, &["get-order", "--id", &id]).await;
+    assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""));
+
+    let shown = call(&served, &["get-order", "--id", &id, "-v"]).await;
+    assert_eq!((shown.code, shown.out.lines().count()), (Some(0), 1), "{shown:?}");
+    for part in [
+        "finished call",
+        "grpc.component=\"client\"",
+        "rpc.method=\"orders.v1.OrderService/GetOrder\"",
+        "grpc_client_handled_total{grpc_type=\"unary\"",
+        "grpc_code=\"OK\"} 1",
+    ] {
+        assert!(shown.err.contains(part), "{part} in {}", shown.err);
+    }
+    assert!(!shown.err.contains("_bucket") && !shown.err.contains("} 0\n"), "{}", shown.err);
+    log_of(served).await;
+}
