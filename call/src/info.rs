@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::Extensions;
 use tonic::Code;
@@ -28,7 +28,7 @@ use crate::trace::TraceIds;
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct CallInfo(Arc<Mutex<Facts>>);
+pub struct CallInfo(Arc<OnceLock<Box<Mutex<Facts>>>>);
 
 #[derive(Default)]
 struct Facts {
@@ -89,60 +89,60 @@ impl CallInfo {
 
     /// Says who is calling: a name for logs and for keys of limits, never for labels.
     pub fn set_principal(&self, principal: impl Into<Arc<str>>) {
-        self.facts().principal = Some(principal.into());
+        self.say().principal = Some(principal.into());
     }
 
     /// Who is calling, if an authenticating layer said so.
     pub fn principal(&self) -> Option<Arc<str>> {
-        self.facts().principal.clone()
+        self.said()?.principal.clone()
     }
 
     /// Says that a layer refuses the call, or would.
     pub fn add_refusal(&self, refusal: Refusal) {
-        self.facts().refusals.push(refusal);
+        self.say().refusals.push(refusal);
     }
 
     /// All refusals so far, shadow ones too, in the order in which they were made.
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.facts().refusals.clone()
+        self.said().map(|facts| facts.refusals.clone()).unwrap_or_default()
     }
 
     /// The refusal that ended the call, if one did.
     pub fn refusal(&self) -> Option<Refusal> {
-        self.facts().refusal().cloned()
+        self.said()?.refusal().cloned()
     }
 
     /// Says that a panic was recovered, with its text. It is for the operator; the first one counts.
     pub fn set_panic(&self, message: impl Into<Arc<str>>) {
         let message = message.into();
-        self.facts().panic.get_or_insert(message);
+        self.say().panic.get_or_insert(message);
     }
 
     /// The text of the panic that was recovered, if one was; also if it did not end the call.
     pub fn panic(&self) -> Option<Arc<str>> {
-        self.facts().panic.clone()
+        self.said()?.panic.clone()
     }
 
     /// Says what ended the call, where its ending does not tell: a layer that answers instead of the
     /// service, or ends the call from outside, as [`Cut`](crate::Cut) does. The last one counts.
     pub fn set_ended_by(&self, by: EndedBy) {
-        self.facts().ended_by = Some(by);
+        self.say().ended_by = Some(by);
     }
 
     /// Says which span is the call's, so that its log line can be found from its trace.
     pub fn set_trace(&self, ids: TraceIds) {
-        self.facts().trace = Some(ids);
+        self.say().trace = Some(ids);
     }
 
     /// Which span is the call's, if a tracing layer said so.
     pub fn trace(&self) -> Option<TraceIds> {
-        self.facts().trace
+        self.said()?.trace
     }
 
     /// Adds a field to the call's log line. Of fields with one key the last counts.
     pub fn add_field(&self, key: impl Into<Cow<'static, str>>, value: impl Into<FieldValue>) {
         let (key, value) = (key.into(), value.into());
-        let fields = &mut self.facts().fields;
+        let fields = &mut self.say().fields;
         match fields.iter_mut().find(|(present, _)| *present == key) {
             Some(field) => field.1 = value,
             None => fields.push((key, value)),
@@ -151,7 +151,7 @@ impl CallInfo {
 
     /// The fields that were added, in the order in which their keys first were.
     pub fn fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
-        self.facts().fields.clone()
+        self.said().map(|facts| facts.fields.clone()).unwrap_or_default()
     }
 
     /// What ended the call, from its ending and from what the layers inside said.
@@ -162,7 +162,7 @@ impl CallInfo {
         if let End::Status { code: Code::Ok, .. } = end {
             return EndedBy::Service;
         }
-        let facts = self.facts();
+        let Some(facts) = self.said() else { return EndedBy::from(end) };
         match (&facts.ended_by, facts.refusal()) {
             (Some(by), _) => by.clone(),
             (None, Some(refusal)) => EndedBy::Refusal { by: refusal.by },
@@ -170,8 +170,13 @@ impl CallInfo {
         }
     }
 
-    fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was said so far. Of most calls that is nothing, and costs a glance.
+    fn said(&self) -> Option<MutexGuard<'_, Facts>> {
+        Some(self.0.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn say(&self) -> MutexGuard<'_, Facts> {
+        self.0.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,12 +226,13 @@ impl From<&End<'_>> for EndedBy {
 
 impl fmt::Debug for CallInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = self.facts();
-        f.debug_struct("CallInfo")
-            .field("refusals", &facts.refusals)
-            .field("panic", &facts.panic)
-            .field("ended_by", &facts.ended_by)
-            .finish_non_exhaustive()
+        let mut info = f.debug_struct("CallInfo");
+        if let Some(facts) = self.said() {
+            info.field("refusals", &facts.refusals)
+                .field("panic", &facts.panic)
+                .field("ended_by", &facts.ended_by);
+        }
+        info.finish_non_exhaustive()
     }
 }
 

@@ -85,6 +85,7 @@
 //! | [`Call::scope`] | around every piece of the call: making its future, polling future and bodies, dropping them |
 //! | [`Call::responded`] | when the head of the response is here |
 //! | [`Call::message`] | when a message has passed, whole; either way |
+//! | [`Call::batch`] | when all messages of one frame have passed: for sums |
 //! | [`Call::unwound`] | when a panic unwinds through a piece of the call, even after its end |
 //! | [`Call::end`] | exactly once, whatever happens |
 //!
@@ -175,7 +176,7 @@ pub use self::field::FieldValue;
 pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};
 pub use self::known::{KnownMethods, LEARNT_AT_MOST};
-pub use self::message::{Flow, Message};
+pub use self::message::{Batch, Flow, Message};
 pub use self::metadata::{AllowedMetadata, joined};
 pub use self::methods::{Method, Methods, MethodsError};
 pub use self::observe::{

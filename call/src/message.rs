@@ -18,6 +18,16 @@ pub struct Message {
     pub len: u32,
 }
 
+/// The messages that one frame of a body completed: a stream that is faster than its caller has many
+/// of them in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// How many messages; at least one.
+    pub messages: u64,
+    /// The bytes of all of them as they are on the wire, without the prefixes.
+    pub bytes: u64,
+}
+
 /// Finds the messages in a body, however its frames cut them.
 ///
 /// gRPC over HTTP/2, "Length-Prefixed-Message": one byte of flags, four of length, big-endian; the

@@ -14,7 +14,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{EndedBy, ObserveLayer, Observer, Side};
+use tonic_call::{EndedBy, Flow, ObserveLayer, Observer, Side};
 use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, frame_of, in_scope, silence_panics};
 use tower::{Layer as _, Service, service_fn};
 
@@ -489,6 +489,26 @@ async fn a_request_body_that_panics_in_another_task_is_internal() {
     service.call(request(body)).await.unwrap_err();
     let call = recorder.only();
     assert_eq!((call.code, call.by, call.requests.len()), (Code::Internal, EndedBy::Panic, 2));
+}
+
+#[tokio::test]
+async fn the_messages_that_a_frame_completes_are_one_batch() {
+    let two_and_a_half = [frame_of(b"a"), frame_of(b"bc"), frame_of(b"def").slice(..6)].concat();
+    let rest = frame_of(b"def").slice(6..);
+    let nothing = frame_of(b"").slice(..3);
+    let body = || {
+        let body = Script::new().data(two_and_a_half.clone().into()).data(rest.clone());
+        body.data(nothing.clone()).data(frame_of(b"").slice(3..)).message(b"x")
+    };
+    for side in SIDES {
+        let told = call(side, body(), || Ok(body().trailers(Code::Ok).respond())).await;
+        let batches = [(2, 3), (1, 3), (1, 0), (1, 1)];
+        for flow in [Flow::Request, Flow::Response] {
+            let seen = told.batches.iter().filter(|(of, _)| *of == flow);
+            let seen: Vec<_> = seen.map(|(_, batch)| (batch.messages, batch.bytes)).collect();
+            assert_eq!(seen, batches, "{side:?} {flow:?}");
+        }
+    }
 }
 
 #[tokio::test]

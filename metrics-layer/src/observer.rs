@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::request;
-use tonic_call::{Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
+use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
 
 use crate::series::Series;
 use crate::settings::Settings;
@@ -83,8 +83,10 @@ impl MetricsCall {
         call
     }
 
+    /// Once: whoever ends the call comes before whoever drops it.
     fn leave(&self) {
-        if self.in_flight.swap(false, Ordering::Relaxed) {
+        if self.in_flight.load(Ordering::Relaxed) {
+            self.in_flight.store(false, Ordering::Relaxed);
             self.series.in_flight.decrement(1.0);
         }
     }
@@ -107,6 +109,10 @@ impl MetricsCall {
 impl Call for MetricsCall {
     fn message(&self, flow: Flow, message: Message) {
         self.series.message(flow, message);
+    }
+
+    fn batch(&self, flow: Flow, batch: Batch) {
+        self.series.batch(flow, batch);
     }
 
     fn unwound(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use tonic::Code;
-use tonic_call::{CODES, Flow, Message, Refusal, Side, code_name};
+use tonic_call::{Batch, CODES, Flow, Message, Refusal, Side, code_name};
 
 use crate::by_code::ByCode;
 use crate::families::{Families, Family, PANICS, REFUSED};
@@ -118,12 +118,18 @@ impl Series {
     }
 
     pub(crate) fn message(&self, flow: Flow, message: Message) {
-        let messages = match flow {
+        self.messages(flow).bytes.record(message.len);
+    }
+
+    pub(crate) fn batch(&self, flow: Flow, batch: Batch) {
+        self.messages(flow).count.increment(batch.messages);
+    }
+
+    fn messages(&self, flow: Flow) -> &Messages {
+        match flow {
             Flow::Request => &self.requests,
             Flow::Response => &self.responses,
-        };
-        messages.count.increment(1);
-        messages.bytes.record(message.len);
+        }
     }
 
     pub(crate) fn end(&self, code: Code, elapsed: Duration) {

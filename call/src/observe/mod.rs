@@ -3,7 +3,7 @@
 use http::{request, response};
 
 use crate::end::End;
-use crate::message::{Flow, Message};
+use crate::message::{Batch, Flow, Message};
 use crate::rpc::Rpc;
 
 mod future;
@@ -53,7 +53,7 @@ pub trait Observer: Clone + Send + Sync + 'static {
 ///
 /// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
 /// this order: [`responded`](Self::responded) at most once,
-/// [`message`](Self::message) for each message, [`end`](Self::end) exactly once and last; only
+/// [`message`](Self::message) for each message and [`batch`](Self::batch) after those of one frame, [`end`](Self::end) exactly once and last; only
 /// [`unwound`](Self::unwound) can come at any time. Request
 /// and response may be polled by different tasks, so hooks may run at the same time: a request's
 /// message that passes at the very moment of the end may still be told during it.
@@ -80,6 +80,13 @@ pub trait Call: Send + Sync + 'static {
     /// A message has passed, whole.
     fn message(&self, flow: Flow, message: Message) {
         let _ = (flow, message);
+    }
+
+    /// The messages of one frame have passed; each was told by [`message`](Self::message) before. For
+    /// sums that are dear to update: it comes as often as frames do, and a busy stream has many
+    /// messages in each.
+    fn batch(&self, flow: Flow, batch: Batch) {
+        let _ = (flow, batch);
     }
 
     /// A panic unwinds through a piece of the call: a poll, or a destructor, which may run after the

@@ -2,7 +2,7 @@ use http::{request, response};
 
 use super::{Call, Observer, Side};
 use crate::end::End;
-use crate::message::{Flow, Message};
+use crate::message::{Batch, Flow, Message};
 use crate::rpc::Rpc;
 
 /// One call, watched by up to two observers: the first stands outside the second.
@@ -41,20 +41,15 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     }
 
     fn message(&self, flow: Flow, message: Message) {
-        match flow {
-            Flow::Request => {
-                if let Some(outer) = &self.outer {
-                    outer.message(flow, message);
-                }
-                if let Some(inner) = &self.inner {
-                    scope(self.outer.as_ref(), || inner.message(flow, message));
-                }
-            }
-            Flow::Response => self.in_turn(
-                |inner| inner.message(flow, message),
-                |outer| outer.message(flow, message),
-            ),
-        }
+        self.on_its_way(
+            flow,
+            |outer| outer.message(flow, message),
+            |inner| inner.message(flow, message),
+        );
+    }
+
+    fn batch(&self, flow: Flow, batch: Batch) {
+        self.on_its_way(flow, |outer| outer.batch(flow, batch), |inner| inner.batch(flow, batch));
     }
 
     fn unwound(&self) {
@@ -67,6 +62,21 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
 }
 
 impl<A: Call, B: Call> Pair<A, B> {
+    /// What goes into the service passes the outer one first.
+    fn on_its_way(&self, flow: Flow, outer_does: impl FnOnce(&A), inner_does: impl FnOnce(&B)) {
+        match flow {
+            Flow::Request => {
+                if let Some(outer) = &self.outer {
+                    outer_does(outer);
+                }
+                if let Some(inner) = &self.inner {
+                    scope(self.outer.as_ref(), || inner_does(inner));
+                }
+            }
+            Flow::Response => self.in_turn(inner_does, outer_does),
+        }
+    }
+
     /// What comes out of the service passes the inner one first, in the scope of the outer one.
     fn in_turn(&self, inner_does: impl FnOnce(&B), outer_does: impl FnOnce(&A)) {
         if let Some(inner) = &self.inner {

@@ -47,7 +47,7 @@ where
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    this.messages.read(data, |message| this.shared.message(Flow::Request, message));
+                    this.shared.data(Flow::Request, this.messages, data);
                 }
             }
             Some(Err(_)) => this.shared.request_failed(),

@@ -54,7 +54,7 @@ where
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    this.messages.read(data, |message| watch.message(message));
+                    watch.data(this.messages, data);
                     // Nothing polls a body that says it is at its end.
                     if this.inner.as_pin_mut().is_some_and(|inner| inner.is_end_stream()) {
                         watch.over();

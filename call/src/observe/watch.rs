@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::end::{Cause, End};
 use crate::headers;
 use crate::known::KnownMethods;
-use crate::message::{Flow, Message};
+use crate::message::{Batch, Flow, MessageReader};
 use crate::rpc::Rpc;
 
 /// Held by whatever stands for the call: the response future, then the response body. Tells the
@@ -57,8 +57,8 @@ impl<C: Call> Watch<C> {
         self.shared.scope(poll)
     }
 
-    pub(super) fn message(&self, message: Message) {
-        self.shared.message(Flow::Response, message);
+    pub(super) fn data(&self, messages: &mut MessageReader, data: &[u8]) {
+        self.shared.data(Flow::Response, messages, data);
     }
 
     /// The head is here. If it holds the ending, that is told now: a body that is at its end may
@@ -137,9 +137,19 @@ impl<C: Call> Shared<C> {
         output
     }
 
-    pub(super) fn message(&self, flow: Flow, message: Message) {
-        if !self.ended.load(Ordering::Relaxed) {
+    /// Tells the messages that a frame completes.
+    pub(super) fn data(&self, flow: Flow, messages: &mut MessageReader, data: &[u8]) {
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut batch = Batch::default();
+        messages.read(data, |message| {
+            batch.messages += 1;
+            batch.bytes += u64::from(message.len);
             self.call.message(flow, message);
+        });
+        if batch.messages > 0 {
+            self.call.batch(flow, batch);
         }
     }
 

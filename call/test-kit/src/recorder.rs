@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{request, response};
 use tokio::sync::Notify;
 use tonic::Code;
-use tonic_call::{Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side};
+use tonic_call::{Batch, Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side};
 
 /// An observer that keeps what it is told. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct Recorded {
     pub requests: Vec<u32>,
     /// The lengths of the response's messages.
     pub responses: Vec<u32>,
+    /// What was told of each frame that completed messages.
+    pub batches: Vec<(Flow, Batch)>,
     /// How it ended.
     pub ended: Ended,
     /// With which code.
@@ -137,6 +139,7 @@ impl Observer for Recorder {
                 heads: 0,
                 requests: Vec::new(),
                 responses: Vec::new(),
+                batches: Vec::new(),
                 ended: Ended::Missing,
                 code: Code::Ok,
                 by: EndedBy::Service,
@@ -174,6 +177,10 @@ impl Call for RecordedCall {
             Flow::Request => call.requests.push(message.len),
             Flow::Response => call.responses.push(message.len),
         });
+    }
+
+    fn batch(&self, flow: Flow, batch: Batch) {
+        self.record(|call| call.batches.push((flow, batch)));
     }
 
     fn end(&self, end: End<'_>) {
