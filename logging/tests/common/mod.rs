@@ -1,0 +1,470 @@
+//! What these tests share: a subscriber that keeps every event, and calls that follow a script.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Once;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tonic_call::{Kind, Methods, Side};
+use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
+use tonic_logging_layer::LoggingLayer;
+use tower::{Layer, Service, service_fn};
+use tracing::field::{Field, Visit};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context as Subscribed, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+/// The target of all lines.
+pub(crate) const TARGET: &str = "tonic_logging_layer";
+
+/// The target of the span around handlers.
+pub(crate) const HANDLER: &str = "tonic_logging_layer::handler";
+
+/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const SIDES: [Side; 2] = [Side::Server, Side::Client];
+
+// What is seen.
+
+/// One event, as a subscriber is given it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) level: Level,
+    pub(crate) target: String,
+    pub(crate) is_root: bool,
+    /// The spans around it that it is not a root beside, from the outermost.
+    pub(crate) spans: Vec<SeenSpan>,
+    /// The target of the span that is current where it is emitted.
+    pub(crate) emitted_in: Option<String>,
+    pub(crate) fields: Map<String, Value>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SeenSpan {
+    pub(crate) name: &'static str,
+    pub(crate) target: String,
+    pub(crate) level: Level,
+    pub(crate) fields: Map<String, Value>,
+}
+
+impl Seen {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(|value| value.as_str().expect("a text"))
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.fields.get(key).map(|value| value.as_u64().expect("a whole number"))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.text("message").unwrap_or_default()
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.text("rpc.response.status_code").unwrap()
+    }
+
+    pub(crate) fn ended_by(&self) -> &str {
+        self.text("grpc.ended_by").unwrap()
+    }
+
+    pub(crate) fn side(&self) -> &str {
+        self.text("grpc.component").unwrap()
+    }
+
+    pub(crate) fn duration_ms(&self) -> f64 {
+        self.fields["duration_ms"].as_f64().unwrap()
+    }
+
+    /// Messages of the request, then of the response.
+    pub(crate) fn messages(&self) -> (u64, u64) {
+        (
+            self.number("grpc.request.messages").unwrap(),
+            self.number("grpc.response.messages").unwrap(),
+        )
+    }
+
+    /// Code, and what ended the call.
+    pub(crate) fn ending(&self) -> (&str, &str) {
+        (self.code(), self.ended_by())
+    }
+
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<_> = self.fields.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+thread_local! {
+    // A test, and all tasks of its runtime, stand on one thread; no other test does at that time.
+    static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
+    static WRITTEN: RefCell<[Vec<u8>; FORMATS]> = const { RefCell::new([const { Vec::new() }; FORMATS]) };
+    static COUNT: watch::Sender<usize> = watch::Sender::new(0);
+}
+
+/// What a subscriber is given on this thread.
+pub(crate) struct Lines(());
+
+impl Lines {
+    /// Begins to listen. There is one subscriber per process: which of them are there is remembered
+    /// for all threads.
+    pub(crate) fn listen() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let subscriber = tracing_subscriber::registry()
+                .with(Capture)
+                .with(format().json().flatten_event(true).with_writer(Format(0)))
+                .with(format().with_writer(Format(1)))
+                .with(format().compact().with_writer(Format(2)))
+                .with(format().json().with_writer(Format(3)));
+            tracing::subscriber::set_global_default(subscriber).expect("the first");
+        });
+        Self::of_this_thread()
+    }
+
+    /// Begins to listen where a test has set up a subscriber of its own, with [`Capture`].
+    pub(crate) fn of_this_thread() -> Self {
+        let lines = Self(());
+        lines.take();
+        lines
+    }
+
+    /// Forgets what was seen so far, and gives it.
+    pub(crate) fn take(&self) -> Vec<Seen> {
+        WRITTEN.with_borrow_mut(|written| written.iter_mut().for_each(Vec::clear));
+        COUNT.with(|count| count.send_replace(0));
+        SEEN.take()
+    }
+
+    /// All events of the layer so far.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        SEEN.with_borrow(|seen| seen.iter().filter(|seen| seen.target == TARGET).cloned().collect())
+    }
+
+    /// All events, those of handlers as well.
+    pub(crate) fn events(&self) -> Vec<Seen> {
+        SEEN.with_borrow(Clone::clone)
+    }
+
+    /// The lines of calls that are over.
+    pub(crate) fn finished(&self) -> Vec<Seen> {
+        self.all().into_iter().filter(|seen| seen.message() == "finished call").collect()
+    }
+
+    /// The only event of the layer there was, which is the line of a call that is over.
+    #[track_caller]
+    pub(crate) fn only(&self) -> Seen {
+        let all = self.all();
+        let [line] = &all[..] else { panic!("one line, not {all:#?}") };
+        assert_eq!(line.message(), "finished call");
+        line.clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn none(&self) {
+        let all = self.all();
+        assert!(all.is_empty(), "{all:#?}");
+    }
+
+    /// The one line there was, and nothing is left of it.
+    #[track_caller]
+    pub(crate) fn take_only(&self) -> Seen {
+        let line = self.only();
+        self.take();
+        line
+    }
+
+    /// Waits until there are so many lines of calls that are over.
+    pub(crate) async fn until_finished(&self, count: usize) -> Vec<Seen> {
+        let mut events = COUNT.with(watch::Sender::subscribe);
+        loop {
+            let finished = self.finished();
+            if finished.len() >= count {
+                return finished;
+            }
+            let event = tokio::time::timeout(PATIENCE, events.changed()).await;
+            event.expect("waited in vain").unwrap();
+        }
+    }
+
+    /// What a formatter wrote.
+    pub(crate) fn written(&self, format: usize) -> Vec<u8> {
+        WRITTEN.with_borrow(|written| written[format].clone())
+    }
+
+    /// The lines of JSON, each parsed strictly: a key that stands twice is an error.
+    pub(crate) fn json(&self) -> Vec<Map<String, Value>> {
+        let text = String::from_utf8(self.written(0)).expect("UTF-8");
+        text.lines()
+            .map(|line| {
+                let parsed: Map<String, Value> = serde_json::from_str(line).expect(line);
+                assert_eq!(top_level_keys(line), parsed.len(), "a key stands twice: {line}");
+                parsed
+            })
+            .collect()
+    }
+}
+
+/// How many keys the object has at its top level, doubles counted.
+fn top_level_keys(line: &str) -> usize {
+    let (mut depth, mut in_text, mut escaped, mut keys) = (0, false, false, 0);
+    for char in line.chars() {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            ':' if depth == 1 => keys += 1,
+            _ => {}
+        }
+    }
+    keys
+}
+
+/// JSON with the fields at the top, full, compact, JSON with the fields apart.
+pub(crate) const FORMATS: usize = 4;
+
+fn format<S>() -> tracing_subscriber::fmt::Layer<S>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    tracing_subscriber::fmt::layer().with_ansi(false)
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Format(pub(crate) usize);
+
+impl io::Write for Format {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WRITTEN.with_borrow_mut(|written| written[self.0].extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Format {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        *self
+    }
+}
+
+/// Keeps every event for the thread it is emitted on.
+pub(crate) struct Capture;
+
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        let twice = self.0.insert(field.name().to_owned(), value.into());
+        assert!(twice.is_none(), "{field} stands twice");
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.set(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value);
+    }
+}
+
+impl<S> tracing_subscriber::Layer<S> for Capture
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &tracing::span::Attributes<'_>,
+        id: &tracing::Id,
+        context: Subscribed<'_, S>,
+    ) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let span = SeenSpan {
+            name: attributes.metadata().name(),
+            target: attributes.metadata().target().to_owned(),
+            level: *attributes.metadata().level(),
+            fields: fields.0,
+        };
+        context.span(id).unwrap().extensions_mut().insert(span);
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Subscribed<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let spans = context.event_scope(event).into_iter().flat_map(Scope::from_root);
+        let seen = Seen {
+            level: *event.metadata().level(),
+            target: event.metadata().target().to_owned(),
+            is_root: event.is_root(),
+            spans: spans.filter_map(|span| span.extensions().get::<SeenSpan>().cloned()).collect(),
+            emitted_in: context.lookup_current().map(|span| span.metadata().target().to_owned()),
+            fields: fields.0,
+        };
+        SEEN.with_borrow_mut(|all| all.push(seen));
+        COUNT.with(|count| count.send_modify(|count| *count += 1));
+    }
+}
+
+// What is called.
+
+pub(crate) fn methods() -> Methods {
+    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap()
+}
+
+pub(crate) fn layer(side: Side) -> LoggingLayer {
+    match side {
+        Side::Server => LoggingLayer::server(),
+        Side::Client => LoggingLayer::client(),
+    }
+}
+
+/// As the layer with a descriptor set.
+pub(crate) fn described(side: Side) -> LoggingLayer {
+    layer(side).methods(&methods())
+}
+
+pub(crate) fn name_of(side: Side) -> &'static str {
+    match side {
+        Side::Server => "server",
+        Side::Client => "client",
+    }
+}
+
+/// A request with no metadata and one message.
+pub(crate) fn to(path: &str) -> Request<Script> {
+    Request::builder().uri(path).body(Script::new().messages(1)).unwrap()
+}
+
+pub(crate) fn to_kind(kind: Kind) -> Request<Script> {
+    to(&format!("/{}", tonic_call_test_kit::method_of(kind)))
+}
+
+/// Adds metadata, whose values may be any bytes that HTTP lets through.
+pub(crate) fn with<B>(
+    mut request: Request<B>,
+    headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
+) -> Request<B> {
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header");
+        request.headers_mut().append(HeaderName::from_static(name), value);
+    }
+    request
+}
+
+pub(crate) type Answer = Result<Response<Script>, Status>;
+
+/// A stream that ends with that status.
+pub(crate) fn stream(messages: usize, status: &Status) -> Response<Script> {
+    let trailers = status.clone().into_http::<()>().headers().clone();
+    Script::new().messages(messages).pending().trailers_of(trailers).respond()
+}
+
+/// An answer that is nothing but a head.
+pub(crate) fn trailers_only(status: &Status) -> Response<Script> {
+    status.clone().into_http::<()>().map(|()| Script::new().says_end())
+}
+
+/// Reads a body to its end, as a service or a caller does.
+pub(crate) async fn drain<B>(body: B)
+where
+    B: http_body::Body,
+{
+    let mut body = std::pin::pin!(body);
+    while let Some(Ok(_)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+}
+
+/// A service that reads its request, and then gives that answer.
+pub(crate) fn answers<F>(
+    answer: F,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<Script>,
+    Error = Status,
+    Future: Future<Output = Answer> + Send,
+> + Clone
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    service_fn(move |request: Request<Body>| {
+        let answer = answer.clone();
+        async move {
+            drain(request.into_body()).await;
+            answer()
+        }
+    })
+}
+
+/// Makes one call, and reads its answer to the end.
+pub(crate) async fn run<S, B>(mut service: S, request: Request<Script>)
+where
+    S: Service<Request<Script>, Response = Response<B>>,
+    B: http_body::Body,
+{
+    let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+    assert!(ready.is_ok());
+    if let Ok(response) = service.call(request).await {
+        drain(response.into_body()).await;
+    }
+}
+
+/// Makes one call through a layer to a service that gives that answer, and reads it to the end.
+pub(crate) async fn call<F>(layer: &LoggingLayer, request: Request<Script>, answer: F)
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    run(layer.layer(answers(answer)), request).await;
+}
+
+/// Polls once, on nobody's behalf.
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Takes one frame, which is there.
+pub(crate) async fn frame<B>(body: &mut B) -> http_body::Frame<B::Data>
+where
+    B: http_body::Body<Error: Debug> + Unpin,
+{
+    let mut body = Pin::new(body);
+    std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
+}
