@@ -9,6 +9,7 @@ use tonic::Code;
 
 use crate::end::{Cause, End};
 use crate::field::FieldValue;
+use crate::observe::Side;
 use crate::trace::TraceIds;
 
 /// A slot in the request's extensions that an outer layer puts there and inner ones fill, since
@@ -27,8 +28,11 @@ use crate::trace::TraceIds;
 ///     }
 /// }
 /// ```
-#[derive(Clone, Default)]
-pub struct CallInfo(Arc<OnceLock<Box<Mutex<Facts>>>>);
+#[derive(Clone)]
+pub struct CallInfo {
+    side: Side,
+    said: Arc<OnceLock<Box<Mutex<Facts>>>>,
+}
 
 #[derive(Default)]
 struct Facts {
@@ -72,9 +76,9 @@ pub enum EndedBy {
 }
 
 impl CallInfo {
-    /// A slot with nothing in it.
-    pub fn new() -> Self {
-        Self::default()
+    /// A slot for a call as that side sees it, with nothing in it.
+    pub fn new(side: Side) -> Self {
+        Self { side, said: Arc::default() }
     }
 
     /// The slot of the call that these extensions belong to, if a layer has put one there.
@@ -83,8 +87,23 @@ impl CallInfo {
     }
 
     /// The slot of the call that these extensions belong to; puts one there if there is none.
-    pub fn get_or_insert(extensions: &mut Extensions) -> Self {
-        extensions.get_or_insert_with(Self::new).clone()
+    ///
+    /// A handler that sends its request on sends the extensions along: what a client finds there of the
+    /// server's call is not about its own, and is replaced.
+    pub fn get_or_insert(side: Side, extensions: &mut Extensions) -> Self {
+        match Self::of_side(side, extensions) {
+            Some(info) => info.clone(),
+            None => {
+                let info = Self::new(side);
+                extensions.insert(info.clone());
+                info
+            }
+        }
+    }
+
+    /// As [`of`](Self::of), if the slot is one of that side's.
+    pub fn of_side(side: Side, extensions: &Extensions) -> Option<&Self> {
+        Self::of(extensions).filter(|info| info.side == side)
     }
 
     /// Says who is calling: a name for logs and for keys of limits, never for labels.
@@ -172,11 +191,11 @@ impl CallInfo {
 
     /// What was said so far. Of most calls that is nothing, and costs a glance.
     fn said(&self) -> Option<MutexGuard<'_, Facts>> {
-        Some(self.0.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.said.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn say(&self) -> MutexGuard<'_, Facts> {
-        self.0.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
+        self.said.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,15 +278,27 @@ mod tests {
     fn one_slot_is_shared_by_all_who_ask_for_it() {
         let mut extensions = Extensions::new();
         assert!(CallInfo::of(&extensions).is_none());
-        let outer = CallInfo::get_or_insert(&mut extensions);
-        let inner = CallInfo::get_or_insert(&mut extensions);
+        let outer = CallInfo::get_or_insert(Side::Server, &mut extensions);
+        let inner = CallInfo::get_or_insert(Side::Server, &mut extensions);
         inner.set_principal("spiffe://example.org/billing");
         assert_eq!(outer.principal().as_deref(), Some("spiffe://example.org/billing"));
     }
 
     #[test]
+    fn a_request_that_is_sent_on_gets_a_slot_of_its_own() {
+        let mut extensions = Extensions::new();
+        let server = CallInfo::get_or_insert(Side::Server, &mut extensions);
+        assert!(CallInfo::of_side(Side::Client, &extensions).is_none());
+        let client = CallInfo::get_or_insert(Side::Client, &mut extensions);
+        client.set_ended_by(EndedBy::Deadline);
+        assert_eq!(server.ended_by(&DROPPED), EndedBy::Caller);
+        let again = CallInfo::get_or_insert(Side::Client, &mut extensions);
+        assert_eq!(again.ended_by(&DROPPED), EndedBy::Deadline);
+    }
+
+    #[test]
     fn an_ending_alone_tells_what_ended_the_call() {
-        let info = CallInfo::new();
+        let info = CallInfo::new(Side::Server);
         let missing = End::Missing { http: StatusCode::OK };
         let timer = End::Error { code: Code::DeadlineExceeded, error: &"Timeout expired" };
         let expired = End::Dropped { responded: false, cause: Cause::DeadlineExpired };
@@ -287,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_recovered_panic_ended_the_call_only_if_its_layer_says_so() {
-        let info = CallInfo::new();
+        let info = CallInfo::new(Side::Server);
         info.set_panic("in a destructor");
         assert_eq!(info.ended_by(&status(Code::NotFound)), EndedBy::Service);
         info.set_ended_by(EndedBy::Panic);
@@ -298,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_refusal_ended_the_call_unless_it_was_a_shadow() {
-        let info = CallInfo::new();
+        let info = CallInfo::new(Side::Server);
         info.add_refusal(Refusal::shadow("ratelimit", "per_second"));
         assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
         assert_eq!(info.refusal(), None);
@@ -310,7 +341,7 @@ mod tests {
 
     #[test]
     fn whoever_cut_the_call_ended_it_unless_it_ended_well() {
-        let info = CallInfo::new();
+        let info = CallInfo::new(Side::Server);
         info.set_ended_by(EndedBy::Deadline);
         assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);
         assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
@@ -318,7 +349,7 @@ mod tests {
 
     #[test]
     fn of_fields_with_one_key_the_last_counts() {
-        let info = CallInfo::new();
+        let info = CallInfo::new(Side::Server);
         info.add_field("a", 1_i64);
         info.add_field("b", "x");
         info.add_field("a", true);

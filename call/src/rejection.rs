@@ -9,10 +9,10 @@ use crate::info::{CallInfo, Refusal};
 /// A refusal, with what the caller is told.
 ///
 /// ```
-/// # use tonic_call::{AnswerBody, CallInfo, Refusal, Rejection};
+/// # use tonic_call::{AnswerBody, CallInfo, Refusal, Rejection, Side};
 /// # use tonic::{Code, Status};
 /// let mut request = http::Request::new(());
-/// let info = CallInfo::get_or_insert(request.extensions_mut());
+/// let info = CallInfo::get_or_insert(Side::Server, request.extensions_mut());
 ///
 /// let status = Status::resource_exhausted("too many calls, try again later");
 /// let rejection = Rejection::new(Refusal::new("ratelimit", "per_second"), status);

@@ -332,7 +332,7 @@ async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
         }
     }
 
-    let (info, told) = (CallInfo::new(), Arc::default());
+    let (info, told) = (CallInfo::new(tonic_call::Side::Server), Arc::default());
     let asks = Asks(info.clone(), Arc::clone(&told));
     let (cut, _response) = Cut::around(
         async move {

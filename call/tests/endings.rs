@@ -653,7 +653,7 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
             self.1.scope(poll)
         }
 
-        fn message(&self, flow: tonic_call::Flow, message: tonic_call::Message) {
+        fn message(&self, flow: Flow, message: tonic_call::Message) {
             self.1.message(flow, message);
         }
 

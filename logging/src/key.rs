@@ -98,6 +98,8 @@ pub(crate) fn declared<K: Into<String>>(
         let key = key.into();
         let is_taken = Key::NAMES.contains(&&*key)
             || OF_FORMATTERS.contains(&&*key)
+            // `tracing-subscriber` keeps these for records of `log`, and leaves them out.
+            || key.starts_with("log.")
             || key.starts_with(REQUEST_METADATA)
             || key.starts_with(RESPONSE_METADATA);
         if is_taken {
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_key_is_declared_once_and_only_if_it_is_free() {
         assert_eq!(declared(["a", "b", "a"]), Ok(vec!["a", "b"]));
-        for taken in ["rpc.method", "level", "rpc.request.metadata.x-tenant"] {
+        for taken in ["rpc.method", "level", "log.line", "rpc.request.metadata.x-tenant"] {
             let error = declared(["a", taken]).expect_err(taken);
             assert_eq!(error.key(), taken);
             assert!(error.to_string().contains(taken));

@@ -97,7 +97,7 @@ impl Observer for Logging {
             responses: Tally::default(),
             request_metadata: kept.map(|(place, value)| (place, value.clone())).collect(),
             response_metadata: Mutex::default(),
-            info: CallInfo::get_or_insert(&mut head.extensions),
+            info: CallInfo::get_or_insert(settings.side, &mut head.extensions),
             span,
         };
         call.started();

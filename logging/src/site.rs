@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
+use tracing::level_filters::STATIC_MAX_LEVEL;
 use tracing_core::callsite::{self, Callsite, Identifier};
 use tracing_core::field::{Field, FieldSet, Value};
 use tracing_core::metadata::Kind;
@@ -59,7 +60,10 @@ impl Site {
             let metadata = Metadata::new(name, TARGET, level, None, None, None, keys, Kind::EVENT);
             Made { fields: metadata.fields().iter().collect(), metadata }
         });
-        callsite::register(site);
+        // A level that is compiled out is out for these events, too.
+        if level <= STATIC_MAX_LEVEL {
+            callsite::register(site);
+        }
         site
     }
 

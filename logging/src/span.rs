@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::request;
-use tonic_call::{CallInfo, Rpc, TraceIds, joined, printable};
+use tonic_call::{CallInfo, Rpc, Side, TraceIds, joined, printable};
 use tracing::Span;
 
 use crate::line::Hex;
@@ -29,6 +29,6 @@ pub(crate) fn method(rpc: &Rpc) -> Cow<'_, str> {
 }
 
 fn trace(head: &request::Parts) -> Option<TraceIds> {
-    let told = CallInfo::of(&head.extensions).and_then(CallInfo::trace);
+    let told = CallInfo::of_side(Side::Server, &head.extensions).and_then(CallInfo::trace);
     told.or_else(|| TraceIds::from_headers(&head.headers))
 }

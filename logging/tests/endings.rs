@@ -382,7 +382,7 @@ async fn cut_after_a_message(logging_outside: bool, by: EndedBy, status: Status)
         let mut service = described(Side::Server).layer(service);
         let mut request = to_kind(STREAM);
         // As a layer outside of both would have.
-        tonic_call::CallInfo::get_or_insert(request.extensions_mut());
+        tonic_call::CallInfo::get_or_insert(Side::Server, request.extensions_mut());
         let (cut, response) = Cut::call(&mut service, request.map(Body::new));
         let mut body = response.await.unwrap().into_body();
         frame(&mut body).await;

@@ -24,7 +24,7 @@ impl Observer for Nothing {
     type Call = CallInfoOnly;
 
     fn begin(&self, _: Side, _: &Rpc, head: &mut request::Parts) -> Option<CallInfoOnly> {
-        Some(CallInfoOnly(CallInfo::get_or_insert(&mut head.extensions)))
+        Some(CallInfoOnly(CallInfo::get_or_insert(Side::Server, &mut head.extensions)))
     }
 }
 

@@ -59,7 +59,7 @@ impl Observer for Metrics {
         let table = self.table()?;
         let series = table.series(settings, rpc, settings.labels.combination_of(head))?;
         let info = match settings.side {
-            Side::Server => Some(CallInfo::get_or_insert(&mut head.extensions)),
+            Side::Server => Some(CallInfo::get_or_insert(Side::Server, &mut head.extensions)),
             Side::Client => None,
         };
         Some(MetricsCall::begin(series, info))

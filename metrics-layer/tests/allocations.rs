@@ -30,7 +30,7 @@ impl Observer for Looks {
 
     fn begin(&self, side: Side, _: &Rpc, head: &mut request::Parts) -> Option<Looks> {
         if side == Side::Server {
-            CallInfo::get_or_insert(&mut head.extensions);
+            CallInfo::get_or_insert(Side::Server, &mut head.extensions);
         }
         Some(Looks)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request;
 use http::uri::PathAndQuery;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, EndedBy, Rpc};
+use tonic_call::{CallInfo, EndedBy, Rpc, Side};
 
 use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
@@ -37,10 +37,10 @@ impl Context {
         Self { handler, ..Self::default() }
     }
 
-    pub(crate) fn new(head: &request::Parts, handler: Option<Handler>) -> Self {
+    pub(crate) fn new(side: Side, head: &request::Parts, handler: Option<Handler>) -> Self {
         Self {
             path: head.uri.path_and_query().cloned(),
-            info: CallInfo::of(&head.extensions).cloned(),
+            info: CallInfo::of_side(side, &head.extensions).cloned(),
             handler,
         }
     }

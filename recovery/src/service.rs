@@ -66,7 +66,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let context = Context::new(&head, self.handler.clone());
+        let context = Context::new(self.side, &head, self.handler.clone());
         if let Some(caught) = self.not_ready().take() {
             let status = context.recovered(caught, Place::PollReady);
             context.drop(|| drop((head, body)));

@@ -114,7 +114,7 @@ async fn a_body_that_panics_after_messages_ends_with_trailers() {
         Ok::<_, Infallible>(Script::new().messages(2).panic().panics_in_drop().respond())
     }));
     let mut request = request();
-    let info = CallInfo::get_or_insert(request.extensions_mut());
+    let info = CallInfo::get_or_insert(tonic_call::Side::Server, request.extensions_mut());
     let mut body = service.call(request).await.unwrap().into_body();
     for _ in 0..2 {
         assert!(body.frame().await.unwrap().unwrap().is_data());
@@ -277,7 +277,7 @@ where
     B: http_body::Body<Error = Status>,
 {
     let mut request = request();
-    let info = CallInfo::get_or_insert(request.extensions_mut());
+    let info = CallInfo::get_or_insert(tonic_call::Side::Server, request.extensions_mut());
     let response = service.call(request).await.unwrap();
     let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();
     (Code::from_bytes(trailers["grpc-status"].as_bytes()), info)

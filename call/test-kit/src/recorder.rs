@@ -131,7 +131,7 @@ impl Observer for Recorder {
         self.calls.begun.fetch_add(1, Ordering::SeqCst);
         Some(RecordedCall {
             calls: Arc::clone(&self.calls),
-            info: CallInfo::get_or_insert(&mut head.extensions),
+            info: CallInfo::get_or_insert(side, &mut head.extensions),
             so_far: Mutex::new(Recorded {
                 side,
                 rpc: rpc.full().to_owned(),
