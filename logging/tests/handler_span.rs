@@ -250,7 +250,7 @@ async fn infrastructure_has_no_span_unless_it_is_included() {
 async fn the_span_names_the_trace_that_the_line_names() {
     let lines = Lines::listen();
     let mut request = request(Script::new());
-    let info = CallInfo::get_or_insert(tonic_call::Side::Server, request.extensions_mut());
+    let info = CallInfo::get_or_insert(Side::Server, request.extensions_mut());
     info.set_trace(TraceIds::new(0xab, 0xcd).unwrap());
     run(LoggingLayer::server().layer(service_fn(speaks)), request).await;
     let line = lines.finished().pop().unwrap();

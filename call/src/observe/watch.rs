@@ -98,9 +98,11 @@ impl<C: Call> Watch<C> {
 
     pub(super) fn end(&mut self, end: End<'_>) {
         let shared = &*self.shared;
-        if shared.ended.swap(true, Ordering::Relaxed) {
+        // Nobody else writes it: who has the one watch of a call has its ending.
+        if shared.ended.load(Ordering::Relaxed) {
             return;
         }
+        shared.ended.store(true, Ordering::Relaxed);
         // Whatever a service answers to a request that broke off, nobody receives it.
         let end = if shared.request_failed.load(Ordering::Relaxed) { self.dropped() } else { end };
         if end.code() == Code::Ok {
@@ -123,7 +125,9 @@ impl<C: Call> Watch<C> {
 
 impl<C: Call> Drop for Watch<C> {
     fn drop(&mut self) {
-        self.end(self.dropped());
+        if !self.shared.ended.load(Ordering::Relaxed) {
+            self.end(self.dropped());
+        }
     }
 }
 
