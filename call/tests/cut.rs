@@ -345,6 +345,20 @@ async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
     assert_eq!(*told.lock().unwrap(), Some(EndedBy::Refusal { by: "auth" }));
 }
 
+#[tokio::test]
+async fn a_cut_that_is_a_refusal_tells_its_reason_once() {
+    let info = CallInfo::new(tonic_call::Side::Server);
+    let response = pending::<Result<Response<Script>, Infallible>>();
+    let (cut, _response) = Cut::around(response, Some(info.clone()));
+    let expired = tonic_call::Refusal::new("auth", "TOKEN_EXPIRED");
+    assert!(cut.refuse(&expired, Status::unauthenticated("expired")));
+    let later = tonic_call::Refusal::new("drain", "STOPPING");
+    assert!(!cut.refuse(&later, Status::unavailable("stopping")));
+    assert_eq!(info.refusals(), [expired]);
+    let dropped = End::Dropped { responded: false, cause: tonic_call::Cause::CallerLeft };
+    assert_eq!(info.ended_by(&dropped), EndedBy::Refusal { by: "auth" });
+}
+
 /// A thread cuts at any moment of another's polls: the call always ends, with one status.
 #[test]
 fn a_cut_from_another_thread_is_never_lost() {

@@ -19,7 +19,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Bytes, Service};
-use tonic_call::{Cut, EndedBy, Methods};
+use tonic_call::{Cut, Methods, Refusal};
 use tower::Layer;
 
 use crate::refusal;
@@ -81,7 +81,7 @@ impl Streams {
 }
 
 fn cut(stream: &Cut) {
-    stream.cut(EndedBy::Refusal { by: "drain" }, refusal::stopping());
+    stream.refuse(&Refusal::new("drain", "SERVER_STOPPING"), refusal::stopping());
 }
 
 /// One of them, until it is dropped.

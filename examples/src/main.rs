@@ -1,6 +1,7 @@
 //! `orders`: see the library of the same name.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use orders::cli::{Cli, Command};
 use orders::logs;
@@ -23,8 +24,9 @@ fn main() -> ExitCode {
             Command::Call(args) => orders::call::run(args).await.map_err(|e| e.to_string()),
         }
     });
-    // What is still running (a call that was cut, a read of standard input) may not hold up the end.
-    runtime.shutdown_background();
+    // What still runs is dropped, and so told of in the log. A thread that waits for something (standard
+    // input, a disk) may not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),

@@ -18,7 +18,7 @@ pub use self::body::CutBody;
 pub use self::future::CutFuture;
 use self::request_body::{Gate, RequestBody};
 use self::shared::{Severable, Shared};
-use crate::info::{CallInfo, EndedBy};
+use crate::info::{CallInfo, EndedBy, Refusal};
 use crate::service::{BoxError, GrpcService};
 
 /// Ends one call from outside, before or after its head, even while nobody polls it.
@@ -110,7 +110,18 @@ impl Cut {
     ///
     /// A status that says `OK` ends a stream well. A panic in dropping what was cut ends here.
     pub fn cut(&self, by: EndedBy, status: Status) -> bool {
-        self.0.sever(by, status)
+        let mut by = Some(by);
+        self.0.sever(&mut |info| by.take().into_iter().for_each(|by| info.set_ended_by(by)), status)
+    }
+
+    /// Ends the call as [`cut`](Self::cut) does, as a layer that refuses to let it go on: its
+    /// [`CallInfo`] is told the refusal too, so that logs and metrics name its reason.
+    pub fn refuse(&self, refusal: &Refusal, status: Status) -> bool {
+        let mut tell = |info: &CallInfo| {
+            info.add_refusal(refusal.clone());
+            info.set_ended_by(EndedBy::Refusal { by: refusal.by });
+        };
+        self.0.sever(&mut tell, status)
     }
 }
 

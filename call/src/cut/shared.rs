@@ -12,11 +12,12 @@ use http_body::{Body, Frame};
 use tonic::Status;
 
 use super::request_body::Gate;
-use crate::info::{CallInfo, EndedBy};
+use crate::info::CallInfo;
 use crate::unwind::drop_caught;
 
 pub(super) trait Severable: Send + Sync {
-    fn sever(&self, by: EndedBy, status: Status) -> bool;
+    /// Ends the call, if it goes on; `tell` says to its slot what ended it.
+    fn sever(&self, tell: &mut dyn FnMut(&CallInfo), status: Status) -> bool;
 }
 
 /// One call, shared by whoever polls it and whoever may cut it.
@@ -117,7 +118,7 @@ where
 }
 
 impl<B: Send, E> Severable for Shared<B, E> {
-    fn sever(&self, by: EndedBy, status: Status) -> bool {
+    fn sever(&self, tell: &mut dyn FnMut(&CallInfo), status: Status) -> bool {
         let mut state = self.state();
         if state.over || state.verdict.is_some() {
             return false;
@@ -131,7 +132,7 @@ impl<B: Send, E> Severable for Shared<B, E> {
         state.verdict = Some(status);
         // Before anything inside is dropped: what observes there asks what ended the call.
         if let Some(info) = &self.info {
-            info.set_ended_by(by);
+            tell(info);
         }
         drop(state);
         // Timers that cut stand outside any recovery layer.

@@ -1,7 +1,17 @@
+use orders::v1::order_service_client::OrderServiceClient;
+use orders::v1::{GetOrderRequest, WatchOrderRequest};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
 
-use crate::common::process::{Ran, Served, get, run};
+use crate::common::process::{Ran, SERVE, Served, get, orders, run};
+use crate::common::soon;
+
+async fn client(served: &Served) -> OrderServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(served.url()).unwrap();
+    OrderServiceClient::new(endpoint.connect().await.unwrap())
+}
 
 async fn call(served: &Served, arguments: &[&str]) -> Ran {
     run(&[&["call", "--to", &served.url()], arguments].concat()).await
@@ -127,4 +137,62 @@ async fn a_call_shows_its_line_and_its_metrics_only_if_asked() {
     }
     assert!(!shown.err.contains("_bucket") && !shown.err.contains("} 0\n"), "{}", shown.err);
     log_of(served).await;
+}
+
+/// Guards against: calls that the drain cuts off, and of which nobody ever hears.
+#[tokio::test]
+async fn what_the_drain_ends_is_logged_too() {
+    let limits = ["--faults", "--drain-delay", "0", "--drain-limit", "1s"];
+    let metrics = ["--metrics", "127.0.0.1:0"];
+    let mut served = Served::start(&[&limits[..], &metrics].concat()).await;
+    let metrics = served.metrics_address().await;
+    let id = create(&served).await;
+    let mut client = client(&served).await;
+    let request = WatchOrderRequest { id: id.clone() };
+    let mut watch = client.watch_order(request).await.unwrap().into_inner();
+    soon(watch.message()).await.unwrap().unwrap();
+    let mut request = Request::new(GetOrderRequest { id });
+    request.metadata_mut().insert("x-fault", "delay=1h".parse().unwrap());
+    let slow = tokio::spawn(async move { client.get_order(request).await });
+    let in_flight = "grpc_method=\"GetOrder\"} 1";
+    let arrived = async {
+        let is_it =
+            |line: &str| line.starts_with("grpc_server_in_flight{") && line.ends_with(in_flight);
+        while !get(&metrics, "/metrics").await.1.lines().any(is_it) {}
+    };
+    soon(arrived).await;
+
+    served.signal(Signal::TERM);
+    let (status, _, log) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    let lines = finished(&log);
+    let line = |method: &str| {
+        let name = format!("orders.v1.OrderService/{method}");
+        lines.iter().find(|line| line["rpc.method"] == name).expect("a line").clone()
+    };
+    let watch = line("WatchOrder");
+    assert_eq!(watch["rpc.response.status_code"], "UNAVAILABLE");
+    assert_eq!(watch["grpc.ended_by"], "refusal");
+    assert_eq!(watch["grpc.refused_by"], "drain");
+    assert_eq!(watch["grpc.refused_reason"], "SERVER_STOPPING");
+    assert_eq!(line("GetOrder")["rpc.response.status_code"], "CANCELLED");
+    assert!(slow.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn the_environment_decides_only_if_it_says_something() {
+    for (wanted, told) in [("", true), ("nonsense=very", true), ("error", false)] {
+        let mut command = orders(&[&SERVE[..], &["--db", ":memory:"]].concat());
+        command.env("RUST_LOG", wanted);
+        let served = Served::spawn(command).await;
+        create(&served).await;
+        let log = log_of(served).await;
+        assert_eq!(log.contains("finished call"), told, "{wanted:?}: {log}");
+        assert_eq!(log.contains("makes no sense"), wanted.contains("very"), "{log}");
+    }
+    let served = Served::start(&[]).await;
+    let id = create(&served).await;
+    let mut call = orders(&["call", "--to", &served.url(), "get-order", "--id", &id, "-v"]);
+    let shown = call.env("RUST_LOG", "info").output().await.unwrap();
+    assert!(String::from_utf8_lossy(&shown.stderr).contains("finished call"), "{shown:?}");
 }
