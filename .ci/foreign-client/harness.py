@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import pathlib
 import signal
 import subprocess
@@ -39,7 +40,9 @@ def serving(orders, log=None):
     """The addresses of a server with faults, and of its metrics; drained at the end."""
     free = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
     command = [orders, "serve", "--faults", *free, "--db", ":memory:", "--log", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server:
+    quiet = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
+    with subprocess.Popen(command, env=quiet, **pipes) as server:
         try:
             address = server.stdout.readline().removeprefix("listening on ").strip()
             metrics = server.stdout.readline().removeprefix("metrics on ").strip()

@@ -20,7 +20,8 @@ pub struct Message {
 
 /// The messages that one frame of a body completed: a stream that is faster than its caller has many
 /// of them in each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Batch {
     /// How many messages; at least one.
     pub messages: u64,

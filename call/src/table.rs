@@ -69,6 +69,16 @@ impl<T> MethodTable<T> {
         self.methods.get(rpc.full()).or_else(|| self.services.get(rpc.service()))
     }
 
+    /// The table, if every rule in it is for a service or method that exists: for settings that are
+    /// checked where they are made.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn checked(self, methods: &Methods) -> Result<Self, UnknownMethod> {
+        self.check(methods).map(|()| self)
+    }
+
     /// Checks that every rule is for a service or method that exists.
     ///
     /// # Errors
@@ -150,5 +160,6 @@ mod tests {
 
         let error = table.service("test.v1.Kind", 1).check(&methods).expect_err("no such service");
         assert_eq!(error.rule(), "test.v1.Kind");
+        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&methods).is_ok());
     }
 }

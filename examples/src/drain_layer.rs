@@ -1,10 +1,10 @@
-//! Ends the streams when the server goes down: a layer around all services, ours and others'.
+//! Ends calls when the server goes down: a layer around all services, ours and others'.
 //!
 //! A stream that waits for news (a watch, health, reflection) would hold the drain for as long as its
-//! caller likes. So each call whose method answers with a stream is wrapped in a [`Cut`], and the drain
-//! cuts those that are open: their handlers and all that they hold are gone at once, and the callers get
-//! `UNAVAILABLE`. A task that still reads requests (reflection has one) reads an error. Calls with one
-//! answer are not touched; nor is a stream that [`Ends`] by itself.
+//! caller likes. So each call is wrapped in a [`Cut`], and the drain first cuts those that answer with a
+//! stream: their handlers and all that they hold are gone at once, and the callers get `UNAVAILABLE`. A
+//! task that still reads requests (reflection has one) reads an error. Calls with one answer may finish,
+//! and so may a stream that [`Ends`] by itself; what has not at the drain's limit is cut then.
 //!
 //! A caller that leaves no window cannot be told, as HTTP has no way to: its connection stays until it
 //! reads, or until the drain limit.
@@ -28,11 +28,11 @@ use crate::refusal;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends;
 
-/// The streams that are open now. A clone is the same; as a layer, it learns of them.
+/// The calls that are open now. A clone is the same; as a layer, it learns of them.
 #[derive(Clone)]
-pub(crate) struct Streams {
+pub(crate) struct Calls {
     /// The paths of the methods that answer with a stream.
-    paths: Arc<HashSet<String>>,
+    streams: Arc<HashSet<String>>,
     open: Arc<Mutex<Open>>,
 }
 
@@ -42,75 +42,95 @@ struct Open {
     stopped: bool,
     /// How many there have been.
     count: u64,
-    cuts: HashMap<u64, Cut>,
+    calls: HashMap<u64, Call>,
 }
 
-impl Streams {
+struct Call {
+    cut: Cut,
+    /// Whether it ends by itself.
+    ends: bool,
+}
+
+impl Calls {
     /// `methods` are those of every service that the layer is put around.
     pub(crate) fn of(methods: &Methods) -> Self {
         let streams = methods.iter().filter(|method| !method.kind().has_one_response());
-        let paths = streams.map(|method| format!("/{}", method.full())).collect();
-        Self { paths: Arc::new(paths), open: Arc::default() }
+        let streams = streams.map(|method| format!("/{}", method.full())).collect();
+        Self { streams: Arc::new(streams), open: Arc::default() }
     }
 
-    /// Ends those that are open, and those that still come.
-    pub(crate) fn stop(&self) {
+    /// Ends the streams that are open, and those that still come.
+    pub(crate) fn stop_streams(&self) {
         let mut open = self.open();
         open.stopped = true;
-        let cuts = std::mem::take(&mut open.cuts);
+        let streams: Vec<_> = open.calls.extract_if(|_, call| !call.ends).collect();
         drop(open);
-        cuts.values().for_each(cut);
+        streams.iter().for_each(|(_, stream)| refuse(&stream.cut, "SERVER_STOPPING"));
+    }
+
+    /// Ends whatever is open.
+    pub(crate) fn cut_off(&self) {
+        let open: Vec<_> = self.open().calls.drain().collect();
+        open.iter().for_each(|(_, call)| refuse(&call.cut, "DRAIN_LIMIT"));
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, stream: Cut) -> OpenStream {
+    fn add(&self, cut: Cut, ends: bool) -> OpenCall {
         let mut open = self.open();
         open.count += 1;
         let number = open.count;
-        if open.stopped {
+        if open.stopped && !ends {
             drop(open);
-            cut(&stream);
+            refuse(&cut, "SERVER_STOPPING");
         } else {
-            open.cuts.insert(number, stream);
+            open.calls.insert(number, Call { cut, ends });
         }
-        OpenStream { streams: self.clone(), number }
+        OpenCall { calls: self.clone(), number }
     }
 }
 
-fn cut(stream: &Cut) {
-    stream.refuse(&Refusal::new("drain", "SERVER_STOPPING"), refusal::stopping());
+fn refuse(cut: &Cut, reason: &'static str) {
+    cut.refuse(&Refusal::new("drain", reason), refusal::stopping());
 }
 
 /// One of them, until it is dropped.
-struct OpenStream {
-    streams: Streams,
+struct OpenCall {
+    calls: Calls,
     number: u64,
 }
 
-impl Drop for OpenStream {
+impl OpenCall {
+    fn ends(&self) {
+        if let Some(call) = self.calls.open().calls.get_mut(&self.number) {
+            call.ends = true;
+        }
+    }
+}
+
+impl Drop for OpenCall {
     fn drop(&mut self) {
-        let removed = self.streams.open().cuts.remove(&self.number);
+        let removed = self.calls.open().calls.remove(&self.number);
         // After the lock is released.
         drop(removed);
     }
 }
 
-impl<S> Layer<S> for Streams {
+impl<S> Layer<S> for Calls {
     type Service = Stoppable<S>;
 
     fn layer(&self, inner: S) -> Stoppable<S> {
-        Stoppable { inner, streams: self.clone() }
+        Stoppable { inner, calls: self.clone() }
     }
 }
 
-/// A service whose streams end when the server stops.
+/// A service whose calls end when the server stops.
 #[derive(Clone)]
 pub(crate) struct Stoppable<S> {
     inner: S,
-    streams: Streams,
+    calls: Calls,
 }
 
 impl<S> Service<Request<Body>> for Stoppable<S>
@@ -128,26 +148,23 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if !self.streams.paths.contains(request.uri().path()) {
-            return Box::pin(self.inner.call(request));
-        }
+        let ends = !self.calls.streams.contains(request.uri().path());
         let (cut, response) = Cut::call(&mut self.inner, request);
-        let open = self.streams.add(cut);
+        let open = self.calls.add(cut, ends);
         Box::pin(async move {
             let response = response.await?;
             if response.extensions().get::<Ends>().is_some() {
-                drop(open);
-                return Ok(response.map(Body::new));
+                open.ends();
             }
             Ok(response.map(|body| Body::new(OpenBody { body, _open: open })))
         })
     }
 }
 
-/// Knows when the stream is over: it is dropped then.
+/// Knows when the call is over: it is dropped then.
 struct OpenBody<B> {
     body: B,
-    _open: OpenStream,
+    _open: OpenCall,
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for OpenBody<B> {
@@ -170,9 +187,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for OpenBody<B> {
     }
 }
 
-impl fmt::Debug for Streams {
+impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").field("open", &self.open().cuts.len()).finish_non_exhaustive()
+        f.debug_struct("Calls").field("open", &self.open().calls.len()).finish_non_exhaustive()
     }
 }
 
@@ -190,13 +207,13 @@ mod tests {
 
     const PATH: &str = "/grpc.health.v1.Health/Watch";
 
-    fn streams() -> Streams {
+    fn calls() -> Calls {
         let methods = Methods::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        Streams::of(&methods.expect("good"))
+        Calls::of(&methods.expect("good"))
     }
 
     /// What a service that never ends answers with, and who knows whether that is still there.
-    async fn call(streams: &Streams, path: &'static str, ends: bool) -> (Response<Body>, Arc<()>) {
+    async fn call(calls: &Calls, path: &'static str, ends: bool) -> (Response<Body>, Arc<()>) {
         let held = Arc::new(());
         let holder = Arc::clone(&held);
         let service = service_fn(move |_: Request<Body>| {
@@ -212,7 +229,7 @@ mod tests {
             }
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        let mut service = streams.layer(service);
+        let mut service = calls.layer(service);
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.parse().expect("good");
         let response = service.call(request).await.expect("infallible");
@@ -223,30 +240,30 @@ mod tests {
     /// Guards against: a caller who reads nothing, so that nobody polls its stream.
     #[tokio::test]
     async fn what_a_stream_holds_is_gone_at_once_even_if_nobody_polls_it() {
-        let streams = streams();
-        let (response, held) = call(&streams, PATH, false).await;
+        let calls = calls();
+        let (response, held) = call(&calls, PATH, false).await;
         assert_eq!(Arc::strong_count(&held), 2);
-        streams.stop();
+        calls.stop_streams();
         assert_eq!(Arc::strong_count(&held), 1);
         drop(response);
-        assert!(streams.open().cuts.is_empty());
+        assert!(calls.open().calls.is_empty());
     }
 
     #[tokio::test]
     async fn one_that_comes_later_is_ended_as_well() {
-        let streams = streams();
-        streams.stop();
-        let (response, held) = call(&streams, PATH, false).await;
+        let calls = calls();
+        calls.stop_streams();
+        let (response, held) = call(&calls, PATH, false).await;
         assert_eq!(Arc::strong_count(&held), 1);
         assert_eq!(response.headers()["grpc-status"], "14");
     }
 
     #[tokio::test]
     async fn what_ends_by_itself_is_left_alone() {
-        let streams = streams();
-        let check = call(&streams, "/grpc.health.v1.Health/Check", false).await;
-        let page = call(&streams, PATH, true).await;
-        streams.stop();
+        let calls = calls();
+        let check = call(&calls, "/grpc.health.v1.Health/Check", false).await;
+        let page = call(&calls, PATH, true).await;
+        calls.stop_streams();
         for (response, held) in [check, page] {
             assert_eq!(Arc::strong_count(&held), 2);
             drop(response);
@@ -255,10 +272,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_over_is_forgotten() {
-        let streams = streams();
-        let (response, _) = call(&streams, PATH, false).await;
-        assert_eq!(streams.open().cuts.len(), 1);
+        let calls = calls();
+        let (response, _) = call(&calls, PATH, false).await;
+        assert_eq!(calls.open().calls.len(), 1);
         drop(response);
-        assert!(streams.open().cuts.is_empty());
+        assert!(calls.open().calls.is_empty());
     }
 }

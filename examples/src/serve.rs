@@ -19,7 +19,7 @@ use tonic_recovery_layer::RecoveryLayer;
 use crate::FILE_DESCRIPTOR_SET;
 use crate::cli::{MetricsAddress, ServeArgs};
 use crate::drain::{self, Drain, Drained, Signal};
-use crate::drain_layer::Streams;
+use crate::drain_layer::Calls;
 use crate::fields;
 use crate::incoming::incoming;
 use crate::metrics;
@@ -44,6 +44,9 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
 /// connection, and with it the calls that are good.
 const CANCELLED_UNSEEN: usize = 1000;
+
+/// How long callers have to hear that their calls were cut off.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why the server did not run, or did not end well, and how to mend it.
 #[derive(Debug)]
@@ -166,12 +169,12 @@ pub async fn serve(
 
     let (close, closed) = oneshot::channel::<()>();
     let methods = failed(methods())?;
-    let streams = Streams::of(&methods);
+    let calls = Calls::of(&methods);
     let router = Server::builder()
         .layer(MetricsLayer::server().methods(&methods))
         .layer(failed(LoggingLayer::server().methods(&methods).fields([fields::ORDER_ID]))?)
         .layer(RecoveryLayer::server())
-        .layer(streams.clone())
+        .layer(calls.clone())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_pending_accept_reset_streams(Some(CANCELLED_UNSEEN))
@@ -196,14 +199,20 @@ pub async fn serve(
 
     let not_ready = set_health(&health, ServingStatus::NotServing);
     let finish = async {
-        streams.stop();
+        calls.stop_streams();
         _ = close.send(());
-        if let Err(error) = failed(server.await).and_then(failed) {
+        if let Err(error) = failed((&mut server).await).and_then(failed) {
             tracing::error!(%error, "while draining");
         }
         orders.close().await;
     };
-    Ok(drain.run(signal, &mut signals, not_ready, finish).await)
+    let drained = drain.run(signal, &mut signals, not_ready, finish).await;
+    if drained != Drained::Wholly {
+        calls.cut_off();
+        // `finish` is gone, and with it the last reason to take new calls.
+        _ = tokio::time::timeout(LAST_WORDS, &mut server).await;
+    }
+    Ok(drained)
 }
 
 /// The whole server, and the one service that it is about.

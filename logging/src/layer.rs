@@ -92,7 +92,20 @@ impl LoggingLayer {
     }
 
     /// Like [`slow_after`](Self::slow_after), with a limit per method; for a `None` no call is slow.
-    /// [`MethodTable::check`] finds a rule for a method that does not exist.
+    /// [`MethodTable::checked`] refuses a rule for a method that does not exist:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tonic_call::{MethodTable, Methods};
+    /// # use tonic_logging_layer::LoggingLayer;
+    /// # let descriptor_set = tonic_call_test_kit::FILE_DESCRIPTOR_SET;
+    /// let methods = Methods::from_descriptor_set(descriptor_set)?;
+    /// let limits = MethodTable::new(Some(Duration::from_secs(1)))
+    ///     .method("test.v1.Kinds", "ServerStream", None)
+    ///     .checked(&methods)?;
+    /// let layer = LoggingLayer::server().methods(&methods).slow_per_method(limits);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn slow_per_method(mut self, limits: MethodTable<Option<Duration>>) -> Self {
         self.settings.slow = Slow::PerMethod(Arc::new(limits));

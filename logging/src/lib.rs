@@ -8,6 +8,8 @@
 //! [dependencies]
 //! tonic-logging-layer = "0.1"
 //! tonic = "0.14"
+//! tower = "0.5"                # for a client
+//! tracing = "0.1"              # for levels
 //! tracing-subscriber = { version = "0.3", features = ["json"] }
 //! ```
 //!
@@ -111,7 +113,7 @@
 //! The names are those of OpenTelemetry's semantic conventions where they have one (v1.44), and of
 //! go-grpc-middleware where that has one.
 //!
-//! A handler adds fields through [`CallInfo`](tonic_call::CallInfo):
+//! A handler adds fields through [`CallInfo`](tonic_call::CallInfo), of the crate `tonic-call`:
 //!
 //! ```
 //! # use tonic_call::CallInfo;

@@ -4,6 +4,7 @@
 //! [dependencies]
 //! tonic-metrics-layer = { version = "0.1", features = ["exporter"] }
 //! tonic = "0.14"
+//! tower = "0.5"                # for a client
 //! ```
 //!
 //! # On a server
@@ -91,8 +92,9 @@
 //! A stream is over when its last message is sent and its status is known, or when it is given up:
 //! that is when its duration ends. A call that is dropped, at any point, by a caller that left, an
 //! expired deadline or a panic, is handled too, and nothing stays in flight. At any one moment a call
-//! that has begun counts as in flight, as handled or as both, never as neither; once nothing is in
-//! flight, everything is counted.
+//! that has begun counts as in flight, as handled or as both, never as neither. A scrape is not one
+//! moment: the exporter reads counters first and gauges last, so a call that ends in between may be
+//! handled only in the next.
 //!
 //! A handled call is counted once for each layer that refused it or, in shadow, would have, and once
 //! in `panics` if anything panicked in it, recovered or not. Layers say so in
@@ -121,9 +123,9 @@
 //! # Where it is counted
 //!
 //! In the recorder that is installed with [`metrics`], which may be any, also one that is installed
-//! after the layer was made. Until then calls are not watched at all. The recorder that is found
-//! first is kept; for another one, or several, there is
-//! [`with_recorder`](MetricsLayer::with_recorder). A recorder must be told of buckets: these are
+//! after the layer was made. Until then calls are not watched at all. Each handle lives in the recorder
+//! that was installed when it was first needed; for one of its own, or several, there is
+//! [`with_recorder`](MetricsLayer::with_recorder), and not a local recorder of a thread. A recorder must be told of buckets: these are
 //! [`HANDLING_SECONDS_BUCKETS`], [`CALL_DURATION_SECONDS_BUCKETS`] and [`MESSAGE_BYTES_BUCKETS`]. The
 //! feature `exporter` does so for Prometheus.
 //!

@@ -146,7 +146,7 @@ impl<C: Call> Shared<C> {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch { messages: 0, bytes: 0 };
         messages.read(data, |message| {
             batch.messages += 1;
             batch.bytes += u64::from(message.len);

@@ -2,8 +2,8 @@ use orders::v1::order_service_client::OrderServiceClient;
 use orders::v1::{GetOrderRequest, WatchOrderRequest};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
 
 use crate::common::process::{Ran, SERVE, Served, get, orders, run};
 use crate::common::soon;
@@ -175,8 +175,13 @@ async fn what_the_drain_ends_is_logged_too() {
     assert_eq!(watch["grpc.ended_by"], "refusal");
     assert_eq!(watch["grpc.refused_by"], "drain");
     assert_eq!(watch["grpc.refused_reason"], "SERVER_STOPPING");
-    assert_eq!(line("GetOrder")["rpc.response.status_code"], "CANCELLED");
-    assert!(slow.await.unwrap().is_err());
+    let slow_line = line("GetOrder");
+    assert_eq!(slow_line["rpc.response.status_code"], "UNAVAILABLE");
+    assert_eq!(slow_line["grpc.refused_by"], "drain");
+    assert_eq!(slow_line["grpc.refused_reason"], "DRAIN_LIMIT");
+    let told = slow.await.unwrap().unwrap_err();
+    assert_eq!(told.code(), Code::Unavailable);
+    assert!(told.message().contains("stopping"), "{told:?}");
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ impl Scrape {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
             .keep_alive(false)
+            // Who has said all it wants may close its side before it is answered.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         // Whatever failed, there is nobody left to tell.
         let _ = timeout(DONE_WITHIN, connection).await;
