@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
-use tonic_layers_benches::{Server, servers};
+use tonic_layers_benches::{Listener, Server, servers};
 
 /// How many calls are under way at once.
 const AT_ONCE: usize = 64;
@@ -45,24 +45,29 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn main() {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        println!(
-            "\n{:<26}{:>16}{:>20}",
-            "unary, 64 at once", "calls a second", "of bare throughput"
-        );
-        let servers = servers();
-        let bare = connect(&servers[0]).await;
-        for server in &servers {
-            let kinds = connect(server).await;
-            round(&kinds).await;
-            let mut rates = Vec::new();
-            let mut ratios = Vec::new();
-            for _ in 0..ROUNDS {
-                let beside = round(&bare).await;
-                let took = round(&kinds).await;
-                rates.push(CALLS as f64 / took.as_secs_f64());
-                ratios.push(beside.as_secs_f64() / took.as_secs_f64() * 100.0);
-            }
-            println!("{:<26}{:>16.0}{:>18.1} %", server.name, median(rates), median(ratios));
+        for listener in Listener::ALL {
+            listener.listen();
+            table(listener).await;
         }
     });
+}
+
+async fn table(listener: Listener) {
+    let title = format!("unary, {AT_ONCE} at once, {}", listener.name());
+    println!("\n{title:<36}{:>16}{:>20}", "calls a second", "of bare throughput");
+    let servers = servers(listener);
+    let bare = connect(&servers[0]).await;
+    for server in &servers {
+        let kinds = connect(server).await;
+        round(&kinds).await;
+        let mut rates = Vec::new();
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            let beside = round(&bare).await;
+            let took = round(&kinds).await;
+            rates.push(CALLS as f64 / took.as_secs_f64());
+            ratios.push(beside.as_secs_f64() / took.as_secs_f64() * 100.0);
+        }
+        println!("{:<36}{:>16.0}{:>18.1} %", server.name, median(rates), median(ratios));
+    }
 }

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tonic_layers_benches::{Call, Subject, subjects};
+use tonic_layers_benches::{Call, Listener, Subject, subjects};
 
 /// How many calls are made between two looks at the clock.
 const ROUND: u64 = 64;
@@ -30,45 +30,53 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn layers(criterion: &mut Criterion) {
-    for call in Call::ALL {
-        let mut lines = Vec::new();
-        let mut group = criterion.benchmark_group(call.name());
-        for mut subject in subjects() {
-            let mut bare = subjects().swap_remove(0);
-            let rounds = RefCell::new(Rounds::new());
-            group.bench_function(subject.name, |bencher| {
-                bencher.iter_custom(|calls| {
-                    let mut total = Duration::ZERO;
-                    for start in (0..calls).step_by(ROUND as usize) {
-                        let times = ROUND.min(calls - start);
-                        let beside = timed(&mut bare, call, times);
-                        let measured = timed(&mut subject, call, times);
-                        let per_call = |took: Duration| took.as_nanos() as f64 / times as f64;
-                        rounds.borrow_mut().push((per_call(beside), per_call(measured)));
-                        total += measured;
-                    }
-                    total
-                });
-            });
-            let rounds = rounds.into_inner();
-            if rounds.is_empty() {
-                continue; // filtered out
-            }
-            let bare = median(rounds.iter().map(|(bare, _)| *bare).collect());
-            let added = median(rounds.iter().map(|(bare, took)| took - bare).collect());
-            let ratio = median(rounds.iter().map(|(bare, took)| took / bare).collect());
-            lines.push(format!("{:<26}{bare:>10.0}{added:>12.0}{ratio:>10.2}", subject.name));
+    for listener in Listener::ALL {
+        listener.listen();
+        for call in Call::ALL {
+            table(criterion, listener, call);
         }
-        group.finish();
-        if lines.is_empty() {
-            continue;
-        }
-        println!("\n{:<26}{:>10}{:>12}{:>10}", call.name(), "bare, ns", "added, ns", "ratio");
-        for line in lines {
-            println!("{line}");
-        }
-        println!();
     }
+}
+
+fn table(criterion: &mut Criterion, listener: Listener, call: Call) {
+    let title = format!("{}, {}", call.name(), listener.name());
+    let mut lines = Vec::new();
+    let mut group = criterion.benchmark_group(&title);
+    for mut subject in subjects(listener) {
+        let mut bare = Subject::bare();
+        let rounds = RefCell::new(Rounds::new());
+        group.bench_function(subject.name, |bencher| {
+            bencher.iter_custom(|calls| {
+                let mut total = Duration::ZERO;
+                for start in (0..calls).step_by(ROUND as usize) {
+                    let times = ROUND.min(calls - start);
+                    let beside = timed(&mut bare, call, times);
+                    let measured = timed(&mut subject, call, times);
+                    let per_call = |took: Duration| took.as_nanos() as f64 / times as f64;
+                    rounds.borrow_mut().push((per_call(beside), per_call(measured)));
+                    total += measured;
+                }
+                total
+            });
+        });
+        let rounds = rounds.into_inner();
+        if rounds.is_empty() {
+            continue; // filtered out
+        }
+        let bare = median(rounds.iter().map(|(bare, _)| *bare).collect());
+        let added = median(rounds.iter().map(|(bare, took)| took - bare).collect());
+        let ratio = median(rounds.iter().map(|(bare, took)| took / bare).collect());
+        lines.push(format!("{:<30}{bare:>10.0}{added:>12.0}{ratio:>10.2}", subject.name));
+    }
+    group.finish();
+    if lines.is_empty() {
+        return;
+    }
+    println!("\n{title:<30}{:>10}{:>12}{:>10}", "bare, ns", "added, ns", "ratio");
+    for line in lines {
+        println!("{line}");
+    }
+    println!();
 }
 
 criterion_group! {

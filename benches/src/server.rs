@@ -3,14 +3,16 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Endpoint;
-use tonic_call::{BoxError, ObserveLayer};
+use tonic_call::BoxError;
 use tonic_call_test_kit::listen;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::layer::util::Identity;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::nothing::Nothing;
+use crate::configured::{logging, metrics, metrics_and_logging, observe, tonic_prometheus, trace};
+use crate::listener::Listener;
 use crate::service::AtOnce;
 
 /// A server on loopback, bare or behind a layer. It serves until its runtime ends.
@@ -22,21 +24,40 @@ pub struct Server {
     pub endpoint: Endpoint,
 }
 
-/// Bare first; then each layer, followed by what one would use instead.
+/// Bare first; then each layer, followed by what one would use instead. Which of them are of interest
+/// depends on who listens.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime, or if there is no free port.
-pub fn servers() -> Vec<Server> {
-    let observe = || ObserveLayer::server(Nothing);
-    let three = tower::ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
-    vec![
-        Server::new("bare", Identity::new()),
-        Server::new("1 observer", observe()),
-        Server::new("3 observers", three.into_inner()),
-        Server::new("recovery", RecoveryLayer::server()),
-        Server::new("tower-http catch-panic", tower_http::catch_panic::CatchPanicLayer::new()),
-    ]
+pub fn servers(listener: Listener) -> Vec<Server> {
+    let bare = Server::new("bare", Identity::new());
+    match listener {
+        Listener::Nobody => {
+            let three = ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
+            vec![
+                bare,
+                Server::new("1 observer", observe()),
+                Server::new("3 observers", three.into_inner()),
+                Server::new("recovery", RecoveryLayer::server()),
+                Server::new("tower-http catch-panic", CatchPanicLayer::new()),
+                Server::new("metrics", metrics()),
+                Server::new("tonic_prometheus_layer", tonic_prometheus()),
+                Server::new("logging", logging()),
+                Server::new("tower-http trace", trace()),
+            ]
+        }
+        Listener::Json => {
+            let peers = ServiceBuilder::new().layer(tonic_prometheus()).layer(trace());
+            vec![
+                bare,
+                Server::new("logging", logging()),
+                Server::new("tower-http trace", trace()),
+                Server::new("metrics, logging in one", metrics_and_logging()),
+                Server::new("their two peers", peers.into_inner()),
+            ]
+        }
+    }
 }
 
 impl Server {

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -7,14 +8,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use prost::Message as _;
-use tonic_call::ObserveLayer;
+use tonic::transport::server::TcpConnectInfo;
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
-use tonic_recovery_layer::RecoveryLayer;
+use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
-use crate::nothing::Nothing;
 use crate::service::AtOnce;
 
 /// What kind of call is made.
@@ -55,25 +55,16 @@ pub struct Subject {
     pub name: &'static str,
     call: Box<dyn FnMut(Request<tonic::body::Body>)>,
     message: Bytes,
-}
-
-/// Bare first; then each layer, followed by what one would use instead.
-pub fn subjects() -> Vec<Subject> {
-    let observe = || ObserveLayer::server(Nothing);
-    let three = tower::ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
-    vec![
-        Subject::new("bare", tower::layer::util::Identity::new()),
-        Subject::new("observer, not interested", ObserveLayer::server(None::<Nothing>)),
-        Subject::new("1 observer", observe()),
-        Subject::new("3 observers", three.into_inner()),
-        Subject::new("3 observers in one", ObserveLayer::server((Nothing, (Nothing, Nothing)))),
-        Subject::new("recovery", RecoveryLayer::server()),
-        Subject::new("tower-http catch-panic", tower_http::catch_panic::CatchPanicLayer::new()),
-    ]
+    peer: TcpConnectInfo,
 }
 
 impl Subject {
-    fn new<L, B>(name: &'static str, layer: L) -> Self
+    /// The service alone.
+    pub fn bare() -> Self {
+        Self::new("bare", Identity::new())
+    }
+
+    pub(crate) fn new<L, B>(name: &'static str, layer: L) -> Self
     where
         L: Layer<KindsServer<AtOnce>>,
         L::Service: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>
@@ -82,15 +73,21 @@ impl Subject {
     {
         let mut service = layer.layer(KindsServer::new(AtOnce));
         let call = Box::new(move |request| run(&mut service, request));
-        Self { name, call, message: frame_of(&Ask::default().encode_to_vec()) }
+        let message = frame_of(&Ask::default().encode_to_vec());
+        let address = |port| Some((Ipv4Addr::LOCALHOST, port).into());
+        let peer = TcpConnectInfo { local_addr: address(50_051), remote_addr: address(51_234) };
+        Self { name, call, message, peer }
     }
 
-    /// Makes one call, and reads its response to the end.
+    /// Makes one call, with what a server finds in every request, and reads its response to the end.
     pub fn call(&mut self, call: Call) {
         let body = tonic::body::Body::new(Once(Some(self.message.clone())));
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = http::Uri::from_static(call.path());
+        let client = http::HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
+        request.headers_mut().insert(http::header::USER_AGENT, client);
+        request.extensions_mut().insert(self.peer.clone());
         (self.call)(request);
     }
 }

@@ -1,0 +1,44 @@
+//! The layers, and what one would use instead, as a program has them.
+
+use tonic_call::ObserveLayer;
+use tonic_logging_layer::{Logging, LoggingLayer};
+use tonic_metrics_layer::exporter::Prometheus;
+use tonic_metrics_layer::{Metrics, MetricsLayer};
+use tower_http::classify::{GrpcErrorsAsFailures, SharedClassifier};
+use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+
+use crate::nothing::Nothing;
+
+pub(crate) fn observe() -> ObserveLayer<Nothing> {
+    ObserveLayer::server(Nothing)
+}
+
+/// Counts in a Prometheus recorder of its own, whose upkeep needs a tokio runtime.
+pub(crate) fn metrics() -> MetricsLayer {
+    let (recorder, _) = Prometheus::new().build().expect("there is a runtime");
+    MetricsLayer::server().with_recorder(recorder)
+}
+
+pub(crate) fn logging() -> LoggingLayer {
+    LoggingLayer::server()
+}
+
+/// Both, each call watched once.
+pub(crate) fn metrics_and_logging() -> ObserveLayer<(Metrics, Logging)> {
+    let metrics = metrics();
+    ObserveLayer::server((metrics.observer(), logging().observer())).known(metrics.known_methods())
+}
+
+pub(crate) type Trace = TraceLayer<SharedClassifier<GrpcErrorsAsFailures>>;
+
+/// By default it says nothing that is `INFO`: so it writes one line per call, in a span.
+pub(crate) fn trace() -> Trace {
+    TraceLayer::new_for_grpc()
+        .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
+        .on_response(DefaultOnResponse::new().level(Level::INFO))
+}
+
+pub(crate) fn tonic_prometheus() -> tonic_prometheus_layer::MetricsLayer {
+    tonic_prometheus_layer::MetricsLayer::new()
+}

@@ -1,0 +1,63 @@
+use std::sync::LazyLock;
+
+use tokio::runtime::{Builder, Runtime};
+use tonic_call::ObserveLayer;
+use tonic_recovery_layer::RecoveryLayer;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::configured::{logging, metrics, metrics_and_logging, observe, tonic_prometheus, trace};
+use crate::listener::Listener;
+use crate::many::many;
+use crate::nothing::Nothing;
+use crate::subject::Subject;
+
+/// Where the upkeep of recorders runs, beside the calls.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime")
+});
+
+/// Bare first; then each layer, followed by what one would use instead. Which of them are of interest
+/// depends on who listens.
+pub fn subjects(listener: Listener) -> Vec<Subject> {
+    let _inside = RUNTIME.enter();
+    match listener {
+        Listener::Nobody => unheard(),
+        Listener::Json => heard(),
+    }
+}
+
+fn unheard() -> Vec<Subject> {
+    let three = ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
+    vec![
+        Subject::bare(),
+        Subject::new("observer, not interested", ObserveLayer::server(None::<Nothing>)),
+        Subject::new("1 observer", observe()),
+        Subject::new("3 observers", three.into_inner()),
+        Subject::new("3 observers in one", ObserveLayer::server((Nothing, (Nothing, Nothing)))),
+        Subject::new("recovery", RecoveryLayer::server()),
+        Subject::new("tower-http catch-panic", CatchPanicLayer::new()),
+        Subject::new("metrics", metrics()),
+        Subject::new("metrics of 100 methods", metrics().methods(&many(100))),
+        Subject::new("metrics of 1000 methods", metrics().methods(&many(1_000))),
+        Subject::new("metrics, message bytes", metrics().message_bytes()),
+        Subject::new("tonic_prometheus_layer", tonic_prometheus()),
+        Subject::new("logging", logging()),
+        Subject::new("tower-http trace", trace()),
+    ]
+}
+
+fn heard() -> Vec<Subject> {
+    let two = ServiceBuilder::new().layer(metrics()).layer(logging());
+    let peers = ServiceBuilder::new().layer(tonic_prometheus()).layer(trace());
+    vec![
+        Subject::bare(),
+        Subject::new("logging", logging()),
+        Subject::new("logging, no handler span", logging().handler_span(false)),
+        Subject::new("logging, sampled out", logging().sample_successes(0.0)),
+        Subject::new("tower-http trace", trace()),
+        Subject::new("metrics, logging", two.into_inner()),
+        Subject::new("metrics, logging in one", metrics_and_logging()),
+        Subject::new("their two peers", peers.into_inner()),
+    ]
+}
