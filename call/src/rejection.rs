@@ -44,7 +44,8 @@ impl Rejection {
         &self.refusal
     }
 
-    /// What the caller is told. The refusal goes to the call's [`CallInfo`], if there is one.
+    /// What the caller is told. The refusal goes to the call's [`CallInfo`], if there is one; a layer of a
+    /// client first [gets or inserts](CallInfo::get_or_insert) that of its side.
     pub fn into_status(self, request: &Extensions) -> Status {
         if let Some(info) = CallInfo::of(request) {
             info.add_refusal(self.refusal);

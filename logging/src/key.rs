@@ -83,16 +83,20 @@ pub(crate) const REQUEST_METADATA: &str = "rpc.request.metadata.";
 /// As [`REQUEST_METADATA`].
 pub(crate) const RESPONSE_METADATA: &str = "rpc.response.metadata.";
 
-/// A field can't be declared under a key that has a meaning of its own.
+/// A key under which no field can be declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyTaken {
-    key: String,
+#[non_exhaustive]
+pub enum KeyError {
+    /// It has a meaning of its own in every line, or formatters write it beside them.
+    Taken(String),
+    /// It is not made of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`, `.` and `/`.
+    Malformed(String),
 }
 
 /// These keys, each once, if none is taken.
 pub(crate) fn declared<K: Into<String>>(
     keys: impl IntoIterator<Item = K>,
-) -> Result<Vec<&'static str>, KeyTaken> {
+) -> Result<Vec<&'static str>, KeyError> {
     let mut declared = Vec::new();
     for key in keys {
         let key = key.into();
@@ -103,7 +107,11 @@ pub(crate) fn declared<K: Into<String>>(
             || key.starts_with(REQUEST_METADATA)
             || key.starts_with(RESPONSE_METADATA);
         if is_taken {
-            return Err(KeyTaken { key });
+            return Err(KeyError::Taken(key));
+        }
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+        if key.is_empty() || !key.bytes().all(is_good) {
+            return Err(KeyError::Malformed(key));
         }
         let key = kept(key);
         if !declared.contains(&key) {
@@ -125,20 +133,29 @@ pub(crate) fn kept(key: String) -> &'static str {
     key
 }
 
-impl KeyTaken {
+impl KeyError {
     /// The key.
     pub fn key(&self) -> &str {
-        &self.key
+        match self {
+            Self::Taken(key) | Self::Malformed(key) => key,
+        }
     }
 }
 
-impl fmt::Display for KeyTaken {
+impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key {:?} of a log line has a meaning already: declare another", self.key)
+        match self {
+            Self::Taken(key) => {
+                write!(f, "the key {key:?} of a log line has a meaning already: declare another")
+            }
+            Self::Malformed(key) => {
+                write!(f, "{key:?} is no key of a log line: letters, digits and _ - . / make one")
+            }
+        }
     }
 }
 
-impl Error for KeyTaken {}
+impl Error for KeyError {}
 
 #[cfg(test)]
 mod tests {
@@ -151,6 +168,10 @@ mod tests {
             let error = declared(["a", taken]).expect_err(taken);
             assert_eq!(error.key(), taken);
             assert!(error.to_string().contains(taken));
+        }
+        for malformed in ["", "two words", "a\nb", "a=b", "ä"] {
+            let malformed = malformed.to_owned();
+            assert_eq!(declared([malformed.clone()]), Err(KeyError::Malformed(malformed)));
         }
     }
 

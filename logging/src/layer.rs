@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use tracing::Level;
 
 use crate::finished::Finished;
-use crate::key::{self, KeyTaken};
+use crate::key::{self, KeyError};
 use crate::observer::Logging;
 use crate::sample::Sample;
 use crate::settings::{Settings, Slow};
@@ -149,11 +149,12 @@ impl LoggingLayer {
     ///
     /// # Errors
     ///
-    /// When a key is one that lines have anyway, or that formatters write beside them.
+    /// When a key is one that lines have anyway, or that formatters write beside them, or when it is
+    /// not made of letters, digits, `_`, `-`, `.` and `/`.
     pub fn fields<K: Into<String>>(
         mut self,
         keys: impl IntoIterator<Item = K>,
-    ) -> Result<Self, KeyTaken> {
+    ) -> Result<Self, KeyError> {
         self.settings.fields = key::declared(keys)?;
         Ok(self)
     }

@@ -65,10 +65,10 @@
 //! use std::time::Duration;
 //!
 //! use tonic::Code;
-//! use tonic_logging_layer::{KeyTaken, LoggingLayer};
+//! use tonic_logging_layer::{KeyError, LoggingLayer};
 //! use tracing::Level;
 //!
-//! # fn layer() -> Result<LoggingLayer, KeyTaken> {
+//! # fn layer() -> Result<LoggingLayer, KeyError> {
 //! let layer = LoggingLayer::server()
 //!     .sample_successes(0.1)                       // every tenth `OK`; failures always
 //!     .slow_after(Duration::from_secs(1))          // `WARN`, and never sampled out
@@ -172,9 +172,10 @@
 //! # What it costs
 //!
 //! Besides what [watching](tonic_call#what-it-costs) costs, two small allocations if no layer outside
-//! has made the [`CallInfo`](tonic_call::CallInfo), and the event itself: a subscriber that writes JSON
-//! takes about 3 µs for it. A level that nobody listens to costs no formatting and no allocation, and if
-//! nobody listens to any, the call is not watched.
+//! has made the [`CallInfo`](tonic_call::CallInfo), and the event itself: in the benches a subscriber
+//! that writes JSON takes about 2.5 µs for the line, and 0.8 µs for the span around the handler. A level
+//! that nobody listens to costs no formatting and no allocation, and if nobody listens to any, the call
+//! is not watched.
 
 mod finished;
 mod key;
@@ -189,7 +190,7 @@ mod sites;
 mod span;
 
 pub use self::finished::Finished;
-pub use self::key::KeyTaken;
+pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
 pub use self::observer::{Logged, Logging};

@@ -113,7 +113,8 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     let (address, port) = call.peer.map(|peer| (display(peer.ip()), peer.port())).unzip();
     set(Key::PeerAddress, &address);
     set(Key::PeerPort, &port);
-    let timeout_ms = call.timeout.map(|timeout| timeout.as_millis() as u64);
+    // Less than a millisecond is not nothing.
+    let timeout_ms = call.timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000) as u64);
     set(Key::TimeoutMs, &timeout_ms);
     let user_agent = user_agent.as_deref();
     set(Key::UserAgent, &user_agent);

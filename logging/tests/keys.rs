@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic_call::{CallInfo, Kind, Refusal, Side, TraceIds};
 use tonic_call_test_kit::Script;
-use tonic_logging_layer::{KeyTaken, LoggingLayer};
+use tonic_logging_layer::{KeyError, LoggingLayer};
 use tower::{Layer as _, service_fn};
 use tracing::Level;
 
@@ -204,7 +204,8 @@ async fn a_timeout_is_told_in_milliseconds() {
         ("2M", 120_000),
         ("99999999S", 99_999_999_000),
         ("250m", 250),
-        ("1500u", 1),
+        ("1500u", 2),
+        ("1n", 1),
         ("0n", 0),
         ("99999999H", 99_999_999 * 3_600_000),
     ] {
@@ -438,7 +439,7 @@ fn every_key_of_a_line_is_taken() {
     ];
     let metadata = ["rpc.request.metadata.x", "rpc.response.metadata.x"];
     for taken in ALL.into_iter().chain(of_formatters).chain(metadata) {
-        let error: KeyTaken = LoggingLayer::server().fields(["free", taken]).unwrap_err();
+        let error: KeyError = LoggingLayer::server().fields(["free", taken]).unwrap_err();
         assert_eq!(error.key(), taken);
         assert!(error.to_string().contains(&format!("{taken:?}")), "{error}");
     }

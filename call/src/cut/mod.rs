@@ -59,7 +59,8 @@ impl Cut {
     ///
     /// Its request then ends too, with the status as its error: a task that a handler has spawned may
     /// read it, and HTTP would keep the stream open for that. The call's [`CallInfo`], if there is
-    /// one, is told what ended it. Costs four small allocations: the boxed future, tonic's box for the
+    /// one, is told what ended it; a layer of a client first
+    /// [gets or inserts](CallInfo::get_or_insert) that of its side. Costs four small allocations: the boxed future, tonic's box for the
     /// request body, and what is shared with each.
     pub fn call<S, B>(
         service: &mut S,
@@ -108,7 +109,8 @@ impl Cut {
     /// Ends the call with a status; says whether it did. The first cut counts: after it, and after
     /// the call has ended by itself, another does nothing.
     ///
-    /// A status that says `OK` ends a stream well. A panic in dropping what was cut ends here.
+    /// A status that says `OK` ends a stream well. A panic in dropping what was cut ends here. A layer
+    /// that refuses the call says so by [`refuse`](Self::refuse).
     pub fn cut(&self, by: EndedBy, status: Status) -> bool {
         let mut by = Some(by);
         self.0.sever(&mut |info| by.take().into_iter().for_each(|by| info.set_ended_by(by)), status)
