@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use http::Extensions;
 use tonic::Code;
 
+use crate::deadline::Deadline;
 use crate::end::{Cause, End};
 use crate::field::FieldValue;
 use crate::observe::Side;
@@ -31,7 +33,17 @@ use crate::trace::TraceIds;
 #[derive(Clone)]
 pub struct CallInfo {
     side: Side,
-    said: Arc<OnceLock<Box<Mutex<Facts>>>>,
+    slot: Arc<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// What layers said; of most calls nothing.
+    facts: OnceLock<Box<Mutex<Facts>>>,
+    /// When the caller gives up, by the clock of the outermost who looked.
+    deadline: OnceLock<Option<Deadline>>,
+    /// Why the call was given up, so that all who ask are told the same.
+    given_up: OnceLock<Cause>,
 }
 
 #[derive(Default)]
@@ -78,7 +90,7 @@ pub enum EndedBy {
 impl CallInfo {
     /// A slot for a call as that side sees it, with nothing in it.
     pub fn new(side: Side) -> Self {
-        Self { side, said: Arc::default() }
+        Self { side, slot: Arc::default() }
     }
 
     /// The slot of the call that these extensions belong to, if a layer has put one there.
@@ -189,13 +201,30 @@ impl CallInfo {
         }
     }
 
+    /// Sets when the caller gives up, unless a layer further out has: to all layers it is one moment.
+    pub(crate) fn expires_after(&self, timeout: Duration) {
+        self.slot.deadline.get_or_init(|| Deadline::after(timeout));
+    }
+
+    /// Why the call, which nobody answered, is over. The first to ask decides it for all: a clock read
+    /// twice tells two times.
+    pub(crate) fn given_up(&self) -> Cause {
+        *self.slot.given_up.get_or_init(|| {
+            let deadline = self.slot.deadline.get().copied().flatten();
+            match deadline.is_some_and(Deadline::is_about_to_expire) {
+                true => Cause::DeadlineExpired,
+                false => Cause::CallerLeft,
+            }
+        })
+    }
+
     /// What was said so far. Of most calls that is nothing, and costs a glance.
     fn said(&self) -> Option<MutexGuard<'_, Facts>> {
-        Some(self.said.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.slot.facts.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn say(&self) -> MutexGuard<'_, Facts> {
-        self.said.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.facts.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

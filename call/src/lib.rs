@@ -100,6 +100,10 @@
 //! | a poll, a call or a destructor unwound | `Dropped` | `Internal` |
 //! | the request broke off before its end | `Dropped` | as if dropped, whatever the service then answered: tonic makes `INTERNAL` of a caller that left |
 //!
+//! A request to a server that is not gRPC's (its content type says so, or it is a browser's or a probe's)
+//! passes unwatched. All layers around one call are told the same: its deadline is counted from the
+//! outermost, and who gave it up is decided once.
+//!
 //! A client sees an expired timer of tonic's as `DeadlineExceeded`, although tonic tells its caller
 //! `Cancelled`. A call begins when the service is called: one that fails before, because `poll_ready`
 //! fails, is not seen.

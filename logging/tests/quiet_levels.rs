@@ -63,7 +63,6 @@ where
         ("user-agent", "test/1"),
         ("x-request-id", "1"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"),
-        ("grpc-timeout", "5S"),
     ] {
         request.headers_mut().insert(name, HeaderValue::from_static(value));
     }

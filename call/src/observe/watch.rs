@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, StatusCode, request, response};
 use tonic::Code;
 
-use super::Call;
-use crate::deadline::Deadline;
+use super::{Call, Side};
+use crate::deadline::timeout_of;
 use crate::end::{Cause, End};
 use crate::headers;
+use crate::info::CallInfo;
 use crate::known::KnownMethods;
 use crate::message::{Batch, Flow, MessageReader};
 use crate::rpc::Rpc;
@@ -26,7 +27,8 @@ pub(super) struct Watch<C: Call> {
 /// What the response shares with the request body, which another task may poll.
 pub(super) struct Shared<C> {
     call: C,
-    deadline: Option<Deadline>,
+    /// What all layers of a call that has a timeout share.
+    info: Option<CallInfo>,
     /// The method, while an answer can still make it known.
     unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ended: AtomicBool,
@@ -35,12 +37,23 @@ pub(super) struct Shared<C> {
 }
 
 impl<C: Call> Watch<C> {
-    pub(super) fn new(call: C, head: &HeaderMap, known: &Arc<KnownMethods>, rpc: Rpc) -> Self {
+    pub(super) fn new(
+        call: C,
+        side: Side,
+        head: &mut request::Parts,
+        known: &Arc<KnownMethods>,
+        rpc: Rpc,
+    ) -> Self {
+        // A malformed timeout sets no deadline: tonic ignores it too.
+        let info = timeout_of(&head.headers).ok().flatten().map(|timeout| {
+            let info = CallInfo::get_or_insert(side, &mut head.extensions);
+            info.expires_after(timeout);
+            info
+        });
         let learns = rpc.known().is_none() && rpc.is_well_formed() && known.learns();
         let shared = Shared {
             call,
-            // A malformed timeout sets no deadline: tonic ignores it too.
-            deadline: Deadline::from_headers(head).ok().flatten(),
+            info,
             unknown: learns.then(|| (Arc::clone(known), rpc)),
             ended: AtomicBool::new(false),
             request_failed: AtomicBool::new(false),
@@ -74,7 +87,8 @@ impl<C: Call> Watch<C> {
             None if body_at_end || head.status != StatusCode::OK => {
                 self.end(End::Missing { http: head.status });
             }
-            None if is_grpc(&head.headers) => self.shared.learn(),
+            // An answer that is not gRPC says nothing of the method.
+            None if headers::is_grpc(&head.headers) == Some(true) => self.shared.learn(),
             None => {}
         }
     }
@@ -114,10 +128,8 @@ impl<C: Call> Watch<C> {
     fn dropped(&self) -> End<'static> {
         let cause = if self.shared.unwound.load(Ordering::Relaxed) {
             Cause::Panicked
-        } else if self.shared.deadline.is_some_and(Deadline::is_about_to_expire) {
-            Cause::DeadlineExpired
         } else {
-            Cause::CallerLeft
+            self.shared.info.as_ref().map_or(Cause::CallerLeft, CallInfo::given_up)
         };
         End::Dropped { responded: self.responded, cause }
     }
@@ -175,10 +187,4 @@ impl<C: Call> Drop for Unwinding<'_, C> {
         self.0.unwound.store(true, Ordering::Relaxed);
         self.0.call.unwound();
     }
-}
-
-/// An answer that is not gRPC says nothing of the method.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers::find(headers, &http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
