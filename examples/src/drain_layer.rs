@@ -69,9 +69,9 @@ impl Calls {
     }
 
     /// Ends whatever is open.
-    pub(crate) fn cut_off(&self) {
+    pub(crate) fn cut_off(&self, reason: &'static str) {
         let open: Vec<_> = self.open().calls.drain().collect();
-        open.iter().for_each(|(_, call)| refuse(&call.cut, "DRAIN_LIMIT"));
+        open.iter().for_each(|(_, call)| refuse(&call.cut, reason));
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

@@ -49,7 +49,9 @@ fn start(format: Format, filter: EnvFilter) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(
+            stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
+        )
         // It would complain on standard error that standard error cannot be written, and panic there.
         .log_internal_errors(false);
     match format {

@@ -207,8 +207,13 @@ pub async fn serve(
         orders.close().await;
     };
     let drained = drain.run(signal, &mut signals, not_ready, finish).await;
-    if drained != Drained::Wholly {
-        calls.cut_off();
+    let unfinished = match drained {
+        Drained::Wholly => None,
+        Drained::Partly => Some("DRAIN_LIMIT"),
+        Drained::Hastily => Some("SECOND_SIGNAL"),
+    };
+    if let Some(reason) = unfinished {
+        calls.cut_off(reason);
         // `finish` is gone, and with it the last reason to take new calls.
         _ = tokio::time::timeout(LAST_WORDS, &mut server).await;
     }

@@ -93,7 +93,7 @@
 //! that is when its duration ends. A call that is dropped, at any point, by a caller that left, an
 //! expired deadline or a panic, is handled too, and nothing stays in flight. At any one moment a call
 //! that has begun counts as in flight, as handled or as both, never as neither. A scrape is not one
-//! moment: the exporter reads counters first and gauges last, so a call that ends in between may be
+//! moment: the exporter reads counters first, then gauges, so a call that ends in between may be
 //! handled only in the next.
 //!
 //! A handled call is counted once for each layer that refused it or, in shadow, would have, and once

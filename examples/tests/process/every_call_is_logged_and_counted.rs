@@ -201,3 +201,38 @@ async fn the_environment_decides_only_if_it_says_something() {
     let shown = call.env("RUST_LOG", "info").output().await.unwrap();
     assert!(String::from_utf8_lossy(&shown.stderr).contains("finished call"), "{shown:?}");
 }
+
+/// Guards against: what only happens on a terminal, where no other test looks.
+#[tokio::test]
+async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
+    for (no_color, coloured) in [("", true), ("1", false)] {
+        let (mut screen, terminal) = terminal();
+        let mut command = orders(&[&SERVE[..], &["--db", ":memory:"]].concat());
+        command.env("NO_COLOR", no_color).stderr(terminal);
+        let served = Served::spawn(command).await;
+        create(&served).await;
+        served.signal(Signal::INT);
+        assert_eq!(served.ended().await.0.code(), Some(0));
+
+        let mut text = Vec::new();
+        // Reading a terminal that nobody writes to any more is an error on Linux.
+        _ = std::io::Read::read_to_end(&mut screen, &mut text);
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find(|line| line.contains("finished call")).expect("a line");
+        assert!(line.contains("orders.v1.OrderService/CreateOrder"), "{line}");
+        assert_eq!(line.contains('\u{1b}'), coloured, "{line:?}");
+        assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
+    }
+}
+
+/// What shows a terminal, and what writes to it.
+fn terminal() -> (std::fs::File, std::process::Stdio) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = std::fs::OpenOptions::new().write(true).open(name.to_str().unwrap()).unwrap();
+    (screen.into(), terminal.into())
+}
