@@ -1,6 +1,7 @@
 //! Logs and metrics say the same of a call, however it ends and whichever layer is outside.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../logging/tests/common/mod.rs"]
 mod common;
 
 use std::future::pending;
