@@ -175,8 +175,8 @@ impl Logged {
             None => finished.default_level(),
         };
         let keep = settings.filter.as_ref().is_none_or(|keep| keep(finished));
-        let sampled = finished.code() != Code::Ok || finished.is_slow();
-        (keep && (sampled || settings.sample.keeps_next())).then_some(level)
+        let always_kept = finished.code() != Code::Ok || finished.is_slow();
+        (keep && (always_kept || settings.sample.keeps_next())).then_some(level)
     }
 
     /// A name that stands both in the head and in the trailers is told of the head.
