@@ -14,7 +14,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{EndedBy, Flow, ObserveLayer, Observer, Side};
+use tonic_call::{CODES, EndedBy, Flow, ObserveLayer, Observer, Side};
 use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, frame_of, in_scope, silence_panics};
 use tower::{Layer as _, Service, service_fn};
 
@@ -76,26 +76,6 @@ async fn each(answer: impl Fn(usize) -> Answer, check: impl Fn(usize, Recorded))
 fn head(code: Code) -> Response<Script> {
     Status::new(code, "said in the head").into_http()
 }
-
-const CODES: [Code; 17] = [
-    Code::Ok,
-    Code::Cancelled,
-    Code::Unknown,
-    Code::InvalidArgument,
-    Code::DeadlineExceeded,
-    Code::NotFound,
-    Code::AlreadyExists,
-    Code::PermissionDenied,
-    Code::ResourceExhausted,
-    Code::FailedPrecondition,
-    Code::Aborted,
-    Code::OutOfRange,
-    Code::Unimplemented,
-    Code::Internal,
-    Code::Unavailable,
-    Code::DataLoss,
-    Code::Unauthenticated,
-];
 
 #[tokio::test]
 async fn a_status_in_trailers_is_the_ending() {

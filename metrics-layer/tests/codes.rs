@@ -15,28 +15,7 @@ use tonic_call_test_kit::{KindsService, Recorder, ask, call, listen, method_of};
 use tonic_metrics_layer::{CodeSpelling, MetricsLayer};
 use tower::ServiceBuilder;
 
-use self::readings::Readings;
-
-/// As Go's `codes.Code` prints them, in the order of their numbers.
-const GO: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
+use self::readings::{GO_CODES, Readings};
 
 /// What one call moves.
 fn moved(side: &str, kind: Kind, code: &str, requests: u32, responses: u32) -> Vec<(String, f64)> {
@@ -91,7 +70,7 @@ async fn each_code_moves_the_series_of_its_call_and_no_other() {
     for (number, code) in CODES.into_iter().enumerate() {
         for kind in [Kind::Unary, Kind::ServerStream] {
             for (spelling, name) in
-                [(CodeSpelling::Go, GO[number]), (CodeSpelling::UpperSnake, code_name(code))]
+                [(CodeSpelling::Go, GO_CODES[number]), (CodeSpelling::UpperSnake, code_name(code))]
             {
                 let responses = match kind {
                     Kind::Unary => u32::from(code == Code::Ok),

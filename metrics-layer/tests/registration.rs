@@ -19,29 +19,9 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Recorder, Script};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer, Service};
 
-use self::readings::Readings;
+use self::readings::{GO_CODES, Readings};
 
 const SIDES: [Side; 2] = [Side::Server, Side::Client];
-
-const CODES: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
 
 /// The methods of `test.v1`, and the kind of each.
 const METHODS: [(&str, &str); 5] = [
@@ -80,7 +60,7 @@ fn described(side: Side, more: &[&str]) -> BTreeSet<String> {
         for family in families.iter().chain(more) {
             all.insert(format!("{prefix}_{family}{{{labels}}}"));
         }
-        for code in CODES {
+        for code in GO_CODES {
             all.insert(format!("{prefix}_handled_total{{{labels},grpc_code=\"{code}\"}}"));
         }
     }
