@@ -42,6 +42,8 @@ struct Slot {
     facts: OnceLock<Box<Mutex<Facts>>>,
     /// When the caller gives up, by the clock of the outermost who looked.
     deadline: OnceLock<Option<Deadline>>,
+    /// Which span is the call's.
+    trace: OnceLock<TraceIds>,
     /// Why the call was given up, so that all who ask are told the same.
     given_up: OnceLock<Cause>,
 }
@@ -51,8 +53,8 @@ struct Facts {
     principal: Option<Arc<str>>,
     refusals: Vec<Refusal>,
     panic: Option<Arc<str>>,
+    panic_stack: Option<Arc<str>>,
     ended_by: Option<EndedBy>,
-    trace: Option<TraceIds>,
     fields: Vec<(Cow<'static, str>, FieldValue)>,
 }
 
@@ -149,9 +151,20 @@ impl CallInfo {
         self.say().panic.get_or_insert(message);
     }
 
+    /// Says where the panic happened, in as many lines as it takes. The first one counts.
+    pub fn set_panic_stack(&self, stack: impl Into<Arc<str>>) {
+        let stack = stack.into();
+        self.say().panic_stack.get_or_insert(stack);
+    }
+
     /// The text of the panic that was recovered, if one was; also if it did not end the call.
     pub fn panic(&self) -> Option<Arc<str>> {
         self.said()?.panic.clone()
+    }
+
+    /// Where that panic happened, if whoever recovered it saw that.
+    pub fn panic_stack(&self) -> Option<Arc<str>> {
+        self.said()?.panic_stack.clone()
     }
 
     /// Says what ended the call, where its ending does not tell: a layer that answers instead of the
@@ -160,14 +173,15 @@ impl CallInfo {
         self.say().ended_by = Some(by);
     }
 
-    /// Says which span is the call's, so that its log line can be found from its trace.
+    /// Says which span is the call's, so that its log line can be found from its trace. The first one
+    /// counts: that of the outermost layer.
     pub fn set_trace(&self, ids: TraceIds) {
-        self.say().trace = Some(ids);
+        self.slot.trace.get_or_init(|| ids);
     }
 
     /// Which span is the call's, if a tracing layer said so.
     pub fn trace(&self) -> Option<TraceIds> {
-        self.said()?.trace
+        self.slot.trace.get().copied()
     }
 
     /// Adds a field to the call's log line. Of fields with one key the last counts.

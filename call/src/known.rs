@@ -94,11 +94,22 @@ impl KnownMethods {
         }
     }
 
-    /// Makes the method known: a service has answered for it.
-    pub(crate) fn learn(&self, rpc: &Rpc) {
-        let Source::Learnt(names) = &self.0 else { return };
-        if !rpc.is_well_formed() || names.load().contains_key(rpc.full()) {
-            return;
+    /// Whether the method is known now. A call's own [`known`](Rpc::known) says whether it was when the
+    /// call began.
+    pub fn knows(&self, rpc: &Rpc) -> bool {
+        self.find(rpc).is_some()
+    }
+
+    /// Makes the method known, because a service has answered for it, and says whether it is known
+    /// now: not if its path is not well formed, if there is no more room, or if only those of a
+    /// descriptor set are known and it is none of them.
+    pub fn learn(&self, rpc: &Rpc) -> bool {
+        let Source::Learnt(names) = &self.0 else { return self.knows(rpc) };
+        if !rpc.is_well_formed() {
+            return false;
+        }
+        if names.load().contains_key(rpc.full()) {
+            return true;
         }
         names.rcu(|names| {
             let mut names = FxHashMap::clone(names);
@@ -108,6 +119,7 @@ impl KnownMethods {
             }
             names
         });
+        self.knows(rpc)
     }
 
     fn find(&self, rpc: &Rpc) -> Option<KnownMethod> {
@@ -146,6 +158,26 @@ mod tests {
         let mut request = http::Request::new(());
         *request.uri_mut() = http::Uri::from_static(path);
         known.resolve(Side::Server, &request.into_parts().0)
+    }
+
+    #[test]
+    fn whoever_saw_a_service_answer_can_make_its_method_known() {
+        let known = KnownMethods::learning();
+        let rpc = resolved(&known, "/a.B/C");
+        assert!(!known.knows(&rpc));
+        assert!(known.learn(&rpc) && known.learn(&rpc) && known.knows(&rpc));
+        assert!(!known.learn(&resolved(&known, "/a/b/c")));
+        for number in 0..LEARNT_AT_MOST {
+            let path = format!("/a.B/{number}").parse::<http::Uri>().expect("a path");
+            let room = number < LEARNT_AT_MOST - 1;
+            assert_eq!(known.learn(&Rpc::from_uri(&path)), room);
+        }
+
+        let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
+            .expect("a descriptor set");
+        let described = KnownMethods::from(&methods);
+        assert!(described.learn(&resolved(&described, "/test.v1.Kinds/Unary")));
+        assert!(!described.learn(&resolved(&described, "/test.v1.Kinds/Unnary")));
     }
 
     #[test]

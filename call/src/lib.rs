@@ -120,8 +120,8 @@
 //! | [`Cut`] | ends a call from outside, even while nobody polls it |
 //! | [`Deadline`] | `grpc-timeout`, and how long is left |
 //! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
-//! | [`code_name`], [`printable`], [`AllowedMetadata`] | what of a call may be shown, and how |
-//! | [`peer_address`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
+//! | [`code_name`], [`printable`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
+//! | [`peer_address`], [`TraceParent`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
 //! | [`GrpcService`] | what a layer can stand in front of |
@@ -181,7 +181,7 @@ pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};
 pub use self::known::{KnownMethods, LEARNT_AT_MOST};
 pub use self::message::{Batch, Flow, Message};
-pub use self::metadata::{AllowedMetadata, joined};
+pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};
 pub use self::methods::{Method, Methods, MethodsError};
 pub use self::observe::{
     Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
@@ -194,5 +194,5 @@ pub use self::service::{BoxError, GrpcService};
 pub use self::stopwatch::Stopwatch;
 pub use self::table::{MethodTable, UnknownMethod};
 pub use self::text::{TEXT_AT_MOST, printable};
-pub use self::trace::TraceIds;
+pub use self::trace::{TraceIds, TraceParent};
 pub use self::unwind::drop_caught;

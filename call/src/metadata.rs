@@ -1,7 +1,7 @@
 //! Metadata that may be shown.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -49,6 +49,52 @@ impl AllowedMetadata {
             let shown = headers.get_all(name).into_iter().filter(|value| !value.is_sensitive());
             shown.map(move |value| (place, value))
         })
+    }
+}
+
+/// What may be shown of one call's metadata, kept until the call is over.
+#[derive(Debug)]
+pub struct KeptMetadata {
+    allowed: AllowedMetadata,
+    /// Which of the names, and its values. Of most calls there is nothing.
+    kept: Mutex<Vec<(usize, Vec<HeaderValue>)>>,
+}
+
+impl KeptMetadata {
+    /// Keeps what is allowed, and nothing yet.
+    pub fn new(allowed: &AllowedMetadata) -> Self {
+        Self { allowed: allowed.clone(), kept: Mutex::default() }
+    }
+
+    /// Keeps what may be shown of a head, or of trailers. A name that stands in both is told of the
+    /// first.
+    pub fn keep(&self, headers: &HeaderMap) {
+        if self.allowed.is_empty() {
+            return;
+        }
+        let mut kept = self.kept();
+        let before = kept.len();
+        for (place, value) in self.allowed.values(headers) {
+            if kept[..before].iter().any(|(other, _)| *other == place) {
+                continue;
+            }
+            match kept.last_mut() {
+                Some((last, values)) if *last == place => values.push(value.clone()),
+                _ => kept.push((place, vec![value.clone()])),
+            }
+        }
+    }
+
+    /// Shows each name that was there, by its place among the [names](AllowedMetadata::names), with its
+    /// values.
+    pub fn show(&self, mut show: impl FnMut(usize, &HeaderName, &[HeaderValue])) {
+        for (place, values) in &*self.kept() {
+            show(*place, &self.allowed.names()[*place], values);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<(usize, Vec<HeaderValue>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,6 +155,30 @@ mod tests {
         value.set_sensitive(true);
         let headers = HeaderMap::from_iter([(HeaderName::from_static("x-key"), value)]);
         assert_eq!(shown(&allowed, &headers), []);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_head_is_not_told_again_of_the_trailers() {
+        let kept = KeptMetadata::new(&AllowedMetadata::new(["x-a", "x-b"]));
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        kept.keep(&headers(&[("x-b", "1"), ("x-c", "2"), ("x-b", "3")]));
+        kept.keep(&headers(&[("x-b", "4"), ("x-a", "5")]));
+        let mut shown = Vec::new();
+        kept.show(|place, name, values| shown.push((place, name.to_string(), values.to_vec())));
+        assert_eq!(
+            shown,
+            [(1, "x-b".into(), vec!["1", "3"]), (0, "x-a".into(), vec!["5"])].map(
+                |(place, name, values): (usize, String, Vec<&str>)| {
+                    (place, name, values.into_iter().map(HeaderValue::from_static).collect())
+                }
+            )
+        );
     }
 
     #[test]

@@ -4,6 +4,13 @@ use http::{HeaderMap, HeaderName};
 
 use crate::headers;
 
+/// What a `traceparent` says, as W3C Trace Context writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceParent {
+    ids: TraceIds,
+    flags: u8,
+}
+
 /// The trace and the span that a call belongs to, as W3C Trace Context writes them.
 ///
 /// A tracing layer says in [`CallInfo::set_trace`](crate::CallInfo::set_trace) which span is the
@@ -16,18 +23,35 @@ pub struct TraceIds {
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-impl TraceIds {
-    /// These ids; `None` if one of them is zero, which says that there is none.
-    pub fn new(trace: u128, span: u64) -> Option<Self> {
-        (trace != 0 && span != 0).then_some(Self { trace, span })
-    }
-
+impl TraceParent {
     /// What a request's `traceparent` says; `None` if it is not there, is there more than once, or is
     /// malformed (W3C Trace Context, "traceparent header field values").
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers::find(headers, &TRACEPARENT)?;
         let mut all = headers.get_all(TRACEPARENT).iter();
         (all.next().is_some() && all.next().is_none()).then(|| parse(value.as_bytes()))?
+    }
+
+    /// The trace, and the span in it that sent the request.
+    pub fn ids(self) -> TraceIds {
+        self.ids
+    }
+
+    /// The flags: `0x01` is sampled, `0x02` a random trace id. Of later versions there may be others.
+    pub fn flags(self) -> u8 {
+        self.flags
+    }
+}
+
+impl TraceIds {
+    /// These ids; `None` if one of them is zero, which says that there is none.
+    pub fn new(trace: u128, span: u64) -> Option<Self> {
+        (trace != 0 && span != 0).then_some(Self { trace, span })
+    }
+
+    /// The ids of a request's [`TraceParent`].
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        TraceParent::from_headers(headers).map(TraceParent::ids)
     }
 
     /// The trace, written as 32 hexadecimal digits: `{:032x}`.
@@ -42,19 +66,20 @@ impl TraceIds {
 }
 
 /// `version-trace-parent-flags`; a version that is not known yet may have more behind it.
-fn parse(value: &[u8]) -> Option<TraceIds> {
+fn parse(value: &[u8]) -> Option<TraceParent> {
     let (known, more) = value.split_at_checked(55)?;
     let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
     let dashed = [known[2], known[35], known[52]] == *b"---";
     let version = digits(version)?;
-    digits(flags)?;
+    let flags = u8::try_from(digits(flags)?).ok()?;
     let ends = match version {
         0 => more.is_empty(),
         0xff => false,
         _ => more.is_empty() || more[0] == b'-',
     };
     let span = u64::try_from(digits(span)?).ok()?;
-    (dashed && ends).then(|| TraceIds::new(digits(trace)?, span))?
+    let ids = TraceIds::new(digits(trace)?, span)?;
+    (dashed && ends).then_some(TraceParent { ids, flags })
 }
 
 /// Lower-case hexadecimal digits, and nothing else.
@@ -92,6 +117,16 @@ mod tests {
         assert_eq!(read(&[GOOD]), ids);
         let later = format!("cc{}-what-comes", &GOOD[2..]);
         assert_eq!(read(&[&later]), ids);
+    }
+
+    #[test]
+    fn its_flags_are_bits() {
+        for (flags, bits) in [("00", 0), ("01", 1), ("03", 3), ("ff", 0xff)] {
+            let value = format!("{}{flags}", &GOOD[..53]);
+            let value = HeaderValue::from_str(&value).expect("a header");
+            let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
+            assert_eq!(TraceParent::from_headers(&headers).map(TraceParent::flags), Some(bits));
+        }
     }
 
     #[test]

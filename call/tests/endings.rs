@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{CODES, EndedBy, Flow, ObserveLayer, Observer, Side};
+use tonic_call::{CODES, Call, End, EndedBy, Flow, ObserveLayer, Observer, Rpc, Side};
 use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, frame_of, in_scope, silence_panics};
 use tower::{Layer as _, Service, service_fn};
 
@@ -499,12 +499,7 @@ async fn a_call_that_is_of_no_interest_passes_as_it_is() {
     impl Observer for NotInterested {
         type Call = tonic_call_test_kit::RecordedCall;
 
-        fn begin(
-            &self,
-            _: Side,
-            _: &tonic_call::Rpc,
-            _: &mut http::request::Parts,
-        ) -> Option<Self::Call> {
+        fn begin(&self, _: Side, _: &Rpc, _: &mut request::Parts) -> Option<Self::Call> {
             None
         }
     }
@@ -618,17 +613,12 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     impl Observer for Named {
         type Call = NamedCall;
 
-        fn begin(
-            &self,
-            side: Side,
-            rpc: &tonic_call::Rpc,
-            head: &mut http::request::Parts,
-        ) -> Option<NamedCall> {
+        fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<NamedCall> {
             Some(NamedCall(self.clone(), self.1.begin(side, rpc, head)?))
         }
     }
 
-    impl tonic_call::Call for NamedCall {
+    impl Call for NamedCall {
         fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
             self.1.scope(poll)
         }
@@ -637,7 +627,7 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
             self.1.message(flow, message);
         }
 
-        fn end(&self, end: tonic_call::End<'_>) {
+        fn end(&self, end: End<'_>) {
             self.0.2.lock().unwrap().push(self.0.0);
             self.1.end(end);
         }
@@ -661,6 +651,41 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     assert!(!inner.end_outside_scope, "the second ends in the scope of the first");
     for call in [outer, inner] {
         assert_eq!((call.code, call.requests.len(), call.responses.len()), (Code::DataLoss, 3, 2));
+    }
+}
+
+/// Adds its name to what the caller is told.
+#[derive(Clone)]
+struct Sign(&'static str);
+
+impl Observer for Sign {
+    type Call = Self;
+
+    fn begin(&self, _: Side, _: &Rpc, _: &mut request::Parts) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl Call for Sign {
+    fn responded(&self, head: &mut response::Parts) {
+        head.headers.append("x-signed", HeaderValue::from_static(self.0));
+    }
+
+    fn end(&self, _: End<'_>) {}
+}
+
+#[tokio::test]
+async fn what_observers_add_to_the_head_reaches_the_caller_the_inner_one_first() {
+    for side in SIDES {
+        let observer = (Sign("outer"), Sign("inner"));
+        let layer = match side {
+            Side::Server => ObserveLayer::server(observer),
+            Side::Client => ObserveLayer::client(observer),
+        };
+        let answer = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(head(Code::NotFound)));
+        let response = layer.layer(answer).call(request(Script::new())).await.unwrap();
+        let signed: Vec<_> = response.headers().get_all("x-signed").iter().collect();
+        assert_eq!(signed, ["inner", "outer"]);
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::PoisonError;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{
-    AllowedMetadata, FieldValue, Flow, Kind, Message, Side, code_name, joined, printable,
-};
+use tonic_call::{FieldValue, Flow, Kind, Message, Side, code_name, joined, printable};
 use tracing::field::{Value, display};
 
 use crate::finished::Finished;
@@ -177,18 +174,14 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
         None => _ = others.insert(printable(key).into_owned(), json(value)),
     };
 
-    let settings = call.settings();
-    let request = metadata(&settings.request_metadata, &call.request_metadata);
-    for (name, text) in request {
+    call.request_metadata.show(|_, name, values| {
         let key = format!("{REQUEST_METADATA}{name}");
-        add(&key, sites.metadata(&key), Owned::Text(text));
-    }
-    let kept = call.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
-    for (name, text) in metadata(&settings.response_metadata, &kept) {
+        add(&key, sites.metadata(&key), text_of(values));
+    });
+    call.response_metadata.show(|_, name, values| {
         let key = format!("{RESPONSE_METADATA}{name}");
-        add(&key, sites.metadata(&key), Owned::Text(text));
-    }
-    drop(kept);
+        add(&key, sites.metadata(&key), text_of(values));
+    });
     for (key, value) in finished.fields() {
         let value = match value {
             FieldValue::Text(text) => Owned::Text(printable(&*text).into_owned()),
@@ -204,16 +197,8 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
     extra
 }
 
-/// Each of the allowed names that has values, and those.
-fn metadata<'m>(
-    allowed: &'m AllowedMetadata,
-    kept: &'m [(usize, HeaderValue)],
-) -> impl Iterator<Item = (&'m HeaderName, String)> {
-    let names = if kept.is_empty() { &[] } else { allowed.names() };
-    names.iter().enumerate().filter_map(|(place, name)| {
-        let values = kept.iter().filter(move |(other, _)| *other == place).map(|(_, value)| value);
-        Some((name, joined(values)?.into_owned()))
-    })
+fn text_of(values: &[HeaderValue]) -> Owned {
+    Owned::Text(joined(values).unwrap_or_default().into_owned())
 }
 
 fn json(value: Owned) -> serde_json::Value {

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 use tonic::Code;
 use tonic_call::{
-    Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch, TraceIds, peer_address,
-    timeout_of,
+    Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Rpc, Side, Stopwatch, TraceIds,
+    peer_address, timeout_of,
 };
 use tracing::{Level, Span};
 
@@ -42,8 +42,8 @@ pub struct Logged {
     pub(crate) trace: Option<TraceIds>,
     pub(crate) requests: Tally,
     pub(crate) responses: Tally,
-    pub(crate) request_metadata: Vec<(usize, HeaderValue)>,
-    pub(crate) response_metadata: Mutex<Vec<(usize, HeaderValue)>>,
+    pub(crate) request_metadata: KeptMetadata,
+    pub(crate) response_metadata: KeptMetadata,
     span: Span,
 }
 
@@ -82,7 +82,8 @@ impl Observer for Logging {
             return None;
         }
         let headers = &head.headers;
-        let kept = settings.request_metadata.values(headers);
+        let request_metadata = KeptMetadata::new(&settings.request_metadata);
+        request_metadata.keep(headers);
         let call = Logged {
             logging: self.clone(),
             stopwatch: Stopwatch::start(),
@@ -95,8 +96,8 @@ impl Observer for Logging {
             trace: TraceIds::from_headers(headers),
             requests: Tally::default(),
             responses: Tally::default(),
-            request_metadata: kept.map(|(place, value)| (place, value.clone())).collect(),
-            response_metadata: Mutex::default(),
+            request_metadata,
+            response_metadata: KeptMetadata::new(&settings.response_metadata),
             info: CallInfo::get_or_insert(settings.side, &mut head.extensions),
             span,
         };
@@ -110,8 +111,8 @@ impl Call for Logged {
         self.span.in_scope(poll)
     }
 
-    fn responded(&self, head: &response::Parts) {
-        self.keep_response_metadata(&head.headers);
+    fn responded(&self, head: &mut response::Parts) {
+        self.response_metadata.keep(&head.headers);
     }
 
     fn message(&self, flow: Flow, message: Message) {
@@ -130,7 +131,7 @@ impl Call for Logged {
 
     fn end(&self, end: End<'_>) {
         if let End::Status { headers, .. } = end {
-            self.keep_response_metadata(headers);
+            self.response_metadata.keep(headers);
         }
         let finished = Finished::new(self, end);
         if let Some(hook) = &self.settings().hook {
@@ -177,21 +178,6 @@ impl Logged {
         let keep = settings.filter.as_ref().is_none_or(|keep| keep(finished));
         let always_kept = finished.code() != Code::Ok || finished.is_slow();
         (keep && (always_kept || settings.sample.keeps_next())).then_some(level)
-    }
-
-    /// A name that stands both in the head and in the trailers is told of the head.
-    fn keep_response_metadata(&self, headers: &HeaderMap) {
-        let allowed = &self.settings().response_metadata;
-        if allowed.is_empty() {
-            return;
-        }
-        let mut kept = self.response_metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.len();
-        for (place, value) in allowed.values(headers) {
-            if !kept[..before].iter().any(|(other, _)| *other == place) {
-                kept.push((place, value.clone()));
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How families, labels and codes are called.
 
 use tonic::Code;
-use tonic_call::{Side, code_name};
+use tonic_call::code_name;
 
 /// By which convention families and labels are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,23 +45,6 @@ impl CodeSpelling {
             Self::Go => go_name(code),
             Self::UpperSnake => code_name(code),
         }
-    }
-}
-
-/// Whether OpenTelemetry counts a call of that code as failed: on a client each but `OK`, on a
-/// server those that are the server's own fault (semantic conventions for gRPC, "Span status").
-pub(crate) fn is_failure(side: Side, code: Code) -> bool {
-    match side {
-        Side::Client => code != Code::Ok,
-        Side::Server => matches!(
-            code,
-            Code::Unknown
-                | Code::DeadlineExceeded
-                | Code::Unimplemented
-                | Code::Internal
-                | Code::Unavailable
-                | Code::DataLoss
-        ),
     }
 }
 

@@ -10,7 +10,7 @@ use tonic_call::{Batch, CODES, Flow, Message, Refusal, Side, code_name};
 use crate::by_code::ByCode;
 use crate::families::{Families, Family, PANICS, REFUSED};
 use crate::method::Method;
-use crate::names::{Names, is_failure};
+use crate::names::Names;
 use crate::refused::Refused;
 use crate::settings::Settings;
 
@@ -168,7 +168,8 @@ impl Series {
     fn duration(&self, recorder: &dyn Recorder, code: Code) -> Histogram {
         let Settings { names, side, .. } = &*self.settings;
         let name = code_name(code);
-        let failure = is_failure(*side, code).then(|| Label::from_static_parts("error_type", name));
+        let failure =
+            side.counts_as_failure(code).then(|| Label::from_static_parts("error_type", name));
         let code = Label::from_static_parts(names.code_label(), name);
         let key =
             key(&Families::of(*side).duration, &self.labels, [code].into_iter().chain(failure));

@@ -59,8 +59,8 @@ where
         };
         Poll::Ready(match result {
             Ok(response) => {
-                let (head, body) = response.into_parts();
-                watch.responded(&head, body.is_end_stream());
+                let (mut head, body) = response.into_parts();
+                watch.responded(&mut head, body.is_end_stream());
                 Ok(Response::from_parts(head, ResponseBody::watched(body, watch)))
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Watching one call from its request to its one ending.
 
 use http::{request, response};
+use tonic::Code;
 
 use crate::end::End;
 use crate::message::{Batch, Flow, Message};
@@ -27,6 +28,26 @@ pub enum Side {
     Server,
     /// In front of a channel.
     Client,
+}
+
+impl Side {
+    /// Whether a call that ended so counts as failed at this end of it: on a client each code but `OK`, on
+    /// a server those that are its own fault (OpenTelemetry's semantic conventions for gRPC, "Span
+    /// status").
+    pub fn counts_as_failure(self, code: Code) -> bool {
+        match self {
+            Self::Client => code != Code::Ok,
+            Self::Server => matches!(
+                code,
+                Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Unimplemented
+                    | Code::Internal
+                    | Code::Unavailable
+                    | Code::DataLoss
+            ),
+        }
+    }
 }
 
 /// Watches calls: metrics, logs and spans are each one of these.
@@ -72,8 +93,8 @@ pub trait Call: Send + Sync + 'static {
         poll()
     }
 
-    /// The head of the response is here. It may already hold the status.
-    fn responded(&self, head: &response::Parts) {
+    /// The head of the response is here. It may already hold the status, and metadata may be added to it.
+    fn responded(&self, head: &mut response::Parts) {
         let _ = head;
     }
 

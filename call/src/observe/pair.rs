@@ -36,8 +36,13 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
         scope(self.outer.as_ref(), || scope(self.inner.as_ref(), poll))
     }
 
-    fn responded(&self, head: &response::Parts) {
-        self.in_turn(|inner| inner.responded(head), |outer| outer.responded(head));
+    fn responded(&self, head: &mut response::Parts) {
+        if let Some(inner) = &self.inner {
+            scope(self.outer.as_ref(), || inner.responded(head));
+        }
+        if let Some(outer) = &self.outer {
+            outer.responded(head);
+        }
     }
 
     fn message(&self, flow: Flow, message: Message) {

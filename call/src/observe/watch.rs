@@ -76,7 +76,7 @@ impl<C: Call> Watch<C> {
 
     /// The head is here. If it holds the ending, that is told now: a body that is at its end may
     /// never be polled.
-    pub(super) fn responded(&mut self, head: &response::Parts, body_at_end: bool) {
+    pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) {
         self.responded = true;
         self.shared.call.responded(head);
         match headers::code(&head.headers) {

@@ -168,7 +168,7 @@ impl Call for RecordedCall {
         poll()
     }
 
-    fn responded(&self, _head: &response::Parts) {
+    fn responded(&self, _head: &mut response::Parts) {
         self.record(|call| call.heads += 1);
     }
 
