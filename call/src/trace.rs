@@ -23,6 +23,9 @@ pub struct TraceIds {
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+const SAMPLED: u8 = 0x01;
+const RANDOM: u8 = 0x02;
+
 impl TraceParent {
     /// What a request's `traceparent` says; `None` if it is not there, is there more than once, or is
     /// malformed (W3C Trace Context, "traceparent header field values").
@@ -37,7 +40,7 @@ impl TraceParent {
         self.ids
     }
 
-    /// The flags: `0x01` is sampled, `0x02` a random trace id. Of later versions there may be others.
+    /// The flags that are known: `0x01` says that the span is sampled, `0x02` that the trace's id is random.
     pub fn flags(self) -> u8 {
         self.flags
     }
@@ -72,6 +75,7 @@ fn parse(value: &[u8]) -> Option<TraceParent> {
     let dashed = [known[2], known[35], known[52]] == *b"---";
     let version = digits(version)?;
     let flags = u8::try_from(digits(flags)?).ok()?;
+    let flags = flags & if version == 0 { SAMPLED | RANDOM } else { SAMPLED };
     let ends = match version {
         0 => more.is_empty(),
         0xff => false,
@@ -121,8 +125,10 @@ mod tests {
 
     #[test]
     fn its_flags_are_bits() {
-        for (flags, bits) in [("00", 0), ("01", 1), ("03", 3), ("ff", 0xff)] {
-            let value = format!("{}{flags}", &GOOD[..53]);
+        for (version, flags, bits) in
+            [("00", "00", 0), ("00", "01", 1), ("00", "03", 3), ("00", "fe", 2), ("01", "ff", 1)]
+        {
+            let value = format!("{version}{}{flags}", &GOOD[2..53]);
             let value = HeaderValue::from_str(&value).expect("a header");
             let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
             assert_eq!(TraceParent::from_headers(&headers).map(TraceParent::flags), Some(bits));

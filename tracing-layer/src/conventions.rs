@@ -1,0 +1,260 @@
+//! How spans and their attributes are called: the one place that knows it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
+use tonic::Code;
+use tonic_call::{AllowedMetadata, Flow, Rpc, Side, code_name, printable};
+
+use crate::target::Target;
+
+/// Which generation of OpenTelemetry's semantic conventions for gRPC the attributes of spans follow.
+///
+/// Unless the layer is told, the environment variable `OTEL_SEMCONV_STABILITY_OPT_IN`, a list with
+/// commas, decides when the layer is made: `rpc` is [`Released`](Self::Released), `rpc/dup` is
+/// [`OldAndReleased`](Self::OldAndReleased) and counts before it, `rpc/old` is [`Old`](Self::Old).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Conventions {
+    /// Those of 1.37 and before: `rpc.system`, `rpc.service` and the bare `rpc.method`, the code as a
+    /// number in `rpc.grpc.status_code`, the peer as `client.address` too.
+    Old,
+    /// Those of 1.39 to 1.44: `rpc.system.name`, the full `rpc.method`, the code by its name in
+    /// `rpc.response.status_code`, and `error.type`.
+    #[default]
+    Released,
+    /// Those that come after 1.44: as released, and the code is `rpc.status_code`.
+    Next,
+    /// The old and the released ones side by side, for the time of a migration. `rpc.method`, which both
+    /// have, is the released one.
+    OldAndReleased,
+}
+
+/// What is known of a method when its span is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// It is served here.
+    Known,
+    /// It will show when the call is over.
+    Pending,
+    /// It is none that is served here.
+    Other,
+}
+
+const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
+
+const GRPC: &str = "grpc";
+const OTHER: &str = "_OTHER";
+
+mod key {
+    pub(super) const SYSTEM: &str = "rpc.system.name";
+    pub(super) const METHOD: &str = "rpc.method";
+    pub(super) const METHOD_ORIGINAL: &str = "rpc.method_original";
+    pub(super) const RELEASED_STATUS: &str = "rpc.response.status_code";
+    pub(super) const NEXT_STATUS: &str = "rpc.status_code";
+    pub(super) const ERROR_TYPE: &str = "error.type";
+    pub(super) const REQUEST_METADATA: &str = "rpc.request.metadata.";
+    pub(super) const RESPONSE_METADATA: &str = "rpc.response.metadata.";
+    pub(super) const SERVER_ADDRESS: &str = "server.address";
+    pub(super) const SERVER_PORT: &str = "server.port";
+    pub(super) const PEER_ADDRESS: &str = "network.peer.address";
+    pub(super) const PEER_PORT: &str = "network.peer.port";
+
+    pub(super) const OLD_SYSTEM: &str = "rpc.system";
+    pub(super) const OLD_SERVICE: &str = "rpc.service";
+    pub(super) const OLD_STATUS: &str = "rpc.grpc.status_code";
+    pub(super) const OLD_REQUEST_METADATA: &str = "rpc.grpc.request.metadata.";
+    pub(super) const OLD_RESPONSE_METADATA: &str = "rpc.grpc.response.metadata.";
+    pub(super) const OLD_CLIENT_ADDRESS: &str = "client.address";
+    pub(super) const OLD_CLIENT_PORT: &str = "client.port";
+    pub(super) const OLD_TRANSPORT: &str = "network.transport";
+    pub(super) const OLD_TYPE: &str = "network.type";
+
+    /// gRPC's own, from its proposal A72: OpenTelemetry has none.
+    pub(super) const PREVIOUS_ATTEMPTS: &str = "previous-rpc-attempts";
+}
+
+impl Conventions {
+    /// What the environment asks for; [`Released`](Self::Released) if it says nothing of RPC.
+    pub fn from_env() -> Self {
+        std::env::var(OPT_IN).map_or(Self::default(), |asked| Self::asked_for(&asked))
+    }
+
+    fn asked_for(list: &str) -> Self {
+        let asks = |word| list.split(',').any(|item| item.trim() == word);
+        match () {
+            () if asks("rpc/dup") => Self::OldAndReleased,
+            () if asks("rpc") => Self::Released,
+            () if asks("rpc/old") => Self::Old,
+            () => Self::default(),
+        }
+    }
+
+    pub(crate) fn schema_url(self) -> Option<&'static str> {
+        match self {
+            Self::Old => Some("https://opentelemetry.io/schemas/1.37.0"),
+            Self::Released => Some("https://opentelemetry.io/schemas/1.44.0"),
+            Self::Next | Self::OldAndReleased => None,
+        }
+    }
+
+    /// Whether an exception is an event of the span; since 1.40 it is one of the log.
+    pub(crate) fn has_exceptions_on_spans(self) -> bool {
+        self.is_old()
+    }
+
+    fn is_old(self) -> bool {
+        matches!(self, Self::Old | Self::OldAndReleased)
+    }
+
+    /// What the code is called, in those that have a name for it.
+    fn status(self) -> Option<&'static str> {
+        match self {
+            Self::Old => None,
+            Self::Released | Self::OldAndReleased => Some(key::RELEASED_STATUS),
+            Self::Next => Some(key::NEXT_STATUS),
+        }
+    }
+
+    fn is_new(self) -> bool {
+        self.status().is_some()
+    }
+
+    /// What a span begins with, and a sampler sees.
+    pub(crate) fn begin(self, rpc: &Rpc, naming: Naming, server: Option<&Target>) -> Vec<KeyValue> {
+        let mut attributes = Vec::with_capacity(12);
+        if self.is_old() {
+            attributes.push(KeyValue::new(key::OLD_SYSTEM, GRPC));
+        }
+        if self.is_new() {
+            attributes.push(KeyValue::new(key::SYSTEM, GRPC));
+        }
+        if naming != Naming::Pending {
+            self.method(rpc, naming, &mut attributes);
+        }
+        if let Some(server) = server.filter(|server| !server.address().is_empty()) {
+            attributes.push(KeyValue::new(key::SERVER_ADDRESS, server.shared_address()));
+            if let Some(port) = server.port() {
+                attributes.push(KeyValue::new(key::SERVER_PORT, i64::from(port)));
+            }
+        }
+        attributes
+    }
+
+    /// The method, once it is known what it is.
+    pub(crate) fn method(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
+        if naming == Naming::Other {
+            if self.is_new() {
+                attributes.push(KeyValue::new(key::METHOD, OTHER));
+                attributes.push(KeyValue::new(key::METHOD_ORIGINAL, original(rpc)));
+            }
+            return;
+        }
+        if self.is_old() {
+            attributes.push(KeyValue::new(key::OLD_SERVICE, rpc.service().to_owned()));
+        }
+        let method = if self.is_new() { rpc.full() } else { rpc.method() };
+        attributes.push(KeyValue::new(key::METHOD, method.to_owned()));
+    }
+
+    /// Who is at the other end of a server's connection.
+    pub(crate) fn peer(self, peer: SocketAddr, attributes: &mut Vec<KeyValue>) {
+        let (address, port) = (peer.ip().to_string(), i64::from(peer.port()));
+        if self.is_old() {
+            let family = match peer.ip() {
+                IpAddr::V4(_) => "ipv4",
+                IpAddr::V6(_) => "ipv6",
+            };
+            attributes.push(KeyValue::new(key::OLD_CLIENT_ADDRESS, address.clone()));
+            attributes.push(KeyValue::new(key::OLD_CLIENT_PORT, port));
+            attributes.push(KeyValue::new(key::OLD_TRANSPORT, "tcp"));
+            attributes.push(KeyValue::new(key::OLD_TYPE, family));
+        }
+        attributes.push(KeyValue::new(key::PEER_ADDRESS, address));
+        attributes.push(KeyValue::new(key::PEER_PORT, port));
+    }
+
+    /// How many attempts came before this one.
+    pub(crate) fn previous_attempts(self, attempts: u32, attributes: &mut Vec<KeyValue>) {
+        attributes.push(KeyValue::new(key::PREVIOUS_ATTEMPTS, i64::from(attempts)));
+    }
+
+    /// How the call ended.
+    pub(crate) fn ended(self, side: Side, code: Code, attributes: &mut Vec<KeyValue>) {
+        if self.is_old() {
+            attributes.push(KeyValue::new(key::OLD_STATUS, i64::from(i32::from(code))));
+        }
+        if let Some(status) = self.status() {
+            attributes.push(KeyValue::new(status, code_name(code)));
+            if side.counts_as_failure(code) {
+                attributes.push(KeyValue::new(key::ERROR_TYPE, code_name(code)));
+            }
+        }
+    }
+
+    /// The keys of the metadata that may be shown.
+    pub(crate) fn metadata(self, flow: Flow, allowed: &AllowedMetadata) -> MetadataKeys {
+        let (old, new) = match flow {
+            Flow::Request => (key::OLD_REQUEST_METADATA, key::REQUEST_METADATA),
+            Flow::Response => (key::OLD_RESPONSE_METADATA, key::RESPONSE_METADATA),
+        };
+        let prefixes = [self.is_old().then_some(old), self.is_new().then_some(new)];
+        let names = allowed.names().iter();
+        let keys = names.map(|name| {
+            let keys = prefixes.iter().flatten().map(|prefix| format!("{prefix}{name}").into());
+            keys.collect()
+        });
+        MetadataKeys(keys.collect())
+    }
+}
+
+/// The keys of each of the names that may be shown, by its place among them.
+#[derive(Clone, Debug)]
+pub(crate) struct MetadataKeys(Vec<Vec<Key>>);
+
+impl MetadataKeys {
+    /// All values that a name had.
+    pub(crate) fn show(
+        &self,
+        place: usize,
+        values: &[http::HeaderValue],
+        attributes: &mut Vec<KeyValue>,
+    ) {
+        let texts = values.iter().map(|value| StringValue::from(printable(value).into_owned()));
+        let texts = Value::Array(Array::String(texts.collect()));
+        attributes
+            .extend(self.0[place].iter().map(|key| KeyValue::new(key.clone(), texts.clone())));
+    }
+}
+
+/// What the span of a call is named.
+pub(crate) fn name(rpc: &Rpc, naming: Naming) -> std::borrow::Cow<'static, str> {
+    match naming {
+        Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
+        Naming::Other => GRPC.into(),
+    }
+}
+
+/// The path as the caller sent it, in the form of a method's name if it has it.
+fn original(rpc: &Rpc) -> String {
+    printable(if rpc.is_well_formed() { rpc.full() } else { rpc.path() }).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_chooses_the_conventions() {
+        for (asked, conventions) in [
+            ("", Conventions::Released),
+            ("rpc", Conventions::Released),
+            ("http,rpc/dup", Conventions::OldAndReleased),
+            ("rpc , rpc/dup", Conventions::OldAndReleased),
+            ("rpc/old", Conventions::Old),
+            ("http/dup, database", Conventions::Released),
+        ] {
+            assert_eq!(Conventions::asked_for(asked), conventions, "{asked}");
+        }
+    }
+}

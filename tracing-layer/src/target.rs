@@ -1,0 +1,182 @@
+//! Where a client's calls go.
+
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use http::Uri;
+use http::uri::Authority;
+
+/// Where a client's calls go, as `server.address` and `server.port` say it.
+///
+/// A channel hides it, so it is given to the layer. It is read as OpenTelemetry's semantic conventions
+/// for gRPC do ("Span attributes", `server.address`), and never looked up:
+///
+/// | target | `server.address` | `server.port` |
+/// |---|---|---|
+/// | `orders.svc:8080`, `dns:orders.svc:8080`, `dns://1.2.3.4/orders.svc:8080` | `orders.svc` | 8080 |
+/// | `orders.svc` | `orders.svc` | |
+/// | `[2001:db8::1]:8080`, `ipv6:[2001:db8::1]:8080` | `2001:db8::1` | 8080 |
+/// | `http://orders.svc:8080`, `https://orders.svc` | `orders.svc` | 8080, 443 |
+/// | `unix:///run/orders.sock` | `/run/orders.sock` | |
+/// | any other, as `zk://zookeeper:2181/orders` or `ipv4:10.0.0.1:1,10.0.0.2:1` | the whole text | |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    address: Arc<str>,
+    port: Option<u16>,
+}
+
+impl Target {
+    /// What `server.address` says; empty if nothing was given, and then it says nothing.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What `server.port` says, if the port is known.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The server that a request names in `:authority`.
+    pub(crate) fn of_authority(authority: &Authority) -> Self {
+        Self { address: without_brackets(authority.host()).into(), port: authority.port_u16() }
+    }
+
+    pub(crate) fn shared_address(&self) -> Arc<str> {
+        Arc::clone(&self.address)
+    }
+}
+
+impl From<&str> for Target {
+    fn from(target: &str) -> Self {
+        let (address, port) = parse(target);
+        Self { address: address.into(), port }
+    }
+}
+
+impl From<String> for Target {
+    fn from(target: String) -> Self {
+        target.as_str().into()
+    }
+}
+
+/// As of an [`Endpoint`](https://docs.rs/tonic/0.14/tonic/transport/struct.Endpoint.html):
+/// `Target::from(endpoint.uri())`.
+impl From<&Uri> for Target {
+    fn from(uri: &Uri) -> Self {
+        uri.to_string().into()
+    }
+}
+
+fn parse(target: &str) -> (String, Option<u16>) {
+    let whole = || (target.to_owned(), None);
+    let Some((scheme, rest)) = target.split_once(':') else { return whole() };
+    let named = match scheme {
+        "http" => return of_url(target, 80).unwrap_or_else(whole),
+        "https" => return of_url(target, 443).unwrap_or_else(whole),
+        "unix" => return (path_of(rest).to_owned(), None),
+        "dns" => path_of(rest).trim_start_matches('/'),
+        "ipv4" | "ipv6" => rest,
+        _ => target,
+    };
+    host_and_port(named).unwrap_or_else(whole)
+}
+
+fn of_url(url: &str, port: u16) -> Option<(String, Option<u16>)> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    let host = without_brackets(authority.host()).to_owned();
+    Some((host, Some(authority.port_u16().unwrap_or(port))))
+}
+
+/// What stands behind `//authority`, if one is there.
+fn path_of(rest: &str) -> &str {
+    match rest.strip_prefix("//") {
+        Some(behind) => behind.find('/').map_or("", |at| &behind[at..]),
+        None => rest,
+    }
+}
+
+/// `host:port`, or a host alone; `None` if it is neither.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Some((text.to_owned(), None));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (text, None),
+    };
+    let bare = without_brackets(host);
+    let is_one = !bare.is_empty() && !bare.contains(['/', ',', '[', ']']);
+    (is_one && (bare != host || !bare.contains(':'))).then(|| (bare.to_owned(), port))
+}
+
+/// An IPv6 address without what tells it from a port.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_read_as_the_conventions_say() {
+        for (target, address, port) in [
+            ("grpc.io:50051", "grpc.io", Some(50051)),
+            ("grpc.io", "grpc.io", None),
+            ("dns:grpc.io:50051", "grpc.io", Some(50051)),
+            ("dns:grpc.io", "grpc.io", None),
+            ("dns:///grpc.io:50051", "grpc.io", Some(50051)),
+            ("dns://1.2.3.4/grpc.io:50051", "grpc.io", Some(50051)),
+            ("unix:///run/containerd/containerd.sock", "/run/containerd/containerd.sock", None),
+            ("unix:/run/x.sock", "/run/x.sock", None),
+            ("unix:x.sock", "x.sock", None),
+            ("zk://zookeeper:2181/my-server", "zk://zookeeper:2181/my-server", None),
+            (
+                "ipv4:198.51.100.123:50051,198.51.100.124:50051",
+                "ipv4:198.51.100.123:50051,198.51.100.124:50051",
+                None,
+            ),
+            ("ipv4:198.51.100.123:50051", "198.51.100.123", Some(50051)),
+            ("ipv6:[2607:f8b0::1]:443", "2607:f8b0::1", Some(443)),
+            ("ipv6:2607:f8b0::1", "2607:f8b0::1", None),
+            ("[::1]:50051", "::1", Some(50051)),
+            ("[::1]", "::1", None),
+            ("::1", "::1", None),
+            ("127.0.0.1:1", "127.0.0.1", Some(1)),
+            ("http://orders.svc:8080", "orders.svc", Some(8080)),
+            ("http://orders.svc/", "orders.svc", Some(80)),
+            ("https://user:secret@orders.example/prefix", "orders.example", Some(443)),
+            ("https://[2001:db8::1]:8443", "2001:db8::1", Some(8443)),
+            ("xds:///orders", "xds:///orders", None),
+            ("orders:http", "orders:http", None),
+            ("orders:99999", "orders:99999", None),
+            (":50051", ":50051", None),
+            ("", "", None),
+        ] {
+            let read = Target::from(target);
+            assert_eq!((read.address(), read.port()), (address, port), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_read_without_what_is_secret() {
+        for (authority, address, port) in [
+            ("orders.example", "orders.example", None),
+            ("orders.example:8443", "orders.example", Some(8443)),
+            ("[::1]:7", "::1", Some(7)),
+            ("user:secret@orders.example", "orders.example", None),
+        ] {
+            let authority: Authority = authority.parse().expect("an authority");
+            let read = Target::of_authority(&authority);
+            assert_eq!((read.address(), read.port()), (address, port), "{authority}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_target(target in ".{0,40}") {
+            let _ = Target::from(target);
+        }
+    }
+}
