@@ -10,12 +10,11 @@ const WARM: usize = 10;
 const CALLS: u64 = 1_000;
 
 fn main() {
-    for listener in Listener::ALL {
-        listener.listen();
+    Listener::each(|listener| {
         for call in Call::ALL {
             table(listener, call);
         }
-    }
+    });
 }
 
 fn table(listener: Listener, call: Call) {

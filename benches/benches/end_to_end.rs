@@ -43,12 +43,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        for listener in Listener::ALL {
-            listener.listen();
-            table(listener).await;
-        }
+    Listener::each(|listener| {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(table(listener));
     });
 }
 

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use tonic_layers_benches::{Call, Listener, Subject, subjects};
 
 /// How many calls are made between two looks at the clock.
@@ -29,13 +29,18 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-fn layers(criterion: &mut Criterion) {
-    for listener in Listener::ALL {
-        listener.listen();
+fn main() {
+    Listener::each(|listener| {
+        let mut criterion = Criterion::default()
+            .warm_up_time(Duration::from_millis(500))
+            .measurement_time(Duration::from_secs(2))
+            .without_plots()
+            .configure_from_args();
         for call in Call::ALL {
-            table(criterion, listener, call);
+            table(&mut criterion, listener, call);
         }
-    }
+        criterion.final_summary();
+    });
 }
 
 fn table(criterion: &mut Criterion, listener: Listener, call: Call) {
@@ -78,13 +83,3 @@ fn table(criterion: &mut Criterion, listener: Listener, call: Call) {
     }
     println!();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .without_plots();
-    targets = layers
-}
-criterion_main!(benches);

@@ -4,11 +4,14 @@ use tonic_call::ObserveLayer;
 use tonic_logging_layer::{Logging, LoggingLayer};
 use tonic_metrics_layer::exporter::Prometheus;
 use tonic_metrics_layer::{Metrics, MetricsLayer};
+use tonic_tracing_layer::TracingLayer;
+use tonic_tracing_opentelemetry::middleware::server::OtelGrpcLayer;
 use tower_http::classify::{GrpcErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use crate::nothing::Nothing;
+use crate::spans;
 
 pub(crate) fn observe() -> ObserveLayer<Nothing> {
     ObserveLayer::server(Nothing)
@@ -41,4 +44,12 @@ pub(crate) fn trace() -> Trace {
 
 pub(crate) fn tonic_prometheus() -> tonic_prometheus_layer::MetricsLayer {
     tonic_prometheus_layer::MetricsLayer::new()
+}
+
+pub(crate) fn tracing() -> TracingLayer {
+    TracingLayer::server().with_tracer_provider(spans::provider())
+}
+
+pub(crate) fn tonic_tracing_opentelemetry() -> OtelGrpcLayer {
+    OtelGrpcLayer::default()
 }

@@ -7,6 +7,7 @@ mod many;
 mod nothing;
 mod server;
 mod service;
+mod spans;
 mod subject;
 mod subjects;
 

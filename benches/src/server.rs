@@ -11,7 +11,10 @@ use tower::layer::util::Identity;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::configured::{logging, metrics, metrics_and_logging, observe, tonic_prometheus, trace};
+use crate::configured::{
+    logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
+    trace, tracing,
+};
 use crate::listener::Listener;
 use crate::service::AtOnce;
 
@@ -57,6 +60,11 @@ pub fn servers(listener: Listener) -> Vec<Server> {
                 Server::new("their two peers", peers.into_inner()),
             ]
         }
+        Listener::Spans => vec![
+            bare,
+            Server::new("tracing", tracing()),
+            Server::new("tonic-tracing-opentelemetry", tonic_tracing_opentelemetry()),
+        ],
     }
 }
 

@@ -6,10 +6,14 @@ use tonic_recovery_layer::RecoveryLayer;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::configured::{logging, metrics, metrics_and_logging, observe, tonic_prometheus, trace};
+use crate::configured::{
+    logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
+    trace, tracing,
+};
 use crate::listener::Listener;
 use crate::many::many;
 use crate::nothing::Nothing;
+use crate::spans::SampledLayer;
 use crate::subject::Subject;
 
 /// Where the upkeep of recorders runs, beside the calls.
@@ -24,6 +28,7 @@ pub fn subjects(listener: Listener) -> Vec<Subject> {
     match listener {
         Listener::Nobody => unheard(),
         Listener::Json => heard(),
+        Listener::Spans => spans(),
     }
 }
 
@@ -59,5 +64,19 @@ fn heard() -> Vec<Subject> {
         Subject::new("metrics, logging", two.into_inner()),
         Subject::new("metrics, logging in one", metrics_and_logging()),
         Subject::new("their two peers", peers.into_inner()),
+    ]
+}
+
+fn spans() -> Vec<Subject> {
+    let around = |sampled| ServiceBuilder::new().layer(SampledLayer(sampled));
+    let peer = tonic_tracing_opentelemetry;
+    vec![
+        Subject::bare(),
+        Subject::new("tracing", around(true).layer(tracing()).into_inner()),
+        Subject::new("tracing, unsampled", around(false).layer(tracing()).into_inner()),
+        Subject::new("tracing, filtered", tracing().filter(|_, _| false)),
+        Subject::new("tonic-tracing-opentelemetry", around(true).layer(peer()).into_inner()),
+        Subject::new("the same, unsampled", around(false).layer(peer()).into_inner()),
+        Subject::new("the same, filtered", peer().filter(|_| false)),
     ]
 }
