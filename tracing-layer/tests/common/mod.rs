@@ -1,0 +1,411 @@
+//! What these tests share: a provider that keeps its spans, their attributes, and scripted calls.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _, TraceId};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider,
+    ShouldSample, Span, SpanData, SpanProcessor,
+};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tonic_call::{Kind, Methods, Side};
+use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
+use tonic_tracing_layer::{Conventions, TracingLayer};
+use tower::{Layer, Service, service_fn};
+
+pub(crate) const SIDES: [Side; 2] = [Side::Server, Side::Client];
+
+/// Where the client's calls go, as they are told.
+pub(crate) const TARGET: &str = "orders.svc:8080";
+
+/// A trace that a caller sent.
+pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub(crate) const PARENT: &str = "00f067aa0ba902b7";
+
+/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+// What is seen.
+
+/// A tracer provider, and the spans that ended. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Traces {
+    exporter: InMemorySpanExporter,
+    provider: SdkTracerProvider,
+    count: watch::Sender<usize>,
+}
+
+impl Traces {
+    /// Samples what its parent is, and every root.
+    pub(crate) fn new() -> Self {
+        Self::sampled_by(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+    }
+
+    pub(crate) fn sampled_by(sampler: impl ShouldSample + 'static) -> Self {
+        let (exporter, count) = (InMemorySpanExporter::default(), watch::Sender::new(0));
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(sampler)
+            .with_simple_exporter(exporter.clone())
+            .with_span_processor(Bell(count.clone()))
+            .build();
+        Self { exporter, provider, count }
+    }
+
+    pub(crate) fn provider(&self) -> &SdkTracerProvider {
+        &self.provider
+    }
+
+    /// A layer that makes its spans here, with the released conventions whatever the environment says.
+    pub(crate) fn layer(&self, side: Side) -> TracingLayer {
+        let layer = match side {
+            Side::Server => TracingLayer::server(),
+            Side::Client => TracingLayer::client(TARGET),
+        };
+        layer.with_tracer_provider(&self.provider).conventions(Conventions::Released)
+    }
+
+    pub(crate) fn server(&self) -> TracingLayer {
+        self.layer(Side::Server)
+    }
+
+    pub(crate) fn client(&self) -> TracingLayer {
+        self.layer(Side::Client)
+    }
+
+    /// As [`layer`](Self::layer), with the methods of `test.v1`.
+    pub(crate) fn described(&self, side: Side) -> TracingLayer {
+        self.layer(side).methods(&methods())
+    }
+
+    /// The spans that ended, in the order in which they did.
+    pub(crate) fn spans(&self) -> Vec<SpanData> {
+        self.exporter.get_finished_spans().unwrap()
+    }
+
+    /// The only span that ended.
+    #[track_caller]
+    pub(crate) fn only(&self) -> SpanData {
+        let mut spans = self.spans();
+        assert_eq!(spans.len(), 1, "one span, not {spans:#?}");
+        spans.remove(0)
+    }
+
+    /// No span has ended.
+    #[track_caller]
+    pub(crate) fn none(&self) {
+        let spans = self.spans();
+        assert!(spans.is_empty(), "{spans:#?}");
+    }
+
+    /// Forgets what ended so far, and gives it.
+    pub(crate) fn take(&self) -> Vec<SpanData> {
+        let spans = self.spans();
+        self.exporter.reset();
+        self.count.send_modify(|count| *count -= spans.len());
+        spans
+    }
+
+    /// The only span that ended, and nothing is left of it.
+    #[track_caller]
+    pub(crate) fn take_only(&self) -> SpanData {
+        let span = self.only();
+        self.take();
+        span
+    }
+
+    /// Waits until so many spans have ended.
+    pub(crate) async fn until_ended(&self, count: usize) -> Vec<SpanData> {
+        let mut ended = self.count.subscribe();
+        let ended = ended.wait_for(|ended| *ended >= count);
+        let _ = tokio::time::timeout(PATIENCE, ended).await.expect("waited in vain").unwrap();
+        self.spans()
+    }
+}
+
+/// Rings when a span has ended and is kept.
+#[derive(Debug)]
+struct Bell(watch::Sender<usize>);
+
+impl SpanProcessor for Bell {
+    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, _: SpanData) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// A sampler that keeps what it is asked, and samples all of it or nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    samples: bool,
+}
+
+/// What a sampler was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) kind: SpanKind,
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) parent: SpanContext,
+    pub(crate) trace: TraceId,
+}
+
+impl Asking {
+    pub(crate) fn samples(samples: bool) -> Self {
+        Self { asked: Arc::default(), samples }
+    }
+
+    /// What was asked so far, which is then forgotten.
+    pub(crate) fn take(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// The only thing that was asked, which is then forgotten.
+    #[track_caller]
+    pub(crate) fn take_only(&self) -> Asked {
+        let mut all = self.take();
+        assert_eq!(all.len(), 1, "asked once, not {all:#?}");
+        all.remove(0)
+    }
+}
+
+impl ShouldSample for Asking {
+    fn should_sample(
+        &self,
+        parent: Option<&opentelemetry::Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let count = attributes.len();
+        let attributes: BTreeMap<_, _> =
+            attributes.iter().map(|pair| (pair.key.to_string(), pair.value.clone())).collect();
+        assert_eq!(attributes.len(), count, "none of them stands twice");
+        let parent = parent.map(|parent| parent.span().span_context().clone());
+        let parent = parent.unwrap_or_else(SpanContext::empty_context);
+        let trace_state = parent.trace_state().clone();
+        self.asked.lock().unwrap().push(Asked {
+            name: name.to_owned(),
+            kind: kind.clone(),
+            attributes,
+            links: links.to_vec(),
+            parent,
+            trace,
+        });
+        let decision = match self.samples {
+            true => SamplingDecision::RecordAndSample,
+            false => SamplingDecision::Drop,
+        };
+        SamplingResult { decision, attributes: vec![], trace_state }
+    }
+}
+
+/// All attributes of a span; none of them stands twice.
+#[track_caller]
+pub(crate) fn attributes(span: &SpanData) -> BTreeMap<String, Value> {
+    assert_eq!(span.dropped_attributes_count, 0);
+    let mut all = BTreeMap::new();
+    for pair in &span.attributes {
+        let twice = all.insert(pair.key.to_string(), pair.value.clone());
+        assert_eq!(twice, None, "{} stands twice", pair.key);
+    }
+    all
+}
+
+/// Its keys, in alphabetical order.
+#[track_caller]
+pub(crate) fn keys(span: &SpanData) -> Vec<String> {
+    attributes(span).into_keys().collect()
+}
+
+#[track_caller]
+pub(crate) fn text(span: &SpanData, key: &str) -> Option<String> {
+    attributes(span).remove(key).map(|value| match value {
+        Value::String(text) => text.to_string(),
+        other => panic!("{key} is no text: {other:?}"),
+    })
+}
+
+#[track_caller]
+pub(crate) fn number(span: &SpanData, key: &str) -> Option<i64> {
+    attributes(span).remove(key).map(|value| match value {
+        Value::I64(number) => number,
+        other => panic!("{key} is no whole number: {other:?}"),
+    })
+}
+
+#[track_caller]
+pub(crate) fn texts(span: &SpanData, key: &str) -> Option<Vec<String>> {
+    attributes(span).remove(key).map(|value| match value {
+        Value::Array(opentelemetry::Array::String(texts)) => {
+            texts.into_iter().map(|text| text.to_string()).collect()
+        }
+        other => panic!("{key} is no list of texts: {other:?}"),
+    })
+}
+
+/// The code by its name, of the released conventions.
+#[track_caller]
+pub(crate) fn code(span: &SpanData) -> String {
+    text(span, "rpc.response.status_code").expect("a code")
+}
+
+pub(crate) fn trace_id(span: &SpanData) -> String {
+    span.span_context.trace_id().to_string()
+}
+
+pub(crate) fn span_id(span: &SpanData) -> String {
+    span.span_context.span_id().to_string()
+}
+
+// What is called.
+
+pub(crate) fn methods() -> Methods {
+    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap()
+}
+
+/// A request with no metadata and one message.
+pub(crate) fn to(path: &str) -> Request<Script> {
+    Request::builder().uri(path).body(Script::new().messages(1)).unwrap()
+}
+
+pub(crate) fn to_kind(kind: Kind) -> Request<Script> {
+    to(&format!("/{}", tonic_call_test_kit::method_of(kind)))
+}
+
+/// Adds metadata, whose values may be any bytes that HTTP lets through.
+pub(crate) fn with<B>(
+    mut request: Request<B>,
+    headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
+) -> Request<B> {
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header");
+        request.headers_mut().append(HeaderName::from_static(name), value);
+    }
+    request
+}
+
+pub(crate) type Answer = Result<Response<Script>, Status>;
+
+/// A stream that ends with that status.
+pub(crate) fn stream(messages: usize, status: &Status) -> Response<Script> {
+    let trailers = status.clone().into_http::<()>().headers().clone();
+    Script::new().messages(messages).pending().trailers_of(trailers).respond()
+}
+
+/// An answer that is nothing but a head.
+pub(crate) fn trailers_only(status: &Status) -> Response<Script> {
+    status.clone().into_http::<()>().map(|()| Script::new().says_end())
+}
+
+/// Reads a body to its end, as a service or a caller does.
+pub(crate) async fn drain<B: http_body::Body>(body: B) {
+    let mut body = std::pin::pin!(body);
+    while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+}
+
+/// A service that reads its request, and then gives that answer.
+pub(crate) fn answers<F>(
+    answer: F,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<Script>,
+    Error = Status,
+    Future: Future<Output = Answer> + Send,
+> + Clone
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    service_fn(move |request: Request<Body>| {
+        let answer = answer.clone();
+        async move {
+            drain(request.into_body()).await;
+            answer()
+        }
+    })
+}
+
+/// A service that answers without a look at its request's body, as a layer that refuses does.
+pub(crate) fn refuses<F>(
+    answer: F,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<Script>,
+    Error = Status,
+    Future: Future<Output = Answer> + Send,
+> + Clone
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    service_fn(move |_: Request<Body>| std::future::ready(answer()))
+}
+
+/// Makes one call, reads its answer to the end, and gives the head.
+pub(crate) async fn run<S, B>(mut service: S, request: Request<Script>) -> Option<Response<()>>
+where
+    S: Service<Request<Script>, Response = Response<B>>,
+    B: http_body::Body,
+{
+    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+    assert!(ready.is_ok());
+    let (head, body) = service.call(request).await.ok()?.into_parts();
+    drain(body).await;
+    Some(Response::from_parts(head, ()))
+}
+
+/// Makes one call through a layer to a service that reads its request and gives that answer, reads it to
+/// the end, and gives the head.
+pub(crate) async fn call<F>(
+    layer: &TracingLayer,
+    request: Request<Script>,
+    answer: F,
+) -> Option<Response<()>>
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    run(layer.layer(answers(answer)), request).await
+}
+
+/// One call that ends well.
+pub(crate) async fn call_well(layer: &TracingLayer, request: Request<Script>) {
+    call(layer, request, || Ok(stream(1, &Status::ok("")))).await;
+}
+
+/// Polls once, on nobody's behalf.
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Takes one frame, which is there.
+pub(crate) async fn frame<B>(body: &mut B) -> http_body::Frame<B::Data>
+where
+    B: http_body::Body<Error: Debug> + Unpin,
+{
+    let mut body = Pin::new(body);
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
+}
