@@ -1,7 +1,8 @@
 //! The order service `orders.v1`, as one would run it: `orders serve`, and `orders call` to talk to it.
 //!
 //! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
-//! [`serve`] how it comes up, [`drain`] how it goes down, and [`call`] the other side of the wire.
+//! [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of calls go, and
+//! [`call`] the other side of the wire.
 
 pub mod call;
 pub mod cli;
@@ -20,6 +21,7 @@ mod refusal;
 pub mod serve;
 pub mod service;
 pub mod store;
+pub mod traces;
 mod validate;
 
 /// The package `orders.v1`: messages, client and server.

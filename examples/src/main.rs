@@ -3,34 +3,59 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use orders::call::Failure;
 use orders::cli::{Cli, Command};
 use orders::logs;
+use orders::traces::Traces;
+
+/// As a shell says it of a process that ended by Ctrl-C (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::of_this_process();
-    match &cli.command {
-        Command::Serve(args) => logs::of_a_server(args.log),
-        Command::Call(args) => logs::of_a_call(args.verbose),
-    }
+    let (otlp, service) = match &cli.command {
+        Command::Serve(args) => {
+            logs::of_a_server(args.log);
+            (&args.otlp, "orders")
+        }
+        Command::Call(args) => {
+            logs::of_a_call(args.verbose);
+            (&args.otlp, "orders-call")
+        }
+    };
     orders::panics::capture();
 
+    let traces = otlp.as_ref().map(|endpoint| Traces::start(endpoint, service)).transpose();
+    let traces = match traces {
+        Ok(traces) => traces,
+        Err(error) => return fail(&error.to_string()),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => orders::serve::run(args).await.map_err(|e| e.to_string()),
-            Command::Call(args) => orders::call::run(args).await.map_err(|e| e.to_string()),
+            Command::Serve(args) => match orders::serve::run(args, traces.as_ref()).await {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                Err(error) => Err(error.to_string()),
+            },
+            Command::Call(args) => match orders::call::run(args, traces.as_ref()).await {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                Err(Failure::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),
+                Err(failure) => Err(failure.to_string()),
+            },
         }
     });
     // What still runs is dropped, and so told of in the log. A thread that waits for something (standard
     // input, a disk) may not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => fail(&text),
+    let status = done.unwrap_or_else(|text| fail(&text));
+    // Last of all: what was dropped has its span, too.
+    if let Some(traces) = traces {
+        traces.finish();
     }
+    status
 }
 
 fn fail(text: &str) -> ExitCode {

@@ -25,6 +25,7 @@ use crate::incoming::incoming;
 use crate::metrics;
 use crate::service::Orders;
 use crate::store::{CannotOpen, Store};
+use crate::traces::{self, Traces};
 use crate::v1::order_service_server::OrderServiceServer;
 
 /// A peer that is gone without a word is noticed after so long, and its streams end.
@@ -108,7 +109,7 @@ fn cannot_listen(error: &std::io::Error) -> (String, &'static str) {
 ///
 /// When the server is ready, a line on standard output says `listening on ADDR`, and another where the
 /// metrics are.
-pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
+pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotServe> {
     let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
     let drain = failed(args.drain())?;
@@ -136,7 +137,7 @@ pub async fn run(args: ServeArgs) -> Result<(), CannotServe> {
     }
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 
-    match serve(listener, Orders::new(store, faults), drain, signals).await? {
+    match serve(listener, Orders::new(store, faults), drain, signals, traces).await? {
         Drained::Wholly | Drained::Partly => Ok(()),
         Drained::Hastily => Err(CannotServe::Hastily),
     }
@@ -154,7 +155,8 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
     Ok(at)
 }
 
-/// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains.
+/// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains. With
+/// `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
 /// ended still runs until the runtime does not.
@@ -163,6 +165,7 @@ pub async fn serve(
     orders: Orders,
     drain: Drain,
     mut signals: mpsc::UnboundedReceiver<Signal>,
+    traces: Option<&Traces>,
 ) -> Result<Drained, CannotServe> {
     let (health, health_server) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
@@ -171,6 +174,7 @@ pub async fn serve(
     let methods = failed(methods())?;
     let calls = Calls::of(&methods);
     let router = Server::builder()
+        .layer(traces::server(traces, &methods))
         .layer(MetricsLayer::server().methods(&methods))
         .layer(failed(LoggingLayer::server().methods(&methods).fields([fields::ORDER_ID]))?)
         .layer(RecoveryLayer::server())

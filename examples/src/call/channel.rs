@@ -7,13 +7,28 @@ use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::ServiceBuilder;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::FILE_DESCRIPTOR_SET;
+use crate::cli::CallArgs;
+use crate::traces::{self, Traces};
 
-pub(super) fn layered(channel: Channel) -> Result<BoxChannel, Failure> {
+pub(super) fn layered(
+    channel: Channel,
+    args: &CallArgs,
+    traces: Option<&Traces>,
+) -> Result<BoxChannel, Failure> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .map_err(|error| Failure::Input(error.to_string()))?;
+    let verbose = args.verbose;
     let layers = ServiceBuilder::new()
+        .layer(traces::client(traces, &args.to, &methods))
+        .map_request(move |request| {
+            if verbose {
+                // At its begin: a stream may go on until somebody has enough of it.
+                output::trace_id();
+            }
+            request
+        })
         .layer(MetricsLayer::client().methods(&methods))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client());

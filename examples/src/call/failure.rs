@@ -20,6 +20,8 @@ pub enum Failure {
     Output(String),
     /// Nobody reads standard output any more. That is no mistake.
     OutputClosed,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
 }
 
 impl Failure {
@@ -65,6 +67,7 @@ impl fmt::Display for Failure {
             }
             Self::Input(text) | Self::Output(text) => f.write_str(text),
             Self::OutputClosed => f.write_str("nobody reads standard output"),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use crate::cli::CallArgs;
 use crate::metrics;
+use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
 pub use failure::Failure;
@@ -26,24 +27,26 @@ const CONNECT: Duration = Duration::from_secs(10);
 ///
 /// A stream of answers ends early, and well, when nobody reads standard output any more; other methods do
 /// their work, whoever reads what came of it.
-pub async fn run(args: CallArgs) -> Result<(), Failure> {
+pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), Failure> {
     let scrape = args.verbose.then(metrics::install).transpose().map_err(Failure::Output)?;
-    let ended = call(args).await;
+    let ended = call(args, traces).await;
     if let Some(scrape) = scrape {
         output::not_an_answer(metrics::samples(&scrape));
     }
     ended
 }
 
-async fn call(args: CallArgs) -> Result<(), Failure> {
+async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let answers_stream = args.method.answers_stream();
     let ended = tokio::select! {
         // First: the channel has a timer as well, and calls its own expiry "cancelled".
         biased;
         () = expiry(deadline) => Err(expired()),
-        ended = connect_and_call(args, deadline) => ended,
+        ended = connect_and_call(args, deadline, traces) => ended,
         () = output::nobody_reads(), if answers_stream => Ok(()),
+        // Nothing is lost when a call just ends with its process, but its span.
+        () = interrupted(), if traces.is_some() => Err(Failure::Interrupted),
     };
     match ended {
         Err(Failure::OutputClosed) => Ok(()),
@@ -54,13 +57,17 @@ async fn call(args: CallArgs) -> Result<(), Failure> {
     }
 }
 
-async fn connect_and_call(args: CallArgs, deadline: Option<Instant>) -> Result<(), Failure> {
+async fn connect_and_call(
+    args: CallArgs,
+    deadline: Option<Instant>,
+    traces: Option<&Traces>,
+) -> Result<(), Failure> {
     let channel = Endpoint::from(args.to.clone())
         .connect_timeout(CONNECT)
         .connect()
         .await
         .map_err(|error| Failure::connect(&args.to, &error))?;
-    let client = OrderServiceClient::new(channel::layered(channel)?);
+    let client = OrderServiceClient::new(channel::layered(channel, &args, traces)?);
     let call = Call { metadata: args.metadata, deadline };
     call.method(client, args.method).await
 }
@@ -69,6 +76,12 @@ async fn expiry(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

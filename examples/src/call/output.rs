@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use prost::{Message, Name};
 use tonic::metadata::{Ascii, MetadataValue};
+use tonic_tracing_layer::current_trace_id;
 
 use super::Failure;
 use crate::json;
@@ -24,6 +25,11 @@ pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
 pub(super) fn next_page(token: Option<&MetadataValue<Ascii>>) {
     let token = token.and_then(|token| token.to_str().ok());
     not_an_answer(token.map(|token| format!("{NEXT_PAGE_TOKEN}: {token}")));
+}
+
+/// By what the call that runs now can be found where its spans went, if they go anywhere.
+pub(super) fn trace_id() {
+    not_an_answer(current_trace_id().map(|id| format!("trace-id: {id}")));
 }
 
 /// Lines that are no answer, and so not for standard output.

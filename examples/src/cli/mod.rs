@@ -18,7 +18,7 @@ use crate::v1::OrderStage;
 use crate::logs::Format;
 
 pub use values::{Metadata, MetricsAddress};
-use values::{host_and_port, metadata, metrics_address, server_url};
+use values::{collector_url, host_and_port, metadata, metrics_address, server_url};
 
 /// An order service over gRPC, and a client for it.
 #[derive(Debug, Parser)]
@@ -38,8 +38,27 @@ pub enum Command {
     Call(CallArgs),
 }
 
+/// What more there is to say of `--otlp`.
+const OTLP_VARIABLES: &str = "\
+With --otlp, the environment counts as well:
+  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+          Whom the spans are from [default: service.name=orders; of a call, orders-call]
+  OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
+          Which calls have one [default: parentbased_always_on]
+  OTEL_SEMCONV_STABILITY_OPT_IN
+          What their attributes are called
+  OTEL_BSP_SCHEDULE_DELAY, and others of OTEL_BSP_*, OTEL_BLRP_* and OTEL_SPAN_*
+          How many are kept before they are sent, for how long, and what of them
+  OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT, and OTEL_EXPORTER_OTLP_{TRACES,LOGS}_*
+          What is sent along, such as credentials, and how many milliseconds an answer may take
+Not so OTEL_EXPORTER_OTLP_ENDPOINT: nothing is sent without --otlp.
+
+What is left to send at the end may take three seconds. If it cannot be sent, that is told, and the exit
+status is the same.";
+
 /// How to serve.
 #[derive(Args, Debug)]
+#[command(after_long_help = OTLP_VARIABLES)]
 pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = host_and_port)]
@@ -66,6 +85,11 @@ pub struct ServeArgs {
     /// Address to serve Prometheus metrics on, under /metrics; port 0 takes a free one, `off` serves none
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", value_parser = metrics_address)]
     pub metrics: MetricsAddress,
+
+    /// Collector to send a span of each call to (OTLP over gRPC), such as http://127.0.0.1:4317; callers
+    /// are then told their trace, as x-trace-id
+    #[arg(long, value_name = "URL", value_parser = collector_url)]
+    pub otlp: Option<Uri>,
 
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
@@ -120,6 +144,7 @@ const FOR_ALL: &str = "Options of every call";
 
 /// What to call, and where.
 #[derive(Args, Debug)]
+#[command(after_long_help = OTLP_VARIABLES)]
 pub struct CallArgs {
     /// Server to call
     #[arg(long, value_name = "URL", global = true, help_heading = FOR_ALL, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
@@ -133,7 +158,12 @@ pub struct CallArgs {
     #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = FOR_ALL, value_parser = metadata)]
     pub metadata: Vec<Metadata>,
 
-    /// Show on standard error what the layers around the channel say: the call's log lines, and its metrics
+    /// Collector to send a span of the call to (OTLP over gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", global = true, help_heading = FOR_ALL, value_parser = collector_url)]
+    pub otlp: Option<Uri>,
+
+    /// Show on standard error what the layers around the channel say: the call's log lines, its metrics, and
+    /// with --otlp the id of its trace
     #[arg(short, long, global = true, help_heading = FOR_ALL)]
     pub verbose: bool,
 

@@ -34,6 +34,15 @@ pub(super) fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
 }
 
 pub(super) fn server_url(text: &str) -> Result<Uri, String> {
+    url(text, "a server is a URL such as http://127.0.0.1:50051", "-H")
+}
+
+pub(super) fn collector_url(text: &str) -> Result<Uri, String> {
+    url(text, "a collector is a URL such as http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_HEADERS")
+}
+
+/// Where gRPC is spoken: `example` says how that looks, and `credentials` how they are sent.
+fn url(text: &str, example: &str, credentials: &str) -> Result<Uri, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     match url.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("http") => match uri.authority() {
@@ -41,14 +50,14 @@ pub(super) fn server_url(text: &str) -> Result<Uri, String> {
                 Err("a server has no path: its URL ends with the port".to_owned())
             }
             Some(authority) if authority.as_str().contains('@') => {
-                Err("a server's URL has no user name; send credentials with -H".to_owned())
+                Err(format!("a server's URL has no user name; send credentials with {credentials}"))
             }
             _ => Ok(uri),
         },
         Ok(uri) if uri.scheme_str() == Some("https") => {
             Err("TLS is not supported yet: use http://".to_owned())
         }
-        _ => Err("a server is a URL such as http://127.0.0.1:50051".to_owned()),
+        _ => Err(example.to_owned()),
     }
 }
 
@@ -77,7 +86,7 @@ mod tests {
         assert_eq!(metrics_address("[::1]:0"), Ok(MetricsAddress::At("[::1]:0".to_owned())));
         assert!(metrics_address("on").is_err());
         for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "localhost:50051"] {
-            assert!(server_url(good).is_ok(), "{good}");
+            assert!(server_url(good).is_ok() && collector_url(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -87,8 +96,9 @@ mod tests {
             "http://localhost:1/orders",
             "localhost:1/?x",
             "http://ann:secret@localhost:1",
+            "http://localhost:4318/v1/traces",
         ] {
-            assert!(server_url(bad).is_err(), "{bad}");
+            assert!(server_url(bad).is_err() && collector_url(bad).is_err(), "{bad}");
         }
     }
 

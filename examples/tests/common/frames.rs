@@ -7,8 +7,18 @@ pub const GO_AWAY: u8 = 7;
 
 /// The preface, and empty settings.
 pub fn hello() -> Vec<u8> {
+    hello_with(&[])
+}
+
+/// Of somebody who wants no data at all.
+pub fn hello_without_window() -> Vec<u8> {
+    const INITIAL_WINDOW_SIZE: u8 = 4;
+    hello_with(&[0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0])
+}
+
+fn hello_with(settings: &[u8]) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(4, 0, 0, &[]));
+    bytes.extend(frame(4, 0, 0, settings));
     bytes
 }
 

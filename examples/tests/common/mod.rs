@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+#[cfg(unix)]
+pub mod collector;
 pub mod frames;
 #[cfg(unix)]
 pub mod process;

@@ -12,3 +12,5 @@ mod a_signal_drains_the_server;
 mod every_call_is_logged_and_counted;
 mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;
+mod spans_are_exported;
+mod the_last_spans_are_sent_but_not_waited_for;
