@@ -36,10 +36,10 @@ def generated(folder):
 
 
 @contextlib.contextmanager
-def serving(orders, log=None):
+def serving(orders, log=None, flags=(), stop=signal.SIGINT):
     """The addresses of a server with faults, and of its metrics; drained at the end."""
     free = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
-    command = [orders, "serve", "--faults", *free, "--db", ":memory:", "--log", "json"]
+    command = [orders, "serve", "--faults", *free, "--db", ":memory:", "--log", "json", *flags]
     quiet = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
     pipes = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
     with subprocess.Popen(command, env=quiet, **pipes) as server:
@@ -47,7 +47,7 @@ def serving(orders, log=None):
             address = server.stdout.readline().removeprefix("listening on ").strip()
             metrics = server.stdout.readline().removeprefix("metrics on ").strip()
             yield address, metrics
-            server.send_signal(signal.SIGINT)
+            server.send_signal(stop)
             expect("the server's exit status", server.wait(PATIENCE), 0)
         finally:
             server.kill()
