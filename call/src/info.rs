@@ -52,11 +52,13 @@ struct Slot {
 struct Facts {
     principal: Option<Arc<str>>,
     refusals: Vec<Refusal>,
-    panic: Option<Arc<str>>,
-    panic_stack: Option<Arc<str>>,
+    panic: Option<(Arc<str>, Option<Stack>)>,
     ended_by: Option<EndedBy>,
     fields: Vec<(Cow<'static, str>, FieldValue)>,
 }
+
+/// Where a panic happened. It is turned into text only when somebody reads it: that takes long.
+type Stack = Arc<dyn fmt::Display + Send + Sync>;
 
 /// That a layer refused a call, or would have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,24 +149,30 @@ impl CallInfo {
 
     /// Says that a panic was recovered, with its text. It is for the operator; the first one counts.
     pub fn set_panic(&self, message: impl Into<Arc<str>>) {
-        let message = message.into();
-        self.say().panic.get_or_insert(message);
+        self.add_panic(message.into(), None);
     }
 
-    /// Says where the panic happened, in as many lines as it takes. The first one counts.
-    pub fn set_panic_stack(&self, stack: impl Into<Arc<str>>) {
-        let stack = stack.into();
-        self.say().panic_stack.get_or_insert(stack);
+    /// Like [`set_panic`](Self::set_panic), by whoever saw where it happened.
+    pub fn set_panic_with_stack(
+        &self,
+        message: impl Into<Arc<str>>,
+        stack: Arc<dyn fmt::Display + Send + Sync>,
+    ) {
+        self.add_panic(message.into(), Some(stack));
+    }
+
+    fn add_panic(&self, message: Arc<str>, stack: Option<Stack>) {
+        self.say().panic.get_or_insert((message, stack));
     }
 
     /// The text of the panic that was recovered, if one was; also if it did not end the call.
     pub fn panic(&self) -> Option<Arc<str>> {
-        self.said()?.panic.clone()
+        Some(Arc::clone(&self.said()?.panic.as_ref()?.0))
     }
 
     /// Where that panic happened, if whoever recovered it saw that.
-    pub fn panic_stack(&self) -> Option<Arc<str>> {
-        self.said()?.panic_stack.clone()
+    pub fn panic_stack(&self) -> Option<Arc<dyn fmt::Display + Send + Sync>> {
+        self.said()?.panic.as_ref()?.1.clone()
     }
 
     /// Says what ended the call, where its ending does not tell: a layer that answers instead of the
@@ -291,7 +299,7 @@ impl fmt::Debug for CallInfo {
         let mut info = f.debug_struct("CallInfo");
         if let Some(facts) = self.said() {
             info.field("refusals", &facts.refusals)
-                .field("panic", &facts.panic)
+                .field("panic", &facts.panic.as_ref().map(|(message, _)| message))
                 .field("ended_by", &facts.ended_by);
         }
         info.finish_non_exhaustive()
@@ -366,7 +374,8 @@ mod tests {
         assert_eq!(info.ended_by(&status(Code::NotFound)), EndedBy::Service);
         info.set_ended_by(EndedBy::Panic);
         assert_eq!(info.ended_by(&status(Code::Internal)), EndedBy::Panic);
-        info.set_panic("another");
+        info.set_panic_with_stack("another", Arc::new("at main.rs:1:1"));
+        assert!(info.panic_stack().is_none());
         assert_eq!(info.panic().as_deref(), Some("in a destructor"));
     }
 

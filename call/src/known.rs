@@ -32,6 +32,10 @@ enum Source {
 /// How many methods are learnt from traffic, at most.
 pub const LEARNT_AT_MOST: usize = 1_000;
 
+/// A path is learnt only if it is no longer than that, in bytes: one that goes wherever names go should not
+/// fill it.
+const NAME_AT_MOST: usize = 1_024;
+
 impl KnownMethods {
     /// Knows nothing yet, and learns from the calls that are answered.
     pub fn learning() -> Self {
@@ -101,15 +105,17 @@ impl KnownMethods {
     }
 
     /// Makes the method known, because a service has answered for it, and says whether it is known
-    /// now: not if its path is not well formed, if there is no more room, or if only those of a
-    /// descriptor set are known and it is none of them.
+    /// now: not if its path is not well formed or longer than 1,024 bytes, if there is no more room, or if
+    /// only those of a descriptor set are known and it is none of them.
     pub fn learn(&self, rpc: &Rpc) -> bool {
         let Source::Learnt(names) = &self.0 else { return self.knows(rpc) };
-        if !rpc.is_well_formed() {
-            return false;
-        }
-        if names.load().contains_key(rpc.full()) {
+        let known = names.load();
+        if known.contains_key(rpc.full()) {
             return true;
+        }
+        if known.len() >= LEARNT_AT_MOST || !rpc.is_well_formed() || rpc.full().len() > NAME_AT_MOST
+        {
+            return false;
         }
         names.rcu(|names| {
             let mut names = FxHashMap::clone(names);
@@ -167,6 +173,9 @@ mod tests {
         assert!(!known.knows(&rpc));
         assert!(known.learn(&rpc) && known.learn(&rpc) && known.knows(&rpc));
         assert!(!known.learn(&resolved(&known, "/a/b/c")));
+        let long =
+            format!("/a.B/{}", "c".repeat(NAME_AT_MOST)).parse::<http::Uri>().expect("a path");
+        assert!(!known.learn(&Rpc::from_uri(&long)));
         for number in 0..LEARNT_AT_MOST {
             let path = format!("/a.B/{number}").parse::<http::Uri>().expect("a path");
             let room = number < LEARNT_AT_MOST - 1;

@@ -3,9 +3,10 @@
 use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use tonic_call::drop_caught;
 
@@ -13,7 +14,7 @@ use tonic_call::drop_caught;
 #[derive(Debug)]
 pub(crate) struct Caught {
     pub(crate) payload: Box<dyn Any + Send>,
-    pub(crate) trace: Option<Box<Trace>>,
+    pub(crate) trace: Option<Arc<Trace>>,
 }
 
 /// What only the panic hook sees.
@@ -96,12 +97,21 @@ fn identity_of(payload: &(dyn Any + Send)) -> (TypeId, Option<String>) {
     (payload.type_id(), plain_text_of(payload).map(ToOwned::to_owned))
 }
 
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(location) = &self.location {
+            writeln!(f, "at {location}")?;
+        }
+        self.backtrace.fmt(f)
+    }
+}
+
 impl Caught {
     /// A panic of this thread.
     fn new(payload: Box<dyn Any + Send>) -> Self {
         // The hook may have last seen another panic, which somebody inside caught.
         let trace = LAST.take().filter(|trace| trace.payload == identity_of(&*payload));
-        Self { trace, payload }
+        Self { trace: trace.map(Arc::from), payload }
     }
 
     /// Drops the payload, whose destructor may panic too.

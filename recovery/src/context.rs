@@ -70,9 +70,9 @@ impl Context {
         let rpc = self.path.clone().map(|path| Rpc::from_path(Some(path)));
         let panic = Panic::new(&caught, place, rpc.as_ref());
         if let Some(info) = &self.info {
-            info.set_panic(panic.message());
-            if let Some(stack) = stack(&panic) {
-                info.set_panic_stack(stack);
+            match panic.trace() {
+                Some(trace) => info.set_panic_with_stack(panic.message(), trace),
+                None => info.set_panic(panic.message()),
             }
         }
         // Subscribers and handlers may panic too.
@@ -95,12 +95,6 @@ impl Context {
 /// Does something for the call that is current, or if none is, for one of which nothing is known.
 pub(crate) fn with_current<T>(act: impl FnOnce(&Context) -> T) -> T {
     if CURRENT.is_set() { CURRENT.with(act) } else { act(&Context::default()) }
-}
-
-/// Where it happened, and by which calls it came there, once panics are captured.
-fn stack(panic: &Panic<'_>) -> Option<String> {
-    let (location, backtrace) = (panic.location()?, panic.backtrace()?);
-    Some(format!("at {location}\n{backtrace}"))
 }
 
 fn emit(panic: &Panic<'_>) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tonic::Status;
 use tonic_call::Rpc;
 
-use crate::capture::{Caught, catch, plain_text_of};
+use crate::capture::{Caught, Trace, catch, plain_text_of};
 
 /// A panic that was recovered, for the operator: nothing of it is told to the caller.
 pub struct Panic<'a> {
@@ -74,6 +74,11 @@ impl<'a> Panic<'a> {
     /// File, line and column, once [`capture_panics`](crate::capture_panics) was called.
     pub fn location(&self) -> Option<&str> {
         self.caught.trace.as_ref()?.location.as_deref()
+    }
+
+    /// Where it happened, once panics are captured, for whom it may concern later.
+    pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
+        self.caught.trace.clone()
     }
 
     /// The stack, once [`capture_panics`](crate::capture_panics) was called.
