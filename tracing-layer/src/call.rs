@@ -16,6 +16,7 @@ pub struct TracingCall {
     tracing: Tracing,
     /// What is current in the call: its span, and what came along with it.
     context: Context,
+    /// Where others are told of the span; `None` if it is not one of the call's own.
     info: Option<CallInfo>,
     recorded: bool,
     /// The method, while it is not known whether it is served here.
@@ -48,25 +49,31 @@ impl TracingCall {
         }
     }
 
-    /// Whether the call's context is current, or one that was made of it.
+    /// Whether a context with the call's span is current.
     fn is_current(&self) -> bool {
         let id = |context: &Context| context.span().span_context().span_id();
         let own = id(&self.context);
         own != SpanId::INVALID && Context::map_current(id) == own
     }
 
+    /// What the method turned out to be, if that was open; also if nobody records it, for the calls to come.
+    fn turned_out(&self) -> Option<(&Rpc, Naming)> {
+        let rpc = self.pending.as_ref()?;
+        let took_message = self.took_message.load(Ordering::Relaxed);
+        Some(match self.tracing.is_served(rpc, took_message) {
+            true => (rpc, Naming::Known),
+            false => (rpc, Naming::Other),
+        })
+    }
+
     /// What the span tells of the ending.
-    fn record(&self, span: &SpanRef<'_>, end: &End<'_>) {
+    fn record(&self, span: &SpanRef<'_>, end: &End<'_>, turned_out: Option<(&Rpc, Naming)>) {
         let settings = self.tracing.settings();
         let conventions = settings.conventions;
         let mut attributes = Vec::with_capacity(8);
-        if let Some(rpc) = &self.pending {
-            let took_message = self.took_message.load(Ordering::Relaxed);
-            let naming = match self.tracing.is_served(rpc, took_message) {
-                true => Naming::Known,
-                false => Naming::Other,
-            };
+        if let Some((rpc, naming)) = turned_out {
             conventions.method(rpc, naming, &mut attributes);
+            conventions.original(rpc, naming, &mut attributes);
             if naming == Naming::Other {
                 span.update_name(name(rpc, naming));
             }
@@ -90,14 +97,14 @@ impl TracingCall {
     fn tell_exception(&self, exception: impl FnOnce() -> Option<Exception>) {
         let settings = self.tracing.settings();
         let on_span = self.recorded && settings.conventions.has_exceptions_on_spans();
-        if !on_span && settings.exceptions.is_none() {
+        if !on_span && self.tracing.exceptions().is_none() {
             return;
         }
         let Some(exception) = exception() else { return };
         if self.told_exception.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(tell) = &settings.exceptions {
+        if let Some(tell) = self.tracing.exceptions() {
             tell(settings.side, &exception, &self.context);
         }
         if on_span {
@@ -139,9 +146,12 @@ impl Call for TracingCall {
 
     fn end(&self, end: End<'_>) {
         let span = self.context.span();
-        self.tell_exception(|| Exception::of(&end, self.info.as_ref()));
+        self.tell_exception(|| {
+            Exception::of(self.tracing.settings().side, &end, self.info.as_ref())
+        });
+        let turned_out = self.turned_out();
         if self.recorded {
-            self.record(&span, &end);
+            self.record(&span, &end, turned_out);
         }
         // If it is none of its own, it is its parent's, and not ours to end.
         if self.info.is_some() {

@@ -1,7 +1,9 @@
 //! How spans and their attributes are called: the one place that knows it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use opentelemetry::logs::Severity;
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 use tonic::Code;
 use tonic_call::{AllowedMetadata, Flow, Rpc, Side, code_name, printable};
@@ -72,6 +74,22 @@ mod key {
 
     /// gRPC's own, from its proposal A72: OpenTelemetry has none.
     pub(super) const PREVIOUS_ATTEMPTS: &str = "previous-rpc-attempts";
+}
+
+/// Exceptions: as events of a span, or of the log (semantic conventions, "Exceptions in RPC").
+pub(crate) mod exception {
+    pub(crate) const EVENT: &str = "exception";
+    pub(crate) const TYPE: &str = "exception.type";
+    pub(crate) const MESSAGE: &str = "exception.message";
+    pub(crate) const STACKTRACE: &str = "exception.stacktrace";
+}
+
+/// What an exception is called in the log, and how severe it is.
+pub(crate) fn exception_of(side: Side) -> (&'static str, Severity) {
+    match side {
+        Side::Server => ("rpc.server.call.exception", Severity::Error),
+        Side::Client => ("rpc.client.call.exception", Severity::Warn),
+    }
 }
 
 impl Conventions {
@@ -146,7 +164,6 @@ impl Conventions {
         if naming == Naming::Other {
             if self.is_new() {
                 attributes.push(KeyValue::new(key::METHOD, OTHER));
-                attributes.push(KeyValue::new(key::METHOD_ORIGINAL, original(rpc)));
             }
             return;
         }
@@ -155,6 +172,13 @@ impl Conventions {
         }
         let method = if self.is_new() { rpc.full() } else { rpc.method() };
         attributes.push(KeyValue::new(key::METHOD, method.to_owned()));
+    }
+
+    /// What the caller called, where the method does not say it.
+    pub(crate) fn original(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
+        if naming == Naming::Other && self.is_new() {
+            attributes.push(KeyValue::new(key::METHOD_ORIGINAL, original(rpc)));
+        }
     }
 
     /// Who is at the other end of a server's connection.
@@ -201,8 +225,9 @@ impl Conventions {
         let prefixes = [self.is_old().then_some(old), self.is_new().then_some(new)];
         let names = allowed.names().iter();
         let keys = names.map(|name| {
-            let keys = prefixes.iter().flatten().map(|prefix| format!("{prefix}{name}").into());
-            keys.collect()
+            let keys = prefixes.iter().flatten().map(|prefix| format!("{prefix}{name}"));
+            // A shared text: cloning it copies nothing.
+            keys.map(|key| Key::from(Arc::<str>::from(key))).collect()
         });
         MetadataKeys(keys.collect())
     }

@@ -1,39 +1,39 @@
 //! What went wrong in a call, for the operator alone.
 
-use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::logs::{AnyValue, LogRecord as _, Logger, LoggerProvider, Severity};
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::trace::{SpanRef, TraceFlags};
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger, LoggerProvider};
+use opentelemetry::trace::{SpanRef, TraceContextExt as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use tonic_call::{CallInfo, Cause, End, Side, printable};
+
+use crate::conventions::{self, exception};
 
 /// A panic, or an error in place of an answer.
 #[derive(Debug)]
 pub(crate) struct Exception {
     kind: Option<&'static str>,
     message: Option<String>,
-    stack: Option<Arc<str>>,
+    stack: Option<String>,
 }
 
-const TYPE: &str = "exception.type";
-const MESSAGE: &str = "exception.message";
-const STACKTRACE: &str = "exception.stacktrace";
+/// Makes what writes exceptions into OpenTelemetry's log, in an instrumentation scope.
+pub(crate) type Tellers = Arc<dyn Fn(InstrumentationScope) -> Teller + Send + Sync>;
 
-/// Writes an exception into OpenTelemetry's log.
-pub(crate) type Teller = Arc<dyn Fn(Side, &Exception, &Context) + Send + Sync>;
+pub(crate) type Teller = Box<dyn Fn(Side, &Exception, &Context) + Send + Sync>;
 
 impl Exception {
     /// What the call's ending, and a layer that recovered a panic in it, say of one.
-    pub(crate) fn of(end: &End<'_>, info: Option<&CallInfo>) -> Option<Self> {
+    pub(crate) fn of(side: Side, end: &End<'_>, info: Option<&CallInfo>) -> Option<Self> {
         if let Some(panic) = info.and_then(Self::recovered) {
             return Some(panic);
         }
         match end {
             End::Dropped { cause: Cause::Panicked, .. } => Some(Self::panic(None, None)),
-            End::Error { error, .. } => {
+            // A service may refuse a call with an error; that is no fault of its own.
+            End::Error { code, error } if side.counts_as_failure(*code) => {
                 let message = printable(&error.to_string()).into_owned();
                 Some(Self { kind: None, message: Some(message), stack: None })
             }
@@ -43,66 +43,61 @@ impl Exception {
 
     /// The panic that a layer inside recovered.
     pub(crate) fn recovered(info: &CallInfo) -> Option<Self> {
-        Some(Self::panic(Some(&info.panic()?), info.panic_stack()))
+        Some(Self::panic(Some(&info.panic()?), info.panic_stack().as_deref()))
     }
 
-    fn panic(message: Option<&str>, stack: Option<Arc<str>>) -> Self {
+    fn panic(message: Option<&str>, stack: Option<&(dyn Display + Send + Sync)>) -> Self {
         let message = message.map(|message| printable(message).into_owned());
-        Self { kind: Some("panic"), message, stack }
+        Self { kind: Some("panic"), message, stack: stack.map(ToString::to_string) }
     }
 
-    /// As an event of the span, as it was before 1.40 of the conventions.
+    /// As an event of the span.
     pub(crate) fn add_to(&self, span: &SpanRef<'_>) {
-        let attributes =
-            self.attributes().map(|(key, value)| KeyValue::new(key, value.into_owned()));
-        span.add_event("exception", attributes.collect());
+        let attributes = self.attributes().map(|(key, text)| KeyValue::new(key, text.to_owned()));
+        span.add_event(exception::EVENT, attributes.collect());
     }
 
-    fn attributes(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
-            (TYPE, self.kind.map(Cow::Borrowed)),
-            (MESSAGE, self.message.as_deref().map(Cow::Borrowed)),
-            (STACKTRACE, self.stack.as_deref().map(Cow::Borrowed)),
+            (exception::TYPE, self.kind),
+            (exception::MESSAGE, self.message.as_deref()),
+            (exception::STACKTRACE, self.stack.as_deref()),
         ];
         texts.into_iter().filter_map(|(key, text)| Some((key, text?)))
     }
 }
 
-/// Writes exceptions as the events `rpc.server.call.exception` and `rpc.client.call.exception`
-/// (OpenTelemetry's semantic conventions, "Exceptions in RPC").
-pub(crate) fn teller<P>(provider: &P) -> Teller
+/// Writes exceptions with the loggers of this provider.
+pub(crate) fn tellers<P>(provider: &P) -> Tellers
 where
-    P: LoggerProvider,
+    P: LoggerProvider + Clone + Send + Sync + 'static,
     P::Logger: Send + Sync + 'static,
 {
-    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
-        .with_version(env!("CARGO_PKG_VERSION"))
-        .build();
-    let logger = provider.logger_with_scope(scope);
-    Arc::new(move |side, exception, context| {
-        let (name, severity) = match side {
-            Side::Server => ("rpc.server.call.exception", Severity::Error),
-            Side::Client => ("rpc.client.call.exception", Severity::Warn),
-        };
-        if !logger.event_enabled(severity, env!("CARGO_PKG_NAME"), Some(name)) {
-            return;
-        }
-        let mut record = logger.create_log_record();
-        let now = SystemTime::now();
-        record.set_event_name(name);
-        record.set_timestamp(now);
-        record.set_observed_timestamp(now);
-        record.set_severity_number(severity);
-        record.set_severity_text(severity.name());
-        let attributes = exception.attributes();
-        record
-            .add_attributes(attributes.map(|(key, text)| (key, AnyValue::from(text.into_owned()))));
-        let span = context.span();
-        let span = span.span_context();
-        if span.is_valid() {
-            let flags: TraceFlags = span.trace_flags();
-            record.set_trace_context(span.trace_id(), span.span_id(), Some(flags));
-        }
-        logger.emit(record);
+    let provider = provider.clone();
+    Arc::new(move |scope| {
+        let logger = provider.logger_with_scope(scope);
+        Box::new(move |side, exception, context| tell(&logger, side, exception, context))
     })
+}
+
+fn tell(logger: &impl Logger, side: Side, exception: &Exception, context: &Context) {
+    let (name, severity) = conventions::exception_of(side);
+    if !logger.event_enabled(severity, env!("CARGO_PKG_NAME"), Some(name)) {
+        return;
+    }
+    let mut record = logger.create_log_record();
+    let now = SystemTime::now();
+    record.set_event_name(name);
+    record.set_timestamp(now);
+    record.set_observed_timestamp(now);
+    record.set_severity_number(severity);
+    record.set_severity_text(severity.name());
+    let attributes = exception.attributes();
+    record.add_attributes(attributes.map(|(key, text)| (key, AnyValue::from(text.to_owned()))));
+    let span = context.span();
+    let span = span.span_context();
+    if span.is_valid() {
+        record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+    }
+    logger.emit(record);
 }

@@ -11,7 +11,7 @@ use tonic_call::{
 use tower_layer::Layer;
 
 use crate::conventions::Conventions;
-use crate::exception::teller;
+use crate::exception::tellers;
 use crate::observer::Tracing;
 use crate::propagation::Propagation;
 use crate::settings::{Public, Settings};
@@ -54,6 +54,9 @@ impl TracingLayer {
     }
 
     /// Makes spans with this provider, instead of the global one.
+    ///
+    /// The global one is looked up until there is one, and again when it has been shut down. One that is replaced
+    /// while it still works is not noticed.
     #[must_use]
     pub fn with_tracer_provider<P>(mut self, provider: &P) -> Self
     where
@@ -65,17 +68,18 @@ impl TracingLayer {
         self
     }
 
-    /// Tells of panics and of errors in place of an answer in OpenTelemetry's log, as
+    /// Tells of panics, and of errors in place of an answer, in OpenTelemetry's log: as
     /// `rpc.server.call.exception` or `rpc.client.call.exception`, with the call's trace and span. There
-    /// is no global provider of loggers, so without this they are not told; with the
-    /// [old](Conventions::Old) conventions they are events of the span.
+    /// is no global provider of loggers, so without this they are not told.
+    ///
+    /// With the [old](Conventions::Old) conventions they are events of the span, with or without this.
     #[must_use]
     pub fn with_logger_provider<P>(mut self, provider: &P) -> Self
     where
-        P: LoggerProvider,
+        P: LoggerProvider + Clone + Send + Sync + 'static,
         P::Logger: Send + Sync + 'static,
     {
-        self.settings.exceptions = Some(teller(provider));
+        self.settings.exceptions = Some(tellers(provider));
         self
     }
 
@@ -108,6 +112,8 @@ impl TracingLayer {
 
     /// Trusts no caller's trace: each call of a server is the root of a new one, with a link to the span
     /// that the caller named. Its baggage is not taken either. By default callers are trusted.
+    ///
+    /// Of this and the two like it the last counts. On a client they do nothing.
     #[must_use]
     pub fn public_endpoint(mut self) -> Self {
         self.settings.public = Public::All;
@@ -135,7 +141,7 @@ impl TracingLayer {
     }
 
     /// Like [`public_endpoint`](Self::public_endpoint), for the calls of which this is true: by the
-    /// address they come from, for example.
+    /// address they come from, for example. It must not panic.
     #[must_use]
     pub fn public_endpoint_if(
         mut self,
@@ -147,6 +153,8 @@ impl TracingLayer {
 
     /// Gives only those calls a span of which this is true. The others are not touched at all: what their
     /// callers sent of a trace is not current in them, and nothing is sent along.
+    ///
+    /// It runs before the call does, and must not panic.
     #[must_use]
     pub fn filter(
         mut self,
@@ -180,7 +188,8 @@ impl TracingLayer {
     }
 
     /// Tells each caller the trace of its call: 32 hexadecimal digits in this header of the response, for
-    /// example `x-trace-id`. A header that is there already stays. By default callers are told nothing.
+    /// example `x-trace-id`. A header that is there already stays. By default callers are told nothing. On a
+    /// client the header is added to what the program itself receives.
     #[must_use]
     pub fn return_trace_id(mut self, header: HeaderName) -> Self {
         self.settings.trace_id = Some(header);

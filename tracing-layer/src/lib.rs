@@ -36,6 +36,9 @@
 //! # }
 //! ```
 //!
+//! `shutdown` blocks until the exporter has sent it all, which needs a runtime that goes on meanwhile: on a
+//! `current_thread` one, call it by `spawn_blocking`.
+//!
 //! # On a client
 //!
 //! ```no_run
@@ -118,7 +121,7 @@
 //! it](tonic_call::KnownMethods). A call of one that is not known yet begins with its path for a
 //! name, and without `rpc.method`: at the end it has both if it was answered, or if at least a
 //! message of its request was taken, and is `_OTHER` if it was refused before. So a scanner can't make
-//! names, at most 2,000 are ever learnt, and only the sampler has less to go by in the first calls.
+//! names, at most 2,000 of 1,024 bytes are ever learnt, and only the sampler has less to go by in the first calls.
 //!
 //! # How the trace goes on
 //!
@@ -133,7 +136,9 @@
 //! [`public_endpoint`](TracingLayer::public_endpoint).
 //!
 //! A task that a handler spawns has the call's context if it is given it:
-//! `tokio::spawn(task.with_current_context())`, by `opentelemetry::context::FutureExt`.
+//! `tokio::spawn(task.with_current_context())`, by `opentelemetry::context::FutureExt`. The same is true of a
+//! layer that makes its calls in another task: tower's `Buffer` outside a client's layer makes its spans roots,
+//! so put it inside.
 //!
 //! # The trace in other places
 //!
@@ -148,8 +153,9 @@
 //!
 //! # What has no span
 //!
-//! Calls of health and reflection, those that [`filter`](TracingLayer::filter) leaves out, and those in a
-//! context in which [telemetry is suppressed](opentelemetry::Context::is_telemetry_suppressed), as an
+//! Calls of health and reflection, those that [`filter`](TracingLayer::filter) leaves out, requests that are
+//! not gRPC, calls that have their span by a layer further out on the same server, and those in a context in
+//! which [telemetry is suppressed](opentelemetry::Context::is_telemetry_suppressed), as an
 //! exporter's own are: they are not touched at all.
 //!
 //! Where no tracer provider is set, neither before nor after the layer was made, one `WARN` says so, at

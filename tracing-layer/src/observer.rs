@@ -5,15 +5,18 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, request};
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::{Link, Span as _, SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::trace::{
+    Link, Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _,
+};
 use opentelemetry::{Context, KeyValue};
 use tonic_call::{CallInfo, Flow, KeptMetadata, Observer, Rpc, Side, TraceIds, peer_address};
 
 use crate::call::TracingCall;
 use crate::conventions::{MetadataKeys, Naming, name};
+use crate::exception::Teller;
 use crate::settings::Settings;
 use crate::target::Target;
-use crate::tracer::{Started, Tracer};
+use crate::tracer::{Started, Tracer, scope};
 
 /// Watches calls and makes their spans: the [`Observer`] in a [`TracingLayer`](crate::TracingLayer).
 #[derive(Clone)]
@@ -22,6 +25,7 @@ pub struct Tracing(Arc<Inner>);
 struct Inner {
     settings: Settings,
     tracer: Tracer,
+    exceptions: Option<Teller>,
     request_keys: MetadataKeys,
     response_keys: MetadataKeys,
 }
@@ -41,8 +45,10 @@ const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc
 impl Tracing {
     pub(crate) fn new(settings: Settings) -> Self {
         let conventions = settings.conventions;
+        let scope = scope(conventions.schema_url());
         Self(Arc::new(Inner {
-            tracer: settings.provider.tracer(conventions.schema_url()),
+            exceptions: settings.exceptions.as_ref().map(|tellers| tellers(scope.clone())),
+            tracer: settings.provider.tracer(scope),
             request_keys: conventions.metadata(Flow::Request, &settings.request_metadata),
             response_keys: conventions.metadata(Flow::Response, &settings.response_metadata),
             settings,
@@ -51,6 +57,11 @@ impl Tracing {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Writes exceptions into the log, if there is one.
+    pub(crate) fn exceptions(&self) -> Option<&Teller> {
+        self.0.exceptions.as_ref()
     }
 
     pub(crate) fn response_keys(&self) -> &MetadataKeys {
@@ -66,11 +77,14 @@ impl Tracing {
     }
 
     fn naming(&self, rpc: &Rpc) -> Naming {
-        if rpc.known().is_some() || self.settings().answered.knows(rpc) {
+        let Settings { known, answered, .. } = self.settings();
+        let is_undescribed = rpc.is_undescribed() || known.methods().is_some();
+        if rpc.known().is_some() || known.knows(rpc) || answered.knows(rpc) {
             Naming::Known
-        } else if rpc.is_well_formed() && !rpc.is_undescribed() {
+        } else if rpc.is_well_formed() && (!is_undescribed || rpc.is_infrastructure()) {
             Naming::Pending
         } else {
+            // Nobody describes the standard services of a program, which are there all the same.
             Naming::Other
         }
     }
@@ -95,7 +109,7 @@ impl Tracing {
     fn start(&self, rpc: &Rpc, naming: Naming, place: &Place, head: &request::Parts) -> Started {
         let Settings { side, conventions, target, .. } = self.settings();
         let authority = match side {
-            Side::Server => authority(head).map(|authority| Target::of_authority(&authority)),
+            Side::Server => authority(head).and_then(|authority| Target::of_authority(&authority)),
             Side::Client => None,
         };
         let server = target.as_ref().or(authority.as_ref());
@@ -110,9 +124,10 @@ impl Tracing {
     }
 
     /// What is of use only if somebody records the span.
-    fn details(&self, head: &request::Parts) -> Vec<KeyValue> {
+    fn details(&self, rpc: &Rpc, naming: Naming, head: &request::Parts) -> Vec<KeyValue> {
         let Settings { side, conventions, request_metadata, .. } = self.settings();
         let mut attributes = Vec::new();
+        conventions.original(rpc, naming, &mut attributes);
         if *side == Side::Server
             && let Some(peer) = peer_address(&head.extensions)
         {
@@ -145,17 +160,20 @@ impl Observer for Tracing {
         if !settings.traces(rpc, head) || Context::is_current_telemetry_suppressed() {
             return None;
         }
+        if settings.side == Side::Server && is_in_span(head) {
+            return None;
+        }
         let naming = self.naming(rpc);
         let place = self.place(rpc, head);
         let Started { mut span, is_own } = self.start(rpc, naming, &place, head);
         let recorded = span.is_recording();
         if recorded {
-            span.set_attributes(self.details(head));
+            span.set_attributes(self.details(rpc, naming, head));
         }
         if !is_own && !place.has_anything() {
             return None;
         }
-        let ids = is_own.then(|| ids(&span)).flatten();
+        let ids = is_own.then(|| ids(span.span_context())).flatten();
         // Without a span of its own, what the caller sent passes through.
         let context = if is_own { place.around.with_span(span) } else { place.around };
         if settings.side == Side::Client {
@@ -171,8 +189,14 @@ impl Observer for Tracing {
     }
 }
 
-fn ids(span: &impl opentelemetry::trace::Span) -> Option<TraceIds> {
-    let span = span.span_context();
+/// Whether the call has its span already, by a layer further out: one is enough.
+fn is_in_span(head: &request::Parts) -> bool {
+    let info = CallInfo::of_side(Side::Server, &head.extensions);
+    let current = || Context::map_current(|current| ids(current.span().span_context()));
+    info.and_then(CallInfo::trace).is_some_and(|of_call| current() == Some(of_call))
+}
+
+fn ids(span: &SpanContext) -> Option<TraceIds> {
     let trace = u128::from_be_bytes(span.trace_id().to_bytes());
     TraceIds::new(trace, u64::from_be_bytes(span.span_id().to_bytes()))
 }

@@ -6,7 +6,7 @@ use http::{HeaderName, request};
 use tonic_call::{AllowedMetadata, KnownMethods, MethodTable, Rpc, Side};
 
 use crate::conventions::Conventions;
-use crate::exception::Teller;
+use crate::exception::Tellers;
 use crate::propagation::Propagation;
 use crate::target::Target;
 use crate::tracer::Provider;
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// The methods that are not known, and a service took a message for all the same.
     pub(crate) answered: Arc<KnownMethods>,
     pub(crate) provider: Provider,
-    pub(crate) exceptions: Option<Teller>,
+    pub(crate) exceptions: Option<Tellers>,
     pub(crate) propagation: Propagation,
     pub(crate) conventions: Conventions,
     pub(crate) public: Public,

@@ -1,5 +1,6 @@
 //! Where a client's calls go.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub struct Target {
     port: Option<u16>,
 }
 
+/// No name of a host is longer, in bytes (RFC 1035 §2.3.4), and what is longer does not belong on a span.
+const HOST_AT_MOST: usize = 255;
+
 impl Target {
     /// What `server.address` says; empty if nothing was given, and then it says nothing.
     pub fn address(&self) -> &str {
@@ -36,9 +40,11 @@ impl Target {
         self.port
     }
 
-    /// The server that a request names in `:authority`.
-    pub(crate) fn of_authority(authority: &Authority) -> Self {
-        Self { address: without_brackets(authority.host()).into(), port: authority.port_u16() }
+    /// The server that a request names in `:authority`; `None` if that is no name that a host can have.
+    pub(crate) fn of_authority(authority: &Authority) -> Option<Self> {
+        let host = without_brackets(authority.host());
+        (host.len() <= HOST_AT_MOST)
+            .then(|| Self { address: host.into(), port: authority.port_u16() })
     }
 
     pub(crate) fn shared_address(&self) -> Arc<str> {
@@ -59,8 +65,8 @@ impl From<String> for Target {
     }
 }
 
-/// As of an [`Endpoint`](https://docs.rs/tonic/0.14/tonic/transport/struct.Endpoint.html):
-/// `Target::from(endpoint.uri())`.
+/// As of `tonic`'s `Endpoint`: `Target::from(endpoint.uri())`. That of a Unix socket says nothing of its path,
+/// so give the path as text.
 impl From<&Uri> for Target {
     fn from(uri: &Uri) -> Self {
         uri.to_string().into()
@@ -68,17 +74,29 @@ impl From<&Uri> for Target {
 }
 
 fn parse(target: &str) -> (String, Option<u16>) {
+    let target = &*without_user(target);
     let whole = || (target.to_owned(), None);
     let Some((scheme, rest)) = target.split_once(':') else { return whole() };
-    let named = match scheme {
+    let named = match &*scheme.to_ascii_lowercase() {
         "http" => return of_url(target, 80).unwrap_or_else(whole),
         "https" => return of_url(target, 443).unwrap_or_else(whole),
-        "unix" => return (path_of(rest).to_owned(), None),
+        "unix" => return (rest.strip_prefix("//").unwrap_or(rest).to_owned(), None),
         "dns" => path_of(rest).trim_start_matches('/'),
         "ipv4" | "ipv6" => rest,
         _ => target,
     };
     host_and_port(named).unwrap_or_else(whole)
+}
+
+/// The target without the name and password of a user: they may be secret.
+fn without_user(target: &str) -> Cow<'_, str> {
+    let start = target.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = target.split_at(start);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{host}{path}").into(),
+        None => target.into(),
+    }
 }
 
 fn of_url(url: &str, port: u16) -> Option<(String, Option<u16>)> {
@@ -131,6 +149,7 @@ mod tests {
             ("unix:///run/containerd/containerd.sock", "/run/containerd/containerd.sock", None),
             ("unix:/run/x.sock", "/run/x.sock", None),
             ("unix:x.sock", "x.sock", None),
+            ("unix://relative/x.sock", "relative/x.sock", None),
             ("zk://zookeeper:2181/my-server", "zk://zookeeper:2181/my-server", None),
             (
                 "ipv4:198.51.100.123:50051,198.51.100.124:50051",
@@ -148,6 +167,9 @@ mod tests {
             ("http://orders.svc/", "orders.svc", Some(80)),
             ("https://user:secret@orders.example/prefix", "orders.example", Some(443)),
             ("https://[2001:db8::1]:8443", "2001:db8::1", Some(8443)),
+            ("HTTPS://user:secret@orders.example", "orders.example", Some(443)),
+            ("user:secret@orders.example:8080", "orders.example", Some(8080)),
+            ("zk://user:secret@zookeeper:2181/x@y", "zk://zookeeper:2181/x@y", None),
             ("xds:///orders", "xds:///orders", None),
             ("orders:http", "orders:http", None),
             ("orders:99999", "orders:99999", None),
@@ -168,8 +190,16 @@ mod tests {
             ("user:secret@orders.example", "orders.example", None),
         ] {
             let authority: Authority = authority.parse().expect("an authority");
-            let read = Target::of_authority(&authority);
+            let read = Target::of_authority(&authority).expect("a host");
             assert_eq!((read.address(), read.port()), (address, port), "{authority}");
+        }
+    }
+
+    #[test]
+    fn an_authority_that_is_too_long_for_a_host_is_none() {
+        for (length, is_host) in [(HOST_AT_MOST, true), (HOST_AT_MOST + 1, false)] {
+            let authority: Authority = "a".repeat(length).parse().expect("an authority");
+            assert_eq!(Target::of_authority(&authority).is_some(), is_host);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Where spans come from.
 
 use std::fmt;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Once};
 
+use arc_swap::ArcSwapOption;
 use opentelemetry::global::{self, BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, TraceContextExt as _, Tracer as _, TracerProvider,
+    Span as _, SpanBuilder, TraceContextExt as _, Tracer as _, TracerProvider,
 };
 use opentelemetry::{Context, InstrumentationScope};
 
@@ -18,10 +19,13 @@ pub(crate) enum Provider {
 }
 
 /// Starts spans.
-pub(crate) struct Tracer {
-    scope: InstrumentationScope,
-    /// Once it is there.
-    tracer: OnceLock<BoxedTracer>,
+pub(crate) enum Tracer {
+    /// The global provider's, kept as long as it works.
+    Global {
+        scope: InstrumentationScope,
+        kept: ArcSwapOption<BoxedTracer>,
+    },
+    Given(BoxedTracer),
 }
 
 /// A span that was started.
@@ -44,40 +48,55 @@ impl Provider {
         }))
     }
 
-    pub(crate) fn tracer(&self, schema_url: Option<&'static str>) -> Tracer {
-        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
-            .with_version(env!("CARGO_PKG_VERSION"));
-        let scope = match schema_url {
-            Some(url) => scope.with_schema_url(url),
-            None => scope,
-        };
-        let scope = scope.build();
-        let tracer = match self {
-            Self::Global => OnceLock::new(),
-            Self::Given(provider) => provider(scope.clone()).into(),
-        };
-        Tracer { scope, tracer }
+    pub(crate) fn tracer(&self, scope: InstrumentationScope) -> Tracer {
+        match self {
+            Self::Global => Tracer::Global { scope, kept: ArcSwapOption::empty() },
+            Self::Given(provider) => Tracer::Given(provider(scope)),
+        }
     }
 }
 
 impl Tracer {
     pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
-        let parent_is =
-            |span: &SpanContext| parent.span().span_context().span_id() == span.span_id();
-        if let Some(tracer) = self.tracer.get() {
-            let span = tracer.build_with_context(builder, parent);
-            let is_own = span.span_context().is_valid() && !parent_is(span.span_context());
-            return Started { span, is_own };
+        let (scope, kept) = match self {
+            Self::Given(tracer) => return Started::by(tracer, builder, parent),
+            Self::Global { scope, kept } => (scope, kept),
+        };
+        if let Some(tracer) = &*kept.load() {
+            let started = Started::by(tracer, builder, parent);
+            if !started.is_own {
+                // Its provider was shut down; the next call looks whether there is another.
+                kept.store(None);
+            }
+            return started;
         }
-        let tracer = global::tracer_with_scope(self.scope.clone());
-        let span = tracer.build_with_context(builder, parent);
-        let is_own = span.span_context().is_valid() && !parent_is(span.span_context());
-        if is_own {
-            let _ = self.tracer.set(tracer);
+        let tracer = global::tracer_with_scope(scope.clone());
+        let started = Started::by(&tracer, builder, parent);
+        if started.is_own {
+            kept.store(Some(Arc::new(tracer)));
         } else {
             warn();
         }
-        Started { span, is_own }
+        started
+    }
+}
+
+impl Started {
+    fn by(tracer: &BoxedTracer, builder: SpanBuilder, parent: &Context) -> Self {
+        let span = tracer.build_with_context(builder, parent);
+        let own = span.span_context();
+        let is_own = own.is_valid() && own.span_id() != parent.span().span_context().span_id();
+        Self { span, is_own }
+    }
+}
+
+/// Whom spans, and what else is told, come from.
+pub(crate) fn scope(schema_url: Option<&'static str>) -> InstrumentationScope {
+    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+        .with_version(env!("CARGO_PKG_VERSION"));
+    match schema_url {
+        Some(url) => scope.with_schema_url(url).build(),
+        None => scope.build(),
     }
 }
 

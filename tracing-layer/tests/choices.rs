@@ -563,6 +563,9 @@ async fn a_server_is_called_what_its_callers_call_it() {
         ("/", Some("not a host"), None, None),
         ("/", Some("a/b"), None, None),
         ("/", Some("orders.example:99999"), Some("orders.example"), None),
+        // No host has so long a name.
+        ("/", Some(&"a".repeat(256)), None, None),
+        (&format!("http://{}:80/", "a".repeat(15_000)), None, None, None),
     ] {
         let traces = Traces::new();
         let uri = format!("{uri}{}", method_of(Kind::Unary));
@@ -657,4 +660,23 @@ async fn the_attempts_that_came_before_are_counted() {
             assert_eq!(told, attempts, "{side:?} {sent:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_call_has_one_span_on_a_server_however_many_layers_there_are() {
+    for sampled in [true, false] {
+        let sampler = if sampled { Sampler::AlwaysOn } else { Sampler::AlwaysOff };
+        let (traces, inner) = (Traces::sampled_by(sampler), Traces::new());
+        let service = inner.server().layer(answers(|| Ok(stream(1, &Status::ok("")))));
+        let request = with(to_kind(Kind::Unary), &[("traceparent", TRACEPARENT)]);
+        run(traces.server().layer(service), request).await;
+        assert_eq!(traces.spans().len(), usize::from(sampled));
+        inner.none();
+    }
+    // A client further in is another matter: each attempt has a span in that of its call.
+    let traces = Traces::new();
+    let service = traces.client().layer(answers(|| Ok(stream(1, &Status::ok("")))));
+    run(traces.client().layer(service), to_kind(Kind::Unary)).await;
+    let [attempt, whole] = <[SpanData; 2]>::try_from(traces.spans()).unwrap();
+    assert_eq!(attempt.parent_span_id, whole.span_context.span_id());
 }

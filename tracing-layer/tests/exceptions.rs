@@ -49,6 +49,9 @@ impl Logs {
         for log in &logs {
             assert_eq!(log.instrumentation.name(), "tonic-tracing-layer");
             assert_eq!(log.instrumentation.version(), Some(env!("CARGO_PKG_VERSION")));
+            let (schemas, schema) = (["1.37.0", "1.44.0"], log.instrumentation.schema_url());
+            let is_one = |schema: &str| schemas.iter().any(|known| schema.ends_with(known));
+            assert!(schema.is_none_or(is_one), "{schema:?}");
         }
         logs.into_iter().map(|log| log.record).collect()
     }
@@ -291,6 +294,21 @@ async fn a_call_that_ends_with_a_status_or_is_given_up_is_no_exception() {
             let spans = traces.spans();
             assert_eq!(spans.len(), 9);
             assert!(spans.iter().all(|span| span.events.events.is_empty()), "{spans:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_is_no_fault_of_the_server_is_no_exception_there() {
+    for side in SIDES {
+        let (traces, logs) = (Traces::new(), Logs::new());
+        let layer = traces.described(side).with_logger_provider(&logs.provider);
+        for status in [Status::unauthenticated("no token"), Status::not_found("no such order")] {
+            call(&layer, to_kind(Kind::Unary), move || Err(status.clone())).await;
+        }
+        match side {
+            Side::Server => logs.none(),
+            Side::Client => assert_eq!(logs.all().len(), 2),
         }
     }
 }

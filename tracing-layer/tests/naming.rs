@@ -226,7 +226,11 @@ async fn a_server_does_not_take_a_callers_word_for_a_method() {
 }
 
 fn asking() -> (Traces, Asking) {
-    let sampler = Asking::samples(true);
+    asking_for(true)
+}
+
+fn asking_for(samples: bool) -> (Traces, Asking) {
+    let sampler = Asking::samples(samples);
     (Traces::sampled_by(sampler.clone()), sampler)
 }
 
@@ -265,7 +269,9 @@ async fn a_sampler_is_given_other_where_that_is_certain() {
             let asked = sampler.take_only();
             assert_eq!(asked.name, "grpc");
             assert_eq!(asked.attributes["rpc.method"], "_OTHER".into());
-            assert_eq!(asked.attributes["rpc.method_original"], original.into());
+            // What was called instead is the span's alone.
+            assert!(!asked.attributes.contains_key("rpc.method_original"), "{asked:?}");
+            assert_eq!(named(&traces.take_only()), other(original));
         }
     }
 }
@@ -369,4 +375,40 @@ async fn names_that_are_answered_for_are_bounded() {
     let traces = Traces::new();
     let names = names_of_invented(&traces.server(), &traces, serves_all).await;
     assert_eq!(names.len(), LEARNT_AT_MOST + 1, "and `grpc`");
+}
+
+#[tokio::test]
+async fn what_is_not_sampled_teaches_names_too() {
+    let (traces, sampler) = asking_for(false);
+    let layer = traces.server();
+    for has_method in [false, true] {
+        call(&layer, to("/test.v1.Kinds/Unary"), || Ok(trailers_only(&Status::not_found(""))))
+            .await;
+        assert_eq!(sampler.take_only().attributes.contains_key("rpc.method"), has_method);
+    }
+}
+
+#[tokio::test]
+async fn the_standard_services_have_names_though_nobody_describes_them() {
+    const CHECK: &str = "grpc.health.v1.Health/Check";
+    let traces = Traces::new();
+    let layer = traces.described(Side::Server).include_infrastructure();
+    for _ in 0..2 {
+        call_well(&layer, to(&format!("/{CHECK}"))).await;
+        assert_eq!(named(&traces.take_only()), known(CHECK));
+    }
+    run(layer.layer(refuses(refusal)), to("/grpc.health.v1.Health/Invented")).await;
+    assert_eq!(named(&traces.take_only()), other("grpc.health.v1.Health/Invented"));
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_is_none() {
+    let traces = Traces::new();
+    let long = format!("/test.v1.Kinds/{}", "x".repeat(2_000));
+    for _ in 0..2 {
+        call_well(&traces.server(), to(&long)).await;
+        let (name, method, original) = named(&traces.take_only());
+        assert_eq!((name.as_str(), method.as_str()), ("grpc", "_OTHER"));
+        assert!(original.is_some_and(|original| original.len() <= TEXT_AT_MOST));
+    }
 }
