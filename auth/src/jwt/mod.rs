@@ -1,0 +1,1 @@
+//! JSON Web Tokens: which are believed, and by which keys.

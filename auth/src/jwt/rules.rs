@@ -1,0 +1,136 @@
+//! What one issuer's tokens must say.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::jwt::algorithm::Algorithm;
+use crate::jwt::fault::{Fault, FaultKind, shown_value};
+use crate::jwt::token::claims::Claims;
+use crate::jwt::token::date::Date;
+use crate::jwt::token::header::{Header, Typ};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Who the tokens must be for: one of these.
+    pub(crate) audiences: Vec<String>,
+    /// How they may be signed.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// How far its clock may be from ours.
+    pub(crate) leeway: Duration,
+    /// How long they may be good for.
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) typ: Typ,
+    /// Texts that must be there.
+    pub(crate) required: &'static [&'static str],
+    /// Whether they must say when they were issued.
+    pub(crate) issued: bool,
+    /// How their `sub` must begin.
+    pub(crate) subject: Option<&'static str>,
+}
+
+impl Rules {
+    /// Everything but the signature: whoever it is from, this token would not be taken.
+    pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Fault> {
+        self.algorithm(header)?;
+        self.typ.check(header.typ.as_deref())?;
+        self.audience(claims)?;
+        in_time(claims.expires, claims.not_before, self.leeway, now)?;
+        self.lifetime(claims, now)?;
+        self.texts(claims)?;
+        bound_to_nothing(claims)
+    }
+
+    fn algorithm(&self, header: &Header) -> Result<(), Fault> {
+        if self.algorithms.contains(&header.algorithm) {
+            return Ok(());
+        }
+        let allowed: Vec<_> = self.algorithms.iter().map(|allowed| allowed.as_str()).collect();
+        Err(Fault::invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
+    }
+
+    /// Case counts (RFC 7519 §4.1.3).
+    fn audience(&self, claims: &Claims) -> Result<(), Fault> {
+        let value = claims.members.get("aud");
+        let mine = |value: &Value| value.as_str().is_some_and(|one| self.audiences.iter().any(|mine| mine == one));
+        let good = match value {
+            Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
+            Some(one) => mine(one),
+            None => false,
+        };
+        if good {
+            return Ok(());
+        }
+        Err(Fault::invalid("aud", self.audiences.join(" or "), shown_value(value)))
+    }
+
+    /// From `iat` on, if it is there; in any case from now on, which an `iat` in the future would hide.
+    fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Fault> {
+        let Some(longest) = self.lifetime else { return Ok(()) };
+        let left = claims.expires.since(now.plus(self.leeway));
+        let whole = claims.issued.map_or(left, |issued| claims.expires.since(issued).max(left));
+        if whole <= longest {
+            return Ok(());
+        }
+        let expected = format!("a lifetime of at most {} s", longest.as_secs());
+        Err(Fault::invalid("exp", expected, format!("{} s", whole.as_secs())))
+    }
+
+    fn texts(&self, claims: &Claims) -> Result<(), Fault> {
+        let get = |name: &str| claims.members.get(name);
+        for name in self.required {
+            match get(name) {
+                Some(Value::String(text)) if !text.is_empty() => {}
+                value => return Err(Fault::invalid(name, "a text", shown_value(value))),
+            }
+        }
+        if self.issued && claims.issued.is_none() {
+            return Err(Fault::invalid("iat", "a date", "nothing"));
+        }
+        let subject = match get("sub") {
+            value @ Some(Value::String(text)) => match self.subject {
+                Some(prefix) if !text.starts_with(prefix) => value,
+                _ => return Ok(()),
+            },
+            None if self.subject.is_none() => return Ok(()),
+            value => value,
+        };
+        let expected = self.subject.map_or("a text".to_owned(), |prefix| format!("{prefix}…"));
+        Err(Fault::invalid("sub", expected, shown_value(subject)))
+    }
+}
+
+/// `now < exp` and `nbf <= now`, each give or take the leeway.
+pub(crate) fn in_time(
+    expires: Date,
+    not_before: Option<Date>,
+    leeway: Duration,
+    now: Date,
+) -> Result<(), Fault> {
+    if now >= expires.plus(leeway) {
+        let expected = format!("later than {}, less {} s", now.seconds(), leeway.as_secs());
+        let received = expires.seconds().to_string();
+        return Err(Fault::new(FaultKind::Expired, "exp", expected, received));
+    }
+    match not_before {
+        Some(start) if now.plus(leeway) < start => {
+            let expected = format!("at most {}, and {} s", now.seconds(), leeway.as_secs());
+            Err(Fault::invalid("nbf", expected, start.seconds().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A token that only the holder of some key may use is not one that anybody may (RFC 7800,
+/// RFC 8705), and no such key is looked for here.
+fn bound_to_nothing(claims: &Claims) -> Result<(), Fault> {
+    let Some(bound) = claims.members.get("cnf") else { return Ok(()) };
+    let to = match bound {
+        Value::Object(members) => {
+            let names: Vec<_> = members.keys().take(4).map(|name| Value::from(name.as_str())).collect();
+            shown_value(Some(&Value::Array(names)))
+        }
+        other => shown_value(Some(other)),
+    };
+    Err(Fault::invalid("cnf", "nothing", to))
+}

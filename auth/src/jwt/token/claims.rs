@@ -1,0 +1,79 @@
+use serde_json::{Map, Value};
+
+use crate::jwt::fault::{Fault, shown_value};
+use crate::jwt::token::date::Date;
+use crate::jwt::token::json::{Twice, object};
+
+/// What a token says, with what every token must say read out of it. Whether it may be believed is
+/// for [`Rules`](crate::jwt::rules::Rules) and the signature.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    pub(crate) members: Map<String, Value>,
+    pub(crate) issuer: String,
+    pub(crate) expires: Date,
+    pub(crate) not_before: Option<Date>,
+    pub(crate) issued: Option<Date>,
+}
+
+impl Claims {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, Fault> {
+        let members = object(text, Twice::Refused)
+            .map_err(|why| Fault::invalid("payload", "one JSON object", why.found()))?;
+        let issuer = match members.get("iss") {
+            Some(Value::String(issuer)) => issuer.clone(),
+            value => return Err(Fault::invalid("iss", "a text", shown_value(value))),
+        };
+        let Some(expires) = date(&members, "exp")? else {
+            return Err(Fault::invalid("exp", "a date", "nothing"));
+        };
+        let not_before = date(&members, "nbf")?;
+        let issued = date(&members, "iat")?;
+        Ok(Self { members, issuer, expires, not_before, issued })
+    }
+}
+
+fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Date>, Fault> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => Ok(Some(Date::from_number(number))),
+        value => Err(Fault::invalid(name, "a number of seconds", shown_value(value))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(text: &str) -> &'static str {
+        Claims::read(text.as_bytes()).expect_err(text).check
+    }
+
+    #[test]
+    fn rule_06_no_claim_stands_twice() {
+        assert_eq!(failed(r#"{"iss":"a","exp":1,"aud":"x","aud":"y"}"#), "payload");
+        assert_eq!(failed(r#"{"iss":"a","iss":"b","exp":1}"#), "payload");
+    }
+
+    #[test]
+    fn rule_09_an_issuer_is_one_text() {
+        for iss in ["null", "1", "[\"a\"]", "{}", "true"] {
+            assert_eq!(failed(&format!(r#"{{"iss":{iss},"exp":1}}"#)), "iss", "{iss}");
+        }
+        assert_eq!(failed(r#"{"exp":1}"#), "iss");
+    }
+
+    #[test]
+    fn rule_11_exp_must_be_there_and_a_number() {
+        assert_eq!(failed(r#"{"iss":"a"}"#), "exp");
+        for exp in ["null", "\"9999999999\"", "[1]", "true", "{}"] {
+            assert_eq!(failed(&format!(r#"{{"iss":"a","exp":{exp}}}"#)), "exp", "{exp}");
+        }
+    }
+
+    #[test]
+    fn rule_12_nbf_and_iat_are_numbers_if_they_are_there() {
+        assert_eq!(failed(r#"{"iss":"a","exp":1,"nbf":"0"}"#), "nbf");
+        assert_eq!(failed(r#"{"iss":"a","exp":1,"nbf":null}"#), "nbf");
+        assert_eq!(failed(r#"{"iss":"a","exp":1,"iat":"0"}"#), "iat");
+    }
+}

@@ -1,0 +1,122 @@
+//! The one form in which tokens are taken: JWS compact serialisation (RFC 7515 §7.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::jwt::fault::Fault;
+
+/// The longest token that is looked at.
+pub(crate) const TOKEN_AT_MOST: usize = 8 * 1_024;
+
+/// A token in its three parts, none of them looked into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compact<'a> {
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    /// What is signed: the first two parts and the dot between them.
+    message: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    pub(crate) fn split(token: &'a str) -> Result<Self, Fault> {
+        let fault = |received: &'static str| Fault::invalid("format", "a compact JWS", received);
+        if token.len() > TOKEN_AT_MOST {
+            return Err(fault("more than 8 KiB"));
+        }
+        if token.bytes().any(|byte| matches!(byte, b'{' | b'}' | b'"')) {
+            return Err(fault("JSON"));
+        }
+        if !token.bytes().all(is_of_a_token) {
+            return Err(fault("characters that are not of base64url"));
+        }
+        let mut parts = token.split('.');
+        let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
+        match parts {
+            [Some(header), Some(payload), Some(signature), None, None] => {
+                let message = &token[..header.len() + 1 + payload.len()];
+                if signature.is_empty() {
+                    return Err(fault("no signature"));
+                }
+                Ok(Self { header, payload, signature, message })
+            }
+            [_, _, _, Some(_), Some(_)] => Err(fault("five parts or more, as an encrypted one has")),
+            [_, _, _, Some(_), None] => Err(fault("four parts")),
+            _ => Err(fault("fewer than three parts")),
+        }
+    }
+
+    pub(crate) fn header(&self) -> Result<Vec<u8>, Fault> {
+        decoded("header", self.header)
+    }
+
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Fault> {
+        decoded("payload", self.payload)
+    }
+
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, Fault> {
+        decoded("signature", self.signature)
+    }
+
+    pub(crate) fn message(&self) -> &'a [u8] {
+        self.message.as_bytes()
+    }
+}
+
+/// No padding, no spaces, and the bits that are left over are zero: one token has one spelling.
+fn decoded(part: &'static str, text: &str) -> Result<Vec<u8>, Fault> {
+    let fault = |_| Fault::invalid(part, "base64url without padding", "something else");
+    URL_SAFE_NO_PAD.decode(text).map_err(fault)
+}
+
+fn is_of_a_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(token: &str) -> String {
+        Compact::split(token).expect_err(token).received.into_owned()
+    }
+
+    #[test]
+    fn rule_05_only_the_compact_form_is_taken() {
+        let token = Compact::split("e30.e30.c2ln").expect("three parts");
+        assert_eq!(token.message(), b"e30.e30");
+        assert_eq!(token.header(), Ok(b"{}".to_vec()));
+        assert_eq!(token.signature(), Ok(b"sig".to_vec()));
+
+        assert_eq!(received(r#"{"payload":"e30","signatures":[]}"#), "JSON");
+        assert_eq!(received("e30.e30.c2ln\""), "JSON");
+        assert_eq!(received(""), "fewer than three parts");
+        assert_eq!(received("e30.e30"), "fewer than three parts");
+        assert_eq!(received("e30.e30.c2ln.e30"), "four parts");
+        assert_eq!(received("e30.e30."), "no signature");
+        for odd in ["e30.e30.c2l+", "e30.e30.c2l/", "e30.e30.c2k=", "e30.e30. c2ln", "é.e30.c2ln"] {
+            assert_eq!(received(odd), "characters that are not of base64url", "{odd}");
+        }
+    }
+
+    #[test]
+    fn rule_05_an_encrypted_token_is_told_apart() {
+        let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..aXY.Y3Q.dGFn";
+        assert_eq!(received(jwe), "five parts or more, as an encrypted one has");
+    }
+
+    #[test]
+    fn rule_18_a_token_has_at_most_8_kib() {
+        let token = |len: usize| format!("e30.e30.{}", "A".repeat(len - 8));
+        assert!(Compact::split(&token(TOKEN_AT_MOST)).is_ok());
+        assert_eq!(received(&token(TOKEN_AT_MOST + 1)), "more than 8 KiB");
+    }
+
+    #[test]
+    fn one_token_has_one_spelling() {
+        // `c2k` is `si`; the last two bits of `c2l` are not zero.
+        assert!(Compact::split("e30.e30.c2k").expect("three parts").signature().is_ok());
+        assert!(Compact::split("e30.e30.c2l").expect("three parts").signature().is_err());
+        assert!(Compact::split("A.e30.c2k").expect("three parts").header().is_err());
+    }
+}
