@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::failure::{Failure, Reason};
 use crate::jwt::algorithm::Algorithm;
-use crate::jwt::fault::{Fault, FaultKind, shown_value};
+use crate::jwt::fault::{invalid, shown_value};
 use crate::jwt::token::claims::Claims;
 use crate::jwt::token::date::Date;
 use crate::jwt::token::header::{Header, Typ};
@@ -31,7 +32,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// Everything but the signature: whoever it is from, this token would not be taken.
-    pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Fault> {
+    pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Failure> {
         self.algorithm(header)?;
         self.typ.check(header.typ.as_deref())?;
         self.audience(claims)?;
@@ -41,18 +42,20 @@ impl Rules {
         bound_to_nothing(claims)
     }
 
-    fn algorithm(&self, header: &Header) -> Result<(), Fault> {
+    fn algorithm(&self, header: &Header) -> Result<(), Failure> {
         if self.algorithms.contains(&header.algorithm) {
             return Ok(());
         }
         let allowed: Vec<_> = self.algorithms.iter().map(|allowed| allowed.as_str()).collect();
-        Err(Fault::invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
+        Err(invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
     }
 
     /// Case counts (RFC 7519 §4.1.3).
-    fn audience(&self, claims: &Claims) -> Result<(), Fault> {
+    fn audience(&self, claims: &Claims) -> Result<(), Failure> {
         let value = claims.members.get("aud");
-        let mine = |value: &Value| value.as_str().is_some_and(|one| self.audiences.iter().any(|mine| mine == one));
+        let mine = |value: &Value| {
+            value.as_str().is_some_and(|one| self.audiences.iter().any(|mine| mine == one))
+        };
         let good = match value {
             Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
             Some(one) => mine(one),
@@ -61,11 +64,11 @@ impl Rules {
         if good {
             return Ok(());
         }
-        Err(Fault::invalid("aud", self.audiences.join(" or "), shown_value(value)))
+        Err(invalid("aud", self.audiences.join(" or "), shown_value(value)))
     }
 
     /// From `iat` on, if it is there; in any case from now on, which an `iat` in the future would hide.
-    fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Fault> {
+    fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Failure> {
         let Some(longest) = self.lifetime else { return Ok(()) };
         let left = claims.expires.since(now.plus(self.leeway));
         let whole = claims.issued.map_or(left, |issued| claims.expires.since(issued).max(left));
@@ -73,19 +76,19 @@ impl Rules {
             return Ok(());
         }
         let expected = format!("a lifetime of at most {} s", longest.as_secs());
-        Err(Fault::invalid("exp", expected, format!("{} s", whole.as_secs())))
+        Err(invalid("exp", expected, format!("{} s", whole.as_secs())))
     }
 
-    fn texts(&self, claims: &Claims) -> Result<(), Fault> {
+    fn texts(&self, claims: &Claims) -> Result<(), Failure> {
         let get = |name: &str| claims.members.get(name);
         for name in self.required {
             match get(name) {
                 Some(Value::String(text)) if !text.is_empty() => {}
-                value => return Err(Fault::invalid(name, "a text", shown_value(value))),
+                value => return Err(invalid(name, "a text", shown_value(value))),
             }
         }
         if self.issued && claims.issued.is_none() {
-            return Err(Fault::invalid("iat", "a date", "nothing"));
+            return Err(invalid("iat", "a date", "nothing"));
         }
         let subject = match get("sub") {
             value @ Some(Value::String(text)) => match self.subject {
@@ -96,7 +99,7 @@ impl Rules {
             value => value,
         };
         let expected = self.subject.map_or("a text".to_owned(), |prefix| format!("{prefix}…"));
-        Err(Fault::invalid("sub", expected, shown_value(subject)))
+        Err(invalid("sub", expected, shown_value(subject)))
     }
 }
 
@@ -106,16 +109,18 @@ pub(crate) fn in_time(
     not_before: Option<Date>,
     leeway: Duration,
     now: Date,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     if now >= expires.plus(leeway) {
         let expected = format!("later than {}, less {} s", now.seconds(), leeway.as_secs());
         let received = expires.seconds().to_string();
-        return Err(Fault::new(FaultKind::Expired, "exp", expected, received));
+        return Err(Failure::new(Reason::TokenExpired, "exp")
+            .expected(expected)
+            .received(&received));
     }
     match not_before {
         Some(start) if now.plus(leeway) < start => {
             let expected = format!("at most {}, and {} s", now.seconds(), leeway.as_secs());
-            Err(Fault::invalid("nbf", expected, start.seconds().to_string()))
+            Err(invalid("nbf", expected, start.seconds().to_string()))
         }
         _ => Ok(()),
     }
@@ -123,14 +128,9 @@ pub(crate) fn in_time(
 
 /// A token that only the holder of some key may use is not one that anybody may (RFC 7800,
 /// RFC 8705), and no such key is looked for here.
-fn bound_to_nothing(claims: &Claims) -> Result<(), Fault> {
+fn bound_to_nothing(claims: &Claims) -> Result<(), Failure> {
     let Some(bound) = claims.members.get("cnf") else { return Ok(()) };
-    let to = match bound {
-        Value::Object(members) => {
-            let names: Vec<_> = members.keys().take(4).map(|name| Value::from(name.as_str())).collect();
-            shown_value(Some(&Value::Array(names)))
-        }
-        other => shown_value(Some(other)),
-    };
-    Err(Fault::invalid("cnf", "nothing", to))
+    let names =
+        bound.as_object().map(|to| to.keys().take(4).cloned().collect::<Vec<_>>().join(", "));
+    Err(invalid("cnf", "nothing", names.unwrap_or_else(|| shown_value(Some(bound)).into_owned())))
 }

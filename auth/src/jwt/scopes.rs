@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::jwt::fault::{Fault, shown_value};
+use crate::failure::Failure;
+use crate::jwt::fault::{invalid, shown_value};
 
 /// Where the scopes are.
 #[derive(Clone, Debug)]
@@ -16,22 +17,26 @@ pub(crate) enum ScopesAt {
 impl ScopesAt {
     /// The scopes: of a text its words, of an array its texts. Nothing there is no scopes;
     /// something else there is a token that is not understood.
-    pub(crate) fn read(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+    pub(crate) fn read(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Failure> {
         let value = match self {
             Self::Usual => claims.get("scope").or_else(|| claims.get("scp")),
             Self::Pointer(path) => at(claims, path),
         };
         let scopes = match value {
             None | Some(Value::Null) => Some(Vec::new()),
-            Some(Value::String(words)) => Some(words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()),
-            Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+            Some(Value::String(words)) => {
+                Some(words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect())
+            }
+            Some(Value::Array(texts)) => {
+                texts.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+            }
             Some(_) => None,
         };
         let name = match self {
             Self::Usual => "scope",
             Self::Pointer(_) => "scopes_at",
         };
-        scopes.ok_or_else(|| Fault::invalid(name, "a text or an array of texts", shown_value(value)))
+        scopes.ok_or_else(|| invalid(name, "a text or an array of texts", shown_value(value)))
     }
 }
 
@@ -65,7 +70,9 @@ mod tests {
             assert_eq!(read(&ScopesAt::Usual, &claims), two, "{claims}");
         }
         assert_eq!(read(&ScopesAt::Usual, &json!({})), Some(vec![]));
-        for odd in [json!({ "scope": 1 }), json!({ "scope": ["a", 1] }), json!({ "scp": { "a": 1 } })] {
+        for odd in
+            [json!({ "scope": 1 }), json!({ "scope": ["a", 1] }), json!({ "scp": { "a": 1 } })]
+        {
             assert_eq!(read(&ScopesAt::Usual, &odd), None, "{odd}");
         }
     }

@@ -1,6 +1,7 @@
 use serde_json::{Map, Value};
 
-use crate::jwt::fault::{Fault, shown_value};
+use crate::failure::Failure;
+use crate::jwt::fault::{invalid, shown_value};
 use crate::jwt::token::date::Date;
 use crate::jwt::token::json::{Twice, object};
 
@@ -16,15 +17,15 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    pub(crate) fn read(text: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
         let members = object(text, Twice::Refused)
-            .map_err(|why| Fault::invalid("payload", "one JSON object", why.found()))?;
+            .map_err(|why| invalid("payload", "one JSON object", why.found()))?;
         let issuer = match members.get("iss") {
             Some(Value::String(issuer)) => issuer.clone(),
-            value => return Err(Fault::invalid("iss", "a text", shown_value(value))),
+            value => return Err(invalid("iss", "a text", shown_value(value))),
         };
         let Some(expires) = date(&members, "exp")? else {
-            return Err(Fault::invalid("exp", "a date", "nothing"));
+            return Err(invalid("exp", "a date", "nothing"));
         };
         let not_before = date(&members, "nbf")?;
         let issued = date(&members, "iat")?;
@@ -32,11 +33,11 @@ impl Claims {
     }
 }
 
-fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Date>, Fault> {
+fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Date>, Failure> {
     match members.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => Ok(Some(Date::from_number(number))),
-        value => Err(Fault::invalid(name, "a number of seconds", shown_value(value))),
+        value => Err(invalid(name, "a number of seconds", shown_value(value))),
     }
 }
 
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     fn failed(text: &str) -> &'static str {
-        Claims::read(text.as_bytes()).expect_err(text).check
+        Claims::read(text.as_bytes()).expect_err(text).check()
     }
 
     #[test]

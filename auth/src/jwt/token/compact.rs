@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::jwt::fault::Fault;
+use crate::failure::Failure;
+use crate::jwt::fault::invalid;
 
 /// The longest token that is looked at.
 pub(crate) const TOKEN_AT_MOST: usize = 8 * 1_024;
@@ -19,8 +20,8 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    pub(crate) fn split(token: &'a str) -> Result<Self, Fault> {
-        let fault = |received: &'static str| Fault::invalid("format", "a compact JWS", received);
+    pub(crate) fn split(token: &'a str) -> Result<Self, Failure> {
+        let fault = |received: &'static str| invalid("format", "a compact JWS", received);
         if token.len() > TOKEN_AT_MOST {
             return Err(fault("more than 8 KiB"));
         }
@@ -40,21 +41,23 @@ impl<'a> Compact<'a> {
                 }
                 Ok(Self { header, payload, signature, message })
             }
-            [_, _, _, Some(_), Some(_)] => Err(fault("five parts or more, as an encrypted one has")),
+            [_, _, _, Some(_), Some(_)] => {
+                Err(fault("five parts or more, as an encrypted one has"))
+            }
             [_, _, _, Some(_), None] => Err(fault("four parts")),
             _ => Err(fault("fewer than three parts")),
         }
     }
 
-    pub(crate) fn header(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn header(&self) -> Result<Vec<u8>, Failure> {
         decoded("header", self.header)
     }
 
-    pub(crate) fn payload(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Failure> {
         decoded("payload", self.payload)
     }
 
-    pub(crate) fn signature(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, Failure> {
         decoded("signature", self.signature)
     }
 
@@ -64,8 +67,8 @@ impl<'a> Compact<'a> {
 }
 
 /// No padding, no spaces, and the bits that are left over are zero: one token has one spelling.
-fn decoded(part: &'static str, text: &str) -> Result<Vec<u8>, Fault> {
-    let fault = |_| Fault::invalid(part, "base64url without padding", "something else");
+fn decoded(part: &'static str, text: &str) -> Result<Vec<u8>, Failure> {
+    let fault = |_| invalid(part, "base64url without padding", "something else");
     URL_SAFE_NO_PAD.decode(text).map_err(fault)
 }
 
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     fn received(token: &str) -> String {
-        Compact::split(token).expect_err(token).received.into_owned()
+        Compact::split(token).expect_err(token).received_value().expect("said").to_owned()
     }
 
     #[test]
@@ -94,7 +97,8 @@ mod tests {
         assert_eq!(received("e30.e30"), "fewer than three parts");
         assert_eq!(received("e30.e30.c2ln.e30"), "four parts");
         assert_eq!(received("e30.e30."), "no signature");
-        for odd in ["e30.e30.c2l+", "e30.e30.c2l/", "e30.e30.c2k=", "e30.e30. c2ln", "é.e30.c2ln"] {
+        for odd in ["e30.e30.c2l+", "e30.e30.c2l/", "e30.e30.c2k=", "e30.e30. c2ln", "é.e30.c2ln"]
+        {
             assert_eq!(received(odd), "characters that are not of base64url", "{odd}");
         }
     }

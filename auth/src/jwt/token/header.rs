@@ -1,7 +1,8 @@
 use serde_json::{Map, Value};
 
+use crate::failure::Failure;
 use crate::jwt::algorithm::Algorithm;
-use crate::jwt::fault::{Fault, shown, shown_value};
+use crate::jwt::fault::{invalid, shown_value};
 use crate::jwt::token::json::{Twice, object};
 
 /// What is read of a token's header. Members that are not read are ignored (RFC 7515 §4): `jku`,
@@ -14,9 +15,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(crate) fn read(text: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
         let members = object(text, Twice::Refused)
-            .map_err(|why| Fault::invalid("header", "one JSON object", why.found()))?;
+            .map_err(|why| invalid("header", "one JSON object", why.found()))?;
         let algorithm = algorithm(&members)?;
         understood(&members)?;
         let key_id = text_of(&members, "kid")?;
@@ -25,39 +26,39 @@ impl Header {
     }
 }
 
-fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, Fault> {
+fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, Failure> {
     let value = members.get("alg");
     value
         .and_then(Value::as_str)
         .and_then(Algorithm::from_name)
-        .ok_or_else(|| Fault::invalid("alg", "an algorithm that signs", shown_value(value)))
+        .ok_or_else(|| invalid("alg", "an algorithm that signs", shown_value(value)))
 }
 
 /// Refuses what changes the meaning of a token in a way that is not ours.
-fn understood(members: &Map<String, Value>) -> Result<(), Fault> {
+fn understood(members: &Map<String, Value>) -> Result<(), Failure> {
     // No extension is understood, so whatever is listed is too much; and a list of nothing, or of
     // names that need no listing, is invalid by itself (RFC 7515 §4.1.11).
     if let Some(value) = members.get("crit") {
-        return Err(Fault::invalid("crit", "nothing", shown_value(Some(value))));
+        return Err(invalid("crit", "nothing", shown_value(Some(value))));
     }
     // RFC 7797; a payload that is not encoded must be listed as critical, but may not be.
     if members.get("b64").is_some_and(|value| value != &Value::Bool(true)) {
-        return Err(Fault::invalid("b64", "an encoded payload", "one that is not"));
+        return Err(invalid("b64", "an encoded payload", "one that is not"));
     }
     // Only encrypted tokens have these.
     for name in ["enc", "zip"] {
         if let Some(value) = members.get(name) {
-            return Err(Fault::invalid(name, "nothing", shown_value(Some(value))));
+            return Err(invalid(name, "nothing", shown_value(Some(value))));
         }
     }
     Ok(())
 }
 
-fn text_of(members: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Fault> {
+fn text_of(members: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Failure> {
     match members.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        value => Err(Fault::invalid(name, "a text", shown_value(value))),
+        value => Err(invalid(name, "a text", shown_value(value))),
     }
 }
 
@@ -75,11 +76,8 @@ pub(crate) enum Typ {
 impl Typ {
     /// A media type is compared without regard to case, and with `application/` implied
     /// (RFC 7515 §4.1.9).
-    pub(crate) fn check(&self, typ: Option<&str>) -> Result<(), Fault> {
-        let fault = |expected: String| {
-            let received = typ.map_or("nothing".to_owned(), shown);
-            Err(Fault::invalid("typ", expected, received))
-        };
+    pub(crate) fn check(&self, typ: Option<&str>) -> Result<(), Failure> {
+        let fault = |expected: String| Err(invalid("typ", expected, typ.unwrap_or("nothing")));
         let is = |wanted: &str| typ.is_some_and(|typ| bare(typ).eq_ignore_ascii_case(bare(wanted)));
         match self {
             Self::Usual if typ.is_none() || is("JWT") || is("at+jwt") => Ok(()),
@@ -94,7 +92,9 @@ impl Typ {
 
 fn bare(typ: &str) -> &str {
     match typ.split_once('/') {
-        Some((kind, rest)) if kind.eq_ignore_ascii_case("application") && !rest.contains('/') => rest,
+        Some((kind, rest)) if kind.eq_ignore_ascii_case("application") && !rest.contains('/') => {
+            rest
+        }
         _ => typ,
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn failed(text: &str) -> &'static str {
-        Header::read(text.as_bytes()).expect_err(text).check
+        Header::read(text.as_bytes()).expect_err(text).check()
     }
 
     #[test]
@@ -156,7 +156,9 @@ mod tests {
             assert!(Typ::Usual.check(Some(typ)).is_ok(), "{typ}");
         }
         assert!(Typ::Usual.check(None).is_ok());
-        for typ in ["", "JOSE", "id+jwt", "logout+jwt", "secevent+jwt", "x/jwt", "application/x/jwt"] {
+        for typ in
+            ["", "JOSE", "id+jwt", "logout+jwt", "secevent+jwt", "x/jwt", "application/x/jwt"]
+        {
             assert!(Typ::Usual.check(Some(typ)).is_err(), "{typ}");
         }
         assert_eq!(failed(r#"{"alg":"RS256","typ":1}"#), "typ");
