@@ -187,21 +187,25 @@ impl Identity {
     /// One name for one caller, fit as a key: `{issuer}#{subject}`, or `{method}:{subject}` where there is
     /// no issuer.
     ///
-    /// Two callers never have the same, whatever they are called: a `#` in an issuer is written `%23`,
-    /// and a `:` in a method `%3A`. It is what [`CallInfo::principal`](tonic_call::CallInfo::principal) says.
+    /// Two callers never have the same, whatever they are called: so that none can borrow what stands for
+    /// another, `%` and `#` are written `%25` and `%23` everywhere but in the subject of an issuer. It is
+    /// what [`CallInfo::principal`](tonic_call::CallInfo::principal) says.
     pub fn principal(&self) -> Arc<str> {
         Arc::clone(self.0.principal.get_or_init(|| self.0.name().into()))
     }
 }
 
 impl Inner {
+    /// With an issuer there is a `#` in it, and the first one ends the issuer; without, there is none, and
+    /// the first `:` ends the method.
     fn name(&self) -> String {
-        let subject = self.subject.as_deref();
-        match (&self.issuer, subject) {
-            (Some(issuer), Some(subject)) => format!("{}#{subject}", issuer.replace('#', "%23")),
-            (Some(issuer), None) => issuer.replace('#', "%23"),
-            (None, Some(subject)) => format!("{}:{subject}", self.method.replace(':', "%3A")),
-            (None, None) => self.method.replace(':', "%3A"),
+        let subject = self.subject.as_deref().unwrap_or_default();
+        match &self.issuer {
+            Some(issuer) => format!("{}#{subject}", escaped(issuer)),
+            None => {
+                let method = escaped(&self.method).replace(':', "%3A");
+                format!("{method}:{}", escaped(subject))
+            }
         }
     }
 
@@ -218,6 +222,10 @@ impl Inner {
             principal: OnceLock::new(),
         }
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace('#', "%23")
 }
 
 /// Says nothing of claims and data: they may hold what belongs in no log.

@@ -1,0 +1,300 @@
+//! How a layer is built, and what can be wrong with that.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::uri::PathAndQuery;
+use tonic_call::{MethodTable, Methods, Rpc, UnknownMethod};
+
+use crate::access::Access;
+use crate::answers::{Answers, is_quotable};
+use crate::authenticate::Authenticate;
+use crate::clock::Clock;
+use crate::decision::{Decision, Hook};
+use crate::layer::AuthLayer;
+use crate::secrets::Secrets;
+use crate::settings::Settings;
+
+/// Builds an [`AuthLayer`].
+#[must_use = "a layer stands nowhere before it is built"]
+pub struct AuthBuilder {
+    authenticator: Box<dyn Authenticate>,
+    table: MethodTable<Access>,
+    /// Every rule, with what it is for.
+    rules: Vec<(String, Access)>,
+    default: Access,
+    public_health: bool,
+    public_reflection: bool,
+    methods: Option<Methods>,
+    every_method_ruled: bool,
+    shadow: bool,
+    domain: Option<String>,
+    realm: Option<String>,
+    remove_credentials: bool,
+    end_streams: bool,
+    clock: Clock,
+    hook: Option<Hook>,
+}
+
+/// What is wrong with how a layer was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A rule is for a method or service that is not in `methods`.
+    UnknownMethod(UnknownMethod),
+    /// Methods without a rule, of which [`AuthBuilder::every_method_ruled`] allows none.
+    NotRuled(Vec<String>),
+    /// [`AuthBuilder::every_method_ruled`] needs [`AuthBuilder::methods`].
+    NoMethods,
+    /// A rule that can never be met.
+    Rule {
+        /// What it is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
+        of: String,
+        /// What it asks for.
+        asks_for: String,
+    },
+    /// A realm or domain that can't stand in a header: what is not printable ASCII, `"`, `\`, or
+    /// nothing at all.
+    Text(String),
+}
+
+impl AuthBuilder {
+    pub(crate) fn new(authenticator: Box<dyn Authenticate>) -> Self {
+        let default = Access::authenticated();
+        Self {
+            authenticator,
+            table: MethodTable::new(default.clone()),
+            rules: Vec::new(),
+            default,
+            public_health: false,
+            public_reflection: false,
+            methods: None,
+            every_method_ruled: false,
+            shadow: false,
+            domain: None,
+            realm: None,
+            remove_credentials: false,
+            end_streams: false,
+            clock: Clock::system(),
+            hook: None,
+        }
+    }
+
+    /// Says who may call one method of a fully qualified service.
+    pub fn method(mut self, service: &str, method: &str, access: Access) -> Self {
+        self.rules.push((format!("{service}/{method}"), access.clone()));
+        self.table = self.table.method(service, method, access);
+        self
+    }
+
+    /// Says who may call the methods of a fully qualified service that have no rule of their own.
+    pub fn service(mut self, service: &str, access: Access) -> Self {
+        self.rules.push((service.to_owned(), access.clone()));
+        self.table = self.table.service(service, access);
+        self
+    }
+
+    /// Says who may call the methods that no rule is for; by default everybody who is
+    /// [known](Access::authenticated). What is certainly no method nobody may call.
+    pub fn default_access(mut self, access: Access) -> Self {
+        self.default = access;
+        self
+    }
+
+    /// Lets everybody call the standard health service, `grpc.health.v1.Health`: probes of Kubernetes
+    /// have no credentials. A rule for it counts all the same.
+    pub fn public_health(mut self) -> Self {
+        self.public_health = true;
+        self
+    }
+
+    /// Lets everybody call the standard reflection services, and so learn which methods there are. A rule
+    /// for them counts all the same.
+    pub fn public_reflection(mut self) -> Self {
+        self.public_reflection = true;
+        self
+    }
+
+    /// Knows exactly these methods, and those of the standard health and reflection services. A call of
+    /// any other is refused, and a rule for any other is an error of [`build`](Self::build).
+    pub fn methods(mut self, methods: &Methods) -> Self {
+        self.methods = Some(methods.clone());
+        self
+    }
+
+    /// Makes every method of [`methods`](Self::methods) without a rule, of its own or of its service, an
+    /// error of [`build`](Self::build): a new one is then not open to everybody who is known only because
+    /// nobody thought of it.
+    pub fn every_method_ruled(mut self) -> Self {
+        self.every_method_ruled = true;
+        self
+    }
+
+    /// Ends a call `UNAUTHENTICATED` when its credentials expire, also while its caller reads nothing.
+    /// By default they are looked at when the call comes.
+    ///
+    /// With [`methods`](Self::methods), calls of unary methods go on: they have one message either way.
+    /// Costs each other call a task and four small allocations.
+    pub fn end_streams_at_expiry(mut self) -> Self {
+        self.end_streams = true;
+        self
+    }
+
+    /// Removes the headers in which credentials come before the handler sees them. They are marked as
+    /// sensitive in any case.
+    pub fn remove_credentials(mut self) -> Self {
+        self.remove_credentials = true;
+        self
+    }
+
+    /// Only tries its rules out: what would be refused is reported, and let pass. A caller whose
+    /// credentials are bad then has *no* identity. Building such a layer warns.
+    pub fn shadow(mut self) -> Self {
+        self.shadow = true;
+        self
+    }
+
+    /// Sets the `domain` of the `ErrorInfo` in a refusal, in which its reasons have their meaning: for
+    /// example the name of your API. By default `tonic-auth-layer`.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Sets the `realm` of `www-authenticate`; by default the [domain](Self::domain).
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Is given every decision: to count them, or for an audit trail.
+    ///
+    /// It runs where the call comes in: it must not block. A panic in it changes nothing.
+    pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Reads the time, by which credentials expire, from this clock.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    ///
+    /// When something in it is wrong, and would be found only when calls come: see [`BuildError`].
+    pub fn build(self) -> Result<AuthLayer, BuildError> {
+        self.check()?;
+        let kinds = self.methods.as_ref().map(|methods| {
+            methods.iter().fold(MethodTable::new(None), |table, method| {
+                table.method(method.service(), method.name(), Some(method.kind()))
+            })
+        });
+        let domain = self.domain.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+        let realm = self.realm.unwrap_or_else(|| domain.clone());
+        if self.shadow {
+            tracing::warn!(
+                "authentication is in shadow mode: calls are let pass whoever makes them"
+            );
+        }
+        Ok(AuthLayer::with(Settings {
+            answers: Answers::new(domain, realm, self.authenticator.schemes()),
+            secrets: Secrets::new(self.authenticator.headers()),
+            authenticator: self.authenticator,
+            table: self.table,
+            default: self.default,
+            public_health: self.public_health,
+            public_reflection: self.public_reflection,
+            kinds,
+            shadow: self.shadow,
+            remove_credentials: self.remove_credentials,
+            end_streams: self.end_streams,
+            clock: self.clock,
+            hook: self.hook,
+            told_of_health: AtomicBool::new(false),
+        }))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let default = ("every other method".to_owned(), self.default.clone());
+        for (of, access) in self.rules.iter().chain([&default]) {
+            if let Some(asks_for) = access.fault() {
+                return Err(BuildError::Rule { of: of.clone(), asks_for });
+            }
+        }
+        for text in [&self.domain, &self.realm].into_iter().flatten() {
+            if text.is_empty() || !is_quotable(text) {
+                return Err(BuildError::Text(text.clone()));
+            }
+        }
+        match &self.methods {
+            Some(methods) => {
+                self.table.check(methods).map_err(BuildError::UnknownMethod)?;
+                if self.every_method_ruled { self.all_ruled(methods) } else { Ok(()) }
+            }
+            None if self.every_method_ruled => Err(BuildError::NoMethods),
+            None => Ok(()),
+        }
+    }
+
+    fn all_ruled(&self, methods: &Methods) -> Result<(), BuildError> {
+        let has_rule = |full: &str| {
+            let path = PathAndQuery::try_from(format!("/{full}")).ok();
+            let rpc = Rpc::from_path(path);
+            let public = match rpc.is_health() {
+                true => self.public_health,
+                false => self.public_reflection && rpc.is_infrastructure(),
+            };
+            public || self.table.rule(&rpc).is_some()
+        };
+        let names = methods.iter().map(tonic_call::Method::full);
+        let not_ruled: Vec<_> = names.filter(|full| !has_rule(full)).map(str::to_owned).collect();
+        if not_ruled.is_empty() { Ok(()) } else { Err(BuildError::NotRuled(not_ruled)) }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownMethod(unknown) => unknown.fmt(f),
+            Self::NotRuled(methods) => {
+                write!(f, "no rule says who may call {}", methods.join(", "))
+            }
+            Self::NoMethods => f.write_str(
+                "`every_method_ruled` needs `methods`: without a descriptor set nobody knows which \
+                 methods there are",
+            ),
+            Self::Rule { of, asks_for } => write!(f, "the rule for {of} asks for {asks_for}"),
+            Self::Text(text) => {
+                write!(
+                    f,
+                    "{text:?} can't stand between quotes in a header, as a realm or domain must"
+                )
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::UnknownMethod(unknown) => Some(unknown),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for AuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthBuilder")
+            .field("rules", &self.rules)
+            .field("default", &self.default)
+            .field("shadow", &self.shadow)
+            .finish_non_exhaustive()
+    }
+}

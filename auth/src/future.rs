@@ -1,0 +1,163 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response, request};
+use pin_project::pin_project;
+use tonic::Status;
+use tonic_call::{AnswerBody, CallInfo, Cut, CutFuture, GrpcService, Rpc, drop_caught};
+
+use crate::answers::http_status;
+use crate::authenticate::Outcome;
+use crate::body::ResponseBody;
+use crate::expiry::{Expiring, Timer};
+use crate::guarded::poll_guarded;
+use crate::settings::{Passed, Settings};
+
+/// The response of an [`Auth`](crate::Auth).
+#[pin_project]
+pub struct ResponseFuture<S: GrpcService> {
+    #[pin]
+    state: State<S>,
+    timer: Option<Timer>,
+}
+
+#[pin_project(project = Projection)]
+enum State<S: GrpcService> {
+    /// The authenticator has to ask.
+    Asking(Option<Box<Asking<S>>>),
+    Inner(#[pin] S::Future),
+    /// The call ends when the credentials expire.
+    Cut(CutFuture<S::ResponseBody, S::Error>),
+    Answer(Option<Answer<S>>),
+}
+
+type Answer<S> = Response<Body<S>>;
+type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>::Error>;
+
+/// A call whose caller is being recognised. Its body is not looked at.
+pub(crate) struct Asking<S> {
+    pub(crate) call: Incoming,
+    /// The one that was polled ready.
+    pub(crate) service: S,
+    pub(crate) found: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+/// A call on its way in.
+pub(crate) struct Incoming {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) head: request::Parts,
+    pub(crate) body: tonic::body::Body,
+    pub(crate) rpc: Rpc,
+}
+
+impl<S> ResponseFuture<S>
+where
+    S: GrpcService,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+{
+    pub(crate) fn asking(asking: Asking<S>) -> Self {
+        Self { state: State::Asking(Some(Box::new(asking))), timer: None }
+    }
+
+    /// Calls the service, or answers instead of it, by what the authenticator found.
+    pub(crate) fn found(
+        mut call: Incoming,
+        found: Result<Outcome, String>,
+        service: &mut S,
+    ) -> Self {
+        match call.settings.decide(found, &mut call.head, &call.rpc) {
+            Ok(passed) => Self::pass(call, passed, service),
+            Err(status) => Self::answer(status, &call.head),
+        }
+    }
+
+    pub(crate) fn pass(call: Incoming, passed: Passed, service: &mut S) -> Self {
+        let Incoming { settings, mut head, body, rpc } = call;
+        if settings.remove_credentials {
+            settings.secrets.remove(&mut head.headers);
+        }
+        let info = CallInfo::of(&head.extensions).cloned();
+        let request = Request::from_parts(head, body);
+        let expiring = passed
+            .identity
+            .filter(|identity| identity.expires_at().is_some() && settings.ends_at_expiry(&rpc));
+        let Some(identity) = expiring else {
+            return Self { state: State::Inner(service.call_grpc(request)), timer: None };
+        };
+        let (cut, state) = match settings.shadow {
+            true => (None, State::Inner(service.call_grpc(request))),
+            false => {
+                let (cut, response) = Cut::call(service, request);
+                (Some(cut), State::Cut(response))
+            }
+        };
+        let timer = Timer::start(settings, Expiring { identity, rpc, info, cut });
+        Self { state, timer }
+    }
+
+    fn answer(status: Status, head: &request::Parts) -> Self {
+        let http = http_status(status.code());
+        let mut response = status.into_http::<AnswerBody<S::ResponseBody>>();
+        let kind = head.headers.get(http::header::CONTENT_TYPE);
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            *response.status_mut() = http;
+        }
+        let response = response.map(|body| ResponseBody::whole(body, None));
+        Self { state: State::Answer(Some(response)), timer: None }
+    }
+}
+
+impl<S> Future for ResponseFuture<S>
+where
+    S: GrpcService,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+{
+    type Output = Result<Response<Body<S>>, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Projection::Asking(asking) = self.as_mut().project().state.project() {
+            let Some(waiting) = asking else { panic!("{POLLED_AGAIN}") };
+            let found = ready!(poll_guarded(waiting.found.as_mut(), cx));
+            let Some(asked) = asking.take() else { panic!("{POLLED_AGAIN}") };
+            let Asking { call, mut service, found: future } = *asked;
+            // What has panicked may do so again.
+            drop_caught(future);
+            self.set(Self::found(call, found, &mut service));
+        }
+        let this = self.project();
+        match this.state.project() {
+            Projection::Inner(inner) => {
+                let response = ready!(inner.poll(cx))?;
+                let timer = this.timer.take();
+                Poll::Ready(Ok(
+                    response.map(|body| ResponseBody::whole(AnswerBody::inner(body), timer))
+                ))
+            }
+            Projection::Cut(inner) => {
+                let response = ready!(Pin::new(inner).poll(cx))?;
+                let timer = this.timer.take();
+                Poll::Ready(Ok(response.map(|body| ResponseBody::cut(body, timer))))
+            }
+            Projection::Answer(answer) => match answer.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => panic!("{POLLED_AGAIN}"),
+            },
+            Projection::Asking(_) => panic!("{POLLED_AGAIN}"),
+        }
+    }
+}
+
+const POLLED_AGAIN: &str = "a `ResponseFuture` was polled after it had completed";
+
+impl<S: GrpcService> fmt::Debug for ResponseFuture<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

@@ -1,0 +1,89 @@
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tonic_call::{BoxError, GrpcService, Rpc};
+use tower_service::Service;
+
+use crate::authenticate::Authenticating;
+use crate::body::ResponseBody;
+use crate::future::{Asking, Incoming, ResponseFuture};
+use crate::guarded::guarded;
+use crate::settings::{Passed, Ruled, Settings, forget};
+
+/// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
+#[derive(Clone)]
+pub struct Auth<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> Auth<S> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Auth<S>
+where
+    S: GrpcService + Clone,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<S::ResponseBody, S::Error>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_grpc_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let settings = &self.settings;
+        let (mut head, body) = request.into_parts();
+        forget(&mut head.extensions);
+        settings.secrets.mark(&mut head.headers);
+        // Not by what a generated client says of itself: here the path alone decides.
+        let rpc = Rpc::from_uri(&head.uri);
+        let call = |head| Incoming {
+            settings: Arc::clone(settings),
+            head,
+            body: tonic::body::Body::new(body),
+            rpc: rpc.clone(),
+        };
+        if let Ruled::By(access) = settings.ruled(&rpc)
+            && access.is_public()
+        {
+            settings.public(&head, &rpc);
+            return ResponseFuture::pass(call(head), Passed { identity: None }, &mut self.inner);
+        }
+        let found = guarded(|| {
+            let incoming = crate::Incoming::new(&head, &rpc, settings.clock.now());
+            settings.authenticator.authenticate(&incoming)
+        });
+        let found = match found {
+            Ok(Authenticating::Ready(outcome)) => Ok(outcome),
+            Err(panic) => Err(panic),
+            Ok(Authenticating::Later(found)) => {
+                let call = call(head);
+                // The one that is ready is called later; the next call gets another ready.
+                let next = self.inner.clone();
+                let service = std::mem::replace(&mut self.inner, next);
+                return ResponseFuture::asking(Asking { call, service, found });
+            }
+        };
+        ResponseFuture::found(call(head), found, &mut self.inner)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Auth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
