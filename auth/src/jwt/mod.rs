@@ -1,11 +1,26 @@
 //! JSON Web Tokens: which are believed, and by which keys.
 
 mod algorithm;
+mod builder;
+mod cache;
+mod error;
+mod events;
 mod fault;
+mod issuer;
 mod key;
+mod limiter;
+mod refresh;
 mod rules;
 mod scopes;
+mod source;
+mod store;
 mod token;
+mod verifier;
 
 pub use self::algorithm::Algorithm;
+pub use self::builder::JwtBuilder;
+pub use self::error::JwtError;
+pub use self::events::{FetchResult, KeysEvent};
+pub use self::issuer::Issuer;
 pub use self::key::{Key, KeyError};
+pub use self::verifier::Jwt;

@@ -1,0 +1,78 @@
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::key::KeyError;
+
+/// Why a verifier can't be built as it was asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JwtError {
+    /// There is no issuer to believe.
+    NoIssuer,
+    /// The issuer is there twice: which keys and rules are its own?
+    IssuerTwice(String),
+    /// The issuer has no audience: it would be believed what it says to others.
+    NoAudience(String),
+    /// The issuer has no key, or may use no algorithm.
+    NoKeys(String),
+    /// A key of the issuer's.
+    Key {
+        /// The issuer.
+        issuer: String,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// The issuer's clock may not be that far off.
+    Leeway {
+        /// The issuer.
+        issuer: String,
+        /// The leeway that was asked for.
+        leeway: Duration,
+    },
+    /// What was said of the issuer.
+    Setting {
+        /// The issuer.
+        issuer: String,
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file that can't be read, or has not in it what it should.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl fmt::Display for JwtError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoIssuer => f.write_str("no issuer is given"),
+            Self::IssuerTwice(issuer) => write!(f, "the issuer {issuer:?} is given twice"),
+            Self::NoAudience(issuer) => write!(f, "the issuer {issuer:?} has no audience"),
+            Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key and no algorithm"),
+            Self::Key { issuer, error } => write!(f, "a key of the issuer {issuer:?}: {error}"),
+            Self::Leeway { issuer, leeway } => {
+                write!(f, "a leeway of {leeway:?} for the issuer {issuer:?}: at most 10 min")
+            }
+            Self::Setting { issuer, setting, problem } => {
+                write!(f, "`{setting}` of the issuer {issuer:?}: {problem}")
+            }
+            Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
+        }
+    }
+}
+
+impl Error for JwtError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Key { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

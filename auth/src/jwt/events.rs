@@ -1,0 +1,81 @@
+//! What the operator hears of keys.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A fetch of an issuer's keys has ended: see [`JwtBuilder::on_keys`](crate::jwt::JwtBuilder::on_keys).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct KeysEvent<'a> {
+    /// Whose keys. A name for logs, not for labels.
+    pub issuer: &'a str,
+    /// How it ended.
+    pub result: FetchResult,
+    /// Why it failed, in words.
+    pub why: Option<&'a str>,
+    /// How many keys serve now.
+    pub keys: usize,
+    /// How long ago the last good fetch was; `None` if there was none.
+    pub age: Option<Duration>,
+}
+
+/// How a fetch of keys ended, fit for a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FetchResult {
+    /// There are keys.
+    Ok,
+    /// Nobody answered, or the connection broke.
+    Unreachable,
+    /// It took too long.
+    Timeout,
+    /// The answer was not `200 OK`; a redirect is not followed.
+    Status,
+    /// The answer was too large.
+    TooLarge,
+    /// The answer is no set of keys, or of none that can be used.
+    Malformed,
+    /// The discovery document is another issuer's.
+    WrongIssuer,
+    /// The address is not one that may be asked: not `https`, for example.
+    Refused,
+}
+
+impl FetchResult {
+    /// `ok`, `unreachable`, `timeout`, `status`, `too_large`, `malformed`, `wrong_issuer` or `refused`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for FetchResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who is told.
+#[derive(Clone, Default)]
+pub(crate) struct OnKeys(Option<Arc<dyn Fn(&KeysEvent<'_>) + Send + Sync>>);
+
+impl OnKeys {
+    pub(crate) fn new(told: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(told)))
+    }
+
+    pub(crate) fn tell(&self, event: &KeysEvent<'_>) {
+        if let Some(told) = &self.0 {
+            told(event);
+        }
+    }
+}

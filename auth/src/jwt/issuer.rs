@@ -1,0 +1,200 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::algorithm::Algorithm;
+use super::builder::JwtBuilder;
+use super::error::JwtError;
+use super::key::Key;
+use super::scopes::ScopesAt;
+#[cfg(feature = "http")]
+use super::source::http::HttpSettings;
+use super::store::Pace;
+use super::token::header::Typ;
+use super::verifier::Jwt;
+
+/// An issuer that is believed, and what its tokens must say.
+///
+/// Made by [`Jwt::discover`], [`Jwt::jwks_url`], [`Jwt::jwks_file`] or [`Jwt::keys`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Issuer {
+    pub(super) name: String,
+    pub(super) keys: KeysFrom,
+    pub(super) audiences: Vec<String>,
+    pub(super) algorithms: Option<Vec<Algorithm>>,
+    pub(super) leeway: Duration,
+    pub(super) lifetime: Option<Duration>,
+    pub(super) typ: Typ,
+    pub(super) required: &'static [&'static str],
+    pub(super) issued: bool,
+    pub(super) subject: Option<&'static str>,
+    pub(super) scopes: ScopesAt,
+    pub(super) pace: Pace,
+    #[cfg(feature = "http")]
+    pub(super) http: HttpSettings,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub(super) enum KeysFrom {
+    Given(Vec<Key>),
+    File(PathBuf),
+    #[cfg(feature = "http")]
+    Url(String),
+    #[cfg(feature = "http")]
+    Discovery,
+}
+
+impl Issuer {
+    pub(super) fn new(name: String, keys: KeysFrom) -> Self {
+        // A file costs nothing to read.
+        let every = if matches!(keys, KeysFrom::File(_)) { 5 } else { 300 };
+        let seconds = Duration::from_secs;
+        Self {
+            name,
+            keys,
+            audiences: Vec::new(),
+            algorithms: None,
+            leeway: seconds(60),
+            lifetime: None,
+            typ: Typ::Usual,
+            required: &[],
+            issued: false,
+            subject: None,
+            scopes: ScopesAt::Usual,
+            pace: Pace {
+                every: seconds(every),
+                timeout: seconds(5),
+                cool_down: seconds(30.min(every)),
+                stale: seconds(24 * 60 * 60),
+            },
+            #[cfg(feature = "http")]
+            http: HttpSettings::default(),
+        }
+    }
+
+    /// Adds who a token must be for: us. At least one is needed, and a token needs one of them, in
+    /// exactly this spelling.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Sets by which algorithms its tokens may be signed. By default `RS256`, `ES256` and `EdDSA`, and
+    /// with given keys what they are for.
+    ///
+    /// A key of RSA that does not say for which algorithm it is, is for the first RSA one of these.
+    pub fn algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        Self { algorithms: Some(algorithms.into_iter().collect()), ..self }
+    }
+
+    /// Sets how far its clock may be from ours: by default 60 s, at most 10 min.
+    pub fn leeway(self, leeway: Duration) -> Self {
+        Self { leeway, ..self }
+    }
+
+    /// Sets how long a token may be good for, from its `iat`, or from now if it has none. By default as
+    /// long as the issuer says.
+    pub fn max_lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime: Some(lifetime), ..self }
+    }
+
+    /// Sets what a token's `typ` must be, with `application/` implied, whatever the case. By default it is
+    /// absent, `JWT` or `at+jwt`, so that an ID token of a kind of its own is none.
+    pub fn typ(self, typ: impl Into<String>) -> Self {
+        Self { typ: Typ::Exactly(typ.into()), ..self }
+    }
+
+    /// Sets where the scopes are, as a JSON pointer: `/realm_access/roles`. By default they are in `scope`,
+    /// or in `scp`. Either way they are a text with spaces or an array of texts.
+    pub fn scopes_at(self, pointer: impl Into<String>) -> Self {
+        Self { scopes: ScopesAt::Pointer(pointer.into()), ..self }
+    }
+
+    /// Takes access tokens of RFC 9068 and nothing else: `typ` is `at+jwt`, and `sub`, `client_id`, `iat`
+    /// and `jti` are there.
+    pub fn rfc9068(self) -> Self {
+        Self {
+            typ: Typ::Exactly("at+jwt".to_owned()),
+            required: &["sub", "client_id", "jti"],
+            issued: true,
+            ..self
+        }
+    }
+
+    /// Takes tokens of Kubernetes' service accounts and nothing else: `sub` begins with
+    /// `system:serviceaccount:`, and `typ` is absent or `JWT`.
+    ///
+    /// With keys by discovery or from a URL, the cluster's certificate and the pod's own token are taken
+    /// from where Kubernetes mounts them, unless others are given: the cluster's issuer asks for both.
+    pub fn kubernetes(self) -> Self {
+        let this = Self {
+            typ: Typ::Plain,
+            required: &["sub"],
+            subject: Some("system:serviceaccount:"),
+            ..self
+        };
+        #[cfg(feature = "http")]
+        let this = Self { http: this.http.kubernetes(), ..this };
+        this
+    }
+
+    /// Sets how often keys are fetched again, or their file is read: by default every 5 min, of a file
+    /// every 5 s.
+    pub fn refresh_every(mut self, every: Duration) -> Self {
+        self.pace.every = every;
+        self
+    }
+
+    /// Sets how long a fetch may take: by default 5 s.
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.pace.timeout = timeout;
+        self
+    }
+
+    /// Sets how long after an unknown `kid` has caused a fetch no other does: by default 30 s, of a file
+    /// 5 s.
+    pub fn cool_down(mut self, cool_down: Duration) -> Self {
+        self.pace.cool_down = cool_down;
+        self
+    }
+
+    /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h.
+    pub fn stale_for(mut self, stale: Duration) -> Self {
+        self.pace.stale = stale;
+        self
+    }
+
+    /// Believes this issuer, and no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`JwtBuilder::build`].
+    pub fn build(self) -> Result<Jwt, JwtError> {
+        JwtBuilder::default().issuer(self).build()
+    }
+}
+
+#[cfg(feature = "http")]
+impl Issuer {
+    /// Sets whose certificates the key server may have, as PEM: those given here and no others. By
+    /// default those that the platform trusts.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.http.roots = Some(super::source::http::Roots::Pem(pem.into()));
+        self
+    }
+
+    /// Sends the token that is in this file with each fetch, to the issuer and to where it says that its
+    /// keys are. The file is read each time: such tokens are short-lived.
+    pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.http.bearer_file = Some(path.into());
+        self
+    }
+
+    /// Fetches keys without TLS, too: whoever can change the answer on its way can make tokens. Without
+    /// it only loopback is asked so.
+    pub fn allow_plain_http(mut self) -> Self {
+        self.http.plain = true;
+        self
+    }
+}

@@ -1,0 +1,163 @@
+//! How many bad tokens one address may have looked at: a signature costs more to verify than to
+//! invent.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many parts the table has.
+const SHARDS: usize = 16;
+
+/// How many addresses a part has at most. Those that find no room share one account.
+const ADDRESSES_AT_MOST: usize = 1_000;
+
+/// Bad tokens by address. An address may have `burst` of them at once, and then one each `each`.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    shards: [Mutex<Shard>; SHARDS],
+    each: Duration,
+    /// How far ahead of the time an account may be.
+    burst: Duration,
+}
+
+/// For each address when all that it had is forgotten (GCRA's theoretical arrival time).
+#[derive(Debug, Default)]
+struct Shard {
+    accounts: HashMap<Network, Instant>,
+    others: Option<Instant>,
+    swept: Option<Instant>,
+}
+
+/// An address of IPv4, or the first 64 bits of one of IPv6: who has one of those has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(u64);
+
+impl Network {
+    /// `None` for loopback: behind a sidecar all callers have that address.
+    pub(crate) fn of(address: IpAddr) -> Option<Self> {
+        match address.to_canonical() {
+            address if address.is_loopback() => None,
+            IpAddr::V4(address) => Some(Self(u64::from(address.to_bits()))),
+            IpAddr::V6(address) => Some(Self((address.to_bits() >> 64) as u64)),
+        }
+    }
+}
+
+impl Limiter {
+    /// `None` if none at all may be bad: that would be a wrong setting, and is taken for none.
+    pub(crate) fn per_minute(failures: u32) -> Option<Self> {
+        let each = Duration::from_secs(60).checked_div(failures)?;
+        Some(Self { shards: Default::default(), each, burst: each.saturating_mul(failures) })
+    }
+
+    /// Whether one more may be looked at.
+    pub(crate) fn allows(&self, network: Network, now: Instant) -> bool {
+        let shard = self.shard(network);
+        let account = shard
+            .accounts
+            .get(&network)
+            .copied()
+            .or_else(|| shard.others.filter(|_| shard.accounts.len() >= ADDRESSES_AT_MOST));
+        account.is_none_or(|until| until + self.each <= now + self.burst)
+    }
+
+    /// One was bad.
+    pub(crate) fn failed(&self, network: Network, now: Instant) {
+        let mut shard = self.shard(network);
+        let later = |until: Option<Instant>| {
+            let until = until.map_or(now, |until| until.max(now)) + self.each;
+            until.min(now + self.burst)
+        };
+        if let Some(until) = shard.accounts.get_mut(&network) {
+            *until = later(Some(*until));
+            return;
+        }
+        // A sweep takes a while: not for each of those who find no room.
+        let due = shard.swept.is_none_or(|swept| swept + self.each <= now);
+        if shard.accounts.len() >= ADDRESSES_AT_MOST && due {
+            shard.accounts.retain(|_, until| *until > now);
+            shard.swept = Some(now);
+        }
+        if shard.accounts.len() < ADDRESSES_AT_MOST {
+            shard.accounts.insert(network, later(None));
+        } else {
+            shard.others = Some(later(shard.others));
+        }
+    }
+
+    fn shard(&self, network: Network) -> MutexGuard<'_, Shard> {
+        // Neighbours get parts of their own, and IPv6 networks, whose low bits differ, too.
+        let shard = &self.shards[(network.0 ^ (network.0 >> 16)) as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        Network::of(text.parse().expect("an address")).expect("not loopback")
+    }
+
+    #[test]
+    fn an_address_has_so_many_at_once_and_then_one_at_a_time() {
+        let limiter = Limiter::per_minute(6).expect("a limit");
+        let (caller, mut now) = (network("192.0.2.1"), Instant::now());
+        for n in 0..6 {
+            assert!(limiter.allows(caller, now), "{n}");
+            limiter.failed(caller, now);
+        }
+        for _ in 0..100 {
+            assert!(!limiter.allows(caller, now));
+            limiter.failed(caller, now);
+        }
+        assert!(limiter.allows(network("192.0.2.2"), now), "another address");
+        now += Duration::from_secs(10);
+        assert!(limiter.allows(caller, now));
+        limiter.failed(caller, now);
+        assert!(!limiter.allows(caller, now));
+        now += Duration::from_secs(600);
+        for _ in 0..6 {
+            assert!(limiter.allows(caller, now));
+            limiter.failed(caller, now);
+        }
+        assert!(!limiter.allows(caller, now));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_and_loopback_is_none() {
+        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        for own in ["127.0.0.1", "::1", "127.8.8.8", "::ffff:127.0.0.1"] {
+            assert_eq!(Network::of(own.parse().expect("an address")), None, "{own}");
+        }
+    }
+
+    #[test]
+    fn inventing_addresses_neither_grows_the_table_nor_frees_anybody() {
+        let limiter = Limiter::per_minute(2).expect("a limit");
+        let (caller, now) = (network("192.0.2.1"), Instant::now());
+        limiter.failed(caller, now);
+        limiter.failed(caller, now);
+        for n in 0..100_000_u64 {
+            limiter.failed(Network(n << 20), now);
+        }
+        let sizes =
+            limiter.shards.iter().map(|shard| shard.lock().expect("no panic").accounts.len());
+        assert!(sizes.max() <= Some(ADDRESSES_AT_MOST));
+        assert!(!limiter.allows(caller, now));
+        assert!(!limiter.allows(Network(200_000 << 20), now), "shares the account of the rest");
+        let later = now + Duration::from_secs(61);
+        assert!(limiter.allows(Network(200_000 << 20), later));
+    }
+
+    #[test]
+    fn a_limit_of_none_is_no_limiter() {
+        assert!(Limiter::per_minute(0).is_none());
+    }
+}
