@@ -8,6 +8,8 @@ mod body;
 mod builder;
 mod clock;
 mod combined;
+#[cfg(feature = "client")]
+mod credentials;
 mod decision;
 mod expiry;
 mod failure;
@@ -29,6 +31,12 @@ pub use self::body::ResponseBody;
 pub use self::builder::{AuthBuilder, BuildError};
 pub use self::clock::Clock;
 pub use self::combined::{AllOf, AnyOf, all_of, any_of};
+#[cfg(feature = "client")]
+pub use self::credentials::{
+    BadToken, BearerToken, Credentials, CredentialsBuilder, CredentialsFuture, CredentialsLayer,
+    NoToken, NotEncrypted, Obtaining, TokenAsync, TokenFile, TokenFileError, TokenSource,
+    token_async,
+};
 pub use self::decision::{Decision, Verdict};
 pub use self::failure::{Failure, RECEIVED_AT_MOST, Reason};
 pub use self::function::{AuthenticateAsync, AuthenticateFn, authenticate_async, authenticate_fn};

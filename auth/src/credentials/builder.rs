@@ -1,0 +1,94 @@
+//! Whether credentials may be sent where they are sent to.
+
+use std::any::TypeId;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use tonic::transport::Endpoint;
+
+use super::layer::CredentialsLayer;
+use super::source::TokenSource;
+
+/// Credentials, of which it is not said yet where they may be sent.
+#[must_use = "credentials are sent by a layer"]
+pub struct CredentialsBuilder {
+    source: Arc<dyn TokenSource>,
+}
+
+/// A connection on which everybody on the way would read the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotEncrypted {
+    /// The endpoint is not `https`.
+    Endpoint,
+    /// The endpoint is `https`, but tonic is built without TLS, and then connects without.
+    Tonic,
+}
+
+impl CredentialsBuilder {
+    pub(super) fn new(source: impl TokenSource) -> Self {
+        Self { source: Arc::new(source) }
+    }
+
+    /// Sends them to this endpoint: put the layer around its channel.
+    ///
+    /// # Errors
+    ///
+    /// When the connection would not be encrypted: credentials that anybody on the way can read are
+    /// everybody's (RFC 6750 §5.3).
+    pub fn to(self, endpoint: &Endpoint) -> Result<CredentialsLayer, NotEncrypted> {
+        if endpoint.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return Err(NotEncrypted::Endpoint);
+        }
+        if !tonic_has_tls() {
+            return Err(NotEncrypted::Tonic);
+        }
+        Ok(CredentialsLayer::new(self.source, false))
+    }
+
+    /// Sends them whether the connection is encrypted or not: to a sidecar on loopback, over a Unix
+    /// socket, by a connector of your own that encrypts.
+    pub fn allow_plain_text(self) -> CredentialsLayer {
+        CredentialsLayer::new(self.source, true)
+    }
+}
+
+/// Whether tonic is built with TLS. Without, it takes `https` for `http`.
+fn tonic_has_tls() -> bool {
+    /// Has the name of what only a tonic with TLS has. That one goes before this.
+    trait WithoutTls {
+        fn tls_config() {}
+    }
+
+    impl WithoutTls for Endpoint {}
+
+    fn id<T: 'static>(_: T) -> TypeId {
+        TypeId::of::<T>()
+    }
+
+    id(Endpoint::tls_config) != id(<Endpoint as WithoutTls>::tls_config)
+}
+
+impl fmt::Debug for CredentialsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialsBuilder")
+    }
+}
+
+impl fmt::Display for NotEncrypted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Endpoint => {
+                "credentials are not sent in plain text: the endpoint is not https; \
+                 `allow_plain_text` sends them all the same"
+            }
+            Self::Tonic => {
+                "credentials are not sent in plain text: tonic is built without TLS, and https is then \
+                 not encrypted; enable its feature tls-aws-lc or tls-ring, or call `allow_plain_text`"
+            }
+        })
+    }
+}
+
+impl Error for NotEncrypted {}
