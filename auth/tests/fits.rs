@@ -1,0 +1,22 @@
+//! The layers fit wherever one would put them.
+#![allow(missing_docs)]
+
+use tonic::transport::Channel;
+use tonic_auth_layer::{
+    AuthLayer, BearerToken, Credentials, CredentialsLayer, Identity, authenticate_fn,
+};
+
+fn server() -> AuthLayer {
+    let anybody = authenticate_fn(|_| Identity::new("test").with_subject("anybody"));
+    AuthLayer::new(anybody).end_streams_at_expiry().build().unwrap()
+}
+
+fn client() -> CredentialsLayer {
+    CredentialsLayer::bearer(BearerToken::new("token").unwrap()).allow_plain_text()
+}
+
+tonic_call_test_kit::fits! {
+    server: server(),
+    client: client(),
+    channel: Credentials<Channel>,
+}

@@ -1,0 +1,213 @@
+//! What is remembered of good tokens, and what bad ones cost their sender.
+#![allow(clippy::unwrap_used)]
+
+mod jwt_support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tonic_auth_layer::jwt::{Algorithm, Jwt, JwtBuilder, Key};
+use tonic_auth_layer::{Outcome, Reason};
+
+use self::jwt_support::*;
+
+const LIMITED: (Reason, &str) = (Reason::RateLimited, "failures");
+
+fn hs256() -> Signer {
+    Signer::secret(SECRET)
+}
+
+fn builder() -> JwtBuilder {
+    let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
+    Jwt::builder().issuer(Jwt::keys(ISSUER, [key]).audience(AUDIENCE))
+}
+
+fn is_cached(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Identified { cached: true, .. })
+}
+
+fn is_new(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Identified { cached: false, .. })
+}
+
+#[test]
+fn the_second_time_a_token_is_remembered_and_tells_the_same() {
+    let jwt = by_secret();
+    let token = hs256().token(json!({ "scope": "a b" }));
+    let (first, second) = (ask(&jwt, &token), ask(&jwt, &token));
+    assert!(is_new(&first) && is_cached(&second));
+    let (first, second) = (passes(first), passes(second));
+    assert_eq!(first.claims(), second.claims());
+    assert_eq!(first.scopes().collect::<Vec<_>>(), second.scopes().collect::<Vec<_>>());
+    // A clone of the verifier remembers it too, and another token is another.
+    assert!(is_cached(&ask(&jwt.clone(), &token)));
+    assert!(is_new(&ask(&jwt, &hs256().token(json!({ "scope": "a b c" })))));
+}
+
+#[test]
+fn only_good_tokens_are_remembered() {
+    let jwt = by_secret();
+    let forged = Signer::secret(&[7; 32]).token(json!({}));
+    for _ in 0..3 {
+        invalid_by(ask(&jwt, &forged), "signature");
+    }
+    // A good one with another signature is not the good one.
+    let good = hs256().token(json!({}));
+    passes(ask(&jwt, &good));
+    let (message, _) = good.rsplit_once('.').unwrap();
+    invalid_by(ask(&jwt, &format!("{message}.{}", encoded(&[7; 32]))), "signature");
+}
+
+#[test]
+fn a_remembered_token_expires() {
+    let jwt = by_secret();
+    let token = hs256().token(json!({ "exp": NOW + 5 }));
+    passes(ask(&jwt, &token));
+    let end = NOW as f64 + 65.0;
+    assert!(is_cached(&ask_at(&jwt, &token, end - 0.001)));
+    assert_eq!(refusal(ask_at(&jwt, &token, end)), (Reason::TokenExpired, "exp"));
+    // It stays so, if the clock goes back a little.
+    assert!(is_new(&ask_at(&jwt, &token, end - 1.0)));
+}
+
+#[test]
+fn a_remembered_token_is_not_good_before_its_time() {
+    let jwt = by_secret();
+    let token = hs256().token(json!({ "nbf": NOW }));
+    passes(ask(&jwt, &token));
+    invalid_by(ask_at(&jwt, &token, NOW as f64 - 61.0), "nbf");
+}
+
+#[test]
+fn revocation_is_asked_for_each_call() {
+    let revoked = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let jwt = builder().revoked({
+        let (revoked, asked) = (Arc::clone(&revoked), Arc::clone(&asked));
+        move |identity| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(identity.claims().unwrap()["jti"], "7");
+            revoked.load(Ordering::Relaxed)
+        }
+    });
+    let jwt = jwt.build().unwrap();
+    let token = hs256().token(json!({ "jti": "7" }));
+    passes(ask(&jwt, &token));
+    assert!(is_cached(&ask(&jwt, &token)));
+    revoked.store(true, Ordering::Relaxed);
+    invalid_by(ask(&jwt, &token), "revoked");
+    revoked.store(false, Ordering::Relaxed);
+    assert!(is_cached(&ask(&jwt, &token)));
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    // Also of a token that is not remembered.
+    revoked.store(true, Ordering::Relaxed);
+    invalid_by(ask(&jwt, &hs256().token(json!({ "jti": "7", "x": 1 }))), "revoked");
+}
+
+#[test]
+fn a_cache_can_be_turned_off() {
+    let jwt = builder().cache(0).build().unwrap();
+    let token = hs256().token(json!({}));
+    for _ in 0..3 {
+        assert!(is_new(&ask(&jwt, &token)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_may_send_so_many_bad_tokens() {
+    let jwt = builder().failures_per_minute(10).build().unwrap();
+    let good = hs256().token(json!({}));
+    let (here, there) = (Some("192.0.2.1:1"), Some("192.0.2.2:1"));
+    passes(ask_from(&jwt, &good, here, NOW as f64));
+    let mut forged = 0;
+    let mut forge = |peer| {
+        forged += 1;
+        let forged = Signer::secret(&[7; 32]).token(json!({ "jti": forged }));
+        refusal(ask_from(&jwt, &forged, peer, NOW as f64))
+    };
+    for _ in 0..10 {
+        assert_eq!(forge(here), (Reason::TokenInvalid, "signature"));
+    }
+    for _ in 0..10 {
+        assert_eq!(forge(here), LIMITED);
+    }
+    // Another port is no other caller, another address is.
+    assert_eq!(forge(Some("192.0.2.1:2")), LIMITED);
+    assert_eq!(forge(there), (Reason::TokenInvalid, "signature"));
+    // What is remembered passes; what is new does not, and what is cheap to see is still told.
+    assert!(is_cached(&ask_from(&jwt, &good, here, NOW as f64)));
+    let new = hs256().token(json!({ "jti": "new" }));
+    assert_eq!(refusal(ask_from(&jwt, &new, here, NOW as f64)), LIMITED);
+    let other = hs256().token(json!({ "aud": "billing" }));
+    assert_eq!(refusal(ask_from(&jwt, &other, here, NOW as f64)).1, "aud");
+    passes(ask_from(&jwt, &new, there, NOW as f64));
+
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(forge(here), (Reason::TokenInvalid, "signature"));
+    assert_eq!(forge(here), LIMITED);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    let newer = hs256().token(json!({ "jti": "newer" }));
+    passes(ask_from(&jwt, &newer, here, NOW as f64));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kid_that_no_key_has_counts_as_a_bad_token() {
+    let key = Signer::ed().key().with_id("a");
+    let issuer = Jwt::keys(ISSUER, [key]).audience(AUDIENCE);
+    let jwt = Jwt::builder().issuer(issuer).failures_per_minute(3).build().unwrap();
+    let signer = Signer::ed();
+    let asked = |kid: &str| {
+        refusal(ask_from(&jwt, &signer.token_of(kid, json!({})), Some("192.0.2.1:1"), NOW as f64))
+    };
+    for kid in ["b", "c", "d"] {
+        assert_eq!(asked(kid), (Reason::TokenInvalid, "kid"));
+    }
+    assert_eq!(asked("e"), LIMITED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_limited_on_loopback_or_when_it_is_turned_off() {
+    let forged = |n: u32| Signer::secret(&[7; 32]).token(json!({ "jti": n }));
+    let limited = builder().failures_per_minute(1).build().unwrap();
+    let unlimited = builder().any_failures().build().unwrap();
+    for n in 0..200 {
+        for peer in [Some("127.0.0.1:1"), Some("[::1]:1"), Some("[::ffff:127.0.0.1]:1"), None] {
+            let refused = refusal(ask_from(&limited, &forged(n), peer, NOW as f64));
+            assert_eq!(refused.1, "signature");
+        }
+        let refused = refusal(ask_from(&unlimited, &forged(n), Some("192.0.2.1:1"), NOW as f64));
+        assert_eq!(refused.1, "signature");
+    }
+}
+
+#[test]
+fn a_remembered_token_dies_with_its_key_and_no_other_does() {
+    // A file whose keys are read again by a verifier that is made anew is another verifier: here the
+    // file changes under one that lives.
+    let (old, kept) = (Signer::ed(), Signer::ed());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |keys: &[Value]| {
+        std::fs::write(file.path(), json!({ "keys": keys }).to_string()).unwrap();
+    };
+    write(&[old.jwk("old"), kept.jwk("kept")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (told, mut fetched) = tokio::sync::mpsc::unbounded_channel();
+        let issuer = Jwt::jwks_file(ISSUER, file.path()).audience(AUDIENCE);
+        let issuer = issuer.refresh_every(Duration::from_millis(1));
+        let jwt = Jwt::builder().issuer(issuer);
+        let jwt = jwt.on_keys(move |event| told.send(event.keys).unwrap()).build().unwrap();
+        let (of_old, of_kept) = (old.token_of("old", json!({})), kept.token_of("kept", json!({})));
+        for token in [&of_old, &of_kept] {
+            passes(ask(&jwt, token));
+            assert!(is_cached(&ask(&jwt, token)));
+        }
+        // The same key by another name is another key.
+        write(&[old.jwk("renamed"), kept.jwk("kept"), Signer::ed().jwk("new")]);
+        while fetched.recv().await != Some(3) {}
+        invalid_by(ask_and_wait(&jwt, &of_old).await, "kid");
+        assert!(is_cached(&ask(&jwt, &of_kept)));
+    });
+}
