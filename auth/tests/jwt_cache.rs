@@ -184,8 +184,6 @@ async fn nobody_is_limited_on_loopback_or_when_it_is_turned_off() {
 
 #[test]
 fn a_remembered_token_dies_with_its_key_and_no_other_does() {
-    // A file whose keys are read again by a verifier that is made anew is another verifier: here the
-    // file changes under one that lives.
     let (old, kept) = (Signer::ed(), Signer::ed());
     let file = tempfile::NamedTempFile::new().unwrap();
     let write = |keys: &[Value]| {

@@ -179,7 +179,9 @@ impl Verifier {
         }
         let leeway = issuer.rules.leeway;
         if let Err(failure) = in_time(verified.expires, verified.not_before, leeway, now) {
-            cache.remove(hash);
+            if failure.reason() == Reason::TokenExpired {
+                cache.remove(hash);
+            }
             return Some(failure.into());
         }
         Some(match self.not_revoked(&verified.identity) {

@@ -4,6 +4,8 @@ mod error;
 pub(crate) mod jwk;
 mod roca;
 pub(crate) mod set;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
