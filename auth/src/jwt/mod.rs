@@ -14,6 +14,8 @@ mod rules;
 mod scopes;
 mod source;
 mod store;
+#[cfg(test)]
+mod store_tests;
 mod token;
 mod verifier;
 

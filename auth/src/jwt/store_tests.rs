@@ -1,0 +1,311 @@
+//! When keys are fetched, by a clock that stands still, from a source that does what it is told.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+use tokio::time::{Instant, advance};
+
+use super::algorithm::Algorithm;
+use super::events::{FetchResult, OnKeys};
+use super::key::set::NoKey;
+use super::source::{NoKeys, Source};
+use super::store::{Missing, Pace, Store, WAITING_AT_MOST};
+
+const UNKNOWN: Missing = Missing::No(NoKey::Unknown);
+const NONE: Missing = Missing::Unavailable("none");
+const OLD: Missing = Missing::Unavailable("old ones");
+
+/// What a fetch does, and how long it takes to.
+#[derive(Clone, Copy)]
+enum Step {
+    Keys(&'static [&'static str], u64),
+    Fails,
+    Hangs,
+}
+
+/// Does the steps one by one, and the last one for ever.
+#[derive(Clone)]
+struct Scripted {
+    steps: Arc<Mutex<VecDeque<Step>>>,
+    fetched: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Scripted {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        let steps = Arc::new(Mutex::new(steps.into_iter().collect()));
+        Self { steps, fetched: Arc::default() }
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetched.lock().expect("no panic").len()
+    }
+
+    fn then(&self, step: Step) {
+        *self.steps.lock().expect("no panic") = VecDeque::from([step]);
+    }
+}
+
+impl Source for Scripted {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NoKeys>> + Send + '_>> {
+        Box::pin(async {
+            self.fetched.lock().expect("no panic").push(Instant::now());
+            let step = {
+                let mut steps = self.steps.lock().expect("no panic");
+                let step = *steps.front().expect("a step");
+                if steps.len() > 1 {
+                    steps.pop_front();
+                }
+                step
+            };
+            match step {
+                Step::Keys(names, seconds) => {
+                    if seconds > 0 {
+                        tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    }
+                    Ok(set(names))
+                }
+                Step::Fails => Err(NoKeys::new(FetchResult::Status, "503")),
+                Step::Hangs => std::future::pending().await,
+            }
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+}
+
+fn set(names: &[&str]) -> Vec<u8> {
+    let keys = names.iter().map(|name| {
+        let pair = Ed25519KeyPair::generate().expect("a key");
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": name, "x": x })
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() }).to_string().into_bytes()
+}
+
+fn store(source: &Scripted) -> Arc<Store> {
+    let seconds = Duration::from_secs;
+    let pace = Pace {
+        every: seconds(300),
+        timeout: seconds(5),
+        cool_down: seconds(30),
+        stale: seconds(3_600),
+    };
+    let source = Box::new(source.clone());
+    let store =
+        Store::new("issuer".into(), vec![Algorithm::EdDSA], pace, source, OnKeys::default());
+    let store = Arc::new(store);
+    store.start();
+    store
+}
+
+/// Lets everything run that can, without any time passing.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn pass(seconds: u64) {
+    for _ in 0..seconds {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+}
+
+fn known(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
+    store.find(Some(name), Algorithm::EdDSA).map(drop)
+}
+
+async fn ask(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
+    Arc::clone(store).fetch_and_find(Some(name), Algorithm::EdDSA).await.map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits() {
+    let source = Scripted::new([Step::Fails, Step::Fails, Step::Keys(&["a"], 2)]);
+    let store = store(&source);
+    assert_eq!(known(&store, "a"), Err(NONE));
+    assert_eq!(ask(&store, "a").await, Err(NONE));
+    settle().await;
+    assert_eq!(known(&store, "a"), Err(NONE));
+    let begun = Instant::now();
+    store.ready().await;
+    assert_eq!(known(&store, "a"), Ok(()));
+    // After a pause of 1 s and one of 2 s, each less a tenth at most, and the fetch itself.
+    let took = begun.elapsed().as_secs_f64();
+    assert!((4.6..=5.1).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_issuer_is_away_it_is_asked_less_and_less_often() {
+    let source = Scripted::new([Step::Fails]);
+    let store = store(&source);
+    pass(600).await;
+    let times = source.fetched.lock().expect("no panic").clone();
+    let pauses: Vec<_> = times.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect();
+    for (pause, longest) in pauses.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]) {
+        assert!((longest * 0.89..=longest + 1.0).contains(pause), "{pauses:?}");
+    }
+    assert!((14..=18).contains(&times.len()), "{}", times.len());
+    source.then(Step::Keys(&["a"], 0));
+    pass(61).await;
+    assert_eq!(known(&store, "a"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_again_before_they_are_old() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["b"], 0)]);
+    let store = store(&source);
+    settle().await;
+    assert_eq!(known(&store, "a"), Ok(()));
+    pass(269).await;
+    assert_eq!((source.fetches(), known(&store, "a")), (1, Ok(())));
+    pass(32).await;
+    assert_eq!((source.fetches(), known(&store, "b")), (2, Ok(())));
+    assert_eq!(known(&store, "a"), Err(UNKNOWN), "dropped by the issuer, dropped here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_kid_causes_one_fetch_for_all_who_ask() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a", "b"], 3)]);
+    let store = store(&source);
+    settle().await;
+    let calls: Vec<_> = (0..1_000)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { ask(&store, "b").await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!(known(&store, "a"), Ok(()), "others are served meanwhile");
+    for call in calls {
+        assert_eq!(call.await.expect("no panic"), Ok(()));
+    }
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
+    let source = Scripted::new([Step::Keys(&["a"], 0)]);
+    let store = store(&source);
+    settle().await;
+    for n in 0..10_000 {
+        let kid = format!("random {n}");
+        assert_eq!(known(&store, "a"), Ok(()));
+        assert_eq!(ask(&store, &kid).await, Err(UNKNOWN));
+        if n % 100 == 99 {
+            advance(Duration::from_secs(1)).await;
+        }
+    }
+    // 100 s: at 0, 30, 60 and 90 s, and none of the time's own.
+    assert_eq!(source.fetches(), 1 + 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_1024_calls_wait_and_none_for_ever() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Hangs]);
+    let store = store(&source);
+    settle().await;
+    let calls: Vec<_> = (0..WAITING_AT_MOST)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { ask(&store, "b").await })
+        })
+        .collect();
+    settle().await;
+    let many = Missing::Unavailable("too many calls wait for them");
+    assert_eq!(ask(&store, "b").await, Err(many));
+    assert_eq!(known(&store, "a"), Ok(()));
+    let begun = Instant::now();
+    for call in calls {
+        assert_eq!(call.await.expect("no panic"), Err(OLD));
+    }
+    assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
+    // What is under way may be older than the key.
+    let source =
+        Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a"], 4), Step::Keys(&["b"], 0)]);
+    let store = store(&source);
+    settle().await;
+    pass(271).await;
+    while source.fetches() < 2 {
+        pass(1).await;
+    }
+    assert_eq!(ask(&store, "b").await, Ok(()));
+    assert_eq!(source.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_issuer_is_away_an_unknown_kid_can_t_be_told() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
+    let store = store(&source);
+    settle().await;
+    assert_eq!(ask(&store, "b").await, Err(OLD));
+    assert_eq!(ask(&store, "b").await, Err(OLD), "in the cool-down too");
+    assert_eq!(known(&store, "a"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_keys_serve_so_long_and_no_longer() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
+    let store = store(&source);
+    settle().await;
+    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    pass(3_599).await;
+    assert_eq!(known(&store, "a"), Ok(()));
+    assert!(store.holds(&print));
+    pass(2).await;
+    assert_eq!(known(&store, "a"), Err(NONE));
+    assert!(!store.holds(&print), "what it has signed is not remembered either");
+    source.then(Step::Keys(&["a"], 0));
+    pass(61).await;
+    assert_eq!(known(&store, "a"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_without_a_key_that_can_be_used_replaces_none() {
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&[], 0)]);
+    let store = store(&source);
+    settle().await;
+    assert_eq!(ask(&store, "b").await, Err(OLD));
+    assert_eq!(known(&store, "a"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_fetches_for_a_verifier_that_is_gone() {
+    let source = Scripted::new([Step::Keys(&["a"], 0)]);
+    let store = store(&source);
+    settle().await;
+    assert_eq!(Arc::strong_count(&source.fetched), 2);
+    drop(store);
+    settle().await;
+    assert_eq!(Arc::strong_count(&source.fetched), 1);
+}
+
+#[test]
+fn another_runtime_goes_on_where_one_has_ended() {
+    let source = Scripted::new([Step::Keys(&["a"], 0)]);
+    // Without a runtime it can be made, and waits for one.
+    let store = store(&source);
+    assert_eq!(source.fetches(), 0);
+    for fetches in [1, 2] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            store.start();
+            settle().await;
+        });
+        assert_eq!(source.fetches(), fetches);
+    }
+}
