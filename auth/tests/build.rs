@@ -3,14 +3,10 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
-use common::{UNARY, builder, call, call_as};
+use common::{Lines, UNARY, builder, call, call_as};
 use tonic::Code;
 use tonic_auth_layer::{Access, AuthBuilder, BuildError};
 use tonic_call::Methods;
-use tracing_subscriber::fmt::MakeWriter;
 
 fn methods() -> Methods {
     Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
@@ -128,42 +124,6 @@ async fn f08_a_rule_for_health_goes_before_public_health() {
     call(&layer, HEALTH, &[]).await.passed();
     let list = call(&layer, "/grpc.health.v1.Health/List", &[]).await;
     list.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING");
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_ansi(false)
-            .with_max_level(tracing::Level::TRACE);
-        tracing::subscriber::set_default(subscriber.finish())
-    }
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,7 @@ use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
 use tonic_types::{ErrorInfo, StatusExt as _};
 use tower::{Layer as _, Service, ServiceExt as _};
+use tracing_subscriber::fmt::MakeWriter;
 
 pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
 
@@ -208,4 +210,41 @@ pub(crate) fn clock() -> (Clock, SystemTime) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let began = Instant::now();
     (Clock::new(move || start + began.elapsed()), start)
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(self.clone())
+            .with_ansi(false)
+            .with_max_level(tracing::Level::TRACE);
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
 }

@@ -1,0 +1,304 @@
+//! Keys that come from a server, which rotates them, is slow, lies, or is not there at all.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used)]
+
+mod jwt_support;
+#[path = "jwt_support/key_server.rs"]
+mod key_server;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tonic_auth_layer::jwt::{FetchResult, Issuer, Jwt, JwtError};
+use tonic_auth_layer::{Outcome, Reason};
+
+use self::jwt_support::*;
+use self::key_server::{Answer, KeyServer};
+
+const UNAVAILABLE: (Reason, &str) = (Reason::VerifierUnavailable, "keys");
+
+/// A verifier, and how its fetches end.
+fn told(issuer: Issuer) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
+    let (told, results) = unbounded_channel();
+    let jwt = Jwt::builder().issuer(issuer.audience(AUDIENCE));
+    let jwt = jwt.on_keys(move |event| drop(told.send((event.result, event.keys))));
+    (jwt.build().unwrap(), results)
+}
+
+/// A good token of that server's.
+fn token(server: &KeyServer, signer: &Signer, kid: &str) -> String {
+    signer.token_of(kid, json!({ "iss": server.issuer() }))
+}
+
+#[tokio::test]
+async fn keys_are_found_by_discovery_and_by_their_url() {
+    let signer = Signer::p256();
+    let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    for issuer in [
+        Jwt::discover(server.issuer()),
+        Jwt::jwks_url(server.issuer(), server.keys()),
+        Jwt::jwks_url(server.issuer(), format!("http://127.0.0.1:{}/keys", server.address.port())),
+    ] {
+        let (jwt, mut results) = told(issuer);
+        assert!(!jwt.is_ready());
+        jwt.ready().await;
+        assert!(jwt.is_ready() && jwt.age_of_keys().is_some());
+        assert_eq!(results.recv().await, Some((FetchResult::Ok, 1)));
+        passes(ask(&jwt, &token(&server, &signer, "a")));
+    }
+    assert_eq!(server.requests("/.well-known/openid-configuration").len(), 1);
+    assert_eq!(server.fetches(), 3);
+}
+
+#[tokio::test]
+async fn building_waits_for_nobody_and_a_call_without_keys_neither() {
+    let server = KeyServer::start(Answer::Hang).await;
+    let signer = Signer::p256();
+    let (jwt, _) = told(Jwt::jwks_url(server.issuer(), server.keys()));
+    let asked = ask(&jwt, &token(&server, &signer, "a"));
+    assert!(matches!(&asked, Outcome::Unavailable(_)));
+    assert_eq!(refusal(asked), UNAVAILABLE);
+    // What is cheap is told all the same.
+    assert_eq!(refusal(ask(&jwt, &signer.token(json!({})))).1, "iss");
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_an_answer_no_key_is_taken_from_it() {
+    let signer = Signer::p256();
+    let elsewhere = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    let many = (0..101).map(|_| signer.jwk("a")).collect();
+    let mib = 1_024 * 1_024;
+    for (answer, result) in [
+        (Answer::Status(500), FetchResult::Status),
+        (Answer::Status(404), FetchResult::Status),
+        (Answer::Status(204), FetchResult::Status),
+        (Answer::Redirect(elsewhere.keys()), FetchResult::Status),
+        (Answer::Bytes { bytes: 10 * mib, says_so: true }, FetchResult::TooLarge),
+        (Answer::Bytes { bytes: 10 * mib, says_so: false }, FetchResult::TooLarge),
+        (Answer::Bytes { bytes: mib, says_so: true }, FetchResult::Malformed),
+        (Answer::Hang, FetchResult::Timeout),
+        (Answer::Half, FetchResult::Unreachable),
+        (Answer::Text("<html>".to_owned()), FetchResult::Malformed),
+        (Answer::Keys(vec![]), FetchResult::Malformed),
+        (Answer::Keys(vec![json!({ "kty": "oct", "k": encoded(SECRET) })]), FetchResult::Malformed),
+        (Answer::Keys(many), FetchResult::Malformed),
+    ] {
+        let server = KeyServer::start(answer).await;
+        let issuer = Jwt::jwks_url(server.issuer(), server.keys());
+        let timeout = if result == FetchResult::Timeout { 50 } else { 5_000 };
+        let (jwt, mut results) = told(issuer.fetch_timeout(Duration::from_millis(timeout)));
+        assert_eq!(results.recv().await, Some((result, 0)));
+        assert_eq!(refusal(ask(&jwt, &token(&server, &signer, "a"))), UNAVAILABLE);
+        assert!(!jwt.is_ready());
+    }
+    assert_eq!(elsewhere.fetches(), 0, "a redirect is not followed");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_no_reason_to_let_anybody_pass() {
+    let server = KeyServer::start(Answer::Hang).await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{gone}/keys");
+    let (jwt, mut results) = told(Jwt::jwks_url(server.issuer(), url));
+    assert_eq!(results.recv().await, Some((FetchResult::Unreachable, 0)));
+    assert_eq!(refusal(ask(&jwt, &token(&server, &Signer::p256(), "a"))), UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_document_of_another_issuer_is_not_followed() {
+    let signer = Signer::p256();
+    let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    server.pretend_to_be("https://id.example");
+    let (jwt, mut results) = told(Jwt::discover(server.issuer()));
+    assert_eq!(results.recv().await, Some((FetchResult::WrongIssuer, 0)));
+    assert_eq!(server.fetches(), 0);
+    assert_eq!(refusal(ask(&jwt, &token(&server, &signer, "a"))), UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn ten_thousand_random_kids_cause_one_fetch_and_good_tokens_pass() {
+    let signer = Signer::ed();
+    let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    let (jwt, _results) = told(Jwt::jwks_url(server.issuer(), server.keys()));
+    jwt.ready().await;
+    let begun = server.fetches();
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..10_000 {
+        let (jwt, forged) = (jwt.clone(), token(&server, &signer, &format!("random {n}")));
+        let good = signer.token_of("a", json!({ "iss": server.issuer(), "jti": n }));
+        calls.spawn(async move {
+            let forged = refusal(ask_and_wait(&jwt, &forged).await);
+            // Those that find no room to wait are told so.
+            assert!([(Reason::TokenInvalid, "kid"), UNAVAILABLE].contains(&forged));
+            passes(ask(&jwt, &good));
+        });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+    assert_eq!(server.fetches() - begun, 1, "within one cool-down");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_while_calls_run_loses_none() {
+    let server = KeyServer::start(Answer::Keys(vec![])).await;
+    let (old, new) = (Arc::new(Signer::ed()), Arc::new(Signer::ed()));
+    server.now(Answer::Keys(vec![old.jwk("old")]));
+    let (jwt, _results) = told(Jwt::jwks_url(server.issuer(), server.keys()));
+    jwt.ready().await;
+    let signing = Arc::new(Mutex::new((Arc::clone(&old), "old")));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..8 {
+        let (jwt, server, signing) = (jwt.clone(), server.clone(), Arc::clone(&signing));
+        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+        callers.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let (signer, kid) = signing.lock().unwrap().clone();
+                let jti = count.fetch_add(1, Ordering::Relaxed);
+                let claims = json!({ "iss": server.issuer(), "jti": format!("{caller} {jti}") });
+                passes(ask_and_wait(&jwt, &signer.token_of(kid, claims)).await);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let more = |than: usize| {
+        let count = Arc::clone(&count);
+        async move {
+            while count.load(Ordering::Relaxed) < than {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    more(500).await;
+    // The new key is there, and signs at once: nobody has heard of it.
+    server.now(Answer::Keys(vec![old.jwk("old"), new.jwk("new")]));
+    *signing.lock().unwrap() = (Arc::clone(&new), "new");
+    more(count.load(Ordering::Relaxed) + 1_000).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    passes(ask(&jwt, &token(&server, &old, "old")));
+    assert_eq!(server.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_is_dropped_takes_its_remembered_tokens_along() {
+    let (old, new) = (Signer::ed(), Signer::ed());
+    let server = KeyServer::start(Answer::Keys(vec![old.jwk("old"), new.jwk("new")])).await;
+    let (jwt, mut results) = told(Jwt::jwks_url(server.issuer(), server.keys()));
+    jwt.ready().await;
+    let (of_old, of_new) = (token(&server, &old, "old"), token(&server, &new, "new"));
+    for token in [&of_old, &of_new, &of_old, &of_new] {
+        passes(ask(&jwt, token));
+    }
+    server.now(Answer::Keys(vec![new.jwk("new")]));
+    invalid_by(ask_and_wait(&jwt, &token(&server, &old, "unknown")).await, "kid");
+    assert_eq!(results.recv().await, Some((FetchResult::Ok, 2)));
+    assert_eq!(results.recv().await, Some((FetchResult::Ok, 1)));
+    invalid_by(ask_and_wait(&jwt, &of_old).await, "kid");
+    assert!(matches!(ask(&jwt, &of_new), Outcome::Identified { cached: true, .. }));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_its_key_is_fetched_is_not_taken() {
+    let signer = Signer::ed();
+    let server = KeyServer::start(Answer::Keys(vec![Signer::ed().jwk("other")])).await;
+    let issuer = Jwt::jwks_url(server.issuer(), server.keys()).leeway(Duration::ZERO);
+    let (jwt, _results) = told(issuer);
+    jwt.ready().await;
+    server.now(Answer::Keys(vec![signer.jwk("a")]));
+    // A millionth of a second before its end, which no fetch is done in.
+    let expires = json!({ "iss": server.issuer(), "exp": NOW as f64 + 0.000_001 });
+    let outcome = ask_and_wait(&jwt, &signer.token_of("a", expires)).await;
+    assert_eq!(refusal(outcome), (Reason::TokenExpired, "exp"));
+    passes(ask(&jwt, &token(&server, &signer, "a")));
+}
+
+#[tokio::test]
+async fn the_token_of_the_bearer_file_is_sent_as_it_is_then() {
+    let signer = Signer::ed();
+    let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "first\n").unwrap();
+    let (jwt, _results) = told(Jwt::discover(server.issuer()).bearer_file(file.path()));
+    jwt.ready().await;
+    let sent = |path: &str| {
+        let head = server.requests(path).pop().unwrap();
+        let line = head.lines().find(|line| line.starts_with("authorization:")).unwrap();
+        line.to_owned()
+    };
+    assert_eq!(sent("/keys"), "authorization: Bearer first");
+    assert_eq!(sent("/.well-known/openid-configuration"), "authorization: Bearer first");
+    std::fs::write(file.path(), "second").unwrap();
+    invalid_by(ask_and_wait(&jwt, &token(&server, &signer, "unknown")).await, "kid");
+    assert_eq!(sent("/keys"), "authorization: Bearer second");
+    assert!(!format!("{jwt:?}").contains("second"));
+}
+
+#[tokio::test]
+async fn over_tls_only_the_given_roots_are_trusted() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![cert.der().clone()],
+            PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()),
+        )
+        .unwrap();
+    let signer = Signer::ed();
+    let keys = Answer::Keys(vec![signer.jwk("a")]);
+    let server = KeyServer::with_tls(keys, TlsAcceptor::from(Arc::new(tls))).await;
+
+    let (jwt, _results) = told(Jwt::discover(server.issuer()).root_certificates(cert.pem()));
+    jwt.ready().await;
+    passes(ask(&jwt, &token(&server, &signer, "a")));
+
+    let other = generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let (jwt, mut results) = told(Jwt::discover(server.issuer()).root_certificates(other));
+    assert_eq!(results.recv().await, Some((FetchResult::Unreachable, 0)));
+    assert_eq!(refusal(ask(&jwt, &token(&server, &signer, "a"))), UNAVAILABLE);
+    // Nor another name, whoever has signed it.
+    let url = format!("https://127.0.0.1:{}/keys", server.address.port());
+    let issuer = Jwt::jwks_url(server.issuer(), url).root_certificates(cert.pem());
+    assert_eq!(told(issuer).1.recv().await, Some((FetchResult::Unreachable, 0)));
+}
+
+#[tokio::test]
+async fn an_address_that_may_not_be_asked_can_t_be_built() {
+    let built = |issuer: Issuer| issuer.audience(AUDIENCE).build();
+    for url in ["http://id.example/keys", "ftp://id.example/keys", "keys", ""] {
+        let refused = built(Jwt::jwks_url(ISSUER, url));
+        assert!(matches!(refused, Err(JwtError::Setting { setting: "jwks_url", .. })), "{url}");
+    }
+    let refused = built(Jwt::discover("http://id.example"));
+    assert!(matches!(refused, Err(JwtError::Setting { setting: "discover", .. })));
+    assert!(
+        built(Jwt::discover("http://id.example").root_certificates(root()).allow_plain_http())
+            .is_ok()
+    );
+    for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let refused = built(Jwt::discover(ISSUER).root_certificates(pem));
+        let setting = "root_certificates";
+        assert!(
+            matches!(refused, Err(JwtError::Setting { setting: s, .. }) if s == setting),
+            "{pem}"
+        );
+    }
+}
+
+fn root() -> String {
+    generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem()
+}

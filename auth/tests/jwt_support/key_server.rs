@@ -1,0 +1,160 @@
+//! A server of keys on loopback that does what it is told.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// What it answers where the keys are.
+#[derive(Clone)]
+pub enum Answer {
+    Keys(Vec<Value>),
+    /// Any other text, with `200 OK`.
+    Text(String),
+    Status(u16),
+    Redirect(String),
+    /// So many bytes, of which it says how many they are or not.
+    Bytes {
+        bytes: usize,
+        says_so: bool,
+    },
+    /// Nothing, with the connection open.
+    Hang,
+    /// Half of an answer, and then the connection is closed.
+    Half,
+}
+
+#[derive(Clone)]
+pub struct KeyServer {
+    pub address: SocketAddr,
+    scheme: &'static str,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    answer: Answer,
+    /// What the discovery document says of the issuer, instead of what is right.
+    issuer: Option<String>,
+    requests: Vec<String>,
+}
+
+impl KeyServer {
+    pub async fn start(answer: Answer) -> Self {
+        Self::serve(answer, None).await
+    }
+
+    pub async fn with_tls(answer: Answer, tls: TlsAcceptor) -> Self {
+        Self::serve(answer, Some(tls)).await
+    }
+
+    async fn serve(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let state = State { answer, issuer: None, requests: Vec::new() };
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            scheme: if tls.is_some() { "https" } else { "http" },
+            state: Arc::new(Mutex::new(state)),
+        };
+        let served = server.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (served, tls) = (served.clone(), tls.clone());
+                tokio::spawn(async move {
+                    // Whether the client liked it is not the server's business.
+                    let _ = match tls {
+                        None => served.answer(socket).await,
+                        Some(tls) => match tls.accept(socket).await {
+                            Ok(socket) => served.answer(socket).await,
+                            Err(error) => Err(error),
+                        },
+                    };
+                });
+            }
+        });
+        server
+    }
+
+    pub fn issuer(&self) -> String {
+        format!("{}://localhost:{}", self.scheme, self.address.port())
+    }
+
+    pub fn keys(&self) -> String {
+        format!("{}/keys", self.issuer())
+    }
+
+    pub fn now(&self, answer: Answer) {
+        self.state.lock().unwrap().answer = answer;
+    }
+
+    pub fn pretend_to_be(&self, issuer: &str) {
+        self.state.lock().unwrap().issuer = Some(issuer.to_owned());
+    }
+
+    /// The heads of the requests for this path.
+    pub fn requests(&self, path: &str) -> Vec<String> {
+        let start = format!("GET {path} ");
+        let state = self.state.lock().unwrap();
+        state.requests.iter().filter(|head| head.starts_with(&start)).cloned().collect()
+    }
+
+    pub fn fetches(&self) -> usize {
+        self.requests("/keys").len()
+    }
+
+    async fn answer(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let discovery = head.starts_with("GET /.well-known/openid-configuration ");
+        let (answer, issuer) = {
+            let mut state = self.state.lock().unwrap();
+            state.requests.push(head);
+            (state.answer.clone(), state.issuer.clone().unwrap_or_else(|| self.issuer()))
+        };
+        let answer = if discovery {
+            Answer::Text(json!({ "issuer": issuer, "jwks_uri": self.keys() }).to_string())
+        } else {
+            answer
+        };
+        match answer {
+            Answer::Keys(keys) => ok(&mut socket, &json!({ "keys": keys }).to_string()).await?,
+            Answer::Text(text) => ok(&mut socket, &text).await?,
+            Answer::Status(status) => {
+                let head = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+                socket.write_all(head.as_bytes()).await?;
+            }
+            Answer::Redirect(to) => {
+                let head =
+                    format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+                socket.write_all(head.as_bytes()).await?;
+            }
+            Answer::Bytes { bytes, says_so } => {
+                let length =
+                    if says_so { format!("content-length: {bytes}\r\n") } else { String::new() };
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n");
+                socket.write_all(head.as_bytes()).await?;
+                for _ in 0..bytes / 1_024 {
+                    socket.write_all(&[b' '; 1_024]).await?;
+                }
+            }
+            Answer::Hang => std::future::pending::<()>().await,
+            Answer::Half => {
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":[")
+                    .await?;
+            }
+        }
+        socket.shutdown().await
+    }
+}
+
+async fn ok(socket: &mut (impl AsyncWrite + Unpin), text: &str) -> io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+    socket.write_all(head.as_bytes()).await
+}

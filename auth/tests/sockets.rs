@@ -1,0 +1,149 @@
+//! Calls of all four kinds over a real socket. Each test is a rule.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use common::{builder, by_token};
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request};
+use tonic_auth_layer::{
+    AuthLayer, BearerToken, Credentials, CredentialsLayer, Identity, Incoming, authenticate_fn,
+};
+use tonic_call::Methods;
+use tonic_call_test_kit::v1::kinds_client::KindsClient;
+use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_call_test_kit::v1::{Act, Ask};
+use tonic_call_test_kit::{KINDS, KindsService, Outcome, ask, call, listen, method_of};
+use tower::Layer as _;
+
+async fn serve(layer: AuthLayer) -> (Channel, KindsService) {
+    let (incoming, endpoint) = listen();
+    let service = KindsService::default();
+    let server = Server::builder()
+        .layer(layer)
+        .add_service(KindsServer::new(service.clone()))
+        .serve_with_incoming(incoming);
+    tokio::spawn(server);
+    (endpoint.connect().await.unwrap(), service)
+}
+
+fn with_token(channel: Channel, token: &str) -> KindsClient<Credentials<Channel>> {
+    let token = BearerToken::new(token).unwrap();
+    KindsClient::new(CredentialsLayer::bearer(token).allow_plain_text().layer(channel))
+}
+
+#[tokio::test]
+async fn g01_every_kind_of_call_passes_with_credentials_and_is_refused_without() {
+    let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap();
+    let layer = builder().methods(&methods).end_streams_at_expiry().build().unwrap();
+    let (channel, _) = serve(layer).await;
+    for kind in KINDS {
+        let good = Ask { notes: 3, ..Ask::default() };
+        let passed = call(&mut with_token(channel.clone(), "ann"), kind, good.clone(), &[]).await;
+        assert_eq!(passed.code, Code::Ok, "{}", method_of(kind));
+        let bad = call(&mut with_token(channel.clone(), "bad"), kind, good.clone(), &[]).await;
+        assert_eq!((bad.code, bad.notes), (Code::Unauthenticated, 0));
+        let none = call(&mut KindsClient::new(channel.clone()), kind, good, &[]).await;
+        assert_eq!((none.code, &*none.message), (Code::Unauthenticated, "credentials are missing"));
+    }
+}
+
+#[tokio::test]
+async fn g02_a_stream_is_refused_before_a_byte_of_it_comes() {
+    let (channel, service) = serve(builder().build().unwrap()).await;
+    let mut client = KindsClient::new(channel);
+    let nothing = || Request::new(tokio_stream::pending::<Ask>());
+    let status = client.client_stream(nothing()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let status = client.bidi_stream(nothing()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    service.until_alive(0).await;
+}
+
+#[tokio::test]
+async fn g03_a_stream_ends_at_expiry_though_its_caller_reads_nothing() {
+    let soon = SystemTime::now() + Duration::from_millis(300);
+    let known = authenticate_fn(move |call: &Incoming<'_>| {
+        Ok::<_, tonic_auth_layer::Failure>(by_token(call)?.map(|who| who.with_expires_at(soon)))
+    });
+    let layer = AuthLayer::new(known).end_streams_at_expiry().build().unwrap();
+    let (channel, service) = serve(layer).await;
+    let mut client = with_token(channel, "ann");
+    // More than any window holds: the server stands still, and is not polled.
+    let flood = Ask { notes: u32::MAX, text: "x".repeat(10_000), ..ask(Act::Hang, 0) };
+    let mut notes = client.server_stream(flood).await.unwrap().into_inner();
+    service.until_alive(1).await;
+    service.until_alive(0).await;
+    let status = loop {
+        match notes.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "the credentials have expired")
+    );
+}
+
+#[tokio::test]
+async fn g04_other_calls_of_a_connection_go_on_when_one_is_refused() {
+    let (channel, service) = serve(builder().build().unwrap()).await;
+    let mut good = with_token(channel.clone(), "ann");
+    let hangs = good.server_stream(ask(Act::Hang, 1)).await.unwrap();
+    service.until_alive(1).await;
+    for _ in 0..100 {
+        let mut bad = with_token(channel.clone(), "bad");
+        let refused = call(&mut bad, KINDS[0], Ask::default(), &[]).await;
+        assert_eq!(refused.code, Code::Unauthenticated);
+    }
+    assert_eq!(call(&mut good, KINDS[0], Ask::default(), &[]).await, Outcome::ok(1));
+    drop(hangs);
+    service.until_alive(0).await;
+}
+
+#[tokio::test]
+async fn g05_the_peer_is_known_to_authenticators() {
+    let loopback = authenticate_fn(|call: &Incoming<'_>| {
+        let peer = call.peer()?;
+        peer.ip().is_loopback().then(|| Identity::new("loopback").with_subject("local"))
+    });
+    let (channel, _) = serve(AuthLayer::new(loopback).build().unwrap()).await;
+    let outcome = call(&mut KindsClient::new(channel), KINDS[0], Ask::default(), &[]).await;
+    assert_eq!(outcome, Outcome::ok(1));
+}
+
+#[tokio::test]
+async fn g06_a_call_that_is_given_up_while_it_is_asked_about_is_forgotten() {
+    use std::sync::Arc;
+    use tokio::sync::Notify;
+
+    struct Tells(Arc<Notify>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    let (asked, forgotten) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begun, over) = (asked.clone(), forgotten.clone());
+    let never = tonic_auth_layer::authenticate_async(move |_| {
+        let tells = Tells(over.clone());
+        begun.notify_one();
+        async move {
+            let _tells = tells;
+            std::future::pending::<Option<Identity>>().await
+        }
+    });
+    let (channel, _) = serve(AuthLayer::new(never).build().unwrap()).await;
+    let calling = tokio::spawn(async move {
+        let _ = KindsClient::new(channel).unary(Ask::default()).await;
+    });
+    asked.notified().await;
+    calling.abort();
+    forgotten.notified().await;
+}
