@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tonic_auth_layer::jwt::{FetchResult, Issuer, Jwt, JwtError};
 use tonic_auth_layer::{Outcome, Reason};
@@ -28,7 +29,9 @@ const UNAVAILABLE: (Reason, &str) = (Reason::VerifierUnavailable, "keys");
 fn told(issuer: Issuer) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
     let (told, results) = unbounded_channel();
     let jwt = Jwt::builder().issuer(issuer.audience(AUDIENCE));
-    let jwt = jwt.on_keys(move |event| drop(told.send((event.result, event.keys))));
+    let jwt = jwt.on_keys(move |event| {
+        let _ = told.send((event.result, event.keys));
+    });
     (jwt.build().unwrap(), results)
 }
 
@@ -248,7 +251,7 @@ async fn the_token_of_the_bearer_file_is_sent_as_it_is_then() {
 async fn over_tls_only_the_given_roots_are_trusted() {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(default_provider());
     let tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

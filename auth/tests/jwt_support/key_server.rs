@@ -1,5 +1,7 @@
 //! A server of keys on loopback that does what it is told.
 
+#![allow(unreachable_pub)]
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,99 @@
+//! Keys in a file that is written while the verifier reads it.
+#![allow(clippy::unwrap_used)]
+
+mod jwt_support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tonic_auth_layer::jwt::{FetchResult, Jwt, JwtError};
+
+use self::jwt_support::*;
+
+fn set(keys: &[Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
+
+/// A verifier that reads the file all the time, and how that ends.
+fn reading(path: &Path) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
+    let (told, results) = unbounded_channel();
+    let issuer = Jwt::jwks_file(ISSUER, path).audience(AUDIENCE);
+    let jwt = Jwt::builder().issuer(issuer.refresh_every(Duration::from_millis(1)));
+    let jwt = jwt.on_keys(move |event| {
+        let _ = told.send((event.result, event.keys));
+    });
+    (jwt.build().unwrap(), results)
+}
+
+async fn until(
+    results: &mut UnboundedReceiver<(FetchResult, usize)>,
+    wanted: (FetchResult, usize),
+) {
+    while results.recv().await.unwrap() != wanted {}
+}
+
+#[test]
+fn a_file_is_read_when_the_verifier_is_built_and_needs_no_runtime() {
+    let signer = Signer::ed();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, set(&[signer.jwk("a")])).unwrap();
+    let jwt = Jwt::jwks_file(ISSUER, &path).audience(AUDIENCE).build().unwrap();
+    assert!(jwt.is_ready());
+    passes(ask(&jwt, &signer.token_of("a", json!({}))));
+}
+
+#[test]
+fn a_file_that_is_not_there_or_has_no_keys_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let built = || Jwt::jwks_file(ISSUER, &path).audience(AUDIENCE).build();
+    let told = |built: Result<Jwt, JwtError>| {
+        let error = built.unwrap_err();
+        assert!(matches!(&error, JwtError::File { path: named, .. } if *named == path));
+        error.to_string()
+    };
+    assert!(told(built()).contains("keys.json: "));
+    let secret = json!({ "kty": "oct", "k": encoded(SECRET) });
+    for text in [String::new(), "{}".to_owned(), set(&[]), set(&[secret]), " ".repeat(1_100_000)] {
+        std::fs::write(&path, text).unwrap();
+        told(built());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_by_way_of_a_link_is_read_again() {
+    let (old, new) = (Signer::ed(), Signer::ed());
+    let folder = tempfile::tempdir().unwrap();
+    let [path, next] = ["keys.json", "next.json"].map(|name| folder.path().join(name));
+    std::fs::write(&path, set(&[old.jwk("old")])).unwrap();
+    let (jwt, mut results) = reading(&path);
+    passes(ask(&jwt, &old.token_of("old", json!({}))));
+    std::fs::write(&next, set(&[old.jwk("old"), new.jwk("new")])).unwrap();
+    std::fs::rename(&next, &path).unwrap();
+    until(&mut results, (FetchResult::Ok, 2)).await;
+    passes(ask(&jwt, &old.token_of("old", json!({}))));
+    passes(ask(&jwt, &new.token_of("new", json!({}))));
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_leaves_the_keys_that_were_in_it() {
+    let signer = Signer::ed();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, set(&[signer.jwk("a")])).unwrap();
+    let (jwt, mut results) = reading(&path);
+    std::fs::write(&path, "{\"keys\":[").unwrap();
+    // Not only the first time that it is seen.
+    for _ in 0..3 {
+        until(&mut results, (FetchResult::Malformed, 1)).await;
+    }
+    std::fs::remove_file(&path).unwrap();
+    until(&mut results, (FetchResult::Unreachable, 1)).await;
+    passes(ask(&jwt, &signer.token_of("a", json!({}))));
+    std::fs::write(&path, set(&[signer.jwk("b")])).unwrap();
+    until(&mut results, (FetchResult::Ok, 1)).await;
+    passes(ask_and_wait(&jwt, &signer.token_of("b", json!({}))).await);
+}
