@@ -30,8 +30,10 @@ enum Rule {
     Public,
     Authenticated,
     Scopes { scopes: Arc<[Box<str>]>, need: Need },
-    Function { name: &'static str, allows: Arc<dyn Fn(&Identity, &Rpc) -> bool + Send + Sync> },
+    Function { name: &'static str, allows: Allows },
 }
+
+type Allows = Arc<dyn Fn(&Identity, &Rpc) -> bool + Send + Sync>;
 
 /// How many of its scopes a rule asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +98,12 @@ impl Access {
         match &self.0 {
             Rule::Public | Rule::Authenticated => Ok(()),
             Rule::Scopes { scopes, need } => {
-                let has = |scope: &Box<str>| identity.has_scope(scope);
                 // Nobody has one of none; that all of none are there must open no door either.
                 let enough = match need {
-                    Need::All => !scopes.is_empty() && scopes.iter().all(has),
-                    Need::Any => scopes.iter().any(has),
+                    Need::All => {
+                        !scopes.is_empty() && scopes.iter().all(|scope| identity.has_scope(scope))
+                    }
+                    Need::Any => scopes.iter().any(|scope| identity.has_scope(scope)),
                 };
                 if enough { Ok(()) } else { Err(lacking(scopes, identity)) }
             }

@@ -182,11 +182,11 @@ impl Gather for Every {
 }
 
 fn headers(kinds: &[Kind]) -> Vec<HeaderName> {
-    kinds.iter().flat_map(|kind| kind.headers()).collect()
+    kinds.iter().flat_map(Authenticate::headers).collect()
 }
 
 fn schemes(kinds: &[Kind]) -> Vec<&'static str> {
-    kinds.iter().flat_map(|kind| kind.schemes()).collect()
+    kinds.iter().flat_map(Authenticate::schemes).collect()
 }
 
 impl Authenticate for AnyOf {

@@ -1,5 +1,5 @@
 //! What is set wrong is seen where the layer is built. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What a client sends, and where. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

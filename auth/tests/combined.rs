@@ -1,5 +1,5 @@
 //! Several kinds of credentials, and API keys. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

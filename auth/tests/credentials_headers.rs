@@ -1,5 +1,5 @@
 //! What of `authorization` is taken, and what is not. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,11 +1,13 @@
 //! A stream ends when the credentials of its caller expire. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{UNARY, clock, request};
@@ -34,19 +36,27 @@ fn methods() -> Methods {
     Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
 }
 
-type Stalls<F> = tower::util::ServiceFn<F>;
-
 /// A service whose stream says something once, and then nothing more; it tells when it is dropped.
-fn stalls(
-    dropped: Arc<Notify>,
-) -> Stalls<
-    impl FnMut(Request<tonic::body::Body>) -> std::future::Ready<Result<Response<Guarded>, Infallible>>
-    + Clone,
-> {
-    service_fn(move |_| {
+#[derive(Clone)]
+struct Stalls(Arc<Notify>);
+
+fn stalls(dropped: Arc<Notify>) -> Stalls {
+    Stalls(dropped)
+}
+
+impl Service<Request<tonic::body::Body>> for Stalls {
+    type Response = Response<Guarded>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Guarded>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<tonic::body::Body>) -> Self::Future {
         let script = Script::new().message(b"hi").stall();
-        ready(Ok(script.respond().map(|script| Guarded(script, Dropped(dropped.clone())))))
-    })
+        ready(Ok(script.respond().map(|script| Guarded(script, Dropped(self.0.clone())))))
+    }
 }
 
 struct Dropped(Arc<Notify>);
@@ -64,10 +74,10 @@ impl http_body::Body for Guarded {
     type Error = tonic::Status;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, tonic::Status>>> {
-        std::pin::Pin::new(&mut self.0).poll_frame(cx)
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, tonic::Status>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The layers fit wherever one would put them.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use tonic::transport::Channel;
 use tonic_auth_layer::{

@@ -1,5 +1,5 @@
 //! What a refused caller is told, and what the operator is. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

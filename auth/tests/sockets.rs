@@ -1,5 +1,5 @@
 //! Calls of all four kinds over a real socket. Each test is a rule.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

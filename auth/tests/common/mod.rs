@@ -1,13 +1,14 @@
 //! What the tests of the layer share: a service that remembers who came, and requests that do not
 //! like to be read.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io::Write;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +22,6 @@ use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
 use tonic_types::{ErrorInfo, StatusExt as _};
 use tower::{Layer as _, Service, ServiceExt as _};
-use tracing_subscriber::fmt::MakeWriter;
 
 pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
 
@@ -213,38 +213,57 @@ pub(crate) fn clock() -> (Clock, SystemTime) {
 }
 
 /// What is logged on this thread.
+///
+/// One subscriber serves all tests of a binary: with several, what one thread wants to see depends on
+/// what others don't.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+/// Collects until it is dropped.
+pub(crate) struct Collecting;
+
+struct ToThisThread;
+
+thread_local! {
+    static COLLECTED: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
 
 impl Lines {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    pub(crate) fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_ansi(false)
-            .with_max_level(tracing::Level::TRACE);
-        tracing::subscriber::set_default(subscriber.finish())
+    pub(crate) fn collect(&self) -> Collecting {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_writer(|| ToThisThread)
+                .with_ansi(false)
+                .with_max_level(tracing::Level::TRACE)
+                .init();
+        });
+        COLLECTED.set(Some(self.clone()));
+        Collecting
     }
 }
 
-impl Write for Lines {
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        COLLECTED.set(None);
+    }
+}
+
+impl Write for ToThisThread {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        COLLECTED.with_borrow(|lines| {
+            if let Some(lines) = lines {
+                lines.0.lock().unwrap().extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
