@@ -17,6 +17,8 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 mod token;
+#[cfg(test)]
+mod vectors_tests;
 mod verifier;
 
 pub use self::algorithm::Algorithm;
