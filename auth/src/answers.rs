@@ -22,12 +22,13 @@ pub(crate) struct Answers {
 }
 
 /// The reasons whose answer is the same for every method.
-const FIXED: [Reason; 7] = [
+const FIXED: [Reason; 8] = [
     Reason::CredentialsMissing,
     Reason::CredentialsMalformed,
     Reason::TokenInvalid,
     Reason::TokenExpired,
     Reason::VerifierUnavailable,
+    Reason::RateLimited,
     Reason::AccessDenied,
     Reason::MethodUnknown,
 ];

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use http::{Request, Response, request};
 use pin_project::pin_project;
 use tonic::Status;
-use tonic_call::{AnswerBody, CallInfo, Cut, CutFuture, GrpcService, Rpc, drop_caught};
+use tonic_call::{AnswerBody, CallInfo, Cut, CutFuture, GrpcService, Rpc};
 
 use crate::answers::http_status;
 use crate::authenticate::Outcome;
 use crate::body::ResponseBody;
 use crate::expiry::{Expiring, Timer};
-use crate::guarded::poll_guarded;
+use crate::guarded::Guarded;
 use crate::settings::{Passed, Settings};
 
 /// The response of an [`Auth`](crate::Auth).
@@ -42,7 +42,7 @@ pub(crate) struct Asking<S> {
     pub(crate) call: Incoming,
     /// The one that was polled ready.
     pub(crate) service: S,
-    pub(crate) found: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    pub(crate) found: Guarded<Outcome>,
 }
 
 /// A call on its way in.
@@ -64,19 +64,19 @@ where
         Self { state: State::Asking(Some(Box::new(asking))), timer: None }
     }
 
-    /// Calls the service, or answers instead of it, by what the authenticator found.
-    pub(crate) fn found(
-        mut call: Incoming,
-        found: Result<Outcome, String>,
+    /// Calls the service, or answers instead of it.
+    pub(crate) fn decided(
+        decided: Result<Passed, Status>,
+        call: Incoming,
         service: &mut S,
     ) -> Self {
-        match call.settings.decide(found, &mut call.head, &call.rpc) {
+        match decided {
             Ok(passed) => Self::pass(call, passed, service),
             Err(status) => Self::answer(status, &call.head),
         }
     }
 
-    pub(crate) fn pass(call: Incoming, passed: Passed, service: &mut S) -> Self {
+    fn pass(call: Incoming, passed: Passed, service: &mut S) -> Self {
         let Incoming { settings, mut head, body, rpc } = call;
         if settings.remove_credentials {
             settings.secrets.remove(&mut head.headers);
@@ -124,12 +124,13 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Projection::Asking(asking) = self.as_mut().project().state.project() {
             let Some(waiting) = asking else { panic!("{POLLED_AGAIN}") };
-            let found = ready!(poll_guarded(waiting.found.as_mut(), cx));
+            let found = ready!(waiting.found.poll(cx));
             let Some(asked) = asking.take() else { panic!("{POLLED_AGAIN}") };
-            let Asking { call, mut service, found: future } = *asked;
-            // What has panicked may do so again.
-            drop_caught(future);
-            self.set(Self::found(call, found, &mut service));
+            let Asking { mut call, mut service, .. } = *asked;
+            let settings = Arc::clone(&call.settings);
+            let ruled = settings.ruled(&call.rpc);
+            let decided = settings.decide(found, ruled, &mut call.head, &call.rpc);
+            self.set(Self::decided(decided, call, &mut service));
         }
         let this = self.project();
         match this.state.project() {

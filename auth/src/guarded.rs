@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tonic_call::drop_caught;
 
@@ -13,14 +13,30 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(text_of)
 }
 
-/// Polls a future that may panic.
-pub(crate) fn poll_guarded<F: Future + ?Sized>(
-    future: Pin<&mut F>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, String>> {
-    match guarded(|| future.poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(text) => Poll::Ready(Err(text)),
+/// A future that may panic also when it is dropped, which may be anywhere: when its caller goes away,
+/// where a connection serves others as well.
+pub(crate) struct Guarded<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T> Guarded<T> {
+    pub(crate) fn new(future: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
+        Self(Some(future))
+    }
+
+    /// Polls it; what it panicked with is told as text. It is gone when it is over.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, String>> {
+        let Some(future) = &mut self.0 else { return Poll::Pending };
+        let over = match guarded(|| future.as_mut().poll(cx)) {
+            Ok(poll) => ready!(Poll::map(poll, Ok)),
+            Err(text) => Err(text),
+        };
+        drop_caught(self.0.take());
+        Poll::Ready(over)
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        drop_caught(self.0.take());
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::Extensions;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tonic::Status;
 
@@ -172,6 +173,17 @@ impl Identity {
     /// The claims of its token, if it has one.
     pub fn claims(&self) -> Option<&Map<String, Value>> {
         self.0.claims.as_deref()
+    }
+
+    /// The claims of its token, read into a type of yours. It is read for each call: an authenticator of
+    /// your own can do it once, and keep it as [data](Self::with_data).
+    ///
+    /// # Errors
+    ///
+    /// When the claims don't fit the type, or there are none.
+    pub fn claims_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        let claims = self.0.claims.as_deref().cloned().unwrap_or_default();
+        serde_json::from_value(Value::Object(claims))
     }
 
     /// The authenticator's own value, if there is one of that type.

@@ -1,4 +1,156 @@
-//! Who is calling, and may they.
+//! Tells who is calling, and lets only those through who may.
+//!
+//! ```toml
+//! [dependencies]
+//! tonic-auth-layer = "0.1"
+//! tonic = "0.14"
+//! ```
+//!
+//! # On a server
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let orders = KindsServer::new(KindsService::default());
+//! use tonic::transport::Server;
+//! use tonic_auth_layer::{Access, AuthLayer, Jwt};
+//!
+//! // Keys are fetched in the background; calls are answered `UNAVAILABLE` until they are there.
+//! let jwt = Jwt::discover("https://id.example").audience("orders").build()?;
+//!
+//! let auth = AuthLayer::new(jwt)           // every method asks for a caller who is known …
+//!     .public_health()                     // … but this
+//!     .method("orders.v1.OrderService", "CreateOrder", Access::scope("orders.write"))
+//!     .build()?;
+//!
+//! Server::builder()
+//!     .layer(auth)
+//!     .add_service(orders)
+//!     .serve("127.0.0.1:50051".parse()?)
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A handler asks who is calling:
+//!
+//! ```
+//! use tonic::{Request, Response, Status};
+//! use tonic_auth_layer::Identity;
+//!
+//! async fn whoami(request: Request<()>) -> Result<Response<String>, Status> {
+//!     let caller = Identity::of(&request)?; // `UNAUTHENTICATED` if nobody has found out
+//!     Ok(Response::new(caller.subject().unwrap_or("nobody by name").to_owned()))
+//! }
+//! ```
+//!
+//! # On a client
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::transport::Endpoint;
+//! use tonic_auth_layer::{CredentialsLayer, TokenFile};
+//! use tower::ServiceBuilder;
+//!
+//! let endpoint = Endpoint::from_static("https://orders.svc:8080");
+//! let token = TokenFile::open("/var/run/secrets/token")?; // read again when it is renewed
+//! let channel = ServiceBuilder::new()
+//!     .layer(CredentialsLayer::bearer(token).to(&endpoint)?) // an error if it is not encrypted
+//!     .service(endpoint.connect_lazy());
+//! let orders = KindsClient::new(channel);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who is recognised by what
+//!
+//! | authenticator | recognises |
+//! |---|---|
+//! | [`Jwt`] | tokens that an issuer has signed, with keys that are given, in a file, at a URL, or found by OpenID Connect discovery: see [`jwt`] |
+//! | [`ApiKeys`] | a secret in a header |
+//! | [`authenticate_fn`], [`authenticate_async`], [`Authenticate`] | what you like |
+//! | [`any_of`] | the first of several whose credentials are there; bad ones are never passed over for weaker ones |
+//! | [`all_of`] | several at once |
+//!
+//! # Who may
+//!
+//! [`Access`] says it of a method, a service, or by default: [public](Access::public),
+//! [authenticated](Access::authenticated), [all](Access::all_scopes) or [any](Access::any_scope) of some
+//! scopes, or a [function](Access::function) of the identity and the method. The most exact rule counts,
+//! and without one a caller must be known. A path that is not exactly `/service/method` is refused,
+//! whatever the rules say; with [`methods`](AuthBuilder::methods), so is every method that is not
+//! described, and with [`every_method_ruled`](AuthBuilder::every_method_ruled) a new method without a
+//! rule is an error when the layer is built.
+//!
+//! # What the caller sees
+//!
+//! An answer in the head alone, before a byte of the request's body is read, whatever the kind of the
+//! call. The status carries a `google.rpc.ErrorInfo` with the reason, and where it helps a
+//! `www-authenticate`:
+//!
+//! | what is wrong | code | reason | `error` of the challenge |
+//! |---|---|---|---|
+//! | no credentials | `UNAUTHENTICATED` | `CREDENTIALS_MISSING` | |
+//! | they are not in the right form, too long, or there twice | `UNAUTHENTICATED` | `CREDENTIALS_MALFORMED` | `invalid_request` |
+//! | they are not good | `UNAUTHENTICATED` | `TOKEN_INVALID` | `invalid_token` |
+//! | they have expired | `UNAUTHENTICATED` | `TOKEN_EXPIRED` | `invalid_token` |
+//! | the caller is known, and lacks a scope | `PERMISSION_DENIED` | `SCOPE_INSUFFICIENT` | `insufficient_scope` |
+//! | the caller is known, and a function says no | `PERMISSION_DENIED` | `ACCESS_DENIED` | |
+//! | the caller is known, and there is no such method | `PERMISSION_DENIED` | `METHOD_UNKNOWN` | |
+//! | it can't be told now: no keys yet, or a check panicked | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` | |
+//! | too many bad credentials came from there | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | |
+//!
+//! Nothing else of the failed check is told. To a request that is not gRPC (its content type is not
+//! `application/grpc…`) the HTTP status is 401, 403, 429 or 503, since a 200 would be a yes.
+//!
+//! With [`end_streams_at_expiry`](AuthBuilder::end_streams_at_expiry) a stream ends `UNAUTHENTICATED` when
+//! its credentials expire, also while its caller reads nothing.
+//!
+//! # What the operator sees
+//!
+//! The exact check that failed, what was expected, and what there was instead: bounded, escaped, and
+//! never text of the credentials.
+//!
+//! - In the call's log line, by [`CallInfo`](tonic_call::CallInfo): who is calling
+//!   ([`principal`](Identity::principal)), the reason of the refusal, and the fields `auth.check`,
+//!   `auth.expected` and `auth.received`.
+//! - In [`on_decision`](AuthBuilder::on_decision), for each call that is decided, passed ones too, and
+//!   once more when a stream is ended. [`Decision::result`] fits a label; who is calling does not.
+//! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic. The first health probe that is
+//!   refused is told at `WARN`, and so is [shadow mode](AuthBuilder::shadow) when the layer is built.
+//!
+//! # What the handler sees
+//!
+//! The [`Identity`], unless the method is public. The headers with credentials are marked as sensitive,
+//! and [can be removed](AuthBuilder::remove_credentials). An identity that the request's extensions held
+//! before is gone, so that what is found there was found for this call by this layer.
+//!
+//! # Where to put it
+//!
+//! Inside what observes (metrics, logs, spans) and recovers, so that they see refusals; outside what needs
+//! to know who is calling, limits per caller for example. In an axum router put it around tonic's
+//! routes alone: any other path is refused.
+//!
+//! # What it does not do
+//!
+//! - **Replay**: a bearer token is good for whoever holds it, until it expires. Short lifetimes and TLS
+//!   are the remedy.
+//! - **DPoP** (RFC 9449) and other tokens that are bound to a key.
+//! - **Encrypted tokens** (JWE): they are refused.
+//!
+//! # What it costs
+//!
+//! A caller who is known at once costs two small allocations: the identity in the request's extensions,
+//! and its name in the [`CallInfo`](tonic_call::CallInfo). A public method costs none.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `client` | yes | [`CredentialsLayer`]: sends credentials with the calls of a client |
+//! | `http` | yes | fetches keys over HTTP |
 
 mod access;
 mod answers;
@@ -43,5 +195,6 @@ pub use self::function::{AuthenticateAsync, AuthenticateFn, authenticate_async, 
 pub use self::future::ResponseFuture;
 pub use self::identity::{Identity, NoIdentity};
 pub use self::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
+pub use self::jwt::Jwt;
 pub use self::layer::AuthLayer;
 pub use self::service::Auth;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::Body;
 use tonic_call::{BoxError, GrpcService, Rpc};
 use tower_service::Service;
@@ -11,8 +11,8 @@ use tower_service::Service;
 use crate::authenticate::Authenticating;
 use crate::body::ResponseBody;
 use crate::future::{Asking, Incoming, ResponseFuture};
-use crate::guarded::guarded;
-use crate::settings::{Passed, Ruled, Settings, forget};
+use crate::guarded::{Guarded, guarded};
+use crate::settings::{Ruled, Settings, forget};
 
 /// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
 #[derive(Clone)]
@@ -51,35 +51,40 @@ where
         settings.secrets.mark(&mut head.headers);
         // Not by what a generated client says of itself: here the path alone decides.
         let rpc = Rpc::from_uri(&head.uri);
-        let call = |head| Incoming {
-            settings: Arc::clone(settings),
-            head,
-            body: tonic::body::Body::new(body),
-            rpc: rpc.clone(),
-        };
-        if let Ruled::By(access) = settings.ruled(&rpc)
-            && access.is_public()
-        {
-            settings.public(&head, &rpc);
-            return ResponseFuture::pass(call(head), Passed { identity: None }, &mut self.inner);
-        }
-        let found = guarded(|| {
-            let incoming = crate::Incoming::new(&head, &rpc, settings.clock.now());
-            settings.authenticator.authenticate(&incoming)
-        });
-        let found = match found {
-            Ok(Authenticating::Ready(outcome)) => Ok(outcome),
-            Err(panic) => Err(panic),
-            Ok(Authenticating::Later(found)) => {
-                let call = call(head);
-                // The one that is ready is called later; the next call gets another ready.
-                let next = self.inner.clone();
-                let service = std::mem::replace(&mut self.inner, next);
-                return ResponseFuture::asking(Asking { call, service, found });
+        let ruled = settings.ruled(&rpc);
+        let decided = match ruled {
+            Ruled::By(access) if access.is_public() => Ok(settings.public(&head, &rpc)),
+            _ => {
+                let found = guarded(|| {
+                    let incoming = crate::Incoming::new(&head, &rpc, settings.clock.now());
+                    settings.authenticator.authenticate(&incoming)
+                });
+                let found = match found {
+                    Ok(Authenticating::Ready(outcome)) => Ok(outcome),
+                    Err(panic) => Err(panic),
+                    Ok(Authenticating::Later(later)) => {
+                        let found = Guarded::new(later);
+                        let call = incoming(settings, head, body, rpc);
+                        // The one that is ready is called later; the next call gets another ready.
+                        let next = self.inner.clone();
+                        let service = std::mem::replace(&mut self.inner, next);
+                        return ResponseFuture::asking(Asking { call, service, found });
+                    }
+                };
+                settings.decide(found, ruled, &mut head, &rpc)
             }
         };
-        ResponseFuture::found(call(head), found, &mut self.inner)
+        let call = incoming(settings, head, body, rpc);
+        ResponseFuture::decided(decided, call, &mut self.inner)
     }
+}
+
+fn incoming<B>(settings: &Arc<Settings>, head: request::Parts, body: B, rpc: Rpc) -> Incoming
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Incoming { settings: Arc::clone(settings), head, body: tonic::body::Body::new(body), rpc }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Auth<S> {

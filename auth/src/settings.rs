@@ -90,8 +90,8 @@ impl Settings {
         self.end_streams && kind != Some(Kind::Unary)
     }
 
-    /// Tells of a call that needs no caller.
-    pub(crate) fn public(&self, head: &request::Parts, rpc: &Rpc) {
+    /// Lets a call pass that needs no caller.
+    pub(crate) fn public(&self, head: &request::Parts, rpc: &Rpc) -> Passed {
         self.tell(&Decision {
             verdict: Verdict::Public,
             shadow: false,
@@ -101,16 +101,17 @@ impl Settings {
             failure: None,
             extensions: Some(&head.extensions),
         });
+        Passed { identity: None }
     }
 
     /// Decides a call by what the authenticator found. `Err` is what a caller who may not is told.
     pub(crate) fn decide(
         &self,
         found: Result<Outcome, String>,
+        ruled: Ruled<'_>,
         head: &mut request::Parts,
         rpc: &Rpc,
     ) -> Result<Passed, Status> {
-        let ruled = self.ruled(rpc);
         let mut cached = false;
         let mut identity = None;
         let allowed = match found {
@@ -135,7 +136,6 @@ impl Settings {
             failure: failure.as_ref(),
             extensions: Some(&head.extensions),
         });
-        // Without an identity and without something to say, nobody needs the slot.
         let info = CallInfo::get_or_insert(Side::Server, &mut head.extensions);
         if let Some(identity) = &identity {
             info.set_principal(identity.principal());

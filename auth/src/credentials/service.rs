@@ -13,13 +13,12 @@ use pin_project::pin_project;
 use tonic::Status;
 use tonic_call::{
     AnswerBody, AnswerFuture, BoxError, CallInfo, GrpcService, Refusal, Rejection, Side,
-    drop_caught,
 };
 use tower_service::Service;
 
 use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
-use crate::guarded::{guarded, poll_guarded};
+use crate::guarded::{Guarded, guarded};
 use crate::settings::BY;
 
 /// A channel whose calls carry credentials: see [`CredentialsLayer`](crate::CredentialsLayer).
@@ -69,7 +68,7 @@ where
                 Ok(Obtaining::Later(token)) => {
                     let next = self.inner.clone();
                     let service = std::mem::replace(&mut self.inner, next);
-                    let waiting = Waiting { request, service, token };
+                    let waiting = Waiting { request, service, token: Guarded::new(token) };
                     return CredentialsFuture { state: State::Waiting(Some(Box::new(waiting))) };
                 }
             },
@@ -140,7 +139,7 @@ struct Waiting<S> {
     request: Request<tonic::body::Body>,
     /// The one that was polled ready.
     service: S,
-    token: Pin<Box<dyn Future<Output = Result<BearerToken, NoToken>> + Send>>,
+    token: Guarded<Result<BearerToken, NoToken>>,
 }
 
 impl<S: GrpcService> Future for CredentialsFuture<S> {
@@ -149,10 +148,9 @@ impl<S: GrpcService> Future for CredentialsFuture<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Projection::Waiting(waiting) = self.as_mut().project().state.project() {
             let Some(asked) = waiting else { panic!("{POLLED_AGAIN}") };
-            let token = ready!(poll_guarded(asked.token.as_mut(), cx));
+            let token = ready!(asked.token.poll(cx));
             let Some(asked) = waiting.take() else { panic!("{POLLED_AGAIN}") };
-            let Waiting { request, mut service, token: future } = *asked;
-            drop_caught(future);
+            let Waiting { request, mut service, .. } = *asked;
             let sent = send(request, token, &mut service);
             self.set(Self { state: State::Sent(sent) });
         }
