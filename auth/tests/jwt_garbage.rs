@@ -72,7 +72,7 @@ fn changed(mut value: Value, changes: Vec<(&str, Value)>) -> Value {
 
 /// What a good token is, said in another way than the verifier does.
 fn is_good(header: &Value, claims: &Value) -> bool {
-    let number = |name: &str| claims.get(name).map(|value| value.as_f64());
+    let number = |name: &str| claims.get(name).map(Value::as_f64);
     let texts = |value: &Value| match value {
         Value::Array(texts) => texts.iter().all(Value::is_string),
         value => value.is_string(),

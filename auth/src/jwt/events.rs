@@ -66,7 +66,9 @@ impl fmt::Display for FetchResult {
 
 /// Who is told.
 #[derive(Clone, Default)]
-pub(crate) struct OnKeys(Option<Arc<dyn Fn(&KeysEvent<'_>) + Send + Sync>>);
+pub(crate) struct OnKeys(Option<Arc<Told>>);
+
+type Told = dyn Fn(&KeysEvent<'_>) + Send + Sync;
 
 impl OnKeys {
     pub(crate) fn new(told: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {

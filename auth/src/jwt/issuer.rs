@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
+use super::authenticator::Jwt;
 use super::builder::JwtBuilder;
 use super::error::JwtError;
 use super::key::Key;
@@ -10,7 +11,6 @@ use super::scopes::ScopesAt;
 use super::source::http::HttpSettings;
 use super::store::Pace;
 use super::token::header::Typ;
-use super::verifier::Jwt;
 
 /// An issuer that is believed, and what its tokens must say.
 ///

@@ -1,6 +1,7 @@
 //! JSON Web Tokens: which are believed, and by which keys.
 
 mod algorithm;
+mod authenticator;
 mod builder;
 mod cache;
 mod error;
@@ -17,14 +18,15 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 mod token;
+mod trust;
 #[cfg(test)]
 mod vectors_tests;
 mod verifier;
 
 pub use self::algorithm::Algorithm;
+pub use self::authenticator::Jwt;
 pub use self::builder::JwtBuilder;
 pub use self::error::JwtError;
 pub use self::events::{FetchResult, KeysEvent};
 pub use self::issuer::Issuer;
 pub use self::key::{Key, KeyError};
-pub use self::verifier::Jwt;

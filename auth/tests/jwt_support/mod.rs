@@ -1,5 +1,5 @@
 //! Signs tokens, good ones and others, without any JWT library, and asks a verifier about them.
-#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::needless_pass_by_value, clippy::unwrap_used)]
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};

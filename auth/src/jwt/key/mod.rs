@@ -35,7 +35,7 @@ pub struct Key {
 pub(crate) type Fingerprint = [u8; 32];
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -53,7 +53,7 @@ impl Key {
         if secret.len() < least {
             return Err(KeyError::Short { bytes: secret.len(), least });
         }
-        Ok(Self::new(algorithm, Material::Secret(hmac::Key::new(hash, secret)), secret))
+        Ok(Self::new(algorithm, Material::Secret(Box::new(hmac::Key::new(hash, secret))), secret))
     }
 
     /// A public key in PEM: `-----BEGIN PUBLIC KEY-----`. RSA keys have at least 2048 bits.

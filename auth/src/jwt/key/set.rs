@@ -73,7 +73,7 @@ impl KeySet {
             match key {
                 Ok(key) if allowed.contains(&key.algorithm) => keys.push((place, key)),
                 Ok(Key { algorithm, .. }) => {
-                    refused.push((place, KeyError::NotAllowed { algorithm }))
+                    refused.push((place, KeyError::NotAllowed { algorithm }));
                 }
                 Err(error) => refused.push((place, error)),
             }

@@ -1,0 +1,111 @@
+//! Makes of what was said of an issuer what it is believed by, or says what is wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::algorithm::Algorithm;
+use super::error::JwtError;
+use super::events::OnKeys;
+use super::issuer::{Issuer, KeysFrom};
+use super::key::set::KeySet;
+use super::key::{Key, KeyError};
+use super::refresh;
+use super::rules::Rules;
+use super::scopes::ScopesAt;
+#[cfg(feature = "http")]
+use super::source::http::HttpKeys;
+use super::source::{KeyFile, Source, file};
+use super::store::Store;
+use super::verifier::{Keys, Trusted};
+
+/// The farthest that an issuer's clock may be off.
+const LEEWAY_AT_MOST: Duration = Duration::from_secs(600);
+
+pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtError> {
+    let name: Arc<str> = issuer.name.as_str().into();
+    let setting = |setting, problem: &str| JwtError::Setting {
+        issuer: issuer.name.clone(),
+        setting,
+        problem: problem.to_owned(),
+    };
+    if issuer.name.is_empty() {
+        return Err(setting("iss", "it has no name"));
+    }
+    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+        return Err(JwtError::NoAudience(issuer.name));
+    }
+    if issuer.leeway > LEEWAY_AT_MOST {
+        return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
+    }
+    if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
+        return Err(setting("scopes_at", "a JSON pointer begins with /"));
+    }
+    if [issuer.pace.every, issuer.pace.timeout].contains(&Duration::ZERO) {
+        return Err(setting("refresh_every", "no time at all"));
+    }
+    let algorithms = algorithms(&issuer);
+    if algorithms.is_empty() {
+        return Err(JwtError::NoKeys(issuer.name));
+    }
+    let keys = keys(&issuer, &name, &algorithms, on_keys)?;
+    let rules = Rules {
+        audiences: issuer.audiences,
+        algorithms,
+        leeway: issuer.leeway,
+        lifetime: issuer.lifetime,
+        typ: issuer.typ,
+        required: issuer.required,
+        issued: issuer.issued,
+        subject: issuer.subject,
+    };
+    Ok(Trusted { name, rules, scopes: issuer.scopes, keys })
+}
+
+fn algorithms(issuer: &Issuer) -> Vec<Algorithm> {
+    match (&issuer.algorithms, &issuer.keys) {
+        (Some(algorithms), _) => algorithms.clone(),
+        (None, KeysFrom::Given(keys)) => keys.iter().map(Key::algorithm).collect(),
+        (None, _) => Algorithm::OF_KEY_SETS.to_vec(),
+    }
+}
+
+fn keys(
+    issuer: &Issuer,
+    name: &Arc<str>,
+    allowed: &[Algorithm],
+    on_keys: &OnKeys,
+) -> Result<Keys, JwtError> {
+    let store = |source: Box<dyn Source>| {
+        let (name, pace) = (Arc::clone(name), issuer.pace.clone());
+        Store::new(name, allowed.to_vec(), pace, source, on_keys.clone())
+    };
+    match &issuer.keys {
+        KeysFrom::Given(keys) => {
+            let key_error = |error| JwtError::Key { issuer: issuer.name.clone(), error };
+            for algorithm in keys.iter().map(Key::algorithm) {
+                if !allowed.contains(&algorithm) {
+                    return Err(key_error(KeyError::NotAllowed { algorithm }));
+                }
+            }
+            Ok(Keys::Given(KeySet::given(keys.clone()).map_err(key_error)?))
+        }
+        KeysFrom::File(path) => {
+            let problem = |problem: String| JwtError::File { path: path.clone(), problem };
+            let text = file::read(path).map_err(problem)?;
+            let store = store(Box::new(KeyFile::new(path.clone())));
+            let set = refresh::read(&store, &text).map_err(|why| problem(why.to_string()))?;
+            store.good(set.keys);
+            Ok(Keys::Kept(Arc::new(store)))
+        }
+        #[cfg(feature = "http")]
+        KeysFrom::Url(url) => {
+            let source = HttpKeys::at(&issuer.name, url, &issuer.http)?;
+            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+        }
+        #[cfg(feature = "http")]
+        KeysFrom::Discovery => {
+            let source = HttpKeys::discovered(&issuer.name, &issuer.http)?;
+            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+        }
+    }
+}
