@@ -1,4 +1,115 @@
 //! JSON Web Tokens: which are believed, and by which keys.
+//!
+//! ```no_run
+//! use tonic_auth_layer::jwt::Jwt;
+//!
+//! # #[cfg(feature = "http")]
+//! # fn build() -> Result<(), tonic_auth_layer::jwt::JwtError> {
+//! let jwt = Jwt::discover("https://id.example").audience("orders").build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Building waits for nobody: the keys come in the background, and until they are there calls are
+//! refused with `UNAVAILABLE`. A health check waits for [`Jwt::ready`].
+//!
+//! Several issuers, each with keys and rules of its own:
+//!
+//! ```
+//! use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (pem, secret) = (PEM, [7; 32]);
+//! let partner = Jwt::keys("https://partner.example", [Key::pem(Algorithm::ES256, pem)?])
+//!     .audience("orders")
+//!     .rfc9068();
+//! let ours = Jwt::keys("orders-dev", [Key::secret(Algorithm::HS256, secret)?])
+//!     .audience("orders")
+//!     .scopes_at("/realm_access/roles");
+//! let jwt = Jwt::builder().issuer(partner).issuer(ours).build()?;
+//! # Ok(())
+//! # }
+//! # const PEM: &str = "-----BEGIN PUBLIC KEY-----
+//! # MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7
+//! # 6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==
+//! # -----END PUBLIC KEY-----";
+//! ```
+//!
+//! # What is checked
+//!
+//! In this order; what fails first is what the operator is told, by the name in the first column.
+//!
+//! | check | what passes |
+//! |---|---|
+//! | `repeated`, `length`, `authorization`, `b64token` | one `authorization` of at most 8 KiB: `Bearer`, in any case, and a token |
+//! | `format`, `header`, `payload`, `signature` | three parts of base64url with one spelling: no JSON serialisation, no encrypted token, something in each |
+//! | `header`, `payload` | one JSON object each, without a member that stands twice at any depth, and not nested deeper than 32 |
+//! | `alg` | an algorithm, in exactly its spelling; `none` is not one |
+//! | `crit`, `b64`, `enc`, `zip` | no extension that changes what the token means; other members are ignored, and keys that they name or bring (`jku`, `x5u`, `jwk`, `x5c`) are never used |
+//! | `iss` | one of the issuers, to the letter |
+//! | `alg` | one of that [issuer's](Issuer::algorithms) |
+//! | `typ` | absent, `JWT` or `at+jwt`, or what the [issuer](Issuer::typ) is said to write |
+//! | `aud` | one of [our names](Issuer::audience), to the letter |
+//! | `exp` | later than now, give or take the [leeway](Issuer::leeway); not further off than the [longest lifetime](Issuer::max_lifetime) |
+//! | `nbf` | absent, or not later than now, give or take the leeway |
+//! | `sub` and what a preset asks for | a text |
+//! | `cnf` | absent: a token that is bound to a key is not taken from just anybody |
+//! | `failures` | the client's address has not sent too many bad tokens of late |
+//! | `keys` | keys of the issuer, not too old |
+//! | `kid` | a key of the issuer's that has this name; if the token names none, the only key for its algorithm |
+//! | `alg` | the one algorithm of that key |
+//! | `signature` | the key's |
+//! | `scope`, `scopes_at` | absent, a text, or an array of texts |
+//! | `revoked` | a token that [is not](JwtBuilder::revoked) |
+//!
+//! # What the caller sees
+//!
+//! | | code | reason |
+//! |---|---|---|
+//! | no token | `UNAUTHENTICATED` | `CREDENTIALS_MISSING` |
+//! | the header is not in order | `UNAUTHENTICATED` | `CREDENTIALS_MALFORMED` |
+//! | `exp` is over | `UNAUTHENTICATED` | `TOKEN_EXPIRED` |
+//! | any other check fails | `UNAUTHENTICATED` | `TOKEN_INVALID` |
+//! | `failures` | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` |
+//! | `keys` | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` |
+//!
+//! # What the operator sees
+//!
+//! The check with what was expected and received, in the layer's log line and hook: claims and names
+//! of the token, bounded and escaped, never its text. [`JwtBuilder::on_keys`] is told how each fetch
+//! of keys ended and how old the keys are. Events of the target `tonic_auth_layer` say `WARN` when
+//! keys could not be fetched and for each key of a set that is refused, and `INFO` when a set has
+//! changed.
+//!
+//! # Keys
+//!
+//! Each key verifies by one algorithm: the one that its `alg` says; without `alg` the one of its curve,
+//! or for RSA the first that the issuer is allowed. Secrets are at least as long as their hash, RSA
+//! keys have 2048 to 8192 bits. Of a set, keys are left out, with a reason, that are secret or private,
+//! for another use (`use`, `key_ops`), of an unknown type or curve, too weak, malformed, not allowed to
+//! the issuer, or that share their `kid` with a different key; the others serve.
+//!
+//! Keys from a URL or by discovery (feature `http`) are fetched over TLS, without TLS only from loopback
+//! or where [said](Issuer::allow_plain_http) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
+//! keys, and follows no redirect. They are fetched again after 5 min, or while the issuer is away after
+//! pauses of 1 s to 60 s. A `kid` that is unknown causes one fetch for all who ask, at most 1,024 of whom
+//! wait, and not another one for 30 s. While the issuer is away the last keys serve, for 24 h. No lock is
+//! held while keys are fetched, and no good token waits for it.
+//!
+//! A file of keys is read when the verifier is built, and again every 5 s.
+//!
+//! # Tokens that are remembered
+//!
+//! By their SHA-256, 10,000 of them ([`JwtBuilder::cache`]), and only good ones. When a token comes again,
+//! its times, its key and whether it is revoked are looked at again, and so is the method's access.
+//!
+//! # What it doesn't do
+//!
+//! - Replay: whoever has a bearer token can use it until it expires. Tokens bound to a key (DPoP, mutual
+//!   TLS) are refused, not verified.
+//! - Encrypted tokens (JWE) are refused.
+//! - Tokens of one issuer are not looked up elsewhere (introspection): that is an authenticator of your
+//!   own.
 
 mod algorithm;
 mod authenticator;
