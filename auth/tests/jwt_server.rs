@@ -302,6 +302,16 @@ async fn an_address_that_may_not_be_asked_can_t_be_built() {
     }
 }
 
+#[test]
+fn kubernetes_has_its_certificate_where_it_mounts_it_unless_another_is_given() {
+    let issuer =
+        || Jwt::discover("https://kubernetes.default.svc.cluster.local").audience(AUDIENCE);
+    let error = issuer().kubernetes().build().unwrap_err().to_string();
+    assert!(error.contains("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"), "{error}");
+    assert!(issuer().kubernetes().root_certificates(root()).build().is_ok());
+    assert!(issuer().root_certificates(root()).kubernetes().build().is_ok());
+}
+
 fn root() -> String {
     generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem()
 }

@@ -134,7 +134,7 @@ impl Authenticate for Jwt {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
         match call.bearer() {
             Ok(Some(token)) => {
-                let from = call.peer().and_then(|peer| Network::of(peer.ip()));
+                let from = self.0.network_of(call);
                 self.token(token, Date::from_time(call.now()), from)
             }
             Ok(None) => Outcome::Absent.into(),

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 
 use super::authenticator::Jwt;
 use super::cache::Cache;
@@ -7,8 +8,9 @@ use super::events::{KeysEvent, OnKeys};
 use super::issuer::Issuer;
 use super::limiter::Limiter;
 use super::trust::trust;
-use super::verifier::{Keys, Revoked, Trusted, Verifier};
+use super::verifier::{AddressOf, Keys, Revoked, Trusted, Verifier};
 use crate::identity::Identity;
+use crate::incoming::Incoming;
 
 /// Several issuers, and what is the same for all.
 #[must_use]
@@ -16,6 +18,7 @@ pub struct JwtBuilder {
     issuers: Vec<Issuer>,
     cache: usize,
     failures: u32,
+    address: Option<AddressOf>,
     revoked: Option<Revoked>,
     on_keys: OnKeys,
 }
@@ -26,6 +29,7 @@ impl Default for JwtBuilder {
             issuers: Vec::new(),
             cache: 10_000,
             failures: 60,
+            address: None,
             revoked: None,
             on_keys: OnKeys::default(),
         }
@@ -47,8 +51,9 @@ impl JwtBuilder {
     /// Sets how many bad tokens per minute one client address may have verified: by default 60. What it
     /// sends beyond them is refused unseen, unless it is remembered as good.
     ///
-    /// Behind a proxy that shows its own address for all callers, turn it [off](Self::any_failures). Callers
-    /// on loopback, and those of whom no address is known, are not limited.
+    /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
+    /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is
+    /// known, are not limited.
     pub fn failures_per_minute(self, failures: u32) -> Self {
         Self { failures, ..self }
     }
@@ -56,6 +61,15 @@ impl JwtBuilder {
     /// Verifies whatever comes, from wherever.
     pub fn any_failures(self) -> Self {
         Self { failures: 0, ..self }
+    }
+
+    /// Says which address is the caller's: by default the one at the other end of the connection. `None` is
+    /// not limited.
+    pub fn client_address(
+        self,
+        of: impl Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        Self { address: Some(Box::new(of)), ..self }
     }
 
     /// Asks for each call whether its token is revoked, also when it is remembered. The function is called
@@ -96,6 +110,7 @@ impl JwtBuilder {
             issuers: trusted,
             cache: Cache::new(self.cache),
             limiter: Limiter::per_minute(self.failures),
+            address: self.address,
             revoked: self.revoked,
         }))
     }

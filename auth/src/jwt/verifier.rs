@@ -1,5 +1,6 @@
 //! The steps that a token goes through, the cheap ones first.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -19,13 +20,17 @@ use super::token::header::Header;
 use crate::authenticate::Outcome;
 use crate::failure::{Failure, Reason};
 use crate::identity::Identity;
+use crate::incoming::Incoming;
 
 pub(super) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
+
+pub(super) type AddressOf = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
 
 pub(super) struct Verifier {
     pub(super) issuers: Vec<Trusted>,
     pub(super) cache: Option<Cache>,
     pub(super) limiter: Option<Limiter>,
+    pub(super) address: Option<AddressOf>,
     pub(super) revoked: Option<Revoked>,
 }
 
@@ -185,6 +190,17 @@ impl Verifier {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Who is to answer for what is wrong with a call.
+    pub(super) fn network_of(&self, call: &Incoming<'_>) -> Option<Network> {
+        // Nobody asks where there is no limit.
+        self.limiter.as_ref()?;
+        let address = match &self.address {
+            Some(address) => address(call),
+            None => call.peer().map(|peer| peer.ip()),
+        };
+        address.and_then(Network::of)
     }
 
     pub(super) fn may_be_verified(&self, from: Option<Network>) -> Result<(), Failure> {
