@@ -147,3 +147,30 @@ async fn g06_a_call_that_is_given_up_while_it_is_asked_about_is_forgotten() {
     calling.abort();
     forgotten.notified().await;
 }
+
+#[tokio::test]
+async fn g07_a_handler_asks_for_the_caller_in_one_call() {
+    #[allow(clippy::result_large_err)]
+    fn asks(request: Request<()>) -> Result<Request<()>, tonic::Status> {
+        let caller = Identity::of(&request)?;
+        assert_eq!(caller.subject(), Some("ann"));
+        Ok(request)
+    }
+
+    let service = || KindsServer::with_interceptor(KindsService::default(), asks);
+    let (incoming, with) = listen();
+    let layer = builder().build().unwrap();
+    let server = Server::builder().layer(layer).add_service(service());
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let (incoming, without) = listen();
+    tokio::spawn(Server::builder().add_service(service()).serve_with_incoming(incoming));
+
+    let mut client = with_token(with.connect().await.unwrap(), "ann");
+    assert_eq!(call(&mut client, KINDS[0], Ask::default(), &[]).await, Outcome::ok(1));
+    let mut client = with_token(without.connect().await.unwrap(), "ann");
+    let status = client.unary(Ask::default()).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "the caller is not authenticated")
+    );
+}
