@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use tonic::Code;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
-use tonic_auth_layer::{Access, AuthBuilder, AuthLayer, Authenticating, Clock, Outcome};
+use tonic_auth_layer::{
+    Access, AuthBuilder, AuthLayer, Authenticate, Authenticating, Clock, Incoming, Outcome,
+};
+use tonic_call::Rpc;
 
 use self::common::{UNARY, call_as};
 use self::jwt_support::*;
@@ -105,9 +108,10 @@ fn a_remembered_token_costs_no_allocation() {
     let good = token(json!({ "scope": "a b" }));
     passes(ask(&jwt, &good));
     let parts = call(&[format!("Bearer {good}").as_bytes()], Some("192.0.2.1:1"));
-    let now = at(NOW as f64);
+    let rpc = Rpc::from_head(&parts);
+    let incoming = Incoming::new(&parts, &rpc, at(NOW as f64));
     let counted = allocation_counter::measure(|| {
-        let asked = ask_parts(&jwt, &parts, now);
+        let asked = jwt.authenticate(&incoming);
         let Authenticating::Ready(Outcome::Identified { cached: true, .. }) = asked else {
             panic!("it is remembered")
         };
