@@ -97,3 +97,26 @@ async fn a_file_that_breaks_leaves_the_keys_that_were_in_it() {
     until(&mut results, (FetchResult::Ok, 1)).await;
     passes(ask_and_wait(&jwt, &signer.token_of("b", json!({}))).await);
 }
+
+#[test]
+fn times_that_are_none_or_too_long_can_t_be_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, set(&[Signer::ed().jwk("a")])).unwrap();
+    let issuer = || Jwt::jwks_file(ISSUER, &path).audience(AUDIENCE);
+    let (day, second) = (Duration::from_secs(24 * 60 * 60), Duration::from_secs(1));
+    for time in [Duration::ZERO, day + second, Duration::MAX] {
+        for (wrong, issuer) in [
+            ("refresh_every", issuer().refresh_every(time)),
+            ("fetch_timeout", issuer().fetch_timeout(time)),
+            ("cool_down", issuer().cool_down(time)),
+        ] {
+            let built = issuer.build();
+            let named =
+                matches!(&built, Err(JwtError::Setting { setting, .. }) if *setting == wrong);
+            assert!(named, "{wrong} {time:?} {built:?}");
+        }
+    }
+    let longest = issuer().refresh_every(day).fetch_timeout(day).cool_down(day);
+    assert!(longest.stale_for(Duration::MAX).max_lifetime(Duration::MAX).build().is_ok());
+}

@@ -140,7 +140,7 @@ impl Issuer {
     }
 
     /// Sets how often keys are fetched again, or their file is read: by default every 5 min, of a file
-    /// every 5 s.
+    /// every 5 s; at most a day, as all of these.
     pub fn refresh_every(mut self, every: Duration) -> Self {
         self.pace.every = every;
         self

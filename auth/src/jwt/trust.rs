@@ -21,6 +21,9 @@ use super::verifier::{Keys, Trusted};
 /// The farthest that an issuer's clock may be off.
 const LEEWAY_AT_MOST: Duration = Duration::from_secs(600);
 
+/// The longest that there may be between two things that are done again and again.
+const PACE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtError> {
     let name: Arc<str> = issuer.name.as_str().into();
     let setting = |setting, problem: &str| JwtError::Setting {
@@ -40,8 +43,15 @@ pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
     if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
         return Err(setting("scopes_at", "a JSON pointer begins with /"));
     }
-    if [issuer.pace.every, issuer.pace.timeout].contains(&Duration::ZERO) {
-        return Err(setting("refresh_every", "no time at all"));
+    let pace = &issuer.pace;
+    for (name, time) in [
+        ("refresh_every", pace.every),
+        ("fetch_timeout", pace.timeout),
+        ("cool_down", pace.cool_down),
+    ] {
+        if time.is_zero() || time > PACE_AT_MOST {
+            return Err(setting(name, "more than nothing, and at most a day"));
+        }
     }
     let algorithms = algorithms(&issuer);
     if algorithms.is_empty() {
