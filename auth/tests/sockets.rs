@@ -11,11 +11,12 @@ use tonic::{Code, Request};
 use tonic_auth_layer::{
     AuthLayer, BearerToken, Credentials, CredentialsLayer, Identity, Incoming, authenticate_fn,
 };
-use tonic_call::Methods;
+use tonic_call::{EndedBy, Kind, Methods, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
-use tonic_call_test_kit::{KINDS, KindsService, Outcome, ask, call, listen, method_of};
+use tonic_call_test_kit::{KINDS, KindsService, Outcome, Recorder, ask, call, listen, method_of};
+use tonic_recovery_layer::RecoveryLayer;
 use tower::Layer as _;
 
 async fn serve(layer: AuthLayer) -> (Channel, KindsService) {
@@ -173,4 +174,66 @@ async fn g07_a_handler_asks_for_the_caller_in_one_call() {
         (status.code(), status.message()),
         (Code::Unauthenticated, "the caller is not authenticated")
     );
+}
+
+#[tokio::test]
+async fn g08_a_panic_inside_is_recovered_on_either_side() {
+    tonic_call_test_kit::silence_panics();
+    let soon = SystemTime::now() + Duration::from_secs(3_600);
+    let known = || {
+        let known = authenticate_fn(move |_| Identity::new("test").with_expires_at(soon));
+        AuthLayer::new(known).end_streams_at_expiry().build().unwrap()
+    };
+    let recovery = RecoveryLayer::server;
+    let (incoming, endpoint) = listen();
+    let service = KindsServer::new(KindsService::default());
+    let layers = tower::ServiceBuilder::new().layer(recovery()).layer(known());
+    let server = Server::builder().layer(layers.into_inner()).add_service(service.clone());
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let outside = endpoint.connect().await.unwrap();
+
+    let (incoming, endpoint) = listen();
+    let layers = tower::ServiceBuilder::new().layer(known()).layer(recovery());
+    let server = Server::builder().layer(layers.into_inner()).add_service(service);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let inside = endpoint.connect().await.unwrap();
+
+    for channel in [outside, inside] {
+        let mut client = KindsClient::new(channel);
+        for kind in KINDS {
+            for act in [Act::Panic, Act::PanicInHandler] {
+                let outcome = call(&mut client, kind, ask(act, 0), &[]).await;
+                assert_eq!(outcome, Outcome::internal(0), "{}", method_of(kind));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn g09_who_watches_outside_is_told_that_it_was_a_refusal() {
+    let soon = SystemTime::now() + Duration::from_millis(200);
+    let known = authenticate_fn(move |call: &Incoming<'_>| {
+        Ok::<_, tonic_auth_layer::Failure>(by_token(call)?.map(|who| who.with_expires_at(soon)))
+    });
+    let recorder = Recorder::new();
+    let layers = tower::ServiceBuilder::new()
+        .layer(ObserveLayer::server(recorder.clone()))
+        .layer(AuthLayer::new(known).end_streams_at_expiry().build().unwrap());
+    let (incoming, endpoint) = listen();
+    let server = Server::builder()
+        .layer(layers.into_inner())
+        .add_service(KindsServer::new(KindsService::default()));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let channel = endpoint.connect().await.unwrap();
+
+    // It is there, and then ended.
+    let mut client = with_token(channel.clone(), "ann");
+    let ended = call(&mut client, Kind::ServerStream, ask(Act::Hang, 1), &[]).await;
+    assert_eq!((ended.code, ended.notes), (Code::Unauthenticated, 1));
+    // It is not let in.
+    call(&mut with_token(channel, "bad"), Kind::Unary, Ask::default(), &[]).await;
+    for call in recorder.until_ended(2).await {
+        assert_eq!(call.code, Code::Unauthenticated);
+        assert_eq!(call.by, EndedBy::Refusal { by: "auth" });
+    }
 }
