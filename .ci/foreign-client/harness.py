@@ -39,7 +39,7 @@ def generated(folder):
 def serving(orders, log=None, flags=(), stop=signal.SIGINT):
     """The addresses of a server with faults, and of its metrics; drained at the end."""
     free = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
-    command = [orders, "serve", "--faults", *free, "--db", ":memory:", "--log", "json", *flags]
+    command = [orders, "serve", "--auth", "off", "--faults", *free, "--db", ":memory:", "--log", "json", *flags]
     quiet = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
     pipes = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
     with subprocess.Popen(command, env=quiet, **pipes) as server:
