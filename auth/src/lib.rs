@@ -115,7 +115,8 @@
 //!
 //! - In the call's log line, by [`CallInfo`](tonic_call::CallInfo): who is calling
 //!   ([`principal`](Identity::principal)), the reason of the refusal, and the fields `auth.check`,
-//!   `auth.expected` and `auth.received`.
+//!   `auth.expected` and `auth.received`, which `tonic-logging-layer` writes under `fields`, or each under a
+//!   key of its own where they are declared.
 //! - In [`on_decision`](AuthBuilder::on_decision), for each call that is decided, passed ones too, and
 //!   once more when a stream is ended. [`Decision::result`] fits a label; who is calling does not.
 //! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic. The first health probe that is

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use common::{UNARY, by_token, call};
 use http::HeaderName;
+use proptest::prelude::*;
 use tonic::Code;
 use tonic_auth_layer::{
-    ApiKeyError, ApiKeys, AuthLayer, Authenticate, Head, Identity, Incoming, all_of, any_of,
-    authenticate_async, authenticate_fn,
+    ApiKeyError, ApiKeys, AuthLayer, Authenticate, Authenticating, Failure, Head, Identity,
+    Incoming, Outcome, Reason, all_of, any_of, authenticate_async, authenticate_fn,
 };
+use tonic_call::Rpc;
 
 const SECRET: &str = "2f1e6cb6a9f44dd2a1b95f47a0a7ce5d";
 const OTHER: &str = "b7b1f3a05c7e4b5a8e0d6f1c2a3b4c5d";
@@ -227,4 +229,138 @@ async fn d14_what_comes_after_the_answer_is_not_asked() {
     who(&layer, &[GOOD]).await;
     who(&layer, &[BAD]).await;
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+/// Kinds of credentials, combined.
+#[derive(Clone, Debug)]
+enum Tree {
+    Known(u8),
+    Absent,
+    Bad,
+    Unknown,
+    Any(Vec<Tree>, bool),
+    All(Vec<Tree>),
+}
+
+/// What is found, told in one word.
+#[derive(Clone, Debug, PartialEq)]
+enum Found {
+    Known(u8),
+    Absent,
+    Failed(Reason),
+}
+
+impl Tree {
+    /// What is to be found, said as plainly as possible.
+    fn model(&self) -> Found {
+        match self {
+            Self::Known(who) => Found::Known(*who),
+            Self::Absent => Found::Absent,
+            Self::Bad => Found::Failed(Reason::TokenInvalid),
+            Self::Unknown => Found::Failed(Reason::VerifierUnavailable),
+            Self::Any(trees, or_else_if_bad) => {
+                let all: Vec<_> = trees.iter().map(Self::model).collect();
+                let counts = |found: &&Found| match found {
+                    Found::Absent => false,
+                    Found::Failed(_) => !or_else_if_bad,
+                    Found::Known(_) => true,
+                };
+                let failed = |found: &&Found| matches!(found, Found::Failed(_));
+                let first = all.iter().find(counts).or_else(|| all.iter().find(failed));
+                first.cloned().unwrap_or(Found::Absent)
+            }
+            Self::All(trees) => {
+                let all: Vec<_> = trees.iter().map(Self::model).collect();
+                let failed = all.iter().find(|found| matches!(found, Found::Failed(_)));
+                let known = all.iter().find(|found| matches!(found, Found::Known(_)));
+                match (failed, known) {
+                    (Some(failed), _) => failed.clone(),
+                    (None, None) => Found::Absent,
+                    (None, Some(_)) if all.contains(&Found::Absent) => {
+                        Found::Failed(Reason::CredentialsMissing)
+                    }
+                    (None, Some(known)) => known.clone(),
+                }
+            }
+        }
+    }
+
+    /// The authenticator; `later` says which leaves have to ask, bit by bit.
+    fn build(&self, later: &mut u64) -> Box<dyn Authenticate> {
+        let outcome = match self {
+            Self::Known(who) => Identity::new("test").with_subject(who.to_string()).into(),
+            Self::Absent => Outcome::Absent,
+            Self::Bad => Failure::new(Reason::TokenInvalid, "test").into(),
+            Self::Unknown => Outcome::unavailable("test"),
+            Self::Any(trees, or_else_if_bad) => {
+                let mut rest = trees.iter();
+                let mut any = any_of(rest.next().unwrap().build(later));
+                for tree in rest {
+                    any = any.or(tree.build(later));
+                }
+                return Box::new(if *or_else_if_bad { any.or_else_if_bad() } else { any });
+            }
+            Self::All(trees) => {
+                let mut rest = trees.iter();
+                let mut all = all_of(rest.next().unwrap().build(later));
+                for tree in rest {
+                    all = all.and(tree.build(later));
+                }
+                return Box::new(all);
+            }
+        };
+        *later = later.rotate_right(1);
+        match *later & 1 {
+            0 => Box::new(authenticate_fn(move |_| outcome.clone())),
+            _ => Box::new(authenticate_async(move |_| {
+                let outcome = outcome.clone();
+                async {
+                    tokio::task::yield_now().await;
+                    outcome
+                }
+            })),
+        }
+    }
+}
+
+fn trees() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        (0_u8..4).prop_map(Tree::Known),
+        Just(Tree::Absent),
+        Just(Tree::Bad),
+        Just(Tree::Unknown),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let some = prop::collection::vec(inner, 1..4);
+        prop_oneof![
+            (some.clone(), any::<bool>()).prop_map(|(trees, lax)| Tree::Any(trees, lax)),
+            some.prop_map(Tree::All),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn d15_whatever_is_combined_finds_the_same_at_once_and_later(tree in trees(), later: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (head, _) = common::request(UNARY, &[]).into_parts();
+        let rpc = Rpc::from_uri(&head.uri);
+        for mut later in [0, u64::MAX, later] {
+            let call = Incoming::new(&head, &rpc, std::time::SystemTime::UNIX_EPOCH);
+            let found = match tree.build(&mut later).authenticate(&call) {
+                Authenticating::Ready(outcome) => outcome,
+                Authenticating::Later(later) => runtime.block_on(later),
+            };
+            let found = match found {
+                Outcome::Identified { identity, .. } => {
+                    Found::Known(identity.subject().unwrap().parse().unwrap())
+                }
+                Outcome::Absent => Found::Absent,
+                Outcome::Refused(failure) | Outcome::Unavailable(failure) => {
+                    Found::Failed(failure.reason())
+                }
+            };
+            prop_assert_eq!(found, tree.model());
+        }
+    }
 }
