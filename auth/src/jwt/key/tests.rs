@@ -211,6 +211,15 @@ fn a_token_without_a_kid_gets_a_key_only_if_there_is_one_for_its_algorithm() {
 }
 
 #[test]
+fn rule_15_a_key_of_a_set_that_has_no_name_serves_no_token_that_names_one() {
+    let mut nameless = p256("a");
+    nameless.as_object_mut().expect("an object").remove("kid");
+    let set = read(&[nameless]);
+    assert!(set.keys.find(None, Algorithm::ES256).is_ok());
+    assert_eq!(set.keys.find(Some("a"), Algorithm::ES256).err(), Some(NoKey::Unknown));
+}
+
+#[test]
 fn a_given_key_without_a_name_serves_whatever_name_a_token_has() {
     let key = || Key::jwk(p256("a").to_string()).expect("a key");
     let secret = |byte| Key::secret(Algorithm::HS256, [byte; 32]).expect("a key");
