@@ -285,3 +285,30 @@ async fn e10_a_far_expiry_is_no_trouble() {
         drop(response);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn e11_a_call_that_is_over_is_not_ended_again_though_its_body_is_still_there() {
+    let (builder, _) = known_for(60);
+    let ended = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&ended);
+    let layer = builder
+        .on_decision(move |decision| {
+            *count.lock().unwrap() += usize::from(decision.verdict() == Verdict::Ended);
+        })
+        .build()
+        .unwrap();
+    let ends = service_fn(|_: Request<tonic::body::Body>| {
+        ready(Ok::<_, Infallible>(Script::new().message(b"hi").trailers(Code::Ok).respond()))
+    });
+    let (info, response) = called(layer.layer(ends), STREAM).await;
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        frame.unwrap();
+    }
+    let handle = tokio::runtime::Handle::current();
+    while handle.metrics().num_alive_tasks() > 0 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!((info.refusals(), *ended.lock().unwrap()), (vec![], 0));
+    drop(body);
+}
