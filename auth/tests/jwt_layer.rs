@@ -95,10 +95,16 @@ async fn an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
             common::call(&layer, UNARY, &[("authorization", &bearer), ("x-real-ip", address)]).await
         }
     };
+    let lines = common::Lines::default();
+    let _collecting = lines.collect();
     for n in 0..2 {
         called(n, "192.0.2.1").await.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
     }
-    called(2, "192.0.2.1").await.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+    assert!(!lines.text().contains("client_address"), "{}", lines.text());
+    for n in 4..9 {
+        called(n, "192.0.2.1").await.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+    }
+    assert_eq!(lines.text().matches("client_address").count(), 1, "said once");
     called(3, "192.0.2.2").await.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ pub(crate) struct Limiter {
     each: Duration,
     /// How far ahead of the time an account may be.
     burst: Duration,
+    told: Once,
 }
 
 /// For each address when all that it had is forgotten (GCRA's theoretical arrival time).
@@ -50,7 +51,12 @@ impl Limiter {
     /// `None` if none at all may be bad: that would be a wrong setting, and is taken for none.
     pub(crate) fn per_minute(failures: u32) -> Option<Self> {
         let each = Duration::from_secs(60).checked_div(failures)?;
-        Some(Self { shards: Default::default(), each, burst: each.saturating_mul(failures) })
+        Some(Self {
+            shards: Default::default(),
+            each,
+            burst: each.saturating_mul(failures),
+            told: Once::new(),
+        })
     }
 
     /// Whether one more may be looked at.
@@ -62,6 +68,17 @@ impl Limiter {
             .copied()
             .or_else(|| shard.others.filter(|_| shard.accounts.len() >= ADDRESSES_AT_MOST));
         account.is_none_or(|until| until + self.each <= now + self.burst)
+    }
+
+    /// Tells the operator, once, that somebody was refused, and who it may have been instead.
+    pub(crate) fn tell(&self) {
+        self.told.call_once(|| {
+            tracing::warn!(
+                "an address has sent too many bad tokens, and is refused what is not remembered as \
+                 good: if it is a proxy's, say which address is the caller's (`client_address`), or \
+                 turn the limit off (`any_failures`)",
+            );
+        });
     }
 
     /// One was bad.

@@ -79,7 +79,7 @@
 //! of the token, bounded and escaped, never its text. [`JwtBuilder::on_keys`] is told how each fetch
 //! of keys ended and how old the keys are. Events of the target `tonic_auth_layer` say `WARN` when
 //! keys could not be fetched and for each key of a set that is refused, and `INFO` when a set has
-//! changed.
+//! changed, and `WARN` once when an address has sent too many bad tokens: a proxy, perhaps.
 //!
 //! # Keys
 //!

@@ -206,6 +206,7 @@ impl Verifier {
     pub(super) fn may_be_verified(&self, from: Option<Network>) -> Result<(), Failure> {
         match (&self.limiter, from) {
             (Some(limiter), Some(from)) if !limiter.allows(from, Instant::now()) => {
+                limiter.tell();
                 Err(Failure::new(Reason::RateLimited, "failures").expected("fewer bad tokens"))
             }
             _ => Ok(()),
