@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
+use http::uri::Scheme;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
@@ -28,9 +29,11 @@ pub(super) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(super) fn new(settings: &HttpSettings) -> Result<Self, String> {
+    /// A client whose first request goes to that address.
+    pub(super) fn new(settings: &HttpSettings, first: &Uri) -> Result<Self, String> {
+        let with_tls = first.scheme() == Some(&Scheme::HTTPS);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings.roots.as_ref())?)
+            .with_tls_config(tls(settings.roots.as_ref(), with_tls)?)
             // Which scheme may be asked was seen to before.
             .https_or_http()
             .enable_http1()
@@ -72,7 +75,9 @@ impl HttpClient {
     }
 }
 
-fn tls(roots: Option<&Roots>) -> Result<ClientConfig, String> {
+/// Where TLS is not needed at first, roots may be missing: a container that asks a sidecar need not have
+/// any. Then nobody is trusted.
+fn tls(roots: Option<&Roots>, needed: bool) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -84,7 +89,11 @@ fn tls(roots: Option<&Roots>) -> Result<ClientConfig, String> {
                 std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             config.with_root_certificates(certificates(&pem)?)
         }
-        None => config.with_native_roots().map_err(|error| error.to_string())?,
+        None => match config.clone().with_native_roots() {
+            Ok(config) => config,
+            Err(_) if !needed => config.with_root_certificates(RootCertStore::empty()),
+            Err(error) => return Err(error.to_string()),
+        },
     };
     Ok(config.with_no_client_auth())
 }

@@ -71,7 +71,8 @@ impl HttpKeys {
     }
 
     fn new(issuer: &str, place: Place, settings: &HttpSettings) -> Result<Self, JwtError> {
-        let client = HttpClient::new(settings);
+        let (Place::At(first) | Place::Discovered { document: first, .. }) = &place;
+        let client = HttpClient::new(settings, first);
         let client = client.map_err(|problem| setting(issuer, "root_certificates", &problem))?;
         Ok(Self { client, place })
     }
