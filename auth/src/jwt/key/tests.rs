@@ -265,3 +265,12 @@ fn given_keys_may_be_secret_and_are_held_to_the_same_rules() {
         assert!(Key::pem(Algorithm::HS256, pem).is_err(), "{pem}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_set_or_none(bytes in proptest::collection::vec(0_u8.., 0..200), key in ".{0,40}") {
+        let _ = KeySet::read(&bytes, &ALL);
+        let _ = KeySet::read(format!(r#"{{"keys":[{{"kty":"RSA","n":"{key}","e":"AQAB"}},{key}]}}"#).as_bytes(), &ALL);
+        let _ = KeySet::read(json!({ "keys": [{ "kty": key, "kid": key }, key] }).to_string().as_bytes(), &ALL);
+    }
+}
