@@ -1,16 +1,16 @@
-//! How a layer is built, and what can be wrong with that.
+//! How a layer is built.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use http::uri::PathAndQuery;
-use tonic_call::{MethodTable, Methods, Rpc, UnknownMethod};
+use tonic_call::{MethodTable, Methods, Rpc};
 
 use crate::access::Access;
 use crate::answers::{Answers, is_quotable};
 use crate::authenticate::Authenticate;
+use crate::build_error::BuildError;
 use crate::clock::Clock;
 use crate::decision::{Decision, Hook};
 use crate::layer::AuthLayer;
@@ -36,28 +36,6 @@ pub struct AuthBuilder {
     end_streams: bool,
     clock: Clock,
     hook: Option<Hook>,
-}
-
-/// What is wrong with how a layer was built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A rule is for a method or service that is not in `methods`.
-    UnknownMethod(UnknownMethod),
-    /// Methods without a rule, of which [`AuthBuilder::every_method_ruled`] allows none.
-    NotRuled(Vec<String>),
-    /// [`AuthBuilder::every_method_ruled`] needs [`AuthBuilder::methods`].
-    NoMethods,
-    /// A rule that can never be met.
-    Rule {
-        /// What it is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
-        of: String,
-        /// What it asks for.
-        asks_for: String,
-    },
-    /// A realm or domain that can't stand in a header: what is not printable ASCII, `"`, `\`, or
-    /// nothing at all.
-    Text(String),
 }
 
 impl AuthBuilder {
@@ -255,37 +233,6 @@ impl AuthBuilder {
         let names = methods.iter().map(tonic_call::Method::full);
         let not_ruled: Vec<_> = names.filter(|full| !has_rule(full)).map(str::to_owned).collect();
         if not_ruled.is_empty() { Ok(()) } else { Err(BuildError::NotRuled(not_ruled)) }
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownMethod(unknown) => unknown.fmt(f),
-            Self::NotRuled(methods) => {
-                write!(f, "no rule says who may call {}", methods.join(", "))
-            }
-            Self::NoMethods => f.write_str(
-                "`every_method_ruled` needs `methods`: without a descriptor set nobody knows which \
-                 methods there are",
-            ),
-            Self::Rule { of, asks_for } => write!(f, "the rule for {of} asks for {asks_for}"),
-            Self::Text(text) => {
-                write!(
-                    f,
-                    "{text:?} can't stand between quotes in a header, as a realm or domain must"
-                )
-            }
-        }
-    }
-}
-
-impl Error for BuildError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::UnknownMethod(unknown) => Some(unknown),
-            _ => None,
-        }
     }
 }
 

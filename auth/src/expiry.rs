@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
-use tonic_call::{CallInfo, Cut, Rpc};
+use tonic_call::{CallInfo, Cut, Refusal, Rpc};
 
+use crate::decide::explain;
+use crate::decision::{Decision, Verdict};
+use crate::failure::{Failure, Reason};
 use crate::identity::Identity;
-use crate::settings::Settings;
+use crate::settings::{BY, Settings};
 
 /// A call that ends when its credentials expire.
 pub(crate) struct Expiring {
@@ -39,6 +42,39 @@ impl Timer {
             settings.expire(&call);
         };
         Some(Self(tokio::spawn(wait).abort_handle()))
+    }
+}
+
+impl Settings {
+    /// Ends a call that had passed, because its credentials have expired; in shadow mode, only tells.
+    fn expire(&self, call: &Expiring) {
+        let failure = Failure::new(Reason::TokenExpired, "expiry");
+        let reason = failure.reason().as_str();
+        if let Some(info) = &call.info {
+            explain(&failure, info);
+        }
+        let ended = match (&call.cut, &call.info) {
+            (Some(cut), _) => {
+                let status = self.answers.status(failure.reason(), None);
+                cut.refuse(&Refusal::new(BY, reason), status)
+            }
+            (None, Some(info)) => {
+                info.add_refusal(Refusal::shadow(BY, reason));
+                true
+            }
+            (None, None) => true,
+        };
+        if ended {
+            self.tell(&Decision {
+                verdict: Verdict::Ended,
+                shadow: self.shadow,
+                cached: false,
+                rpc: &call.rpc,
+                identity: Some(&call.identity),
+                failure: Some(&failure),
+                extensions: None,
+            });
+        }
     }
 }
 

@@ -12,9 +12,10 @@ use tonic_call::{AnswerBody, CallInfo, Cut, CutFuture, GrpcService, Rpc};
 use crate::answers::http_status;
 use crate::authenticate::Outcome;
 use crate::body::ResponseBody;
+use crate::decide::Passed;
 use crate::expiry::{Expiring, Timer};
 use crate::guarded::Guarded;
-use crate::settings::{Passed, Settings};
+use crate::settings::Settings;
 
 /// The response of an [`Auth`](crate::Auth).
 #[pin_project]

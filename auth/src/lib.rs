@@ -158,11 +158,13 @@ mod answers;
 mod api_keys;
 mod authenticate;
 mod body;
+mod build_error;
 mod builder;
 mod clock;
 mod combined;
 #[cfg(feature = "client")]
 mod credentials;
+mod decide;
 mod decision;
 mod expiry;
 mod failure;
@@ -181,7 +183,8 @@ pub use self::access::Access;
 pub use self::api_keys::{ApiKeyError, ApiKeys, KEY_AT_LEAST};
 pub use self::authenticate::{Authenticate, Authenticating, Outcome};
 pub use self::body::ResponseBody;
-pub use self::builder::{AuthBuilder, BuildError};
+pub use self::build_error::BuildError;
+pub use self::builder::AuthBuilder;
 pub use self::clock::Clock;
 pub use self::combined::{AllOf, AnyOf, all_of, any_of};
 #[cfg(feature = "client")]

@@ -10,9 +10,10 @@ use tower_service::Service;
 
 use crate::authenticate::Authenticating;
 use crate::body::ResponseBody;
+use crate::decide::forget;
 use crate::future::{Asking, Incoming, ResponseFuture};
 use crate::guarded::{Guarded, guarded};
-use crate::settings::{Ruled, Settings, forget};
+use crate::settings::{Ruled, Settings};
 
 /// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
 #[derive(Clone)]

@@ -1,0 +1,59 @@
+//! What can be wrong with how a layer is built.
+
+use std::error::Error;
+use std::fmt;
+
+use tonic_call::UnknownMethod;
+
+/// What is wrong with how a layer was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A rule is for a method or service that is not in `methods`.
+    UnknownMethod(UnknownMethod),
+    /// Methods without a rule, of which [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) allows none.
+    NotRuled(Vec<String>),
+    /// [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) needs [`AuthBuilder::methods`](crate::AuthBuilder::methods).
+    NoMethods,
+    /// A rule that can never be met.
+    Rule {
+        /// What it is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
+        of: String,
+        /// What it asks for.
+        asks_for: String,
+    },
+    /// A realm or domain that can't stand in a header: what is not printable ASCII, `"`, `\`, or
+    /// nothing at all.
+    Text(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownMethod(unknown) => unknown.fmt(f),
+            Self::NotRuled(methods) => {
+                write!(f, "no rule says who may call {}", methods.join(", "))
+            }
+            Self::NoMethods => f.write_str(
+                "`every_method_ruled` needs `methods`: without a descriptor set nobody knows which \
+                 methods there are",
+            ),
+            Self::Rule { of, asks_for } => write!(f, "the rule for {of} asks for {asks_for}"),
+            Self::Text(text) => {
+                write!(
+                    f,
+                    "{text:?} can't stand between quotes in a header, as a realm or domain must"
+                )
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::UnknownMethod(unknown) => Some(unknown),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Decides each call, and tells of it.
+
+use std::sync::atomic::Ordering;
+
+use http::{Extensions, HeaderMap, request};
+use tonic::Status;
+use tonic_call::{CallInfo, Refusal, Rejection, Rpc, Side, printable};
+
+use crate::authenticate::Outcome;
+use crate::decision::{Decision, Verdict};
+use crate::failure::{Failure, Reason};
+use crate::guarded::guarded;
+use crate::identity::Identity;
+use crate::settings::{BY, Ruled, Settings};
+
+/// A caller who may.
+pub(crate) struct Passed {
+    /// `None` where the caller is not known, and passes all the same: the method is public, or the layer
+    /// is in shadow mode.
+    pub(crate) identity: Option<Identity>,
+}
+
+impl Settings {
+    /// Lets a call pass that needs no caller.
+    pub(crate) fn public(&self, head: &request::Parts, rpc: &Rpc) -> Passed {
+        self.tell(&Decision {
+            verdict: Verdict::Public,
+            shadow: false,
+            cached: false,
+            rpc,
+            identity: None,
+            failure: None,
+            extensions: Some(&head.extensions),
+        });
+        Passed { identity: None }
+    }
+
+    /// Decides a call by what the authenticator found. `Err` is what a caller who may not is told.
+    pub(crate) fn decide(
+        &self,
+        found: Result<Outcome, String>,
+        ruled: Ruled<'_>,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<Passed, Status> {
+        let cached = matches!(found, Ok(Outcome::Identified { cached: true, .. }));
+        let judged = self.judge(found, ruled, head, rpc);
+        let (identity, failure) = match &judged {
+            Ok(identity) => (Some(identity), None),
+            Err((failure, identity)) => (identity.as_ref(), Some(failure)),
+        };
+        self.tell(&Decision {
+            verdict: if failure.is_some() { Verdict::Refused } else { Verdict::Passed },
+            shadow: self.shadow && failure.is_some(),
+            cached,
+            rpc,
+            identity,
+            failure,
+            extensions: Some(&head.extensions),
+        });
+        let info = CallInfo::get_or_insert(Side::Server, &mut head.extensions);
+        if let Some(identity) = identity {
+            info.set_principal(identity.principal());
+        }
+        let identity = match judged {
+            Ok(identity) => Some(identity),
+            Err((failure, identity)) => {
+                self.refuse(&failure, ruled, &info, head, rpc)?;
+                identity
+            }
+        };
+        if let Some(identity) = &identity {
+            head.extensions.insert(identity.clone());
+        }
+        Ok(Passed { identity })
+    }
+
+    /// Who passes; or what is wrong, and who it is if that is known.
+    fn judge(
+        &self,
+        found: Result<Outcome, String>,
+        ruled: Ruled<'_>,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<Identity, (Failure, Option<Identity>)> {
+        let (failure, identity) = match found {
+            Ok(Outcome::Identified { identity, .. }) => match self.expired(&identity) {
+                Some(failure) => (failure, None),
+                None => match self.may(ruled, &identity, head, rpc) {
+                    Ok(()) => return Ok(identity),
+                    Err(failure) => (failure, Some(identity)),
+                },
+            },
+            Ok(Outcome::Absent) => (missing(&head.headers), None),
+            Ok(Outcome::Refused(failure) | Outcome::Unavailable(failure)) => (failure, None),
+            Err(panic) => (self.panicked(panic, "authenticator", head, rpc), None),
+        };
+        Err((self.secrets.scrubbed(failure, &head.headers), identity))
+    }
+
+    fn may(
+        &self,
+        ruled: Ruled<'_>,
+        identity: &Identity,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<(), Failure> {
+        match ruled {
+            Ruled::By(access) => guarded(|| access.allows(identity, rpc))
+                .unwrap_or_else(|panic| Err(self.panicked(panic, "access", head, rpc))),
+            Ruled::Unknown => {
+                Err(Failure::new(Reason::MethodUnknown, "method").received(rpc.path()))
+            }
+        }
+    }
+
+    /// Whatever an authenticator says, who has expired is not let in.
+    fn expired(&self, identity: &Identity) -> Option<Failure> {
+        let expires_at = identity.expires_at()?;
+        (expires_at <= self.clock.now()).then(|| Failure::new(Reason::TokenExpired, "expiry"))
+    }
+
+    /// A piece that is not ours broke: nobody passes for that.
+    fn panicked(
+        &self,
+        panic: String,
+        check: &'static str,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Failure {
+        let panic = self.secrets.scrubbed_text(panic, &head.headers);
+        tracing::error!(
+            rpc.method = %printable(rpc.path()),
+            exception.message = %printable(&panic),
+            check,
+            "a panic in authentication, the call is refused"
+        );
+        CallInfo::get_or_insert(Side::Server, &mut head.extensions).set_panic(panic);
+        Failure::new(Reason::VerifierUnavailable, check).received("a panic")
+    }
+
+    /// `Ok` in shadow mode: it is only told.
+    fn refuse(
+        &self,
+        failure: &Failure,
+        ruled: Ruled<'_>,
+        info: &CallInfo,
+        head: &request::Parts,
+        rpc: &Rpc,
+    ) -> Result<(), Status> {
+        explain(failure, info);
+        tracing::debug!(
+            rpc.method = %printable(rpc.path()),
+            shadow = self.shadow,
+            reason = failure.reason().as_str(),
+            check = failure.check(),
+            expected = failure.expected_value(),
+            received = failure.received_value(),
+            "refused"
+        );
+        if rpc.is_health() && !self.told_of_health.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                shadow = self.shadow,
+                reason = failure.reason().as_str(),
+                "a health probe was refused: if probes have no credentials, call \
+                 `AuthBuilder::public_health`"
+            );
+        }
+        let reason = failure.reason();
+        if self.shadow {
+            info.add_refusal(Refusal::shadow(BY, reason.as_str()));
+            return Ok(());
+        }
+        let access = match ruled {
+            Ruled::By(access) => Some(access),
+            Ruled::Unknown => None,
+        };
+        let status = self.answers.status(reason, access);
+        Err(Rejection::new(Refusal::new(BY, reason.as_str()), status).into_status(&head.extensions))
+    }
+
+    /// A hook that panics changes nothing of what was decided.
+    pub(crate) fn tell(&self, decision: &Decision<'_>) {
+        let Some(hook) = &self.hook else { return };
+        if guarded(|| hook(decision)).is_err() {
+            tracing::error!("the hook of an `AuthLayer` panicked");
+        }
+    }
+}
+
+/// No authenticator found what it looks for.
+fn missing(headers: &HeaderMap) -> Failure {
+    let missing = Failure::new(Reason::CredentialsMissing, "credentials");
+    match headers.contains_key(http::header::AUTHORIZATION) {
+        true => missing.received("an authorization of another scheme"),
+        false => missing,
+    }
+}
+
+/// Puts the failed check into the call's log line.
+pub(crate) fn explain(failure: &Failure, info: &CallInfo) {
+    info.add_field("auth.check", failure.check());
+    if let Some(expected) = failure.expected_value() {
+        info.add_field("auth.expected", expected.to_owned());
+    }
+    if let Some(received) = failure.received_value() {
+        info.add_field("auth.received", received.to_owned());
+    }
+}
+
+/// Whatever identity is there was not found by this layer, for this call.
+pub(crate) fn forget(extensions: &mut Extensions) {
+    extensions.remove::<Identity>();
+}
