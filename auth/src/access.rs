@@ -145,3 +145,17 @@ impl fmt::Debug for Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_no_scopes_at_all_nobody_has_enough() {
+        let identity = Identity::new("test").with_scopes(["a"]);
+        let rpc = Rpc::from_path(None);
+        for access in [Access::all_scopes::<&str>([]), Access::any_scope::<&str>([])] {
+            assert!(access.allows(&identity, &rpc).is_err() && access.fault().is_some());
+        }
+    }
+}

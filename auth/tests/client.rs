@@ -310,3 +310,28 @@ async fn h17_a_token_with_a_nonsensical_expiry_is_taken_not_to_expire() {
         assert_eq!(name(&layer).await.unwrap(), "x", "{claims}");
     }
 }
+
+#[test]
+fn h18_a_runtime_that_ends_while_it_reads_takes_nothing_along() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    write(&path, "x.y.one");
+    let (first, second) = (runtime(), runtime());
+    let layer = first.block_on(async { plain(TokenFile::open(&path).unwrap()) });
+    write(&path, "x.y.two");
+    first.block_on(async {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(name(&layer).await.unwrap(), "one");
+    });
+    drop(first);
+    second.block_on(async {
+        tokio::time::advance(Duration::from_secs(120)).await;
+        assert_eq!(name(&layer).await.unwrap(), "one");
+        settle().await;
+        assert_eq!(name(&layer).await.unwrap(), "two");
+    });
+}

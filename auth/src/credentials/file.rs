@@ -125,6 +125,15 @@ impl Held {
     }
 }
 
+/// Whoever reads in the background; also one whose runtime ends before it is done.
+struct InBackground(Arc<File>);
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        self.0.in_background.store(false, Ordering::Release);
+    }
+}
+
 impl TokenSource for TokenFile {
     fn token(&self) -> Obtaining {
         let held = self.0.held.load();
@@ -133,11 +142,8 @@ impl TokenSource for TokenFile {
             (true, false) => Obtaining::Ready(held.answer(now)),
             (true, true) => {
                 if !self.0.in_background.swap(true, Ordering::AcqRel) {
-                    let file = Arc::clone(&self.0);
-                    tokio::spawn(async move {
-                        file.renew(false).await;
-                        file.in_background.store(false, Ordering::Release);
-                    });
+                    let reading = InBackground(Arc::clone(&self.0));
+                    tokio::spawn(async move { reading.0.renew(false).await });
                 }
                 Obtaining::Ready(held.answer(now))
             }
