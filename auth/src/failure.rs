@@ -150,15 +150,10 @@ impl Failure {
 
 /// Text from the wire on one line, and short.
 fn bounded(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(RECEIVED_AT_MOST)];
-    // Escaping can make it longer; cut what it made, at a character.
-    let mut text = printable(head).into_owned();
-    let mut end = text.len().min(RECEIVED_AT_MOST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    if end < text.len() || head.len() < bytes.len() {
-        text.truncate(end);
+    let mut text = printable(bytes).into_owned();
+    if text.len() > RECEIVED_AT_MOST {
+        let end = (0..=RECEIVED_AT_MOST).rfind(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text
