@@ -156,18 +156,22 @@ async fn e04_a_call_that_ends_before_leaves_no_timer_behind() {
     let (info, response) = called(layer.layer(stalls(Arc::default())), STREAM).await;
     assert_eq!(handle.metrics().num_alive_tasks(), before + 1);
     drop(response);
-    tokio::time::advance(Duration::from_secs(120)).await;
     tokio::task::yield_now().await;
     assert_eq!(handle.metrics().num_alive_tasks(), before);
-    assert_eq!((info.refusals(), *ended.lock().unwrap()), (vec![], 0));
 
     // One that is dropped before its head, too.
     let hangs = service_fn(|_: Request<tonic::body::Body>| {
         pending::<Result<Response<Script>, Infallible>>()
     });
-    drop(layer.layer(hangs).call(request(STREAM, &[])));
+    let response = layer.layer(hangs).call(request(STREAM, &[]));
+    assert_eq!(handle.metrics().num_alive_tasks(), before + 1);
+    drop(response);
     tokio::task::yield_now().await;
     assert_eq!(handle.metrics().num_alive_tasks(), before);
+
+    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::task::yield_now().await;
+    assert_eq!((info.refusals(), *ended.lock().unwrap()), (vec![], 0));
 }
 
 #[tokio::test(start_paused = true)]
