@@ -57,7 +57,8 @@ fn a_file_that_is_not_there_or_has_no_keys_is_an_error_that_names_it() {
     };
     assert!(told(built()).contains("keys.json: "));
     let secret = json!({ "kty": "oct", "k": encoded(SECRET) });
-    for text in [String::new(), "{}".to_owned(), set(&[]), set(&[secret]), " ".repeat(1_100_000)] {
+    let large = format!("{}{}", set(&[Signer::ed().jwk("a")]), " ".repeat(1_100_000));
+    for text in [String::new(), "{}".to_owned(), set(&[]), set(&[secret]), large] {
         std::fs::write(&path, text).unwrap();
         told(built());
     }
