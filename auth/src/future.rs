@@ -40,14 +40,14 @@ type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>
 
 /// A call whose caller is being recognised. Its body is not looked at.
 pub(crate) struct Asking<S> {
-    pub(crate) call: Incoming,
+    pub(crate) call: Inbound,
     /// The one that was polled ready.
     pub(crate) service: S,
     pub(crate) found: Guarded<Outcome>,
 }
 
 /// A call on its way in.
-pub(crate) struct Incoming {
+pub(crate) struct Inbound {
     pub(crate) settings: Arc<Settings>,
     pub(crate) head: request::Parts,
     pub(crate) body: tonic::body::Body,
@@ -66,27 +66,23 @@ where
     }
 
     /// Calls the service, or answers instead of it.
-    pub(crate) fn decided(
-        decided: Result<Passed, Status>,
-        call: Incoming,
-        service: &mut S,
-    ) -> Self {
+    pub(crate) fn decided(decided: Result<Passed, Status>, call: Inbound, service: &mut S) -> Self {
         match decided {
             Ok(passed) => Self::pass(call, passed, service),
             Err(status) => Self::answer(status, &call.head),
         }
     }
 
-    fn pass(call: Incoming, passed: Passed, service: &mut S) -> Self {
-        let Incoming { settings, mut head, body, rpc } = call;
+    fn pass(call: Inbound, passed: Passed, service: &mut S) -> Self {
+        let Inbound { settings, mut head, body, rpc } = call;
         if settings.remove_credentials {
             settings.secrets.remove(&mut head.headers);
         }
-        let info = CallInfo::of(&head.extensions).cloned();
-        let request = Request::from_parts(head, body);
         let expiring = passed
             .identity
             .filter(|identity| identity.expires_at().is_some() && settings.ends_at_expiry(&rpc));
+        let info = expiring.as_ref().and_then(|_| CallInfo::of(&head.extensions).cloned());
+        let request = Request::from_parts(head, body);
         let Some(identity) = expiring else {
             return Self { state: State::Inner(service.call_grpc(request)), timer: None };
         };

@@ -11,8 +11,9 @@ use tower_service::Service;
 use crate::authenticate::Authenticating;
 use crate::body::ResponseBody;
 use crate::decide::forget;
-use crate::future::{Asking, Incoming, ResponseFuture};
+use crate::future::{Asking, Inbound, ResponseFuture};
 use crate::guarded::{Guarded, guarded};
+use crate::incoming::Incoming;
 use crate::settings::{Ruled, Settings};
 
 /// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
@@ -57,7 +58,7 @@ where
             Ruled::By(access) if access.is_public() => Ok(settings.public(&head, &rpc)),
             _ => {
                 let found = guarded(|| {
-                    let incoming = crate::Incoming::new(&head, &rpc, settings.clock.now());
+                    let incoming = Incoming::new(&head, &rpc, settings.clock.now());
                     settings.authenticator.authenticate(&incoming)
                 });
                 let found = match found {
@@ -65,7 +66,7 @@ where
                     Err(panic) => Err(panic),
                     Ok(Authenticating::Later(later)) => {
                         let found = Guarded::new(later);
-                        let call = incoming(settings, head, body, rpc);
+                        let call = inbound(settings, head, body, rpc);
                         // The one that is ready is called later; the next call gets another ready.
                         let next = self.inner.clone();
                         let service = std::mem::replace(&mut self.inner, next);
@@ -75,17 +76,17 @@ where
                 settings.decide(found, ruled, &mut head, &rpc)
             }
         };
-        let call = incoming(settings, head, body, rpc);
+        let call = inbound(settings, head, body, rpc);
         ResponseFuture::decided(decided, call, &mut self.inner)
     }
 }
 
-fn incoming<B>(settings: &Arc<Settings>, head: request::Parts, body: B, rpc: Rpc) -> Incoming
+fn inbound<B>(settings: &Arc<Settings>, head: request::Parts, body: B, rpc: Rpc) -> Inbound
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    Incoming { settings: Arc::clone(settings), head, body: tonic::body::Body::new(body), rpc }
+    Inbound { settings: Arc::clone(settings), head, body: tonic::body::Body::new(body), rpc }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Auth<S> {
