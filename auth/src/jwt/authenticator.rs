@@ -12,6 +12,7 @@ use super::key::Key;
 use super::key::set::NoKey;
 use super::limiter::Network;
 use super::store::{Missing, Store};
+use super::token::compact::Compact;
 use super::token::date::Date;
 use super::verifier::{Keys, Unsigned, Verifier};
 use crate::authenticate::{Authenticate, Authenticating, Outcome};
@@ -97,7 +98,7 @@ impl Jwt {
         }
         match verifier.key(&unsigned) {
             Ok(key) => verifier.finish(unsigned, &key, hash, now, from).into(),
-            Err(Missing::No(NoKey::Unknown)) => self.once_asked(unsigned, hash, now, from),
+            Err(Missing::No(NoKey::Unknown)) => self.once_asked(token, unsigned, hash, now, from),
             Err(missing) => verifier.no_key(&unsigned, missing, from).into(),
         }
     }
@@ -105,6 +106,7 @@ impl Jwt {
     /// Asks the issuer for a key that is not known, or says so if it can't be asked.
     fn once_asked(
         &self,
+        token: &str,
         unsigned: Unsigned<'_>,
         hash: Option<TokenHash>,
         now: Date,
@@ -115,11 +117,15 @@ impl Jwt {
             return verifier.no_key(&unsigned, Missing::No(NoKey::Unknown), from).into();
         };
         let (store, jwt, since) = (Arc::clone(store), self.clone(), Instant::now());
-        let (token, issuer) = (unsigned.token.to_owned(), unsigned.issuer);
+        let (token, issuer) = (token.to_owned(), unsigned.issuer);
         let (header, claims) = (unsigned.header, unsigned.claims);
         Authenticating::later(async move {
             let key = store.fetch_and_find(header.key_id.as_deref(), header.algorithm).await;
-            let unsigned = Unsigned { token: &token, issuer, header, claims };
+            let parts = match Compact::split(&token) {
+                Ok(parts) => parts,
+                Err(failure) => return failure.into(),
+            };
+            let unsigned = Unsigned { parts, issuer, header, claims };
             // It may have expired meanwhile.
             let now = now.plus(since.elapsed());
             match key {

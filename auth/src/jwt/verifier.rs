@@ -49,7 +49,7 @@ pub(super) enum Keys {
 
 /// A token that only lacks a look at its signature.
 pub(super) struct Unsigned<'a> {
-    pub(super) token: &'a str,
+    pub(super) parts: Compact<'a>,
     pub(super) issuer: usize,
     pub(super) header: Header,
     pub(super) claims: Claims,
@@ -90,7 +90,7 @@ impl Verifier {
             return Err(invalid("iss", names.join(" or "), &claims.issuer));
         };
         self.issuers[issuer].rules.check(&header, &claims, now)?;
-        Ok(Unsigned { token, issuer, header, claims })
+        Ok(Unsigned { parts, issuer, header, claims })
     }
 
     pub(super) fn key(&self, unsigned: &Unsigned<'_>) -> Result<Key, Missing> {
@@ -139,8 +139,8 @@ impl Verifier {
         now: Date,
         from: Option<Network>,
     ) -> Outcome {
-        let signed = Compact::split(unsigned.token).and_then(|parts| {
-            let signature = parts.signature()?;
+        let parts = unsigned.parts;
+        let signed = parts.signature().and_then(|signature| {
             if key.verifies(parts.message(), &signature) {
                 return Ok(());
             }
