@@ -237,3 +237,34 @@ async fn g09_who_watches_outside_is_told_that_it_was_a_refusal() {
         assert_eq!(call.by, EndedBy::Refusal { by: "auth" });
     }
 }
+
+#[tokio::test]
+async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
+    use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, ServerTlsConfig};
+
+    let known = authenticate_fn(|call: &Incoming<'_>| {
+        // Failed attempts are limited by it: it must be there with TLS, too.
+        assert!(call.peer().unwrap().ip().is_loopback());
+        by_token(call)
+    });
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let (incoming, plain) = listen();
+    let identity = tonic::transport::Identity::from_pem(&certificate, key);
+    let server = Server::builder()
+        .tls_config(ServerTlsConfig::new().identity(identity))
+        .unwrap()
+        .layer(AuthLayer::new(known).build().unwrap())
+        .add_service(KindsServer::new(KindsService::default()));
+    tokio::spawn(server.serve_with_incoming(incoming));
+
+    let port = plain.uri().port().unwrap();
+    let trusted = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&certificate));
+    let endpoint = Endpoint::from_shared(format!("https://localhost:{port}")).unwrap();
+    let endpoint = endpoint.tls_config(trusted).unwrap();
+    let ann = || CredentialsLayer::bearer(BearerToken::new("ann").unwrap());
+    let channel = ann().to(&endpoint).unwrap().layer(endpoint.connect().await.unwrap());
+    let outcome = call(&mut KindsClient::new(channel), KINDS[0], Ask::default(), &[]).await;
+    assert_eq!(outcome, Outcome::ok(1));
+    assert!(ann().to(&plain).is_err());
+}
