@@ -48,8 +48,8 @@ impl JwtBuilder {
         Self { cache: tokens, ..self }
     }
 
-    /// Sets how many bad tokens per minute one client address may have verified: by default 60. What it
-    /// sends beyond them is refused unseen, unless it is remembered as good.
+    /// Sets how many bad tokens per minute one client address may have verified: by default 60, with 0
+    /// any. What it sends beyond them is refused unseen, unless it is remembered as good.
     ///
     /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
     /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is

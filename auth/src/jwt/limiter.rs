@@ -48,7 +48,7 @@ impl Network {
 }
 
 impl Limiter {
-    /// `None` if none at all may be bad: that would be a wrong setting, and is taken for none.
+    /// With 0 there is no limit.
     pub(crate) fn per_minute(failures: u32) -> Option<Self> {
         let each = Duration::from_secs(60).checked_div(failures)?;
         Some(Self {
