@@ -15,7 +15,8 @@ use http::{HeaderMap, Uri};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tonic_auth_layer::{
-    BearerToken, CredentialsLayer, NoToken, NotEncrypted, TokenFile, TokenSource, token_async,
+    BearerToken, CredentialsLayer, NoToken, NotEncrypted, Obtaining, TokenFile, TokenSource,
+    token_async,
 };
 use tonic_call::{CallInfo, Refusal, Side};
 use tower::{Layer as _, ServiceExt as _};
@@ -334,4 +335,28 @@ fn h18_a_runtime_that_ends_while_it_reads_takes_nothing_along() {
         settle().await;
         assert_eq!(name(&layer).await.unwrap(), "two");
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn h19_many_callers_begin_one_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    write(&path, "x.y.one");
+    let file = TokenFile::open(&path).unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    for _ in 0..100 {
+        assert!(matches!(file.token(), Obtaining::Ready(Ok(_))));
+    }
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 1);
+}
+
+#[tokio::test]
+async fn h20_the_channel_that_was_ready_is_the_one_that_is_called() {
+    let later = plain(token_async(|| async {
+        tokio::task::yield_now().await;
+        Ok(token("later"))
+    }));
+    for layer in [later, plain(token("now"))] {
+        common::calls_what_was_ready(layer.layer(common::MustBeReady(false))).await;
+    }
 }

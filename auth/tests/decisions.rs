@@ -331,33 +331,7 @@ async fn a25_what_panics_when_its_caller_goes_away_harms_nobody_else() {
 
 #[tokio::test]
 async fn a26_the_service_that_was_ready_is_the_one_that_is_called() {
-    use std::task::{Context, Poll};
-    use tower::{Layer as _, Service, ServiceExt};
-
-    /// As a `Channel`: a clone is not ready because the original is.
-    struct MustBeReady(bool);
-
-    impl Clone for MustBeReady {
-        fn clone(&self) -> Self {
-            Self(false)
-        }
-    }
-
-    impl Service<http::Request<tonic::body::Body>> for MustBeReady {
-        type Response = http::Response<tonic_call_test_kit::Script>;
-        type Error = std::convert::Infallible;
-        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-            self.0 = true;
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
-            assert!(std::mem::replace(&mut self.0, false), "it was not ready");
-            std::future::ready(Ok(tonic_call_test_kit::Script::new().respond()))
-        }
-    }
+    use tower::Layer as _;
 
     let later = tonic_auth_layer::authenticate_async(|_| async {
         tokio::task::yield_now().await;
@@ -367,16 +341,6 @@ async fn a26_the_service_that_was_ready_is_the_one_that_is_called() {
         AuthLayer::new(later).build().unwrap(),
         AuthLayer::new(authenticate_fn(|_| Identity::new("test"))).build().unwrap(),
     ] {
-        let mut service = layer.layer(MustBeReady(false));
-        for _ in 0..3 {
-            let mut begun = Vec::new();
-            for request in [request(UNARY, &[]), request(UNARY, &[])] {
-                let ready = ServiceExt::<http::Request<common::Untouched>>::ready(&mut service);
-                begun.push(ready.await.unwrap().call(request));
-            }
-            for response in begun {
-                response.await.unwrap();
-            }
-        }
+        common::calls_what_was_ready(layer.layer(common::MustBeReady(false))).await;
     }
 }

@@ -78,6 +78,7 @@ async fn b05_whoever_does_not_speak_grpc_gets_no_200() {
             (UNARY, None, StatusCode::UNAUTHORIZED),
             (UNARY, Some("bad"), StatusCode::UNAUTHORIZED),
             (UNARY, Some("unknown"), StatusCode::SERVICE_UNAVAILABLE),
+            (UNARY, Some("limited"), StatusCode::TOO_MANY_REQUESTS),
             ("/test.v1.Kinds/Peek", Some("ann"), StatusCode::FORBIDDEN),
             ("/healthz", Some("ann"), StatusCode::FORBIDDEN),
         ] {
@@ -274,4 +275,22 @@ async fn b17_a_handler_without_an_identity_is_told_so_clearly() {
         (status.code(), status.message()),
         (Code::Unauthenticated, "the caller is not authenticated")
     );
+}
+
+#[tokio::test]
+async fn b18_in_a_shadow_an_identity_that_has_expired_is_none() {
+    let past = std::time::SystemTime::UNIX_EPOCH;
+    let known = authenticate_fn(move |_| Identity::new("sloppy").with_expires_at(past));
+    let layer = AuthLayer::new(known).shadow().build().unwrap();
+    let called = call(&layer, UNARY, &[]).await;
+    assert!(called.passed().identity.is_none() && called.call.principal().is_none());
+    assert_eq!(called.refusals, [Refusal::shadow("auth", "TOKEN_EXPIRED")]);
+}
+
+#[tokio::test]
+async fn b19_who_sends_too_many_bad_credentials_is_told_to_come_back_later() {
+    let layer = builder().build().unwrap();
+    let called = call_as(&layer, UNARY, "limited").await;
+    called.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+    assert!(called.challenges().is_empty());
 }

@@ -177,7 +177,7 @@ pub(crate) async fn call_as(layer: &AuthLayer, path: &str, token: &str) -> Calle
 }
 
 /// Recognises a token `subject`, or `subject.scope.scope…`; `bad…` is not good, `expired…` no longer,
-/// and of `unknown…` it can't be told.
+/// of `unknown…` it can't be told.
 pub(crate) fn by_token(call: &Incoming<'_>) -> Result<Option<Identity>, Failure> {
     let Some(token) = call.bearer()? else { return Ok(None) };
     let invalid =
@@ -188,6 +188,7 @@ pub(crate) fn by_token(call: &Incoming<'_>) -> Result<Option<Identity>, Failure>
         _ if token.starts_with("unknown") => {
             Err(Failure::new(Reason::VerifierUnavailable, "keys").expected("some").received("none"))
         }
+        _ if token.starts_with("limited") => Err(Failure::new(Reason::RateLimited, "failures")),
         _ => {
             let mut words = token.split('.');
             let subject = words.next().unwrap();
@@ -265,5 +266,46 @@ impl Write for ToThisThread {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// As a `Channel`: a clone is not ready because the original is.
+pub(crate) struct MustBeReady(pub(crate) bool);
+
+impl Clone for MustBeReady {
+    fn clone(&self) -> Self {
+        Self(false)
+    }
+}
+
+impl Service<Request<tonic::body::Body>> for MustBeReady {
+    type Response = Response<Script>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0 = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<tonic::body::Body>) -> Self::Future {
+        assert!(std::mem::replace(&mut self.0, false), "it was not ready");
+        ready(Ok(Script::new().respond()))
+    }
+}
+
+/// Calls a service several times, each time the one that was ready.
+pub(crate) async fn calls_what_was_ready<S>(mut service: S)
+where
+    S: Service<Request<Untouched>, Error = Infallible>,
+{
+    for _ in 0..3 {
+        let mut begun = Vec::new();
+        for request in [request(UNARY, &[]), request(UNARY, &[])] {
+            begun.push(service.ready().await.unwrap().call(request));
+        }
+        for response in begun {
+            assert!(response.await.is_ok());
+        }
     }
 }
