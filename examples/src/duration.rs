@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer ones are a mistake, and would overflow what is added to them.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads a whole number with `ms`, `s`, `m` or `h` behind it; without a unit it means seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {

@@ -6,6 +6,9 @@ use tonic_call::CallInfo;
 /// The order that the call is about.
 pub(crate) const ORDER_ID: &str = "order.id";
 
+/// What lines have a key of their own for: of a refused token, which check has failed and how.
+pub(crate) const KEYS: [&str; 4] = [ORDER_ID, "auth.check", "auth.expected", "auth.received"];
+
 /// What the handler says of a call, beyond the request's life.
 #[derive(Clone, Default)]
 pub(crate) struct Fields(Option<CallInfo>);

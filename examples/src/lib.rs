@@ -1,9 +1,11 @@
-//! The order service `orders.v1`, as one would run it: `orders serve`, and `orders call` to talk to it.
+//! The order service `orders.v1`, as one would run it: `orders serve`, `orders call` to talk to it, and
+//! `orders token` to be let in.
 //!
 //! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
-//! [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of calls go, and
-//! [`call`] the other side of the wire.
+//! [`auth`] who may, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
+//! calls go, and [`call`] the other side of the wire.
 
+pub mod auth;
 pub mod call;
 pub mod cli;
 pub mod drain;

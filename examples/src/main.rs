@@ -16,16 +16,17 @@ fn main() -> ExitCode {
     let (otlp, service) = match &cli.command {
         Command::Serve(args) => {
             logs::of_a_server(args.log);
-            (&args.otlp, "orders")
+            (args.otlp.as_ref(), "orders")
         }
         Command::Call(args) => {
             logs::of_a_call(args.verbose);
-            (&args.otlp, "orders-call")
+            (args.otlp.as_ref(), "orders-call")
         }
+        Command::Token(_) => (None, "orders-token"),
     };
     orders::panics::capture();
 
-    let traces = otlp.as_ref().map(|endpoint| Traces::start(endpoint, service)).transpose();
+    let traces = otlp.map(|endpoint| Traces::start(endpoint, service)).transpose();
     let traces = match traces {
         Ok(traces) => traces,
         Err(error) => return fail(&error.to_string()),
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
                 Ok(()) => Ok(ExitCode::SUCCESS),
                 Err(Failure::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),
                 Err(failure) => Err(failure.to_string()),
+            },
+            Command::Token(args) => match orders::auth::print_token(&args) {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                Err(error) => Err(error.to_string()),
             },
         }
     });

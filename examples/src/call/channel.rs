@@ -1,6 +1,8 @@
-//! What stands around the channel: as on the server, what watches is outside.
+//! What stands around the channel: as on the server, what watches is outside, and
+//! credentials are added last.
 
 use tonic::transport::Channel;
+use tonic_auth_layer::CredentialsLayer;
 use tonic_call::{BoxChannel, Methods};
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
@@ -14,6 +16,7 @@ use crate::traces::{self, Traces};
 
 pub(super) fn layered(
     channel: Channel,
+    credentials: Option<CredentialsLayer>,
     args: &CallArgs,
     traces: Option<&Traces>,
 ) -> Result<BoxChannel, Failure> {
@@ -32,5 +35,8 @@ pub(super) fn layered(
         .layer(MetricsLayer::client().methods(&methods))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client());
-    Ok(BoxChannel::new(layers.service(channel)))
+    Ok(match credentials {
+        Some(credentials) => BoxChannel::new(layers.layer(credentials).service(channel)),
+        None => BoxChannel::new(layers.service(channel)),
+    })
 }

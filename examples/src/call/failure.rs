@@ -50,6 +50,10 @@ impl From<Status> for Failure {
     }
 }
 
+/// What could be done about it.
+const NO_TOKEN: &str = "\n  send a token with --token-file FILE; where the server has a development key, \
+    `orders token` makes one, or name that key with --dev-key FILE";
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,6 +66,10 @@ impl fmt::Display for Failure {
                     if !told {
                         write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
                     }
+                }
+                let info = status.get_details_error_info();
+                if info.is_some_and(|info| info.reason == "CREDENTIALS_MISSING") {
+                    f.write_str(NO_TOKEN)?;
                 }
                 Ok(())
             }

@@ -1,6 +1,7 @@
 //! `orders call`: one method of one server, and the answer as JSON.
 
 mod channel;
+mod credentials;
 mod failure;
 mod lines;
 mod method;
@@ -62,12 +63,13 @@ async fn connect_and_call(
     deadline: Option<Instant>,
     traces: Option<&Traces>,
 ) -> Result<(), Failure> {
+    let credentials = credentials::layer(&args).await?;
     let channel = Endpoint::from(args.to.clone())
         .connect_timeout(CONNECT)
         .connect()
         .await
         .map_err(|error| Failure::connect(&args.to, &error))?;
-    let client = OrderServiceClient::new(channel::layered(channel, &args, traces)?);
+    let client = OrderServiceClient::new(channel::layered(channel, credentials, &args, traces)?);
     let call = Call { metadata: args.metadata, deadline };
     call.method(client, args.method).await
 }

@@ -1,14 +1,16 @@
 //! The command line.
 
+mod tokens;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tonic::transport::Uri;
 
+use crate::auth::{Callers, KeySet, dev_key_of};
 use crate::drain::{DelayTooLong, Drain};
 use crate::duration;
 use crate::faults::Faults;
@@ -17,8 +19,10 @@ use crate::v1::OrderStage;
 
 use crate::logs::Format;
 
+pub(crate) use tokens::LONGEST_TTL;
+pub use tokens::{Auth, CredentialArgs, TokenArgs};
 pub use values::{Metadata, MetricsAddress};
-use values::{collector_url, host_and_port, metadata, metrics_address, server_url};
+use values::{collector_url, host_and_port, key_set, metadata, metrics_address, server_url};
 
 /// An order service over gRPC, and a client for it.
 #[derive(Debug, Parser)]
@@ -36,6 +40,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Call a method, and print the answer as JSON
     Call(CallArgs),
+    /// Print a token by which a server with a development key lets callers in
+    Token(TokenArgs),
 }
 
 /// What more there is to say of `--otlp`.
@@ -91,10 +97,37 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
+    /// Issuer whose tokens are asked for, to the letter of their `iss`. With `--auth on` and without it, those of
+    /// a development key are, which `orders token` makes
+    #[arg(long, value_name = "ISSUER", requires = "audience", help_heading = CALLERS)]
+    pub issuer: Option<String>,
+
+    /// Who the issuer's tokens must be for, to the letter of their `aud`
+    #[arg(long, value_name = "NAME", requires = "issuer", help_heading = CALLERS)]
+    pub audience: Option<String>,
+
+    /// Where the issuer's keys are: the URL of a JSON Web Key Set, or a file with one, which is read again
+    /// when it has changed [default: found by OpenID Connect discovery]
+    #[arg(long, value_name = "URL|FILE", requires = "issuer", help_heading = CALLERS, value_parser = key_set)]
+    pub jwks: Option<KeySet>,
+
+    /// File with the development key, made if it is not there [default: beside the database, as
+    /// orders.db-dev-key]
+    #[arg(long, value_name = "FILE", conflicts_with = "issuer", help_heading = CALLERS)]
+    pub dev_key: Option<PathBuf>,
+
+    /// Whether callers need a token; with `off` everybody may call everything, so that only this machine
+    /// can be served [default: on with --issuer or --dev-key; else nobody is asked for one]
+    #[arg(long, value_name = "WHETHER", help_heading = CALLERS)]
+    pub auth: Option<Auth>,
+
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
     faults: bool,
 }
+
+/// The heading of what says who may call.
+const CALLERS: &str = "Who may call";
 
 impl Cli {
     /// What the process was called with. Where that makes no sense, it says so and ends.
@@ -107,15 +140,15 @@ impl Cli {
 
     /// What clap cannot see: values that do not go together.
     fn checked(self) -> Result<Self, clap::Error> {
-        if let Command::Serve(args) = &self.command
-            && let Err(error) = args.drain()
-        {
-            let mut cli = Self::command();
-            cli.build();
-            let serve = cli.find_subcommand_mut("serve").expect("it was called");
-            return Err(serve.error(ErrorKind::ValueValidation, error));
-        }
-        Ok(self)
+        let (name, wrong) = match &self.command {
+            Command::Serve(args) => ("serve", args.wrong()),
+            Command::Call(args) => ("call", args.wrong()),
+            Command::Token(_) => return Ok(self),
+        };
+        let Some((kind, why)) = wrong else { return Ok(self) };
+        let mut cli = Self::command();
+        cli.build();
+        Err(cli.find_subcommand_mut(name).expect("it was called").error(kind, why))
     }
 }
 
@@ -128,6 +161,37 @@ fn keep_hidden(error: &mut clap::Error) {
 }
 
 impl ServeArgs {
+    fn wrong(&self) -> Option<(ErrorKind, String)> {
+        if let Err(error) = self.drain() {
+            return Some((ErrorKind::ValueValidation, error.to_string()));
+        }
+        let why = "--auth off asks for no token: --issuer and --dev-key make no sense with it";
+        (self.names_a_key() && self.auth == Some(Auth::Off))
+            .then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
+    }
+
+    /// Whether it is said whose tokens are believed.
+    fn names_a_key(&self) -> bool {
+        self.issuer.is_some() || self.dev_key.is_some()
+    }
+
+    /// Who is let in.
+    pub fn callers(&self) -> Callers {
+        let implied = if self.names_a_key() { Auth::On } else { Auth::Off };
+        match (self.auth.unwrap_or(implied), &self.issuer, &self.audience) {
+            (Auth::Off, ..) => Callers::Anybody,
+            (Auth::On, Some(issuer), Some(audience)) => Callers::Issuer {
+                name: issuer.clone(),
+                audience: audience.clone(),
+                keys: self.jwks.clone(),
+            },
+            (Auth::On, ..) => {
+                let own = || dev_key_of(&self.db);
+                Callers::Development(self.dev_key.clone().unwrap_or_else(own))
+            }
+        }
+    }
+
     /// How to go down.
     pub fn drain(&self) -> Result<Drain, DelayTooLong> {
         Drain::new(self.drain_delay, self.drain_limit)
@@ -158,6 +222,10 @@ pub struct CallArgs {
     #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = FOR_ALL, value_parser = metadata)]
     pub metadata: Vec<Metadata>,
 
+    /// Which token to send.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+
     /// Collector to send a span of the call to (OTLP over gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", global = true, help_heading = FOR_ALL, value_parser = collector_url)]
     pub otlp: Option<Uri>,
@@ -170,6 +238,15 @@ pub struct CallArgs {
     /// The method.
     #[command(subcommand)]
     pub method: Method,
+}
+
+impl CallArgs {
+    fn wrong(&self) -> Option<(ErrorKind, String)> {
+        let input = Some(Path::new("-"));
+        let twice = self.credentials.token_file.as_deref() == input && self.method.file() == input;
+        let why = "standard input holds the token or the requests: one of them must be in a file";
+        twice.then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
+    }
 }
 
 /// A method, and its request.
@@ -236,6 +313,18 @@ pub enum Method {
 }
 
 impl Method {
+    /// The file with its requests, if they come from one.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::ImportOrders { file } | Self::QuoteOrders { file } => Some(file),
+            Self::CreateOrder { .. }
+            | Self::GetOrder { .. }
+            | Self::ListOrders { .. }
+            | Self::WatchOrder { .. }
+            | Self::AdvanceOrder { .. } => None,
+        }
+    }
+
     /// Whether answers come on and on.
     pub(crate) fn answers_stream(&self) -> bool {
         match self {

@@ -1,7 +1,11 @@
 //! Values on the command line that are more than a text or a number.
 
+use std::convert::Infallible;
+
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::Uri;
+
+use crate::auth::KeySet;
 
 /// One piece of request metadata.
 pub type Metadata = (MetadataKey<Ascii>, MetadataValue<Ascii>);
@@ -30,6 +34,24 @@ pub(super) fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
         _ => {
             host_and_port(text).map(MetricsAddress::At).map_err(|error| format!("{error}; or off"))
         }
+    }
+}
+
+/// A URL is what begins with its scheme.
+pub(super) fn key_set(text: &str) -> Result<KeySet, Infallible> {
+    Ok(match text.split_once("://") {
+        Some(("http" | "https", _)) => KeySet::Url(text.to_owned()),
+        _ => KeySet::File(text.into()),
+    })
+}
+
+pub(super) fn scope(text: &str) -> Result<String, String> {
+    // `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3)
+    let good = |byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if !text.is_empty() && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("a scope is printable ASCII without spaces, quotes and backslashes".to_owned())
     }
 }
 
@@ -99,6 +121,24 @@ mod tests {
             "http://localhost:4318/v1/traces",
         ] {
             assert!(server_url(bad).is_err() && collector_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_at_a_url_or_in_a_file() {
+        for url in ["https://id.example/keys", "http://127.0.0.1:1/"] {
+            assert_eq!(key_set(url), Ok(KeySet::Url(url.to_owned())));
+        }
+        for file in ["keys.json", "/etc/keys.json", "./https:/x"] {
+            assert_eq!(key_set(file), Ok(KeySet::File(file.into())));
+        }
+    }
+
+    #[test]
+    fn a_scope_is_one_that_a_token_can_hold() {
+        assert!(scope("orders.read").is_ok() && scope("https://x/y:z").is_ok());
+        for bad in ["", "a b", "a\"b", "a\\b", "ä", "a\n"] {
+            assert!(scope(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -18,6 +18,7 @@ use crate::v1::{Order, OrderEvent};
 pub use cannot_open::CannotOpen;
 use lock::Lock;
 pub use open::Database;
+pub(crate) use open::beside;
 pub use trouble::Trouble;
 
 /// The orders, and what happened to them. A clone is the same store.

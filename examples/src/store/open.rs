@@ -150,7 +150,7 @@ async fn look_inside(path: &Path) -> Result<(i64, i64), sqlx::Error> {
 }
 
 /// `orders.db-wal` for `orders.db`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

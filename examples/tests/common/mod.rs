@@ -5,6 +5,7 @@
 #[cfg(unix)]
 pub mod collector;
 pub mod frames;
+pub mod issuer;
 #[cfg(unix)]
 pub mod process;
 pub mod server;

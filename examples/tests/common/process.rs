@@ -31,8 +31,9 @@ pub fn orders(arguments: &[&str]) -> Command {
     command
 }
 
-/// On a free port, and without metrics: what says where they are would be said twice.
-pub const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics", "off"];
+/// On a free port, for everybody, and without metrics: what says where they are would be said twice.
+pub const SERVE: [&str; 7] =
+    ["serve", "--listen", "127.0.0.1:0", "--auth", "off", "--metrics", "off"];
 
 pub struct Served {
     pub address: String,
@@ -84,12 +85,18 @@ impl Served {
 
     /// Where its metrics are, if it was asked to serve any: to be called once, first of all.
     pub async fn metrics_address(&mut self) -> String {
-        let mut line = String::new();
-        soon(self.out.read_line(&mut line)).await.expect("readable");
+        let line = self.next_line().await;
         let rest = line.strip_prefix("metrics on http://").and_then(|rest| rest.split_once('/'));
         let (address, path) = rest.unwrap_or_else(|| panic!("not the line: {line:?}"));
         assert_eq!(path, "metrics\n");
         address.to_owned()
+    }
+
+    /// What else it writes to standard output.
+    pub async fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        soon(self.out.read_line(&mut line)).await.expect("readable");
+        line
     }
 
     /// What it writes to standard error; [`ended`](Self::ended) does not tell it again.

@@ -52,7 +52,9 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
-            orders::serve::serve(listener, orders, drain, received, None).await.expect("serves")
+            orders::serve::serve(listener, orders, None, drain, received, None)
+                .await
+                .expect("serves")
         });
         Self { address, client: OrderServiceClient::new(channel(address).await), signals, ended }
     }

@@ -164,9 +164,8 @@ async fn it_can_be_stopped_before_it_serves() {
 async fn too_many_connections_are_waited_out() {
     let mut command = orders(&[]);
     let mut limited = Command::new("sh");
-    let serve =
-        "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0 --metrics off --db :memory:";
-    limited.args(["-c", serve]).arg(command.as_std_mut().get_program()).env_remove("RUST_LOG");
+    let serve = format!("ulimit -n 64 && exec \"$0\" {} --db :memory:", SERVE.join(" "));
+    limited.args(["-c", &serve]).arg(command.as_std_mut().get_program()).env_remove("RUST_LOG");
     limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut served = Served::spawn(limited).await;
 
@@ -174,8 +173,7 @@ async fn too_many_connections_are_waited_out() {
     for _ in 0..100 {
         many.push(TcpStream::connect(&served.address).await.unwrap());
     }
-    let line = served.next_log_line().await;
-    assert!(line.contains("cannot take a connection"), "{line}");
+    while !served.next_log_line().await.contains("cannot take a connection") {}
     drop(many);
     let began = Instant::now();
     let mut client = OrderServiceClient::new(channel(&served).await);

@@ -1,12 +1,17 @@
 //! `orders serve`: how the server comes up.
 
-use std::fmt;
+mod cannot_serve;
+
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tonic::body::Body;
+use tonic::codegen::http::Response;
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic_call::{Methods, MethodsError};
@@ -15,18 +20,23 @@ use tonic_health::server::HealthReporter;
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
+use tower::ServiceBuilder;
+use tower::util::option_layer;
 
 use crate::FILE_DESCRIPTOR_SET;
-use crate::cli::{MetricsAddress, ServeArgs};
+use crate::auth::{Callers, Guard, how_to_get_a_token};
+use crate::cli::{Auth, MetricsAddress, ServeArgs};
 use crate::drain::{self, Drain, Drained, Signal};
 use crate::drain_layer::Calls;
 use crate::fields;
 use crate::incoming::incoming;
 use crate::metrics;
 use crate::service::Orders;
-use crate::store::{CannotOpen, Store};
+use crate::store::Store;
 use crate::traces::{self, Traces};
 use crate::v1::order_service_server::OrderServiceServer;
+
+pub use cannot_serve::CannotServe;
 
 /// A peer that is gone without a word is noticed after so long, and its streams end.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -49,73 +59,22 @@ const CANCELLED_UNSEEN: usize = 1000;
 /// How long callers have to hear that their calls were cut off.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Why the server did not run, or did not end well, and how to mend it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CannotServe {
-    /// Nothing can listen on that address.
-    Listen(String, std::io::Error),
-    /// Nothing can serve metrics on that address.
-    Metrics(String, std::io::Error),
-    /// The database cannot be opened.
-    Open(CannotOpen),
-    /// The process cannot listen for signals.
-    Signals(std::io::Error),
-    /// The server failed while it ran.
-    Failed(String),
-    /// A second signal ended it before every call had ended.
-    Hastily,
-}
-
-impl fmt::Display for CannotServe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(address, error) => {
-                let (why, how) = cannot_listen(error);
-                write!(
-                    f,
-                    "cannot listen on {address}: {why}; {how}choose another with --listen ADDR"
-                )
-            }
-            Self::Metrics(address, error) => {
-                let (why, how) = cannot_listen(error);
-                write!(
-                    f,
-                    "cannot serve metrics on {address}: {why}; {how}choose another with --metrics ADDR, \
-                     or --metrics off"
-                )
-            }
-            Self::Open(error) => error.fmt(f),
-            Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
-            Self::Failed(error) => write!(f, "the server failed: {error}"),
-            Self::Hastily => f.write_str("stopped by a second signal; running calls were cut off"),
-        }
-    }
-}
-
-impl std::error::Error for CannotServe {}
-
-/// Why not, and what could be done about it.
-fn cannot_listen(error: &std::io::Error) -> (String, &'static str) {
-    use std::io::ErrorKind::{AddrInUse, PermissionDenied};
-    match error.kind() {
-        AddrInUse => ("the port is in use".to_owned(), "stop what uses it, or "),
-        PermissionDenied => ("this user may not use that port".to_owned(), ""),
-        _ => (error.to_string(), ""),
-    }
-}
-
 /// Serves until a signal comes and what was running is done.
 ///
-/// When the server is ready, a line on standard output says `listening on ADDR`, and another where the
-/// metrics are.
+/// When the server is ready, a line on standard output says `listening on ADDR`, another where the metrics
+/// are, and with a development key one more how to get a token.
 pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotServe> {
     let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
     let drain = failed(args.drain())?;
+    let callers = args.callers();
+    let asks_nobody = args.auth == Some(Auth::Off);
 
     let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
+    if asks_nobody && !address.ip().is_loopback() {
+        return Err(CannotServe::OpenToAll(address));
+    }
     let metrics = match args.metrics {
         MetricsAddress::At(address) => Some(serve_metrics(address).await?),
         MetricsAddress::Off => None,
@@ -129,15 +88,37 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
         store = Store::open(&args.db) => store.map_err(CannotServe::Open)?,
     };
 
+    let guard = match callers.guard() {
+        Ok(guard) => guard,
+        Err(error) => {
+            store.close().await;
+            return Err(CannotServe::Guard(error));
+        }
+    };
+
     // Connections wait in the listener from here on, so this is true. If nobody reads it, serve anyway.
     let mut out = std::io::stdout();
     let mut text = format!("listening on {address}\n");
     if let Some(address) = metrics {
         text += &format!("metrics on http://{address}/metrics\n");
     }
+    match &callers {
+        Callers::Anybody if asks_nobody => {
+            tracing::info!("authentication is off: everybody on this machine may call everything");
+        }
+        Callers::Anybody => {}
+        Callers::Development(key) => {
+            text += &how_to_get_a_token(key);
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, ?key, "others are let in by tokens of a development key");
+            }
+        }
+        Callers::Issuer { .. } => {}
+    }
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 
-    match serve(listener, Orders::new(store, faults), drain, signals, traces).await? {
+    let orders = Orders::new(store, faults);
+    match serve(listener, orders, guard, drain, signals, traces).await? {
         Drained::Wholly | Drained::Partly => Ok(()),
         Drained::Hastily => Err(CannotServe::Hastily),
     }
@@ -156,6 +137,7 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
 }
 
 /// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains. With
+/// `guard`, callers need a token, and the server is not ready until it can tell who has a good one. With
 /// `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
@@ -163,21 +145,31 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
 pub async fn serve(
     listener: TcpListener,
     orders: Orders,
+    guard: Option<Guard>,
     drain: Drain,
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, CannotServe> {
     let (health, health_server) = tonic_health::server::health_reporter();
-    set_health(&health, ServingStatus::Serving).await;
+    let ready = guard.as_ref().is_none_or(Guard::is_ready);
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    set_health(&health, status).await;
 
     let (close, closed) = oneshot::channel::<()>();
     let methods = failed(methods())?;
     let calls = Calls::of(&methods);
+    let auth = guard.as_ref().map(|guard| failed(guard.layer(&methods))).transpose()?;
+    let auth = auth.map(|auth| {
+        // So that what stands around it is the same without.
+        let boxed = |response: Response<_>| response.map(Body::new);
+        ServiceBuilder::new().map_response(boxed).layer(auth).into_inner()
+    });
     let router = Server::builder()
         .layer(traces::server(traces, &methods))
         .layer(MetricsLayer::server().methods(&methods))
-        .layer(failed(LoggingLayer::server().methods(&methods).fields([fields::ORDER_ID]))?)
+        .layer(failed(LoggingLayer::server().methods(&methods).fields(fields::KEYS))?)
         .layer(RecoveryLayer::server())
+        .layer(option_layer(auth))
         .layer(calls.clone())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -193,8 +185,17 @@ pub async fn serve(
         _ = closed.await;
     }));
 
+    let becomes_ready = async {
+        if let (Some(guard), false) = (&guard, ready) {
+            guard.ready().await;
+            tracing::info!("ready: the keys of the issuer are here");
+            set_health(&health, ServingStatus::Serving).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
     let signal = tokio::select! {
         Some(signal) = signals.recv() => signal,
+        never = becomes_ready => match never {},
         ended = &mut server => {
             failed(failed(ended)?)?;
             return Err(CannotServe::Failed("it ended by itself".to_owned()));
@@ -247,6 +248,6 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-fn failed<T, E: fmt::Display>(result: Result<T, E>) -> Result<T, CannotServe> {
+fn failed<T, E: Display>(result: Result<T, E>) -> Result<T, CannotServe> {
     result.map_err(|error| CannotServe::Failed(error.to_string()))
 }

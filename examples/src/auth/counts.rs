@@ -1,0 +1,60 @@
+//! What is counted of tokens and keys. Who is calling, and by which key, is never a label.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use tonic_auth_layer::jwt::{FetchResult, KeysEvent};
+use tonic_auth_layer::{Decision, Reason, Verdict};
+
+const DECISIONS: &str = "auth_decisions_total";
+const FETCHES: &str = "auth_jwks_fetches_total";
+const FETCHED: &str = "auth_jwks_fetched_timestamp_seconds";
+
+/// Says what they are, and that nothing has happened yet: a rate sees the first of what was 0 before.
+pub(super) fn begin() {
+    describe_counter!(DECISIONS, "Calls that were let through or refused for who makes them.");
+    describe_counter!(FETCHES, "Fetches of the issuer's keys.");
+    describe_gauge!(FETCHED, Unit::Seconds, "When the issuer's keys were last fetched.");
+    for reason in [
+        Reason::CredentialsMissing,
+        Reason::CredentialsMalformed,
+        Reason::TokenInvalid,
+        Reason::TokenExpired,
+        Reason::ScopeInsufficient,
+        Reason::MethodUnknown,
+        Reason::VerifierUnavailable,
+        Reason::RateLimited,
+    ] {
+        decided(reason.as_str(), false, 0);
+    }
+    for cached in [false, true] {
+        decided("passed", cached, 0);
+    }
+    for result in [FetchResult::Ok, FetchResult::Unreachable, FetchResult::Timeout] {
+        counter!(FETCHES, "result" => result.as_str()).increment(0);
+    }
+}
+
+pub(super) fn decision(decision: &Decision<'_>) {
+    let result = match decision.verdict() {
+        // Such a call has passed before, and was counted then.
+        Verdict::Ended => "ended",
+        _ => decision.result(),
+    };
+    decided(result, decision.is_cached(), 1);
+}
+
+fn decided(result: &'static str, cached: bool, times: u64) {
+    let cached = if cached { "true" } else { "false" };
+    counter!(DECISIONS, "result" => result, "cached" => cached).increment(times);
+}
+
+pub(super) fn fetch(event: &KeysEvent<'_>) {
+    counter!(FETCHES, "result" => event.result.as_str()).increment(1);
+    // Their age would stand still between two fetches; whoever reads this knows what time it is.
+    let fetched = event.age.and_then(|age| SystemTime::now().checked_sub(age));
+    let since = fetched.and_then(|fetched| fetched.duration_since(UNIX_EPOCH).ok());
+    if let Some(since) = since {
+        gauge!(FETCHED).set(since.as_secs_f64());
+    }
+}

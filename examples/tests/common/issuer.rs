@@ -1,0 +1,36 @@
+//! Somebody who issues tokens.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+pub const ISSUER: &str = "https://id.example";
+pub const KEY_ID: &str = "key-of-the-test";
+
+pub struct Issuer(Ed25519KeyPair);
+
+impl Issuer {
+    pub fn new() -> Self {
+        Self(Ed25519KeyPair::generate().expect("a key"))
+    }
+
+    /// What it publishes: a JSON Web Key Set.
+    pub fn keys(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.0.public_key());
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": KEY_ID, "x": x }] }).to_string()
+    }
+
+    /// A token for that audience, of Ann, for an hour.
+    pub fn token(&self, audience: &str, scope: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        let header = json!({ "alg": "EdDSA", "kid": KEY_ID });
+        let claims = json!({ "iss": ISSUER, "aud": audience, "sub": "ann", "exp": now + 3600, "scope": scope });
+        let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(message.as_bytes()));
+        format!("{message}.{signature}")
+    }
+}
