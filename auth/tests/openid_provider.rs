@@ -1,0 +1,322 @@
+//! Tokens and keys of a provider that is not ours: the certified `oidc-provider` of npm, on loopback.
+//!
+//! It needs Node.js 22 or newer, and what `npm ci --prefix .ci/openid` installs:
+//! `cargo test -p tonic-auth-layer --test openid_provider -- --ignored`.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::{Channel, Server};
+use tonic_auth_layer::jwt::{FetchResult, Issuer, Jwt};
+use tonic_auth_layer::{Access, AuthLayer, Decision};
+use tonic_call::Kind;
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::v1::kinds_client::KindsClient;
+use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_call_test_kit::{KINDS, KindsService, Outcome, call, listen};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/openid/provider.js");
+
+/// What the script knows: its one client, and what it may ask a token for.
+const CLIENT: &str = "orders-caller:known-to-everybody";
+const ORDERS: &str = "urn:test:orders";
+const ORDERS_BY_EC: &str = "urn:test:orders:ec";
+const BILLING: &str = "urn:test:billing";
+
+const CALLERS: usize = 8;
+
+/// A provider that runs until it is dropped.
+struct Provider {
+    issuer: String,
+    tokens: Tokens,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Provider {
+    async fn start() -> Self {
+        let mut child = Command::new("node")
+            .arg(SCRIPT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Node.js is installed");
+        let commands = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let issuer = soon(answers.next_line()).await.unwrap();
+        let issuer = issuer.expect("it runs once `npm ci --prefix .ci/openid` has");
+        let tokens = Tokens::of(&issuer).await;
+        Self { issuer, tokens, commands, answers, _child: child }
+    }
+
+    /// Has it do something, and waits until that is done.
+    async fn tell(&mut self, command: &str) {
+        let line = format!("{command}\n");
+        soon(self.commands.write_all(line.as_bytes())).await.unwrap();
+        assert_eq!(soon(self.answers.next_line()).await.unwrap().as_deref(), Some(command));
+    }
+
+    fn discovered(&self) -> Issuer {
+        Jwt::discover(&*self.issuer).audience("orders").rfc9068()
+    }
+}
+
+/// Where the client gets tokens.
+#[derive(Clone)]
+struct Tokens {
+    http: Client<HttpConnector, Full<Bytes>>,
+    endpoint: String,
+}
+
+impl Tokens {
+    async fn of(issuer: &str) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        let document = format!("{issuer}/.well-known/openid-configuration");
+        let document = Request::get(document).body(Full::default()).unwrap();
+        let document = json(&http, document).await;
+        Self { http, endpoint: document["token_endpoint"].as_str().unwrap().to_owned() }
+    }
+
+    /// A token of the client's own; without a resource one that only the provider can read.
+    async fn get(&self, resource: Option<&str>, scope: &str) -> String {
+        let resource = resource.map(|resource| format!("&resource={resource}")).unwrap_or_default();
+        let form = format!("grant_type=client_credentials&scope={scope}{resource}");
+        let request = Request::post(&self.endpoint)
+            .header("authorization", format!("Basic {}", STANDARD.encode(CLIENT)))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.into())
+            .unwrap();
+        json(&self.http, request).await["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn json(http: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<Bytes>>) -> Value {
+    let response = soon(http.request(request)).await.unwrap();
+    let status = response.status();
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
+}
+
+/// Nothing here takes long, unless it never ends.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it should not take so long")
+}
+
+/// How fetches of keys end, and how many keys there are then.
+type Fetches = UnboundedReceiver<(FetchResult, usize)>;
+
+async fn verifier(issuer: Issuer) -> (Jwt, Fetches) {
+    let (told, fetches) = unbounded_channel();
+    let jwt = Jwt::builder().issuer(issuer).on_keys(move |event| {
+        let _ = told.send((event.result, event.keys));
+    });
+    let jwt = jwt.build().unwrap();
+    soon(jwt.ready()).await;
+    (jwt, fetches)
+}
+
+/// Waits for a fetch after which there are so many keys.
+async fn until_keys(fetches: &mut Fetches, keys: usize) {
+    soon(async { while fetches.recv().await.unwrap() != (FetchResult::Ok, keys) {} }).await;
+}
+
+/// A server, and what its layer decides: the result, and who is calling or the check that failed.
+async fn serve(jwt: Jwt) -> (Channel, UnboundedReceiver<(String, String)>) {
+    let (told, decisions) = unbounded_channel();
+    let layer = AuthLayer::new(jwt)
+        .method("test.v1.Kinds", "ClientStream", Access::scope("orders.write"))
+        .on_decision(move |decision| tell(&told, decision))
+        .build()
+        .unwrap();
+    let (incoming, endpoint) = listen();
+    let server = Server::builder()
+        .layer(layer)
+        .add_service(KindsServer::new(KindsService::default()))
+        .serve_with_incoming(incoming);
+    tokio::spawn(server);
+    (soon(endpoint.connect()).await.unwrap(), decisions)
+}
+
+fn tell(told: &UnboundedSender<(String, String)>, decision: &Decision<'_>) {
+    let why = match (decision.failure(), decision.identity()) {
+        (Some(failure), _) => {
+            let expected = failure.expected_value().unwrap_or_default();
+            let received = failure.received_value().unwrap_or_default();
+            format!("{}: want {expected}, got {received}", failure.check())
+        }
+        (None, identity) => identity.unwrap().principal().to_string(),
+    };
+    let _ = told.send((decision.result().to_owned(), why));
+}
+
+async fn call_with(channel: &Channel, kind: Kind, token: &str) -> Outcome {
+    let bearer = format!("Bearer {token}");
+    let mut client = KindsClient::new(channel.clone());
+    let asked = Ask { notes: 1, ..Ask::default() };
+    soon(call(&mut client, kind, asked, &[("authorization", &bearer)])).await
+}
+
+async fn passes(channel: &Channel, token: &str) {
+    assert_eq!(call_with(channel, Kind::Unary, token).await, Outcome::ok(1));
+}
+
+/// The name of the key that has signed a token.
+fn key_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js and what npm installs in .ci/openid"]
+async fn a_clients_token_is_taken_and_one_for_somebody_else_is_not() {
+    let provider = Provider::start().await;
+    let (jwt, mut fetches) = verifier(provider.discovered()).await;
+    until_keys(&mut fetches, 2).await;
+    let (channel, mut decisions) = serve(jwt).await;
+    let who = format!("{}#orders-caller", provider.issuer);
+    for resource in [ORDERS, ORDERS_BY_EC] {
+        let reader = provider.tokens.get(Some(resource), "orders.read").await;
+        let writer = provider.tokens.get(Some(resource), "orders.read+orders.write").await;
+        for kind in KINDS {
+            assert_eq!(call_with(&channel, kind, &writer).await, Outcome::ok(1));
+            assert_eq!(soon(decisions.recv()).await.unwrap(), ("passed".to_owned(), who.clone()));
+        }
+        passes(&channel, &reader).await;
+        assert_eq!(soon(decisions.recv()).await.unwrap().0, "passed");
+        let refused = call_with(&channel, Kind::ClientStream, &reader).await;
+        assert_eq!(refused.code, Code::PermissionDenied);
+        assert_eq!(soon(decisions.recv()).await.unwrap().0, "SCOPE_INSUFFICIENT");
+    }
+    for (resource, check) in [
+        (Some(BILLING), "aud: want orders, got billing"),
+        // It is no JWT at all.
+        (None, "format: "),
+    ] {
+        let token = provider.tokens.get(resource, "orders.read").await;
+        for kind in KINDS {
+            let refused = call_with(&channel, kind, &token).await;
+            assert_eq!((refused.code, refused.notes), (Code::Unauthenticated, 0));
+            let (result, why) = soon(decisions.recv()).await.unwrap();
+            assert_eq!(result, "TOKEN_INVALID");
+            assert!(why.starts_with(check), "{why}");
+        }
+    }
+    assert!(fetches.try_recv().is_err(), "nothing of this asks for other keys");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Node.js and what npm installs in .ci/openid"]
+async fn a_rotation_while_calls_run_loses_none() {
+    let mut provider = Provider::start().await;
+    let (jwt, mut fetches) = verifier(provider.discovered()).await;
+    let (channel, _decisions) = serve(jwt).await;
+    let old = provider.tokens.get(Some(ORDERS), "orders.read").await;
+    // They are first used when other keys sign.
+    let mut unused = Vec::new();
+    for resource in [ORDERS, ORDERS_BY_EC] {
+        unused.push(provider.tokens.get(Some(resource), "orders.read").await);
+    }
+
+    // How many calls there were with tokens of each key.
+    let calls = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    let (rounds, mut seen) = watch::channel(0);
+    let rounds = Arc::new(rounds);
+    let (stop, stopped) = watch::channel(false);
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (tokens, channel, old) = (provider.tokens.clone(), channel.clone(), old.clone());
+        let (calls, rounds, stopped) = (calls.clone(), rounds.clone(), stopped.clone());
+        let resource = [ORDERS, ORDERS_BY_EC][caller % 2];
+        callers.spawn(async move {
+            while !*stopped.borrow() {
+                let new = tokens.get(Some(resource), "orders.read").await;
+                // One that is new, one that is remembered, and one from before all.
+                for token in [&new, &new, &old] {
+                    passes(&channel, token).await;
+                    *calls.lock().unwrap().entry(key_of(token)).or_default() += 1;
+                }
+                rounds.send_modify(|rounds| *rounds += 1);
+            }
+        });
+    }
+    // Enough for each caller to have come round more than once since.
+    let mut more = async |rounds: usize| {
+        let until = *seen.borrow() + rounds;
+        soon(seen.wait_for(|seen| *seen >= until)).await.unwrap();
+    };
+    more(10 * CALLERS).await;
+    let before: Vec<_> = calls.lock().unwrap().keys().cloned().collect();
+    assert_eq!(before.len(), 2, "a key for each algorithm");
+    provider.tell("rotate").await;
+    more(10 * CALLERS).await;
+    for token in &unused {
+        assert!(before.contains(&key_of(token)));
+        passes(&channel, token).await;
+    }
+    stop.send_replace(true);
+    while let Some(caller) = soon(callers.join_next()).await {
+        caller.expect("no call is lost");
+    }
+
+    let calls = calls.lock().unwrap().clone();
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    for (key, calls) in &calls {
+        assert!(*calls >= 2 * CALLERS, "{calls} by {key}");
+    }
+    // One to begin with, and one for all who had a token of an unknown key.
+    assert_eq!(soon(fetches.recv()).await, Some((FetchResult::Ok, 2)));
+    assert_eq!(soon(fetches.recv()).await, Some((FetchResult::Ok, 4)));
+    assert!(fetches.try_recv().is_err());
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js and what npm installs in .ci/openid"]
+async fn a_key_that_is_published_no_more_takes_its_tokens_along() {
+    let mut provider = Provider::start().await;
+    let issuer = provider.discovered().refresh_every(Duration::from_millis(50));
+    let (jwt, mut fetches) = verifier(issuer).await;
+    let (channel, mut decisions) = serve(jwt).await;
+    let old = provider.tokens.get(Some(ORDERS), "orders.read").await;
+    passes(&channel, &old).await;
+    provider.tell("rotate").await;
+    until_keys(&mut fetches, 4).await;
+    let new = provider.tokens.get(Some(ORDERS), "orders.read").await;
+    assert_ne!(key_of(&new), key_of(&old));
+    for token in [&old, &new, &old, &new] {
+        passes(&channel, token).await;
+    }
+    provider.tell("retire").await;
+    until_keys(&mut fetches, 2).await;
+    assert_eq!(call_with(&channel, Kind::Unary, &old).await.code, Code::Unauthenticated);
+    passes(&channel, &new).await;
+    let mut results = Vec::new();
+    while let Ok(decision) = decisions.try_recv() {
+        results.push(decision);
+    }
+    let refused: Vec<_> = results.iter().filter(|(result, _)| result != "passed").collect();
+    let why = format!("kid: want a key of the issuer, got {}", key_of(&old));
+    assert_eq!(refused, [&("TOKEN_INVALID".to_owned(), why)]);
+}
