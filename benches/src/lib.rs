@@ -10,6 +10,7 @@ mod service;
 mod spans;
 mod subject;
 mod subjects;
+mod tokens;
 
 pub use self::listener::Listener;
 pub use self::server::{Server, servers};

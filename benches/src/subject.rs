@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use prost::Message as _;
 use tonic::transport::server::TcpConnectInfo;
@@ -56,6 +56,7 @@ pub struct Subject {
     call: Box<dyn FnMut(Request<tonic::body::Body>)>,
     message: Bytes,
     peer: TcpConnectInfo,
+    authorization: Option<HeaderValue>,
 }
 
 impl Subject {
@@ -76,7 +77,12 @@ impl Subject {
         let message = frame_of(&Ask::default().encode_to_vec());
         let address = |port| Some((Ipv4Addr::LOCALHOST, port).into());
         let peer = TcpConnectInfo { local_addr: address(50_051), remote_addr: address(51_234) };
-        Self { name, call, message, peer }
+        Self { name, call, message, peer, authorization: None }
+    }
+
+    /// Its callers send this.
+    pub(crate) fn authorized(self, authorization: HeaderValue) -> Self {
+        Self { authorization: Some(authorization), ..self }
     }
 
     /// Makes one call, with what a server finds in every request, and reads its response to the end.
@@ -85,8 +91,11 @@ impl Subject {
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = http::Uri::from_static(call.path());
-        let client = http::HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
+        let client = HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
         request.headers_mut().insert(http::header::USER_AGENT, client);
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+        }
         request.extensions_mut().insert(self.peer.clone());
         (self.call)(request);
     }

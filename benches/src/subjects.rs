@@ -15,6 +15,7 @@ use crate::many::many;
 use crate::nothing::Nothing;
 use crate::spans::SampledLayer;
 use crate::subject::Subject;
+use crate::tokens::Issued;
 
 /// Where the upkeep of recorders runs, beside the calls.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -50,6 +51,28 @@ fn unheard() -> Vec<Subject> {
         Subject::new("logging", logging()),
         Subject::new("tower-http trace", trace()),
     ]
+    .into_iter()
+    .chain(authenticated())
+    .collect()
+}
+
+/// A bearer token in each call.
+fn authenticated() -> impl Iterator<Item = Subject> {
+    const NAMES: [[&str; 3]; 4] = [
+        ["auth HS256, warm", "auth HS256, cold", "jsonwebtoken HS256"],
+        ["auth RS256, warm", "auth RS256, cold", "jsonwebtoken RS256"],
+        ["auth ES256, warm", "auth ES256, cold", "jsonwebtoken ES256"],
+        ["auth EdDSA, warm", "auth EdDSA, cold", "jsonwebtoken EdDSA"],
+    ];
+    Issued::all().into_iter().zip(NAMES).flat_map(|(issued, [warm, cold, peer])| {
+        let authorization = issued.authorization();
+        [
+            Subject::new(warm, issued.layer(10_000)),
+            Subject::new(cold, issued.layer(0)),
+            Subject::new(peer, issued.interceptor()),
+        ]
+        .map(|subject| subject.authorized(authorization.clone()))
+    })
 }
 
 fn heard() -> Vec<Subject> {

@@ -1,0 +1,161 @@
+//! Tokens, and the keys that they are verified by.
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::HeaderValue;
+use jsonwebtoken::{DecodingKey, Validation, decode};
+use tonic::service::InterceptorLayer;
+use tonic::{Request, Status};
+use tonic_auth_layer::AuthLayer;
+use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
+
+const ISSUER: &str = "https://id.example";
+const AUDIENCE: &str = "orders";
+
+/// The year 2100: no run of a bench outlives its tokens.
+const EXPIRES: u64 = 4_102_444_800;
+
+/// An issuer's key: what signs is gone once the token is made.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    algorithm: Algorithm,
+    /// The secret, or the public key in PEM.
+    key: Vec<u8>,
+    token: String,
+}
+
+impl Issued {
+    /// One for each of the usual algorithms.
+    pub(crate) fn all() -> Vec<Self> {
+        [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
+            .into_iter()
+            .map(Self::by)
+            .collect()
+    }
+
+    /// A new key of that kind, and a token that it has signed.
+    ///
+    /// # Panics
+    ///
+    /// For an algorithm that [`all`](Self::all) has not.
+    pub(crate) fn by(algorithm: Algorithm) -> Self {
+        let random = SystemRandom::new();
+        let made = "a key is made and signs";
+        let header = format!(r#"{{"alg":"{algorithm}","typ":"at+jwt"}}"#);
+        let claims = format!(
+            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"ann","exp":{EXPIRES},"scope":"orders.read orders.write"}}"#
+        );
+        let message = format!("{}.{}", encoded(header.as_bytes()), encoded(claims.as_bytes()));
+        let (key, signature) = match algorithm {
+            Algorithm::HS256 => {
+                let secret = b"0123456789abcdef0123456789abcdef".to_vec();
+                let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+                let signature = hmac::sign(&key, message.as_bytes()).as_ref().to_vec();
+                (secret, signature)
+            }
+            Algorithm::RS256 => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect(made);
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let signed =
+                    pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature);
+                signed.expect(made);
+                (pem(pair.public_key().as_der().expect(made).as_ref()), signature)
+            }
+            Algorithm::ES256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect(made);
+                let signature = pair.sign(&random, message.as_bytes()).expect(made);
+                (pem(pair.public_key().as_der().expect(made).as_ref()), signature.as_ref().to_vec())
+            }
+            Algorithm::EdDSA => {
+                let pair = Ed25519KeyPair::generate().expect(made);
+                let signature = pair.sign(message.as_bytes()).as_ref().to_vec();
+                (pem(pair.public_key().as_der().expect(made).as_ref()), signature)
+            }
+            other => panic!("{other} is not measured"),
+        };
+        let token = format!("{message}.{}", encoded(&signature));
+        Self { algorithm, key, token }
+    }
+
+    /// What a caller sends.
+    pub(crate) fn authorization(&self) -> HeaderValue {
+        HeaderValue::try_from(format!("Bearer {}", self.token)).expect("a token is a header")
+    }
+
+    /// Our layer, which remembers so many tokens.
+    pub(crate) fn layer(&self, remembered: usize) -> AuthLayer {
+        let key = match self.algorithm {
+            Algorithm::HS256 => Key::secret(self.algorithm, &self.key),
+            _ => Key::pem(self.algorithm, &self.key),
+        };
+        let issuer = Jwt::keys(ISSUER, [key.expect("a key")])
+            .audience(AUDIENCE)
+            .algorithms([self.algorithm]);
+        let jwt = Jwt::builder().issuer(issuer).cache(remembered).any_failures().build();
+        AuthLayer::new(jwt.expect("an issuer")).build().expect("a layer")
+    }
+
+    /// What one would use instead.
+    pub(crate) fn interceptor(&self) -> InterceptorLayer<Interceptor> {
+        let (algorithm, key) = match self.algorithm {
+            Algorithm::HS256 => {
+                (jsonwebtoken::Algorithm::HS256, Ok(DecodingKey::from_secret(&self.key)))
+            }
+            Algorithm::RS256 => {
+                (jsonwebtoken::Algorithm::RS256, DecodingKey::from_rsa_pem(&self.key))
+            }
+            Algorithm::ES256 => {
+                (jsonwebtoken::Algorithm::ES256, DecodingKey::from_ec_pem(&self.key))
+            }
+            _ => (jsonwebtoken::Algorithm::EdDSA, DecodingKey::from_ed_pem(&self.key)),
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        InterceptorLayer::new(Interceptor { key: key.expect("a key"), validation })
+    }
+}
+
+/// Verifies each call's token by `jsonwebtoken`, and hands the claims on.
+#[derive(Clone)]
+pub(crate) struct Interceptor {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+/// The claims of a call's token.
+#[derive(Clone)]
+struct Claims(#[expect(dead_code, reason = "no handler asks for it")] serde_json::Value);
+
+impl tonic::service::Interceptor for Interceptor {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let header =
+            request.metadata().get("authorization").and_then(|header| header.to_str().ok());
+        let token = header.and_then(|header| header.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| Status::unauthenticated("no token"))?;
+        let claims = decode::<serde_json::Value>(token, &self.key, &self.validation)
+            .map_err(|error| Status::unauthenticated(error.to_string()))?;
+        request.extensions_mut().insert(Claims(claims.claims));
+        Ok(request)
+    }
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).collect();
+    let text = lines.join(&b'\n');
+    [&b"-----BEGIN PUBLIC KEY-----\n"[..], &text, b"\n-----END PUBLIC KEY-----\n"].concat()
+}
