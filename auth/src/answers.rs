@@ -1,6 +1,7 @@
 //! What a refused caller is told.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
@@ -9,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::access::{Access, Need};
-use crate::failure::Reason;
+use crate::failure::{Failure, Reason};
 
 /// Makes the status of each refusal.
 #[derive(Debug)]
@@ -42,19 +43,25 @@ impl Answers {
             new
         });
         let mut answers = Self { domain, realm, schemes, fixed: Vec::new() };
-        answers.fixed = FIXED.map(|reason| (reason, answers.make(reason, None))).into();
+        answers.fixed = FIXED.map(|reason| (reason, answers.make(reason, None, None))).into();
         answers
     }
 
-    /// The status of a refusal for that reason, of a method with that rule.
-    pub(crate) fn status(&self, reason: Reason, access: Option<&Access>) -> Status {
+    /// The status of a refusal, of a method with that rule.
+    pub(crate) fn status(&self, failure: &Failure, access: Option<&Access>) -> Status {
+        let (reason, wait) = (failure.reason(), failure.retry_after_value());
         match self.fixed.iter().find(|(fixed, _)| *fixed == reason) {
-            Some((_, status)) => status.clone(),
-            None => self.make(reason, access.and_then(Access::needs)),
+            Some((_, status)) if wait.is_none() => status.clone(),
+            _ => self.make(reason, access.and_then(Access::needs), wait),
         }
     }
 
-    fn make(&self, reason: Reason, needs: Option<(&[Box<str>], Need)>) -> Status {
+    fn make(
+        &self,
+        reason: Reason,
+        needs: Option<(&[Box<str>], Need)>,
+        wait: Option<Duration>,
+    ) -> Status {
         let mut metadata = HashMap::new();
         let mut message = reason.message().to_owned();
         if let (Reason::ScopeInsufficient, Some((scopes, need))) = (reason, needs) {
@@ -70,7 +77,10 @@ impl Answers {
             metadata.insert("scopes".to_owned(), scopes);
             metadata.insert("need".to_owned(), some.to_owned());
         }
-        let details = ErrorDetails::with_error_info(reason.as_str(), &self.domain, metadata);
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), &self.domain, metadata);
+        if wait.is_some() {
+            details.set_retry_info(wait);
+        }
         let challenges = self.challenges(reason, needs);
         Status::with_error_details_and_metadata(reason.code(), message, details, challenges)
     }

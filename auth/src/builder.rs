@@ -128,7 +128,8 @@ impl AuthBuilder {
     }
 
     /// Only tries its rules out: what would be refused is reported, and let pass. A caller whose
-    /// credentials are bad then has *no* identity. Building such a layer warns.
+    /// credentials are bad then has *no* identity. Building such a layer warns. A call still waits for an
+    /// authenticator that has to ask somebody.
     pub fn shadow(mut self) -> Self {
         self.shadow = true;
         self

@@ -2,6 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::guarded::guarded;
+
 /// Where a layer reads the time by which tokens expire.
 ///
 /// The system's clock by default; tests give their own.
@@ -14,22 +16,35 @@ impl Clock {
         Self::default()
     }
 
-    /// A clock that shows what this says.
+    /// A clock that shows what this says. If it panics, the system's is looked at instead.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(now)))
     }
 
     /// What it shows now.
     pub fn now(&self) -> SystemTime {
-        match &self.0 {
-            Some(now) => now(),
-            None => SystemTime::now(),
-        }
+        let Some(now) = &self.0 else { return SystemTime::now() };
+        guarded(|| now()).unwrap_or_else(|_| {
+            tracing::error!("the clock of an `AuthLayer` or a token panicked");
+            SystemTime::now()
+        })
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Clock::new" } else { "Clock::system" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_panics_is_replaced_by_the_systems() {
+        let before = SystemTime::now();
+        let shown = Clock::new(|| panic!("a clock that is broken")).now();
+        assert!((before..=SystemTime::now()).contains(&shown));
     }
 }

@@ -17,6 +17,9 @@ use crate::incoming::Incoming;
 /// refuse the call: a caller can't pass with a weaker kind by spoiling the stronger. With
 /// [`or_else_if_bad`](AnyOf::or_else_if_bad) they lead to the next, too.
 ///
+/// Two of one kind are no use: to the first [`Jwt`](crate::Jwt) a token of the second one's issuer is bad.
+/// For several issuers, use one [`Jwt::builder`](crate::Jwt::builder).
+///
 /// ```
 /// # use tonic_auth_layer::{Authenticate, any_of};
 /// # fn both(tokens: impl Authenticate, keys: impl Authenticate) {

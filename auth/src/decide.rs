@@ -175,7 +175,7 @@ impl Settings {
             Ruled::By(access) => Some(access),
             Ruled::Unknown => None,
         };
-        let status = self.answers.status(reason, access);
+        let status = self.answers.status(failure, access);
         Err(Rejection::new(Refusal::new(BY, reason.as_str()), status).into_status(&head.extensions))
     }
 

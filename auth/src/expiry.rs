@@ -55,7 +55,7 @@ impl Settings {
         }
         let ended = match (&call.cut, &call.info) {
             (Some(cut), _) => {
-                let status = self.answers.status(failure.reason(), None);
+                let status = self.answers.status(&failure, None);
                 cut.refuse(&Refusal::new(BY, reason), status)
             }
             (None, Some(info)) => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use tonic::Code;
 use tonic_call::printable;
@@ -101,6 +102,7 @@ pub struct Failure {
     check: &'static str,
     expected: Option<Cow<'static, str>>,
     received: Option<Box<str>>,
+    retry_after: Option<Duration>,
 }
 
 /// How many bytes of a received value are kept.
@@ -109,7 +111,7 @@ pub const RECEIVED_AT_MOST: usize = 128;
 impl Failure {
     /// That check has failed, and this is what the caller is told.
     pub fn new(reason: Reason, check: &'static str) -> Self {
-        Self { reason, check, expected: None, received: None }
+        Self { reason, check, expected: None, received: None, retry_after: None }
     }
 
     /// Sets what was asked for.
@@ -124,6 +126,13 @@ impl Failure {
     #[must_use]
     pub fn received<T: AsRef<[u8]> + ?Sized>(mut self, received: &T) -> Self {
         self.received = Some(bounded(received.as_ref()).into());
+        self
+    }
+
+    /// Sets how long the caller should wait at least: it is told so, in a `google.rpc.RetryInfo`.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -145,6 +154,11 @@ impl Failure {
     /// What there was instead; it is the caller's text, bounded and escaped.
     pub fn received_value(&self) -> Option<&str> {
         self.received.as_deref()
+    }
+
+    /// How long the caller should wait at least.
+    pub fn retry_after_value(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

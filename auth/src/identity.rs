@@ -199,7 +199,9 @@ impl Identity {
     /// One name for one caller, fit as a key: `{issuer}#{subject}`, or `{method}:{subject}` where there is
     /// no issuer.
     ///
-    /// Two callers never have the same, whatever they are called: so that none can borrow what stands for
+    /// Two callers with different names never have the same, whatever they are called; all those of an
+    /// issuer, or of a method, who have no subject share one, so count and limit nobody by it whose tokens
+    /// need not have a `sub`. So that none can borrow what stands for
     /// another, `%` and `#` are written `%25` and `%23` everywhere but in the subject of an issuer. It is
     /// what [`CallInfo::principal`](tonic_call::CallInfo::principal) says.
     pub fn principal(&self) -> Arc<str> {

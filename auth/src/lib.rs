@@ -102,6 +102,9 @@
 //! | it can't be told now: no keys yet, or a check panicked | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` | |
 //! | too many bad credentials came from there | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | |
 //!
+//! With `RATE_LIMITED` comes a `google.rpc.RetryInfo` that says how long to wait, if that is
+//! [known](Failure::retry_after).
+//!
 //! Nothing else of the failed check is told. To a request that is not gRPC (its content type is not
 //! `application/grpc…`) the HTTP status is 401, 403, 429 or 503, since a 200 would be a yes.
 //!
@@ -140,6 +143,9 @@
 //!   are the remedy.
 //! - **DPoP** (RFC 9449) and other tokens that are bound to a key.
 //! - **Encrypted tokens** (JWE): they are refused.
+//! - **Ending what runs**: a call is decided when it comes. A stream that runs ends when its credentials
+//!   expire, if that is [asked for](AuthBuilder::end_streams_at_expiry), but not when they are revoked, or
+//!   when their key is withdrawn.
 //!
 //! # What it costs
 //!

@@ -245,6 +245,8 @@ async fn h14_while_the_file_is_bad_the_old_token_serves_until_it_expires() {
     let status = name(&layer).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("can't be read"), "{}", status.message());
+    let folder = folder.path().to_str().unwrap();
+    assert!(!status.message().contains(folder), "the caller's caller may see it");
     // It is looked at again after a second, and no sooner.
     write(&path, &jwt("two", Some((start, 9_000))));
     assert_eq!(name(&layer).await.unwrap_err().code(), Code::Unavailable);

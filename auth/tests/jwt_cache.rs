@@ -183,7 +183,7 @@ async fn nobody_is_limited_on_loopback_or_when_it_is_turned_off() {
 }
 
 #[test]
-fn a_remembered_token_dies_with_its_key_and_no_other_does() {
+fn keys_12_a_remembered_token_dies_with_its_key_and_no_other_does() {
     let (old, kept) = (Signer::ed(), Signer::ed());
     let file = tempfile::NamedTempFile::new().unwrap();
     let write = |keys: &[Value]| {

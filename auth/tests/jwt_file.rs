@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tonic_auth_layer::Reason;
 use tonic_auth_layer::jwt::{FetchResult, Jwt, JwtError};
 
 use self::jwt_support::*;
@@ -80,6 +81,21 @@ async fn a_file_that_is_replaced_by_way_of_a_link_is_read_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_emptied_as_it_should_be_withdraws_the_keys_that_were_in_it() {
+    let signer = Signer::ed();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, set(&[signer.jwk("a")])).unwrap();
+    let (jwt, mut results) = reading(&path);
+    passes(ask(&jwt, &signer.token_of("a", json!({}))));
+    std::fs::write(&path, set(&[])).unwrap();
+    until(&mut results, (FetchResult::Empty, 0)).await;
+    let asked = ask(&jwt, &signer.token_of("a", json!({})));
+    assert_eq!(refusal(asked), (Reason::VerifierUnavailable, "keys"));
+    assert!(!jwt.is_ready());
+}
+
+#[tokio::test]
 async fn a_file_that_breaks_leaves_the_keys_that_were_in_it() {
     let signer = Signer::ed();
     let folder = tempfile::tempdir().unwrap();
@@ -117,6 +133,14 @@ fn times_that_are_none_or_too_long_can_t_be_built() {
                 matches!(&built, Err(JwtError::Setting { setting, .. }) if *setting == wrong);
             assert!(named, "{wrong} {time:?} {built:?}");
         }
+    }
+    let nearly_none = issuer().refresh_every(Duration::from_nanos(1)).build();
+    assert!(matches!(nearly_none, Err(JwtError::Setting { setting: "refresh_every", .. })));
+    // Keys that are too old before they are fetched again are there for a part of the time only.
+    for stale in [Duration::ZERO, second] {
+        let built = issuer().refresh_every(2 * second).stale_for(stale).build();
+        let named = matches!(&built, Err(JwtError::Setting { setting: "stale_for", .. }));
+        assert!(named, "{stale:?} {built:?}");
     }
     let longest = issuer().refresh_every(day).fetch_timeout(day).cool_down(day);
     assert!(longest.stale_for(Duration::MAX).max_lifetime(Duration::MAX).build().is_ok());

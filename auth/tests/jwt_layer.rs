@@ -5,6 +5,7 @@ mod common;
 mod jwt_support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use tonic::Code;
@@ -102,7 +103,9 @@ async fn an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
     }
     assert!(!lines.text().contains("client_address"), "{}", lines.text());
     for n in 4..9 {
-        called(n, "192.0.2.1").await.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+        let refused = called(n, "192.0.2.1").await;
+        refused.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
     }
     assert_eq!(lines.text().matches("client_address").count(), 1, "said once");
     called(3, "192.0.2.2").await.is_refused(Code::Unauthenticated, "TOKEN_INVALID");

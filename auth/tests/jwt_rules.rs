@@ -453,6 +453,7 @@ fn rule_17_the_same_subject_of_two_issuers_is_two_callers() {
         .issuer(Jwt::keys(ISSUER, [hs256().key()]).audience("other"));
     assert!(matches!(twice.build(), Err(JwtError::IssuerTwice(name)) if name == ISSUER));
     invalid_by(ask(&jwt, &ed.token(json!({ "sub": 7 }))), "sub");
+    invalid_by(ask(&jwt, &ed.token(json!({ "sub": "" }))), "sub");
 }
 
 #[test]

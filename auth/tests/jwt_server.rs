@@ -18,7 +18,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tonic_auth_layer::jwt::{FetchResult, Issuer, Jwt, JwtError};
-use tonic_auth_layer::{Outcome, Reason};
+use tonic_auth_layer::{Authenticating, Outcome, Reason};
 
 use self::jwt_support::*;
 use self::key_server::{Answer, KeyServer};
@@ -58,6 +58,118 @@ async fn keys_are_found_by_discovery_and_by_their_url() {
     }
     assert_eq!(server.requests("/.well-known/openid-configuration").len(), 1);
     assert_eq!(server.fetches(), 3);
+    assert!(server.requests("/keys")[0].contains("user-agent: tonic-auth-layer/"));
+}
+
+#[test]
+fn who_only_asks_whether_it_is_ready_starts_the_fetching() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(KeyServer::start(Answer::Keys(vec![Signer::ed().jwk("a")])));
+    // There is no runtime here.
+    let (jwt, _results) = told(Jwt::jwks_url(server.issuer(), server.keys()));
+    assert!(!jwt.is_ready());
+    let ready = async {
+        while !jwt.is_ready() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = Duration::from_secs(30);
+    runtime.block_on(async { tokio::time::timeout(limit, ready).await }).unwrap();
+}
+
+/// A verifier that takes three bad tokens of an address, and asks one from there.
+async fn limited(issuer: Issuer) -> (Jwt, impl Fn(&str) -> Authenticating) {
+    let jwt = Jwt::builder().issuer(issuer.audience(AUDIENCE)).failures_per_minute(3);
+    let jwt = jwt.build().unwrap();
+    jwt.ready().await;
+    let asked = jwt.clone();
+    (jwt, move |token: &str| {
+        let parts = call(&[format!("Bearer {token}").as_bytes()], Some("192.0.2.1:1"));
+        ask_parts(&asked, &parts, at(NOW as f64))
+    })
+}
+
+async fn later(asked: Authenticating) -> Outcome {
+    let Authenticating::Later(found) = asked else { panic!("it waits for nothing") };
+    found.await
+}
+
+fn at_once(asked: Authenticating) -> Outcome {
+    let Authenticating::Ready(outcome) = asked else { panic!("it waits") };
+    outcome
+}
+
+#[tokio::test]
+async fn who_waits_for_keys_counts_as_bad_until_it_is_known_not_to_be() {
+    let signer = Signer::ed();
+    let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    let issuer = Jwt::jwks_url(server.issuer(), server.keys());
+    let (_jwt, ask) = limited(issuer.fetch_timeout(Duration::from_millis(500))).await;
+    server.now(Answer::Hang);
+    let forged = token(&server, &Signer::ed(), "forged");
+    let waiting: Vec<_> = (0..3).map(|_| ask(&forged)).collect();
+    let limited = (Reason::RateLimited, "failures");
+    assert_eq!(refusal(at_once(ask(&forged))), limited, "it can't hold more places");
+    for waiting in waiting {
+        assert_eq!(refusal(later(waiting).await), UNAVAILABLE);
+    }
+    // That the issuer is away is not its fault.
+    passes(at_once(ask(&token(&server, &signer, "a"))));
+}
+
+#[tokio::test]
+async fn forged_names_after_a_rotation_neither_make_good_tokens_bad_nor_use_up_their_limit() {
+    let [gone, old, new] = [Signer::ed(), Signer::ed(), Signer::ed()];
+    let server = KeyServer::start(Answer::Keys(vec![gone.jwk("gone"), old.jwk("old")])).await;
+    let issuer = Jwt::jwks_url(server.issuer(), server.keys());
+    let (_jwt, ask) = limited(issuer.cool_down(Duration::from_secs(3))).await;
+    server.now(Answer::Keys(vec![old.jwk("old")]));
+    let forged = later(ask(&token(&server, &Signer::ed(), "forged"))).await;
+    invalid_by(forged, "kid");
+    server.now(Answer::Keys(vec![old.jwk("old"), new.jwk("new")]));
+    let begun = server.fetches();
+    // In the cool-down nobody can say: it may be tried again, and nobody is blamed.
+    for n in 0..20 {
+        let of_new = new.token_of("new", json!({ "iss": server.issuer(), "jti": n }));
+        assert_eq!(refusal(at_once(ask(&of_new))), UNAVAILABLE);
+        let of_gone = gone.token_of("gone", json!({ "iss": server.issuer(), "jti": n }));
+        invalid_by(at_once(ask(&of_gone)), "kid");
+    }
+    let of_old = old.token_of("old", json!({ "iss": server.issuer(), "jti": "another" }));
+    passes(at_once(ask(&of_old)));
+    assert_eq!(server.fetches(), begun);
+    // By a clock that runs: the server is a real one.
+    let (limit, of_new) = (Duration::from_secs(30), token(&server, &new, "new"));
+    let passed = async {
+        loop {
+            match ask(&of_new) {
+                Authenticating::Later(found) => break passes(found.await),
+                Authenticating::Ready(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(limit, passed).await.unwrap();
+    for n in 0..20 {
+        passes(at_once(ask(&new.token_of("new", json!({ "iss": server.issuer(), "jti": n })))));
+    }
+    assert_eq!(server.fetches(), begun + 1);
+}
+
+#[tokio::test]
+async fn the_token_of_the_bearer_file_goes_to_the_issuer_alone() {
+    let signer = Signer::ed();
+    let elsewhere = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
+    let server = KeyServer::start(Answer::Status(404)).await;
+    server.point_to(&elsewhere.keys());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret").unwrap();
+    let (jwt, _results) = told(Jwt::discover(server.issuer()).bearer_file(file.path()));
+    jwt.ready().await;
+    passes(ask(&jwt, &token(&server, &signer, "a")));
+    let document = server.requests("/.well-known/openid-configuration");
+    assert!(document[0].contains("authorization: Bearer secret"));
+    let keys = elsewhere.requests("/keys");
+    assert!(!keys.is_empty() && keys.iter().all(|head| !head.contains("authorization")));
 }
 
 #[tokio::test]
@@ -73,7 +185,7 @@ async fn building_waits_for_nobody_and_a_call_without_keys_neither() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_an_answer_no_key_is_taken_from_it() {
+async fn keys_08_whatever_is_wrong_with_an_answer_no_key_is_taken_from_it() {
     let signer = Signer::p256();
     let elsewhere = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
     let many = (0..101).map(|_| signer.jwk("a")).collect();
@@ -89,8 +201,9 @@ async fn whatever_is_wrong_with_an_answer_no_key_is_taken_from_it() {
         (Answer::Hang, FetchResult::Timeout),
         (Answer::Half, FetchResult::Unreachable),
         (Answer::Text("<html>".to_owned()), FetchResult::Malformed),
-        (Answer::Keys(vec![]), FetchResult::Malformed),
-        (Answer::Keys(vec![json!({ "kty": "oct", "k": encoded(SECRET) })]), FetchResult::Malformed),
+        (Answer::Text("{}".to_owned()), FetchResult::Malformed),
+        (Answer::Keys(vec![]), FetchResult::Empty),
+        (Answer::Keys(vec![json!({ "kty": "oct", "k": encoded(SECRET) })]), FetchResult::Empty),
         (Answer::Keys(many), FetchResult::Malformed),
     ] {
         let server = KeyServer::start(answer).await;
@@ -126,7 +239,7 @@ async fn a_document_of_another_issuer_is_not_followed() {
 }
 
 #[tokio::test]
-async fn ten_thousand_random_kids_cause_one_fetch_and_good_tokens_pass() {
+async fn keys_07_ten_thousand_random_kids_cause_one_fetch_and_good_tokens_pass() {
     let signer = Signer::ed();
     let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
     let (jwt, _results) = told(Jwt::jwks_url(server.issuer(), server.keys()));
@@ -150,7 +263,7 @@ async fn ten_thousand_random_kids_cause_one_fetch_and_good_tokens_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_while_calls_run_loses_none() {
+async fn keys_05_a_rotation_while_calls_run_loses_none() {
     let server = KeyServer::start(Answer::Keys(vec![])).await;
     let (old, new) = (Arc::new(Signer::ed()), Arc::new(Signer::ed()));
     server.now(Answer::Keys(vec![old.jwk("old")]));
@@ -194,7 +307,7 @@ async fn a_rotation_while_calls_run_loses_none() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_dropped_takes_its_remembered_tokens_along() {
+async fn keys_12_a_key_that_is_dropped_takes_its_remembered_tokens_along() {
     let (old, new) = (Signer::ed(), Signer::ed());
     let server = KeyServer::start(Answer::Keys(vec![old.jwk("old"), new.jwk("new")])).await;
     let (jwt, mut results) = told(Jwt::jwks_url(server.issuer(), server.keys()));

@@ -194,7 +194,10 @@ impl File {
             token: held.token.clone(),
             until: held.until,
             again: Instant::now() + AFTER_TROUBLE,
-            trouble: Some(NoToken::new(error)),
+            // Where the file is and what is wrong with it is not for whoever gets the status.
+            trouble: Some(NoToken::new(
+                "the one in the file has expired, and the file can't be read",
+            )),
         }
     }
 }

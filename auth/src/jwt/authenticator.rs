@@ -11,7 +11,7 @@ use super::issuer::{Issuer, KeysFrom};
 use super::key::Key;
 use super::key::set::NoKey;
 use super::limiter::Network;
-use super::store::{Missing, Store};
+use super::store::{Asked, Missing, Store};
 use super::token::compact::Compact;
 use super::token::date::Date;
 use super::verifier::{Keys, Unsigned, Verifier};
@@ -65,9 +65,13 @@ impl Jwt {
         }
     }
 
-    /// Whether the keys of all issuers are there, and none is too old.
+    /// Whether the keys of all issuers are there, and none is too old. If nobody fetches them yet, that
+    /// is seen to, where there is a runtime.
     pub fn is_ready(&self) -> bool {
-        self.stores().all(|store| store.keys().is_some())
+        self.stores().fold(true, |ready, store| {
+            store.start();
+            ready && store.keys().is_some()
+        })
     }
 
     /// How long ago the oldest keys were fetched; `None` if there are none to fetch, or some are missing.
@@ -116,11 +120,22 @@ impl Jwt {
         let Keys::Kept(store) = &verifier.issuers[unsigned.issuer].keys else {
             return verifier.no_key(&unsigned, Missing::No(NoKey::Unknown), from).into();
         };
-        let (store, jwt, since) = (Arc::clone(store), self.clone(), Instant::now());
+        let waits = match store.ask(unsigned.header.key_id.as_deref(), unsigned.header.algorithm) {
+            Asked::Waits(waits) => waits,
+            Asked::Known(Ok(key)) => {
+                return verifier.finish(unsigned, &key, hash, now, from).into();
+            }
+            // Nothing was done for it, and it may be as good as any.
+            Asked::Known(Err(missing)) => return verifier.no_key(&unsigned, missing, None).into(),
+        };
+        // Counts as bad until it is known to be good: nobody holds all the places there are.
+        verifier.failed(from);
+        let (jwt, since) = (self.clone(), Instant::now());
         let (token, issuer) = (token.to_owned(), unsigned.issuer);
         let (header, claims) = (unsigned.header, unsigned.claims);
         Authenticating::later(async move {
-            let key = store.fetch_and_find(header.key_id.as_deref(), header.algorithm).await;
+            let key = waits.find(header.key_id.as_deref(), header.algorithm).await;
+            jwt.0.forgive(from);
             let parts = match Compact::split(&token) {
                 Ok(parts) => parts,
                 Err(failure) => return failure.into(),

@@ -49,7 +49,8 @@ impl JwtBuilder {
     }
 
     /// Sets how many bad tokens per minute one client address may have verified: by default 60, with 0
-    /// any. What it sends beyond them is refused unseen, unless it is remembered as good.
+    /// any. What it sends beyond them is refused unseen, unless it is remembered as good. A token that waits
+    /// for its key to be fetched counts as bad until it is known to be good.
     ///
     /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
     /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is
@@ -73,7 +74,7 @@ impl JwtBuilder {
     }
 
     /// Asks for each call whether its token is revoked, also when it is remembered. The function is called
-    /// where calls are served: it must not block.
+    /// where calls are served: it must not block. A stream that has begun goes on.
     pub fn revoked(self, is: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
         Self { revoked: Some(Box::new(is)), ..self }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::guarded::guarded;
+
 /// A fetch of an issuer's keys has ended: see [`JwtBuilder::on_keys`](crate::jwt::JwtBuilder::on_keys).
 #[derive(Debug)]
 #[non_exhaustive]
@@ -34,16 +36,20 @@ pub enum FetchResult {
     Status,
     /// The answer was too large.
     TooLarge,
-    /// The answer is no set of keys, or of none that can be used.
+    /// The answer is no set of keys.
     Malformed,
+    /// The answer is a set without a key that can be used: those from before are withdrawn.
+    Empty,
     /// The discovery document is another issuer's.
     WrongIssuer,
-    /// The address is not one that may be asked: not `https`, for example.
+    /// The address is not one that may be asked: not `https`, for example. Or the file with the token to
+    /// ask with can't be read.
     Refused,
 }
 
 impl FetchResult {
-    /// `ok`, `unreachable`, `timeout`, `status`, `too_large`, `malformed`, `wrong_issuer` or `refused`.
+    /// `ok`, `unreachable`, `timeout`, `status`, `too_large`, `malformed`, `empty`, `wrong_issuer` or
+    /// `refused`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -52,6 +58,7 @@ impl FetchResult {
             Self::Status => "status",
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
+            Self::Empty => "empty",
             Self::WrongIssuer => "wrong_issuer",
             Self::Refused => "refused",
         }
@@ -76,8 +83,10 @@ impl OnKeys {
     }
 
     pub(crate) fn tell(&self, event: &KeysEvent<'_>) {
-        if let Some(told) = &self.0 {
-            told(event);
+        let Some(told) = &self.0 else { return };
+        // Whoever fetches goes on.
+        if guarded(|| told(event)).is_err() {
+            tracing::error!(issuer = event.issuer, "the hook for the keys of an issuer panicked");
         }
     }
 }

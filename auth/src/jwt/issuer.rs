@@ -101,6 +101,10 @@ impl Issuer {
 
     /// Sets what a token's `typ` must be, with `application/` implied, whatever the case. By default it is
     /// absent, `JWT` or `at+jwt`, so that an ID token of a kind of its own is none.
+    ///
+    /// Most ID tokens have no kind of their own: where the audience is also a client's name, such a token
+    /// passes for an access token. If the issuer can write those of RFC 9068, take [no
+    /// others](Self::rfc9068).
     pub fn typ(self, typ: impl Into<String>) -> Self {
         Self { typ: Typ::Exactly(typ.into()), ..self }
     }
@@ -126,7 +130,22 @@ impl Issuer {
     /// `system:serviceaccount:`, and `typ` is absent or `JWT`.
     ///
     /// With keys by discovery or from a URL, the cluster's certificate and the pod's own token are taken
-    /// from where Kubernetes mounts them, unless others are given: the cluster's issuer asks for both.
+    /// from where Kubernetes mounts them, each time, unless others are given: the cluster's issuer asks for
+    /// both. So it is for the issuer that the cluster itself is. The pod's token is sent to that issuer's own scheme,
+    /// host and port alone; if its document says that the keys are at another one, as it does by default,
+    /// name a URL instead:
+    ///
+    /// ```no_run
+    /// # use tonic_auth_layer::jwt::{Jwt, JwtError};
+    /// # fn build() -> Result<Jwt, JwtError> {
+    /// let url = "https://kubernetes.default.svc/openid/v1/jwks";
+    /// let issuer = Jwt::jwks_url("https://kubernetes.default.svc.cluster.local", url);
+    /// issuer.kubernetes().audience("orders").build()
+    /// # }
+    /// ```
+    ///
+    /// An issuer outside, as managed clusters have, wants neither: there set [`typ`](Self::typ) and the
+    /// rest by hand.
     pub fn kubernetes(self) -> Self {
         let this = Self {
             typ: Typ::Plain,
@@ -140,7 +159,7 @@ impl Issuer {
     }
 
     /// Sets how often keys are fetched again, or their file is read: by default every 5 min, of a file
-    /// every 5 s; at most a day, as all of these.
+    /// every 5 s. At least a millisecond and at most a day, as the two below.
     pub fn refresh_every(mut self, every: Duration) -> Self {
         self.pace.every = every;
         self
@@ -159,7 +178,8 @@ impl Issuer {
         self
     }
 
-    /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h.
+    /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h, at
+    /// least as long as there is [between fetches](Self::refresh_every).
     pub fn stale_for(mut self, stale: Duration) -> Self {
         self.pace.stale = stale;
         self
@@ -184,7 +204,8 @@ impl Issuer {
         self
     }
 
-    /// Sends the token that is in this file with each fetch, to the issuer and to where it says that its
+    /// Sends the token that is in this file with each fetch, to the scheme, host and port that were given
+    /// (the issuer's, or those of the URL of its keys) and to no other, wherever the issuer says that its
     /// keys are. The file is read each time: such tokens are short-lived.
     pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.http.bearer_file = Some(path.into());
@@ -192,7 +213,7 @@ impl Issuer {
     }
 
     /// Fetches keys without TLS, too: whoever can change the answer on its way can make tokens. Without
-    /// it only loopback is asked so.
+    /// it only loopback is asked so. What is found by way of TLS is never fetched without it.
     pub fn allow_plain_http(mut self) -> Self {
         self.http.plain = true;
         self

@@ -59,15 +59,16 @@ impl Limiter {
         })
     }
 
-    /// Whether one more may be looked at.
-    pub(crate) fn allows(&self, network: Network, now: Instant) -> bool {
+    /// How long it is until one more may be looked at; `None` if it may be now.
+    pub(crate) fn wait(&self, network: Network, now: Instant) -> Option<Duration> {
         let shard = self.shard(network);
         let account = shard
             .accounts
             .get(&network)
             .copied()
             .or_else(|| shard.others.filter(|_| shard.accounts.len() >= ADDRESSES_AT_MOST));
-        account.is_none_or(|until| until + self.each <= now + self.burst)
+        let wait = (account? + self.each).saturating_duration_since(now + self.burst);
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// Tells the operator, once, that somebody was refused, and who it may have been instead.
@@ -105,6 +106,16 @@ impl Limiter {
         }
     }
 
+    /// One that was taken for bad was not.
+    pub(crate) fn forgive(&self, network: Network) {
+        let mut shard = self.shard(network);
+        let shard = &mut *shard;
+        let account = shard.accounts.get_mut(&network).or(shard.others.as_mut());
+        if let Some(until) = account {
+            *until = until.checked_sub(self.each).unwrap_or(*until);
+        }
+    }
+
     fn shard(&self, network: Network) -> MutexGuard<'_, Shard> {
         // Neighbours get parts of their own, and IPv6 networks, whose low bits differ, too.
         let shard = &self.shards[(network.0 ^ (network.0 >> 16)) as usize % SHARDS];
@@ -115,6 +126,12 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Limiter {
+        fn allows(&self, network: Network, now: Instant) -> bool {
+            self.wait(network, now).is_none()
+        }
+    }
 
     fn network(text: &str) -> Network {
         Network::of(text.parse().expect("an address")).expect("not loopback")
@@ -143,6 +160,22 @@ mod tests {
             limiter.failed(caller, now);
         }
         assert!(!limiter.allows(caller, now));
+    }
+
+    #[test]
+    fn who_is_refused_knows_how_long_and_what_was_not_bad_is_taken_back() {
+        let limiter = Limiter::per_minute(6).expect("a limit");
+        let (caller, now) = (network("192.0.2.1"), Instant::now());
+        for _ in 0..6 {
+            limiter.failed(caller, now);
+        }
+        let later = now + Duration::from_secs(3);
+        assert_eq!(limiter.wait(caller, later), Some(Duration::from_secs(7)));
+        limiter.forgive(caller);
+        assert_eq!(limiter.wait(caller, now), None);
+        limiter.failed(caller, now);
+        assert_eq!(limiter.wait(caller, now), Some(Duration::from_secs(10)));
+        limiter.forgive(network("192.0.2.2"));
     }
 
     #[test]

@@ -78,7 +78,7 @@
 //! The check with what was expected and received, in the layer's log line and hook: claims and names
 //! of the token, bounded and escaped, never its text. [`JwtBuilder::on_keys`] is told how each fetch
 //! of keys ended and how old the keys are. Events of the target `tonic_auth_layer` say `WARN` when
-//! keys could not be fetched and for each key of a set that is refused, and `INFO` when a set has
+//! keys could not be fetched and for each key of a set that is refused, `ERROR` when none is left, and `INFO` when a set has
 //! changed, and `WARN` once when an address has sent too many bad tokens: a proxy, perhaps.
 //!
 //! # Keys
@@ -89,12 +89,22 @@
 //! for another use (`use`, `key_ops`), of an unknown type or curve, too weak, malformed, not allowed to
 //! the issuer, or that share their `kid` with a different key; the others serve.
 //!
+//! A set that was fetched replaces the one before, whatever is in it: a key that is no longer there
+//! verifies nothing, and what it has signed is no longer remembered. If no key of it can be used, or none
+//! is in it, there are no keys: calls are refused with `UNAVAILABLE`, an `ERROR` says so, and it is
+//! fetched again soon. What is no set at all replaces nothing. A file is held to the same.
+//!
 //! Keys from a URL or by discovery (feature `http`) are fetched over TLS, without TLS only from loopback
 //! or where [said](Issuer::allow_plain_http) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
-//! keys, and follows no redirect. They are fetched again after 5 min, or while the issuer is away after
-//! pauses of 1 s to 60 s. A `kid` that is unknown causes one fetch for all who ask, at most 1,024 of whom
-//! wait, and not another one for 30 s. While the issuer is away the last keys serve, for 24 h. No lock is
-//! held while keys are fetched, and no good token waits for it.
+//! keys, and follows no redirect, nor a document that came by TLS to where there is none. They are
+//! fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
+//! the last keys serve, for 24 h. No lock is held while keys are fetched, and no good token waits for it.
+//!
+//! A `kid` that is unknown causes one fetch for all who ask, at most 1,024 of whom wait, and not another
+//! one for 30 s. Until then nobody can tell whether another unknown `kid` is a new key's or forged: its
+//! token is refused with `UNAVAILABLE`, so that it may be tried again, and does not count as a bad one. It
+//! is `TOKEN_INVALID` only if the `kid` is one that a key had before. A token that names no key causes no
+//! fetch: where tokens name none, a new key is known after 5 min.
 //!
 //! A file of keys is read when the verifier is built, and again every 5 s.
 //!

@@ -16,29 +16,45 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(store: Weak<Store>, wake: Arc<Notify>) {
-    let mut failures = 0;
-    while let Some(store) = store.upgrade() {
-        store.begin();
-        let good = fetch(&store).await;
-        failures = if good { 0 } else { failures + 1 };
-        let pause = if good { store.pace.every } else { pause_after(failures) };
-        let next = Instant::now() + jittered(pause.min(store.pace.every));
-        drop(store);
-        tokio::select! {
-            () = sleep_until(next) => {}
-            () = wake.notified() => {}
+    if let Some(store) = store.upgrade() {
+        store.take_over();
+    }
+    loop {
+        let Some(due) = store.upgrade().map(|store| store.due()) else { return };
+        if let Some(due) = due.filter(|due| *due > Instant::now()) {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = wake.notified() => {}
+            }
         }
+        let Some(store) = store.upgrade() else { return };
+        let after_failure = pause_after(store.begin()).min(store.pace.every);
+        // Also if this task does not live to see its end.
+        store.next_in(jittered(after_failure));
+        let good = fetch(&store).await;
+        store.next_in(jittered(if good { store.pace.every } else { after_failure }));
     }
 }
 
 async fn fetch(store: &Store) -> bool {
     let fetched = timeout(store.pace.timeout, store.source.fetch()).await;
     let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "it took too long")));
-    match text.and_then(|text| read(store, &text)) {
-        Ok(set) => {
+    let why = match text.and_then(|text| read(store, &text)) {
+        Ok(set) if !set.keys.keys().is_empty() => {
             store.good(set.keys);
             tell(store, FetchResult::Ok, None);
-            true
+            return true;
+        }
+        // The issuer is not away: this is what it says.
+        Ok(_) => {
+            let had_keys = store.keys().is_some();
+            store.empty();
+            tracing::error!(
+                issuer = &*store.issuer,
+                had_keys,
+                "no key of an issuer can be used, and those before are withdrawn",
+            );
+            NoKeys::new(FetchResult::Empty, NONE_USABLE)
         }
         Err(why) => {
             tracing::warn!(
@@ -49,19 +65,19 @@ async fn fetch(store: &Store) -> bool {
                 "the keys of an issuer could not be fetched",
             );
             store.failed();
-            tell(store, why.result, Some(&why.text));
-            false
+            why
         }
-    }
+    };
+    tell(store, why.result, Some(&why.text));
+    false
 }
+
+pub(super) const NONE_USABLE: &str = "no key of the set can be used";
 
 pub(super) fn read(store: &Store, text: &[u8]) -> Result<ReadSet, NoKeys> {
     let malformed = |why| NoKeys::new(FetchResult::Malformed, why);
     let set = KeySet::read(text, &store.allowed).map_err(malformed)?;
     tell_changes(store, &set);
-    if set.keys.keys().is_empty() {
-        return Err(malformed("no key of the set can be used"));
-    }
     Ok(set)
 }
 
@@ -76,19 +92,17 @@ fn tell_changes(store: &Store, set: &ReadSet) {
     let before = store.keys();
     let held = |print| before.as_ref().is_some_and(|keys| keys.holds(print));
     let keys = set.keys.keys();
-    let same = before.as_ref().is_some_and(|before| before.keys().len() == keys.len());
-    if same && keys.iter().all(|key| held(key.fingerprint())) {
+    let same = before.as_ref().map_or(0, |before| before.keys().len()) == keys.len();
+    if !same || !keys.iter().all(|key| held(key.fingerprint())) {
+        tracing::info!(
+            issuer = &*store.issuer,
+            keys = keys.len(),
+            "the keys of an issuer have changed"
+        );
+    }
+    if !store.refuses_anew(&set.refused) {
         return;
     }
-    tracing::info!(
-        issuer = &*store.issuer,
-        keys = keys.len(),
-        "the keys of an issuer have changed"
-    );
-    tell_refused(store, set);
-}
-
-fn tell_refused(store: &Store, set: &ReadSet) {
     for (place, why) in &set.refused {
         tracing::warn!(issuer = &*store.issuer, place, %why, "a key of an issuer is refused");
     }

@@ -91,7 +91,7 @@ impl Rules {
             return Err(invalid("iat", "a date", "nothing"));
         }
         let subject = match get("sub") {
-            value @ Some(Value::String(text)) => match self.subject {
+            value @ Some(Value::String(text)) if !text.is_empty() => match self.subject {
                 Some(prefix) if !text.starts_with(prefix) => value,
                 _ => return Ok(()),
             },

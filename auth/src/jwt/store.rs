@@ -1,19 +1,20 @@
 //! The keys of an issuer as they are now, and when they are fetched again.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::algorithm::Algorithm;
 use super::events::OnKeys;
-use super::key::set::{KeySet, NoKey};
-use super::key::{Fingerprint, Key};
+use super::key::set::{KEYS_AT_MOST, KeySet, NoKey};
+use super::key::{Fingerprint, Key, KeyError};
 use super::refresh;
 use super::source::Source;
 
@@ -45,16 +46,24 @@ pub(crate) struct Store {
     begun: AtomicU64,
     /// How many have ended, and how the last did.
     ended: watch::Sender<Ended>,
-    asked: Mutex<Option<Asked>>,
+    asked: Mutex<Option<LastAsked>>,
+    /// How many fetches have failed since a good one, and when the next is due: a task that takes the place
+    /// of another goes on with them.
+    failures: AtomicU32,
+    due: Mutex<Option<Instant>>,
+    /// What was refused of the last set.
+    refused: Mutex<Vec<(usize, KeyError)>>,
     /// Wakes the task that fetches.
     pub(crate) wake: Arc<Notify>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
 struct Held {
     keys: Arc<KeySet>,
+    /// The `kid`s of keys that were there before, the last ones first.
+    gone: Vec<Box<str>>,
     at: Instant,
 }
 
@@ -66,9 +75,25 @@ struct Ended {
 
 /// That an unknown `kid` has caused a fetch: when, and which.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct LastAsked {
     at: Instant,
     fetch: u64,
+}
+
+/// What becomes of a token whose `kid` is unknown.
+pub(crate) enum Asked {
+    /// It is known now, or can't be asked for.
+    Known(Result<Key, Missing>),
+    /// The issuer is asked.
+    Waits(Waits),
+}
+
+/// A call that waits for a fetch.
+pub(crate) struct Waits {
+    store: Arc<Store>,
+    fetch: u64,
+    ended: watch::Receiver<Ended>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why there is no key for a token.
@@ -76,7 +101,7 @@ struct Asked {
 pub(crate) enum Missing {
     /// The keys are known, and none is it.
     No(NoKey),
-    /// There are no keys, or only old ones, and the issuer does not answer.
+    /// There are no keys, or only old ones, and the issuer does not answer or was asked just now.
     Unavailable(&'static str),
 }
 
@@ -98,8 +123,11 @@ impl Store {
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
             asked: Mutex::new(None),
+            failures: AtomicU32::new(0),
+            due: Mutex::new(None),
+            refused: Mutex::default(),
             wake: Arc::new(Notify::new()),
-            waiting: Semaphore::new(WAITING_AT_MOST),
+            waiting: Arc::new(Semaphore::new(WAITING_AT_MOST)),
             task: Mutex::new(None),
         }
     }
@@ -108,7 +136,7 @@ impl Store {
     pub(crate) fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        // Over: its runtime has ended, and this one is another.
+        // Over: its runtime has ended, and this one is another; or it has panicked.
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
             *task = Some(runtime.spawn(refresh::run(Arc::downgrade(self), Arc::clone(&self.wake))));
         }
@@ -121,10 +149,16 @@ impl Store {
         Some(Arc::clone(&held.keys))
     }
 
-    pub(crate) fn holds(&self, print: &Fingerprint) -> bool {
+    pub(crate) fn holds(self: &Arc<Self>, print: &Fingerprint) -> bool {
         let held = self.held.load();
-        held.as_ref()
-            .is_some_and(|held| held.at.elapsed() <= self.pace.stale && held.keys.holds(print))
+        let Some(held) = held.as_ref() else { return false };
+        let age = held.at.elapsed();
+        // They should have been fetched again: perhaps nobody is left to do so, and whoever only sends
+        // tokens that are remembered asks for no key.
+        if age > self.pace.every.saturating_mul(2) {
+            self.start();
+        }
+        age <= self.pace.stale && held.keys.holds(print)
     }
 
     /// How long ago the keys were fetched.
@@ -138,43 +172,44 @@ impl Store {
         keys.find(id, algorithm).cloned().map_err(Missing::No)
     }
 
-    /// As [`find`](Self::find), once the issuer was asked for a `kid` that is unknown: one fetch for all
-    /// who ask, and not another until the cool-down is over.
-    pub(crate) async fn fetch_and_find(
-        self: Arc<Self>,
-        id: Option<&str>,
-        algorithm: Algorithm,
-    ) -> Result<Key, Missing> {
+    /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask, and not another until the
+    /// cool-down is over.
+    pub(crate) fn ask(self: &Arc<Self>, id: Option<&str>, algorithm: Algorithm) -> Asked {
         // Somebody else may have been first.
+        match self.find(id, algorithm) {
+            Err(Missing::No(NoKey::Unknown)) => {}
+            found => return Asked::Known(found),
+        }
+        let ended = self.ended.subscribe();
+        let Some(fetch) = self.ask_for_fetch() else {
+            return Asked::Known(self.in_cool_down(id, algorithm));
+        };
+        match Arc::clone(&self.waiting).try_acquire_owned() {
+            Ok(_place) => Asked::Waits(Waits { store: Arc::clone(self), fetch, ended, _place }),
+            Err(_) => Asked::Known(Err(Missing::Unavailable("too many calls wait for them"))),
+        }
+    }
+
+    /// What is said of a `kid` that can't be asked for now: that it is unknown only if it was known once.
+    /// Any other may be a new key's, whose tokens are not bad because others have asked for nonsense.
+    fn in_cool_down(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         match self.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) => {}
             found => return found,
         }
-        let mut ended = self.ended.subscribe();
-        let Some(fetch) = self.ask() else {
-            let good = ended.borrow().good;
-            return Err(if good {
-                Missing::No(NoKey::Unknown)
-            } else {
-                Missing::Unavailable("old ones")
-            });
-        };
-        let Ok(_waits) = self.waiting.try_acquire() else {
-            return Err(Missing::Unavailable("too many calls wait for them"));
-        };
-        // One that was under way already, and then ours.
-        let patience = self.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
-        let waited =
-            tokio::time::timeout(patience, ended.wait_for(|ended| ended.count >= fetch)).await;
-        let good = matches!(waited, Ok(Ok(ended)) if ended.good);
-        match self.find(id, algorithm) {
-            Err(Missing::No(NoKey::Unknown)) if !good => Err(Missing::Unavailable("old ones")),
-            found => found,
+        if !self.ended.borrow().good {
+            return Err(Missing::Unavailable("old ones"));
         }
+        let held = self.held.load();
+        let gone = held.as_ref().map_or(&[][..], |held| &held.gone);
+        Err(match gone.iter().any(|gone| Some(&**gone) == id) {
+            true => Missing::No(NoKey::Unknown),
+            false => Missing::Unavailable("fetched just now, without that one"),
+        })
     }
 
     /// Which fetch to wait for: one that others have asked for, or a new one; none in the cool-down.
-    fn ask(self: &Arc<Self>) -> Option<u64> {
+    fn ask_for_fetch(self: &Arc<Self>) -> Option<u64> {
         self.start();
         let now = Instant::now();
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,26 +222,69 @@ impl Store {
             }
         }
         let fetch = self.begun.load(Ordering::Acquire) + 1;
-        *asked = Some(Asked { at: now, fetch });
+        *asked = Some(LastAsked { at: now, fetch });
         self.wake.notify_one();
         Some(fetch)
     }
 
-    /// A fetch begins.
-    pub(crate) fn begin(&self) {
+    /// A fetch begins; how many have failed, if it does, too.
+    pub(crate) fn begin(&self) -> u32 {
+        // Whoever asks does so before or after it, not meanwhile.
+        let _asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         self.begun.fetch_add(1, Ordering::AcqRel);
+        // Who has asked before it is answered by it: that asks for no other.
+        pin!(self.wake.notified()).enable();
+        self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1)
+    }
+
+    /// Sets when the next fetch is due.
+    pub(crate) fn next_in(&self, pause: Duration) {
+        let next = Instant::now() + pause;
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    /// When the next fetch is due; `None` if there was none.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever has fetched before does so no more: what it has begun has failed.
+    pub(crate) fn take_over(&self) {
+        let ended = self.ended.borrow().count;
+        if ended < self.begun.load(Ordering::Acquire) {
+            self.end(false);
+        }
     }
 
     /// It has ended with keys.
     pub(crate) fn good(&self, keys: KeySet) {
-        let held = Held { keys: Arc::new(keys), at: Instant::now() };
+        let before = self.held.load();
+        let gone = before.as_ref().map(|before| before.gone_from(&keys)).unwrap_or_default();
+        let held = Held { keys: Arc::new(keys), gone, at: Instant::now() };
         self.held.store(Some(Arc::new(held)));
+        self.failures.store(0, Ordering::Release);
         self.end(true);
+    }
+
+    /// It has ended with a set that has no key in it which can be used: those before are withdrawn.
+    pub(crate) fn empty(&self) {
+        self.held.store(None);
+        self.end(false);
     }
 
     /// It has ended without.
     pub(crate) fn failed(&self) {
         self.end(false);
+    }
+
+    /// Whether what was refused of a set is something else than what was refused of the last.
+    pub(crate) fn refuses_anew(&self, refused: &[(usize, KeyError)]) -> bool {
+        let mut last = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let anew = *last != refused;
+        if anew {
+            *last = refused.to_vec();
+        }
+        anew
     }
 
     fn end(&self, good: bool) {
@@ -220,6 +298,36 @@ impl Store {
         let mut ended = self.ended.subscribe();
         // The sender is in here: it is not gone while we wait.
         let _ = ended.wait_for(|_| self.keys().is_some()).await;
+    }
+}
+
+impl Held {
+    /// The `kid`s that are known from before, and are no longer there.
+    fn gone_from(&self, keys: &KeySet) -> Vec<Box<str>> {
+        let there = |id: &str| keys.keys().iter().any(|key| key.id() == Some(id));
+        let mine = self.keys.keys().iter().filter_map(Key::id);
+        let known = mine.chain(self.gone.iter().map(|gone| &**gone));
+        known.filter(|id| !there(id)).take(KEYS_AT_MOST).map(Box::from).collect()
+    }
+}
+
+impl Waits {
+    /// The key, once the issuer was asked.
+    pub(crate) async fn find(
+        mut self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Key, Missing> {
+        let store = &self.store;
+        // One that was under way already, and then ours.
+        let patience = store.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
+        let asked = self.ended.wait_for(|ended| ended.count >= self.fetch);
+        let good =
+            matches!(tokio::time::timeout(patience, asked).await, Ok(Ok(ended)) if ended.good);
+        match store.find(id, algorithm) {
+            Err(Missing::No(NoKey::Unknown)) if !good => Err(Missing::Unavailable("old ones")),
+            found => found,
+        }
     }
 }
 

@@ -16,11 +16,12 @@ use super::algorithm::Algorithm;
 use super::events::{FetchResult, OnKeys};
 use super::key::set::NoKey;
 use super::source::{NoKeys, Source};
-use super::store::{Missing, Pace, Store, WAITING_AT_MOST};
+use super::store::{Asked, Missing, Pace, Store, WAITING_AT_MOST};
 
 const UNKNOWN: Missing = Missing::No(NoKey::Unknown);
 const NONE: Missing = Missing::Unavailable("none");
 const OLD: Missing = Missing::Unavailable("old ones");
+const LATELY: Missing = Missing::Unavailable("fetched just now, without that one");
 
 /// What a fetch does, and how long it takes to.
 #[derive(Clone, Copy)]
@@ -28,6 +29,7 @@ enum Step {
     Keys(&'static [&'static str], u64),
     Fails,
     Hangs,
+    Panics,
 }
 
 /// Does the steps one by one, and the last one for ever.
@@ -73,6 +75,7 @@ impl Source for Scripted {
                 }
                 Step::Fails => Err(NoKeys::new(FetchResult::Status, "503")),
                 Step::Hangs => std::future::pending().await,
+                Step::Panics => panic!("a source that is broken"),
             }
         })
     }
@@ -92,6 +95,10 @@ fn set(names: &[&str]) -> Vec<u8> {
 }
 
 fn store(source: &Scripted) -> Arc<Store> {
+    store_that_tells(source, OnKeys::default())
+}
+
+fn store_that_tells(source: &Scripted, on_keys: OnKeys) -> Arc<Store> {
     let seconds = Duration::from_secs;
     let pace = Pace {
         every: seconds(300),
@@ -100,8 +107,7 @@ fn store(source: &Scripted) -> Arc<Store> {
         stale: seconds(3_600),
     };
     let source = Box::new(source.clone());
-    let store =
-        Store::new("issuer".into(), vec![Algorithm::EdDSA], pace, source, OnKeys::default());
+    let store = Store::new("issuer".into(), vec![Algorithm::EdDSA], pace, source, on_keys);
     let store = Arc::new(store);
     store.start();
     store
@@ -126,7 +132,11 @@ fn known(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
 }
 
 async fn ask(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
-    Arc::clone(store).fetch_and_find(Some(name), Algorithm::EdDSA).await.map(drop)
+    match store.ask(Some(name), Algorithm::EdDSA) {
+        Asked::Known(found) => found,
+        Asked::Waits(waits) => waits.find(Some(name), Algorithm::EdDSA).await,
+    }
+    .map(drop)
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +156,7 @@ async fn until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_issuer_is_away_it_is_asked_less_and_less_often() {
+async fn keys_09_while_the_issuer_is_away_it_is_asked_less_and_less_often() {
     let source = Scripted::new([Step::Fails]);
     let store = store(&source);
     pass(600).await;
@@ -162,7 +172,7 @@ async fn while_the_issuer_is_away_it_is_asked_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_fetched_again_before_they_are_old() {
+async fn keys_06_keys_are_fetched_again_before_they_are_old() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["b"], 0)]);
     let store = store(&source);
     settle().await;
@@ -175,7 +185,7 @@ async fn keys_are_fetched_again_before_they_are_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_kid_causes_one_fetch_for_all_who_ask() {
+async fn keys_05_an_unknown_kid_causes_one_fetch_for_all_who_ask() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a", "b"], 3)]);
     let store = store(&source);
     settle().await;
@@ -194,14 +204,15 @@ async fn an_unknown_kid_causes_one_fetch_for_all_who_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
+async fn keys_07_ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
     let store = store(&source);
     settle().await;
     for n in 0..10_000 {
         let kid = format!("random {n}");
         assert_eq!(known(&store, "a"), Ok(()));
-        assert_eq!(ask(&store, &kid).await, Err(UNKNOWN));
+        let asked = ask(&store, &kid).await;
+        assert!([Err(UNKNOWN), Err(LATELY)].contains(&asked), "{asked:?}");
         if n % 100 == 99 {
             advance(Duration::from_secs(1)).await;
         }
@@ -211,7 +222,7 @@ async fn ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_most_1024_calls_wait_and_none_for_ever() {
+async fn keys_07_at_most_1024_calls_wait_and_none_for_ever() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Hangs]);
     let store = store(&source);
     settle().await;
@@ -233,7 +244,7 @@ async fn at_most_1024_calls_wait_and_none_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
+async fn keys_05_who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
     // What is under way may be older than the key.
     let source =
         Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a"], 4), Step::Keys(&["b"], 0)]);
@@ -258,7 +269,7 @@ async fn while_the_issuer_is_away_an_unknown_kid_can_t_be_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_keys_serve_so_long_and_no_longer() {
+async fn keys_10_old_keys_serve_so_long_and_no_longer() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
     let store = store(&source);
     settle().await;
@@ -275,12 +286,86 @@ async fn old_keys_serve_so_long_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_without_a_key_that_can_be_used_replaces_none() {
+async fn keys_10_an_empty_set_withdraws_the_keys_there_were() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&[], 0)]);
     let store = store(&source);
     settle().await;
-    assert_eq!(ask(&store, "b").await, Err(OLD));
+    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    assert_eq!(ask(&store, "b").await, Err(NONE));
+    assert_eq!(known(&store, "a"), Err(NONE));
+    assert!(!store.holds(&print), "what it has signed is not remembered either");
+    assert_eq!(store.age(), None);
+    source.then(Step::Keys(&["a"], 0));
+    store.ready().await;
     assert_eq!(known(&store, "a"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_07_in_the_cool_down_only_a_name_that_was_known_before_is_unknown() {
+    let source = Scripted::new([Step::Keys(&["a", "old"], 0), Step::Keys(&["a"], 0)]);
+    let store = store(&source);
+    settle().await;
+    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN), "the issuer was asked");
+    assert_eq!(ask(&store, "old").await, Err(UNKNOWN));
+    // Forged names have used up the fetch; that of a good token, which is new, is not bad for that.
+    source.then(Step::Keys(&["a", "new"], 0));
+    assert_eq!(ask(&store, "new").await, Err(LATELY));
+    assert_eq!(source.fetches(), 2);
+    pass(30).await;
+    assert_eq!(ask(&store, "new").await, Ok(()));
+    assert_eq!(source.fetches(), 3);
+    assert_eq!(ask(&store, "old").await, Err(UNKNOWN), "a set later, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_panics_does_not_end_the_fetching() {
+    let source = Scripted::new([Step::Keys(&["a"], 0)]);
+    let store = store_that_tells(&source, OnKeys::new(|_| panic!("a hook that is broken")));
+    settle().await;
+    pass(301).await;
+    assert_eq!(source.fetches(), 2, "though nobody has asked for any");
+    for n in 0..100 {
+        store.start();
+        assert_ne!(ask(&store, &format!("forged {n}")).await, Ok(()));
+        settle().await;
+    }
+    assert_eq!(source.fetches(), 3, "one for those who asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_09_a_task_that_takes_the_place_of_another_keeps_its_pauses() {
+    let source = Scripted::new([Step::Panics]);
+    let broken = store(&source);
+    for _ in 0..60 {
+        for _ in 0..10 {
+            broken.start();
+            settle().await;
+        }
+        pass(1).await;
+    }
+    // After pauses of 1, 2, 4, 8, 16 and 32 s.
+    assert!((6..=7).contains(&source.fetches()), "{}", source.fetches());
+
+    let source = Scripted::new([Step::Keys(&["a"], 0), Step::Panics]);
+    let store = store(&source);
+    settle().await;
+    let begun = Instant::now();
+    for n in 0..100 {
+        store.start();
+        assert_eq!(ask(&store, &format!("forged {n}")).await, Err(OLD));
+        assert_eq!(known(&store, "a"), Ok(()));
+    }
+    let (fetches, took) = (source.fetches(), begun.elapsed().as_secs());
+    assert!(fetches <= 5 && took < 20, "{fetches} in {took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_before_the_first_fetch_begins_causes_no_second_one() {
+    let source = Scripted::new([Step::Fails, Step::Keys(&["a"], 0)]);
+    let store = store(&source);
+    store.wake.notify_one();
+    settle().await;
+    assert_eq!(source.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,12 +385,38 @@ fn another_runtime_goes_on_where_one_has_ended() {
     // Without a runtime it can be made, and waits for one.
     let store = store(&source);
     assert_eq!(source.fetches(), 0);
-    for fetches in [1, 2] {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(async {
-            store.start();
-            settle().await;
-        });
-        assert_eq!(source.fetches(), fetches);
-    }
+    runtime().block_on(async {
+        store.start();
+        settle().await;
+    });
+    assert_eq!(source.fetches(), 1);
+    runtime().block_on(async {
+        store.start();
+        settle().await;
+        assert_eq!(source.fetches(), 1, "they are not due");
+        pass(301).await;
+    });
+    assert_eq!(source.fetches(), 2);
+}
+
+#[test]
+fn who_only_sends_what_is_remembered_notices_that_nobody_fetches() {
+    let source = Scripted::new([Step::Keys(&["a"], 0)]);
+    let store = store(&source);
+    runtime().block_on(async {
+        store.start();
+        settle().await;
+    });
+    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    runtime().block_on(async {
+        advance(Duration::from_secs(601)).await;
+        assert!(store.holds(&print));
+        settle().await;
+    });
+    assert_eq!(source.fetches(), 2);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime")
 }

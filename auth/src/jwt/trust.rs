@@ -21,7 +21,8 @@ use super::verifier::{Keys, Trusted};
 /// The farthest that an issuer's clock may be off.
 const LEEWAY_AT_MOST: Duration = Duration::from_secs(600);
 
-/// The longest that there may be between two things that are done again and again.
+/// The shortest and the longest that there may be between two things that are done again and again.
+const PACE_AT_LEAST: Duration = Duration::from_millis(1);
 const PACE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtError> {
@@ -49,9 +50,12 @@ pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         ("fetch_timeout", pace.timeout),
         ("cool_down", pace.cool_down),
     ] {
-        if time.is_zero() || time > PACE_AT_MOST {
-            return Err(setting(name, "more than nothing, and at most a day"));
+        if !(PACE_AT_LEAST..=PACE_AT_MOST).contains(&time) {
+            return Err(setting(name, "at least a millisecond, and at most a day"));
         }
+    }
+    if pace.stale < pace.every {
+        return Err(setting("stale_for", "at least as long as `refresh_every`"));
     }
     let algorithms = algorithms(&issuer);
     if algorithms.is_empty() {
@@ -104,6 +108,9 @@ fn keys(
             let text = file::read(path).map_err(problem)?;
             let store = store(Box::new(KeyFile::new(path.clone())));
             let set = refresh::read(&store, &text).map_err(|why| problem(why.to_string()))?;
+            if set.keys.keys().is_empty() {
+                return Err(problem(refresh::NONE_USABLE.to_owned()));
+            }
             store.good(set.keys);
             Ok(Keys::Kept(Arc::new(store)))
         }

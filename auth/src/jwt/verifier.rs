@@ -205,17 +205,28 @@ impl Verifier {
 
     pub(super) fn may_be_verified(&self, from: Option<Network>) -> Result<(), Failure> {
         match (&self.limiter, from) {
-            (Some(limiter), Some(from)) if !limiter.allows(from, Instant::now()) => {
-                limiter.tell();
-                Err(Failure::new(Reason::RateLimited, "failures").expected("fewer bad tokens"))
-            }
+            (Some(limiter), Some(from)) => match limiter.wait(from, Instant::now()) {
+                None => Ok(()),
+                Some(wait) => {
+                    limiter.tell();
+                    let failure = Failure::new(Reason::RateLimited, "failures");
+                    Err(failure.expected("fewer bad tokens").retry_after(wait))
+                }
+            },
             _ => Ok(()),
         }
     }
 
-    fn failed(&self, from: Option<Network>) {
+    pub(super) fn failed(&self, from: Option<Network>) {
         if let (Some(limiter), Some(from)) = (&self.limiter, from) {
             limiter.failed(from, Instant::now());
+        }
+    }
+
+    /// Takes one failure back.
+    pub(super) fn forgive(&self, from: Option<Network>) {
+        if let (Some(limiter), Some(from)) = (&self.limiter, from) {
+            limiter.forgive(from);
         }
     }
 }

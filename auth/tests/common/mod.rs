@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use tonic_auth_layer::{AuthBuilder, AuthLayer, Clock, Failure, Identity, Incoming, Reason};
 use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
-use tonic_types::{ErrorInfo, StatusExt as _};
+use tonic_types::{ErrorInfo, StatusExt};
 use tower::{Layer as _, Service, ServiceExt as _};
 
 pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
@@ -91,6 +91,7 @@ pub(crate) struct Called {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) info: Option<ErrorInfo>,
+    pub(crate) retry_after: Option<Duration>,
     /// What the layer told of it.
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) call: CallInfo,
@@ -156,7 +157,10 @@ pub(crate) async fn send(layer: &AuthLayer, mut request: Request<Untouched>) -> 
         http: head.status,
         code: status.as_ref().map_or(Code::Ok, Status::code),
         message: status.as_ref().map(|status| status.message().to_owned()).unwrap_or_default(),
-        info: status.and_then(|status| status.get_details_error_info()),
+        info: status.as_ref().and_then(StatusExt::get_details_error_info),
+        retry_after: status
+            .and_then(|status| status.get_details_retry_info())
+            .and_then(|info| info.retry_delay),
         headers: head.headers,
         refusals: call.refusals(),
         call,

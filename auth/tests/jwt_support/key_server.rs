@@ -41,6 +41,8 @@ struct State {
     answer: Answer,
     /// What the discovery document says of the issuer, instead of what is right.
     issuer: Option<String>,
+    /// Where it says that the keys are, instead of here.
+    keys: Option<String>,
     requests: Vec<String>,
 }
 
@@ -55,7 +57,7 @@ impl KeyServer {
 
     async fn serve(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let state = State { answer, issuer: None, requests: Vec::new() };
+        let state = State { answer, issuer: None, keys: None, requests: Vec::new() };
         let server = Self {
             address: listener.local_addr().unwrap(),
             scheme: if tls.is_some() { "https" } else { "http" },
@@ -96,6 +98,10 @@ impl KeyServer {
         self.state.lock().unwrap().issuer = Some(issuer.to_owned());
     }
 
+    pub fn point_to(&self, keys: &str) {
+        self.state.lock().unwrap().keys = Some(keys.to_owned());
+    }
+
     /// The heads of the requests for this path.
     pub fn requests(&self, path: &str) -> Vec<String> {
         let start = format!("GET {path} ");
@@ -114,15 +120,23 @@ impl KeyServer {
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let discovery = head.starts_with("GET /.well-known/openid-configuration ");
-        let (answer, issuer) = {
+        // As Kubernetes does: one type is all it has for each.
+        let own_type = if discovery { "application/json" } else { "application/jwk-set+json" };
+        let accepted = head.lines().any(|line| {
+            let is = |one: &str| [own_type, "*/*"].contains(&one.trim());
+            line.strip_prefix("accept: ").is_some_and(|types| types.split(',').any(is))
+        });
+        let (answer, document) = {
             let mut state = self.state.lock().unwrap();
             state.requests.push(head);
-            (state.answer.clone(), state.issuer.clone().unwrap_or_else(|| self.issuer()))
+            let issuer = state.issuer.clone().unwrap_or_else(|| self.issuer());
+            let keys = state.keys.clone().unwrap_or_else(|| self.keys());
+            (state.answer.clone(), json!({ "issuer": issuer, "jwks_uri": keys }))
         };
-        let answer = if discovery {
-            Answer::Text(json!({ "issuer": issuer, "jwks_uri": self.keys() }).to_string())
-        } else {
-            answer
+        let answer = match (accepted, discovery) {
+            (false, _) => Answer::Status(406),
+            (true, true) => Answer::Text(document.to_string()),
+            (true, false) => answer,
         };
         match answer {
             Answer::Keys(keys) => ok(&mut socket, &json!({ "keys": keys }).to_string()).await?,

@@ -30,7 +30,14 @@ pub(super) fn begin() {
     for cached in [false, true] {
         decided("passed", cached, 0);
     }
-    for result in [FetchResult::Ok, FetchResult::Unreachable, FetchResult::Timeout] {
+    for result in [
+        FetchResult::Ok,
+        FetchResult::Unreachable,
+        FetchResult::Timeout,
+        FetchResult::Status,
+        FetchResult::Malformed,
+        FetchResult::Empty,
+    ] {
         counter!(FETCHES, "result" => result.as_str()).increment(0);
     }
 }

@@ -113,9 +113,6 @@ impl Key {
         // Some issuers write the sign that some libraries put in front of a large number.
         let [n, e] =
             [n, e].map(|number| &number[number.iter().take_while(|&&byte| byte == 0).count()..]);
-        if roca::has_its_mark(n) {
-            return Err(KeyError::Weak("an RSA key as the ROCA fault makes them"));
-        }
         // An exponent of 1 signs nothing, and an even one has no inverse.
         if matches!(e, [] | [1]) || e.last().is_some_and(|last| last % 2 == 0) {
             return Err(KeyError::Weak("an RSA exponent that signs nothing"));
@@ -130,6 +127,10 @@ impl Key {
             // Refuses what has fewer than 2048 bits, or more than 8192.
             PublicEncryptingKey::from_der(der.as_ref())
                 .map_err(|_| KeyError::Weak("an RSA key that does not have 2048 to 8192 bits"))?;
+            let n = roca::modulus_of(der.as_ref()).ok_or(KeyError::Malformed("no RSA key"))?;
+            if roca::has_its_mark(n) {
+                return Err(KeyError::Weak("an RSA key as the ROCA fault makes them"));
+            }
         }
         Ok(Self::new(algorithm, Material::Public(key), der.as_ref()))
     }

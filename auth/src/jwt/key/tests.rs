@@ -1,9 +1,13 @@
 //! Which keys of a set are taken (RFC 7517, and what RFC 8725bis asks of keys), and which key a token
 //! gets.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
+};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::set::{KEYS_AT_MOST, KeySet, NoKey, ReadSet};
@@ -58,7 +62,7 @@ fn refused(key: Value) -> Option<KeyError> {
 }
 
 #[test]
-fn a_bad_key_is_refused_and_not_the_set() {
+fn keys_01_a_bad_key_is_refused_and_not_the_set() {
     for (key, why) in [
         (json!({ "kty": "oct", "k": encoded(&[7; 32]) }), KeyError::Secret),
         (json!({ "kty": "oct" }), KeyError::Secret),
@@ -130,7 +134,29 @@ fn rule_16_weak_rsa_keys_are_refused() {
 }
 
 #[test]
-fn what_a_key_says_of_itself_may_be_left_out() {
+fn rule_16_rsa_keys_of_a_faulty_generator_are_refused_as_jwk_and_as_pem() {
+    // One more than a multiple of all the primes: a power of 65537 for each of them, the 0th.
+    let product: u128 = super::roca::PRIMES.iter().map(|&prime| u128::from(prime)).product();
+    let rest = (0..2_047).fold(1, |rest, _| rest * 2 % (product * 2));
+    let mut n = vec![0; 256];
+    n[0] = 0x80;
+    n[240..].copy_from_slice(&(product * 2 - rest + 1).to_be_bytes());
+    let taken = |n: &[u8]| {
+        let components = RsaPublicKeyComponents { n, e: &[1, 0, 1] };
+        let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).expect("a key");
+        let der = STANDARD.encode(key.as_der().expect("a key").as_ref());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
+        let jwk = json!({ "kty": "RSA", "n": encoded(n), "e": "AQAB" });
+        (refused(jwk), Key::pem(Algorithm::RS256, pem).err())
+    };
+    let faulty = KeyError::Weak("an RSA key as the ROCA fault makes them");
+    assert_eq!(taken(&n), (Some(faulty.clone()), Some(faulty)));
+    n[255] += 2;
+    assert_eq!(taken(&n), (None, None));
+}
+
+#[test]
+fn keys_02_what_a_key_says_of_itself_may_be_left_out() {
     for good in [
         p256("x"),
         with(p256("x"), "use", json!("sig")),
@@ -154,7 +180,7 @@ fn an_rsa_key_that_says_no_algorithm_is_for_the_first_that_is_allowed() {
 }
 
 #[test]
-fn keys_of_one_kid_are_all_refused_unless_they_are_one_key() {
+fn keys_03_keys_of_one_kid_are_all_refused_unless_they_are_one_key() {
     let (a, b, c) = (p256("same"), p256("same"), p256("other"));
     let set = read(&[a.clone(), c.clone(), b.clone(), a.clone()]);
     let places: Vec<_> = set.refused.iter().map(|(place, _)| *place).collect();
@@ -172,7 +198,7 @@ fn keys_of_one_kid_are_all_refused_unless_they_are_one_key() {
 }
 
 #[test]
-fn a_key_with_a_member_twice_is_refused_and_not_the_set() {
+fn keys_01_a_key_with_a_member_twice_is_refused_and_not_the_set() {
     let good = p256("good").to_string();
     let bad = p256("bad").to_string().replacen('{', r#"{"kid":"bad","#, 1);
     let text = format!(r#"{{"keys":[{bad},{good}]}}"#);
@@ -198,7 +224,7 @@ fn what_is_no_set_is_an_error() {
 }
 
 #[test]
-fn a_token_without_a_kid_gets_a_key_only_if_there_is_one_for_its_algorithm() {
+fn keys_11_a_token_without_a_kid_gets_a_key_only_if_there_is_one_for_its_algorithm() {
     let one = read(&[p256("a"), rsa(256, "AQAB")]);
     assert!(one.keys.find(None, Algorithm::ES256).is_ok());
     assert!(one.keys.find(None, Algorithm::PS256).is_ok());
@@ -233,7 +259,7 @@ fn a_given_key_without_a_name_serves_whatever_name_a_token_has() {
 }
 
 #[test]
-fn keys_are_the_same_if_material_algorithm_and_name_are() {
+fn keys_04_keys_are_the_same_if_material_algorithm_and_name_are() {
     let secret = |algorithm| Key::secret(algorithm, [7; 64]).expect("a key");
     let hs256 = secret(Algorithm::HS256);
     assert_eq!(hs256.fingerprint(), secret(Algorithm::HS256).fingerprint());

@@ -14,11 +14,13 @@ impl Date {
     pub(crate) fn from_number(number: &Number) -> Self {
         let since = match number.as_u64() {
             Some(seconds) => Duration::from_secs(seconds.min(LAST.as_secs())),
-            // Whatever is left is negative, a fraction, or huge; a number of JSON is never NaN.
+            // Whatever is left is negative, a fraction, or huge; a number of JSON is never NaN. With
+            // arbitrary precision it may be too huge for a float.
             None => match number.as_f64() {
                 Some(seconds) if seconds > 0.0 => {
                     Duration::from_secs_f64(seconds.min(LAST.as_secs_f64()))
                 }
+                None if !number.to_string().starts_with('-') => LAST,
                 _ => Duration::ZERO,
             },
         };

@@ -125,7 +125,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
             let value = entries.next_value_seed(inner)?;
             twice |= members.insert(name, value).is_some();
         }
-        if let Some(Value::String(number)) = members.get(NUMBER) {
+        // Beside others it is a member like any.
+        if members.len() == 1
+            && !twice
+            && let Some(Value::String(number)) = members.get(NUMBER)
+        {
             let number: Result<Number, _> = serde_json::from_str(number);
             return number.map(Value::Number).map_err(A::Error::custom);
         }
@@ -214,5 +218,9 @@ mod tests {
         let shown = read(r#"{"exp":{"$serde_json::private::Number":"17.5"}}"#);
         assert_eq!(shown.expect("an object")["exp"], serde_json::json!(17.5));
         assert!(read(r#"{"exp":{"$serde_json::private::Number":"x"}}"#).is_err());
+        let beside = read(r#"{"exp":{"$serde_json::private::Number":"17.5","a":1}}"#);
+        assert!(beside.expect("an object")["exp"].is_object());
+        let number = r#""$serde_json::private::Number":"1""#;
+        assert_eq!(read(&format!(r#"{{"exp":{{{number},{number}}}}}"#)), Err(NotJson::Twice));
     }
 }

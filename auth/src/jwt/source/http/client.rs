@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
@@ -23,27 +23,45 @@ use crate::jwt::source::{NoKeys, SET_AT_MOST};
 /// Gets one small document at a time. It follows no redirect, keeps no connection, and never waits
 /// with a lock held. How long it takes is bounded by who calls it.
 pub(super) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    bearer_file: Option<Arc<Path>>,
+    client: Connected,
+    /// A file with the certificates that are trusted: they are replaced from time to time.
+    roots: Option<PathBuf>,
+    bearer: Option<Bearer>,
     plain: bool,
 }
+
+type Connected = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// A token that is sent to one server and no other, whatever a document says.
+struct Bearer {
+    file: Arc<Path>,
+    to: Origin,
+}
+
+/// Scheme, host and port.
+#[derive(Debug, PartialEq, Eq)]
+struct Origin(Option<Scheme>, Option<String>, Option<u16>);
+
+/// What is asked for. There are servers that have a set of keys as nothing else than what RFC 7517 §8.5
+/// calls it: that of Kubernetes.
+const ACCEPTED: HeaderValue =
+    HeaderValue::from_static("application/jwk-set+json, application/json");
+
+const OURSELVES: HeaderValue =
+    HeaderValue::from_static(concat!("tonic-auth-layer/", env!("CARGO_PKG_VERSION")));
 
 impl HttpClient {
     /// A client whose first request goes to that address.
     pub(super) fn new(settings: &HttpSettings, first: &Uri) -> Result<Self, String> {
         let with_tls = first.scheme() == Some(&Scheme::HTTPS);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings.roots.as_ref(), with_tls)?)
-            // Which scheme may be asked was seen to before.
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .build();
-        // A connection that is kept for minutes is mostly one that breaks when it is needed.
-        let client =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        let bearer_file = settings.bearer_file.as_deref().map(Arc::from);
-        Ok(Self { client, bearer_file, plain: settings.plain })
+        let client = connected(tls(settings.roots.as_ref(), with_tls)?);
+        let roots = match &settings.roots {
+            Some(Roots::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let bearer = settings.bearer_file.as_deref();
+        let bearer = bearer.map(|file| Bearer { file: file.into(), to: Origin::of(first) });
+        Ok(Self { client, roots, bearer, plain: settings.plain })
     }
 
     /// Whether any host may be asked without TLS.
@@ -51,18 +69,35 @@ impl HttpClient {
         self.plain
     }
 
+    /// A client that trusts what is in the file of certificates now; if that can't be read, what was in it
+    /// at first.
+    async fn client(&self) -> Connected {
+        let Some(path) = self.roots.clone() else { return self.client.clone() };
+        let anew = move || tls(Some(&Roots::File(path)), true).map(connected);
+        match tokio::task::spawn_blocking(anew).await {
+            Ok(Ok(client)) => client,
+            _ => self.client.clone(),
+        }
+    }
+
     pub(super) async fn get(&self, uri: Uri) -> Result<Vec<u8>, NoKeys> {
+        let to = Origin::of(&uri);
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri;
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(ACCEPT, json);
-        if let Some(path) = &self.bearer_file {
-            request.headers_mut().insert(AUTHORIZATION, bearer(Arc::clone(path)).await?);
+        request.headers_mut().insert(ACCEPT, ACCEPTED);
+        request.headers_mut().insert(USER_AGENT, OURSELVES);
+        if let Some(own) = self.bearer.as_ref().filter(|own| own.to == to) {
+            request.headers_mut().insert(AUTHORIZATION, bearer(Arc::clone(&own.file)).await?);
         }
         let unreachable = |error: &dyn Error| NoKeys::new(FetchResult::Unreachable, causes(error));
-        let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        let response =
+            self.client().await.request(request).await.map_err(|error| unreachable(&error))?;
         if response.status() != StatusCode::OK {
-            let why = format!("the answer was {}", response.status());
+            let elsewhere = match &self.bearer {
+                Some(own) if own.to != to => ", without the token, which is the issuer's alone",
+                _ => "",
+            };
+            let why = format!("the answer was {}{elsewhere}", response.status());
             return Err(NoKeys::new(FetchResult::Status, why));
         }
         match Limited::new(response.into_body(), SET_AT_MOST).collect().await {
@@ -73,6 +108,28 @@ impl HttpClient {
             Err(error) => Err(unreachable(&*error)),
         }
     }
+}
+
+impl Origin {
+    fn of(uri: &Uri) -> Self {
+        let port = uri.port_u16().or_else(|| match uri.scheme_str() {
+            Some("https") => Some(443),
+            _ => Some(80),
+        });
+        Self(uri.scheme().cloned(), uri.host().map(str::to_ascii_lowercase), port)
+    }
+}
+
+fn connected(tls: ClientConfig) -> Connected {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        // Which scheme may be asked was seen to before.
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .build();
+    // A connection that is kept for minutes is mostly one that breaks when it is needed.
+    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
 }
 
 /// Where TLS is not needed at first, roots may be missing: a container that asks a sidecar need not have
@@ -130,4 +187,78 @@ fn causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    fn certified() -> CertifiedKey<rcgen::KeyPair> {
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate")
+    }
+
+    /// Answers each request over TLS that there is nothing there.
+    async fn serve(listener: TcpListener, own: CertifiedKey<rcgen::KeyPair>) {
+        let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .expect("a certificate");
+        let tls = TlsAcceptor::from(Arc::new(config));
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut socket) = tls.accept(socket).await else { continue };
+            let _ = socket.read_u8().await;
+            let _ = socket.write_all(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = socket.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_certificates_is_read_again() {
+        let own = certified();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), certified().cert.pem()).expect("written");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let port = listener.local_addr().expect("an address").port();
+        let uri: Uri = format!("https://localhost:{port}/keys").parse().expect("a URL");
+        let pem = own.cert.pem();
+        tokio::spawn(serve(listener, own));
+
+        let roots = Some(Roots::File(file.path().to_owned()));
+        let settings = HttpSettings { roots, ..HttpSettings::default() };
+        let client = HttpClient::new(&settings, &uri).expect("a client");
+        let result = async || client.get(uri.clone()).await.expect_err("no keys").result;
+        assert_eq!(result().await, FetchResult::Unreachable, "another's certificate");
+        std::fs::write(file.path(), pem).expect("written");
+        assert_eq!(result().await, FetchResult::Status);
+        std::fs::write(file.path(), "").expect("written");
+        assert_eq!(result().await, FetchResult::Unreachable, "as at first");
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let same = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|url| url.parse::<Uri>().expect("a URL"));
+            Origin::of(&one) == Origin::of(&other)
+        };
+        assert!(same("https://id.example/a", "https://ID.example:443/b?c"));
+        for other in [
+            "http://id.example/",
+            "https://id.example:444/",
+            "https://id.example.evil.example/",
+            "https://www.id.example/",
+        ] {
+            assert!(!same("https://id.example/", other), "{other}");
+        }
+    }
 }

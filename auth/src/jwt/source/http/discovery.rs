@@ -1,6 +1,7 @@
 //! OpenID Connect Discovery 1.0.
 
 use http::Uri;
+use http::uri::Scheme;
 use serde_json::Value;
 
 use super::address;
@@ -13,8 +14,14 @@ pub(super) fn document_of(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
 }
 
-/// Where the document says that the keys are. It must be of the issuer that was asked (§4.3).
-pub(super) fn keys_of(document: &[u8], issuer: &str, plain: bool) -> Result<Uri, NoKeys> {
+/// Where the document says that the keys are. It must be of the issuer that was asked (§4.3), and what
+/// came by TLS does not lead to where there is none.
+pub(super) fn keys_of(
+    document: &[u8],
+    from: &Uri,
+    issuer: &str,
+    plain: bool,
+) -> Result<Uri, NoKeys> {
     let malformed = |why| NoKeys::new(FetchResult::Malformed, why);
     let members = object(document, Twice::Refused)
         .map_err(|why| malformed(format!("the discovery document is {}", why.found())))?;
@@ -26,7 +33,11 @@ pub(super) fn keys_of(document: &[u8], issuer: &str, plain: bool) -> Result<Uri,
         return Err(malformed("the discovery document has no `jwks_uri`".to_owned()));
     };
     let refused = |why| NoKeys::new(FetchResult::Refused, format!("the `jwks_uri` is {why}"));
-    address::parse(keys, plain).map_err(refused)
+    let keys = address::parse(keys, plain).map_err(refused)?;
+    if from.scheme() == Some(&Scheme::HTTPS) && keys.scheme() != Some(&Scheme::HTTPS) {
+        return Err(refused("plain http, and the document came by https"));
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -34,7 +45,8 @@ mod tests {
     use super::*;
 
     fn result(document: &str) -> Result<String, FetchResult> {
-        let keys = keys_of(document.as_bytes(), "https://id.example", false);
+        let from = Uri::from_static("https://id.example/.well-known/openid-configuration");
+        let keys = keys_of(document.as_bytes(), &from, "https://id.example", false);
         keys.map(|uri| uri.to_string()).map_err(|why| why.result)
     }
 
@@ -55,6 +67,21 @@ mod tests {
             assert_eq!(result(&document(other)), Err(FetchResult::WrongIssuer), "{other}");
         }
         assert_eq!(result(r#"{"jwks_uri":"https://a/"}"#), Err(FetchResult::WrongIssuer));
+    }
+
+    #[test]
+    fn a_document_that_came_by_https_does_not_lead_to_plain_http() {
+        let document = |keys: &str| {
+            format!(r#"{{"issuer":"https://id.example","jwks_uri":"{keys}"}}"#).into_bytes()
+        };
+        let issuer = "https://id.example";
+        for keys in ["http://127.0.0.1/keys", "http://localhost:1/keys", "http://id.example/keys"] {
+            for (from, is_taken) in [("https://id.example/d", false), ("http://localhost/d", true)]
+            {
+                let taken = keys_of(&document(keys), &Uri::from_static(from), issuer, true);
+                assert_eq!(taken.is_ok(), is_taken, "{keys} {from}");
+            }
+        }
     }
 
     #[test]

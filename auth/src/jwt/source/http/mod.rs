@@ -81,8 +81,8 @@ impl HttpKeys {
         match &self.place {
             Place::At(uri) => self.client.get(uri.clone()).await,
             Place::Discovered { issuer, document } => {
-                let document = self.client.get(document.clone()).await?;
-                let keys = discovery::keys_of(&document, issuer, self.client.plain())?;
+                let text = self.client.get(document.clone()).await?;
+                let keys = discovery::keys_of(&text, document, issuer, self.client.plain())?;
                 self.client.get(keys).await
             }
         }
