@@ -78,14 +78,15 @@ impl Tracing {
 
     fn naming(&self, rpc: &Rpc) -> Naming {
         let Settings { known, answered, .. } = self.settings();
-        let is_undescribed = rpc.is_undescribed() || known.methods().is_some();
         if rpc.known().is_some() || known.knows(rpc) || answered.knows(rpc) {
-            Naming::Known
-        } else if rpc.is_well_formed() && (!is_undescribed || rpc.is_infrastructure()) {
-            Naming::Pending
-        } else {
-            // Nobody describes the standard services of a program, which are there all the same.
-            Naming::Other
+            return Naming::Known;
+        }
+        // Nobody describes the standard services of a program, which are there all the same.
+        let is_undescribed =
+            (rpc.is_undescribed() || known.methods().is_some()) && !rpc.is_infrastructure();
+        match rpc.is_well_formed() && !is_undescribed {
+            true => Naming::Pending,
+            false => Naming::Other,
         }
     }
 
