@@ -2,6 +2,7 @@
 //! and a service with a method of each call kind.
 
 mod call;
+mod exchange;
 mod fits;
 mod listen;
 mod panics;
@@ -10,6 +11,9 @@ mod script;
 mod service;
 
 pub use self::call::{KINDS, Outcome, ask, call, method_of, read};
+pub use self::exchange::{
+    Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
+};
 pub use self::listen::listen;
 pub use self::panics::{PanicsInDrop, silence_panics};
 pub use self::recorder::{Ended, Recorded, RecordedCall, Recorder, in_scope};

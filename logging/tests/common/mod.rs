@@ -3,22 +3,21 @@
 
 use std::cell::RefCell;
 use std::fmt::Debug;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Once;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::Request;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tonic::Status;
-use tonic::body::Body;
-use tonic_call::{Kind, Methods, Side};
+use tonic_call::{Methods, Side};
+#[allow(unused_imports)] // Each of these tests needs some of it.
+pub(crate) use tonic_call_test_kit::{
+    Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
+};
 use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_logging_layer::LoggingLayer;
-use tower::{Layer, Service, service_fn};
+use tower::Layer;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
@@ -370,101 +369,10 @@ pub(crate) fn name_of(side: Side) -> &'static str {
     }
 }
 
-/// A request with no metadata and one message.
-pub(crate) fn to(path: &str) -> Request<Script> {
-    Request::builder().uri(path).body(Script::new().messages(1)).unwrap()
-}
-
-pub(crate) fn to_kind(kind: Kind) -> Request<Script> {
-    to(&format!("/{}", tonic_call_test_kit::method_of(kind)))
-}
-
-/// Adds metadata, whose values may be any bytes that HTTP lets through.
-pub(crate) fn with<B>(
-    mut request: Request<B>,
-    headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
-) -> Request<B> {
-    for (name, value) in headers {
-        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header");
-        request.headers_mut().append(HeaderName::from_static(name), value);
-    }
-    request
-}
-
-pub(crate) type Answer = Result<Response<Script>, Status>;
-
-/// A stream that ends with that status.
-pub(crate) fn stream(messages: usize, status: &Status) -> Response<Script> {
-    let trailers = status.clone().into_http::<()>().headers().clone();
-    Script::new().messages(messages).pending().trailers_of(trailers).respond()
-}
-
-/// An answer that is nothing but a head.
-pub(crate) fn trailers_only(status: &Status) -> Response<Script> {
-    status.clone().into_http::<()>().map(|()| Script::new().says_end())
-}
-
-/// Reads a body to its end, as a service or a caller does.
-pub(crate) async fn drain<B>(body: B)
-where
-    B: http_body::Body,
-{
-    let mut body = std::pin::pin!(body);
-    while let Some(Ok(_)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
-}
-
-/// A service that reads its request, and then gives that answer.
-pub(crate) fn answers<F>(
-    answer: F,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Script>,
-    Error = Status,
-    Future: Future<Output = Answer> + Send,
-> + Clone
-where
-    F: Fn() -> Answer + Clone + Send + 'static,
-{
-    service_fn(move |request: Request<Body>| {
-        let answer = answer.clone();
-        async move {
-            drain(request.into_body()).await;
-            answer()
-        }
-    })
-}
-
-/// Makes one call, and reads its answer to the end.
-pub(crate) async fn run<S, B>(mut service: S, request: Request<Script>)
-where
-    S: Service<Request<Script>, Response = Response<B>>,
-    B: http_body::Body,
-{
-    let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-    assert!(ready.is_ok());
-    if let Ok(response) = service.call(request).await {
-        drain(response.into_body()).await;
-    }
-}
-
 /// Makes one call through a layer to a service that gives that answer, and reads it to the end.
 pub(crate) async fn call<F>(layer: &LoggingLayer, request: Request<Script>, answer: F)
 where
     F: Fn() -> Answer + Clone + Send + 'static,
 {
     run(layer.layer(answers(answer)), request).await;
-}
-
-/// Polls once, on nobody's behalf.
-pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Takes one frame, which is there.
-pub(crate) async fn frame<B>(body: &mut B) -> http_body::Frame<B::Data>
-where
-    B: http_body::Body<Error: Debug> + Unpin,
-{
-    let mut body = Pin::new(body);
-    std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
 }

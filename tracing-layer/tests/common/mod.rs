@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{Request, Response};
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _, TraceId};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -20,7 +18,11 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
-use tonic_call::{Kind, Methods, Side};
+use tonic_call::{Methods, Side};
+#[allow(unused_imports)] // Each of these tests needs some of it.
+pub(crate) use tonic_call_test_kit::{
+    Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
+};
 use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_tracing_layer::{Conventions, TracingLayer};
 use tower::{Layer, Service, service_fn};
@@ -289,67 +291,6 @@ pub(crate) fn methods() -> Methods {
     Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap()
 }
 
-/// A request with no metadata and one message.
-pub(crate) fn to(path: &str) -> Request<Script> {
-    Request::builder().uri(path).body(Script::new().messages(1)).unwrap()
-}
-
-pub(crate) fn to_kind(kind: Kind) -> Request<Script> {
-    to(&format!("/{}", tonic_call_test_kit::method_of(kind)))
-}
-
-/// Adds metadata, whose values may be any bytes that HTTP lets through.
-pub(crate) fn with<B>(
-    mut request: Request<B>,
-    headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
-) -> Request<B> {
-    for (name, value) in headers {
-        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header");
-        request.headers_mut().append(HeaderName::from_static(name), value);
-    }
-    request
-}
-
-pub(crate) type Answer = Result<Response<Script>, Status>;
-
-/// A stream that ends with that status.
-pub(crate) fn stream(messages: usize, status: &Status) -> Response<Script> {
-    let trailers = status.clone().into_http::<()>().headers().clone();
-    Script::new().messages(messages).pending().trailers_of(trailers).respond()
-}
-
-/// An answer that is nothing but a head.
-pub(crate) fn trailers_only(status: &Status) -> Response<Script> {
-    status.clone().into_http::<()>().map(|()| Script::new().says_end())
-}
-
-/// Reads a body to its end, as a service or a caller does.
-pub(crate) async fn drain<B: http_body::Body>(body: B) {
-    let mut body = std::pin::pin!(body);
-    while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
-}
-
-/// A service that reads its request, and then gives that answer.
-pub(crate) fn answers<F>(
-    answer: F,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Script>,
-    Error = Status,
-    Future: Future<Output = Answer> + Send,
-> + Clone
-where
-    F: Fn() -> Answer + Clone + Send + 'static,
-{
-    service_fn(move |request: Request<Body>| {
-        let answer = answer.clone();
-        async move {
-            drain(request.into_body()).await;
-            answer()
-        }
-    })
-}
-
 /// A service that answers without a look at its request's body, as a layer that refuses does.
 pub(crate) fn refuses<F>(
     answer: F,
@@ -363,19 +304,6 @@ where
     F: Fn() -> Answer + Clone + Send + 'static,
 {
     service_fn(move |_: Request<Body>| std::future::ready(answer()))
-}
-
-/// Makes one call, reads its answer to the end, and gives the head.
-pub(crate) async fn run<S, B>(mut service: S, request: Request<Script>) -> Option<Response<()>>
-where
-    S: Service<Request<Script>, Response = Response<B>>,
-    B: http_body::Body,
-{
-    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-    assert!(ready.is_ok());
-    let (head, body) = service.call(request).await.ok()?.into_parts();
-    drain(body).await;
-    Some(Response::from_parts(head, ()))
 }
 
 /// Makes one call through a layer to a service that reads its request and gives that answer, reads it to
@@ -394,18 +322,4 @@ where
 /// One call that ends well.
 pub(crate) async fn call_well(layer: &TracingLayer, request: Request<Script>) {
     call(layer, request, || Ok(stream(1, &Status::ok("")))).await;
-}
-
-/// Polls once, on nobody's behalf.
-pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Takes one frame, which is there.
-pub(crate) async fn frame<B>(body: &mut B) -> http_body::Frame<B::Data>
-where
-    B: http_body::Body<Error: Debug> + Unpin,
-{
-    let mut body = Pin::new(body);
-    poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
 }

@@ -1,0 +1,119 @@
+use std::fmt::Debug;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body::{Body, Frame};
+use tonic::Status;
+use tonic_call::Kind;
+use tower::{Service, service_fn};
+
+use crate::call::method_of;
+use crate::script::Script;
+
+/// What a scripted service gives.
+pub type Answer = Result<Response<Script>, Status>;
+
+/// A request with no metadata and one message.
+///
+/// # Panics
+///
+/// When that is no path.
+pub fn to(path: &str) -> Request<Script> {
+    Request::builder().uri(path).body(Script::new().messages(1)).expect("a path")
+}
+
+/// A request to the method of that kind.
+pub fn to_kind(kind: Kind) -> Request<Script> {
+    to(&format!("/{}", method_of(kind)))
+}
+
+/// Adds metadata, whose values may be any bytes that HTTP lets through.
+///
+/// # Panics
+///
+/// When a value holds others.
+pub fn with<B>(
+    mut request: Request<B>,
+    headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
+) -> Request<B> {
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header");
+        request.headers_mut().append(HeaderName::from_static(name), value);
+    }
+    request
+}
+
+/// A stream that ends with that status.
+pub fn stream(messages: usize, status: &Status) -> Response<Script> {
+    let trailers = status.clone().into_http::<()>().headers().clone();
+    Script::new().messages(messages).pending().trailers_of(trailers).respond()
+}
+
+/// An answer that is nothing but a head.
+pub fn trailers_only(status: &Status) -> Response<Script> {
+    status.clone().into_http::<()>().map(|()| Script::new().says_end())
+}
+
+/// Reads a body to its end, as a service or a caller does.
+pub async fn drain<B: Body>(body: B) {
+    let mut body = pin!(body);
+    while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+}
+
+/// Takes one frame, which is there.
+///
+/// # Panics
+///
+/// When the body is over, or fails.
+pub async fn frame<B>(body: &mut B) -> Frame<B::Data>
+where
+    B: Body<Error: Debug> + Unpin,
+{
+    let mut body = Pin::new(body);
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
+}
+
+/// A service that reads its request, and then gives that answer.
+pub fn answers<F>(
+    answer: F,
+) -> impl Service<
+    Request<tonic::body::Body>,
+    Response = Response<Script>,
+    Error = Status,
+    Future: Future<Output = Answer> + Send,
+> + Clone
+where
+    F: Fn() -> Answer + Clone + Send + 'static,
+{
+    service_fn(move |request: Request<tonic::body::Body>| {
+        let answer = answer.clone();
+        async move {
+            drain(request.into_body()).await;
+            answer()
+        }
+    })
+}
+
+/// Makes one call, reads its answer to the end, and gives the head.
+///
+/// # Panics
+///
+/// When the service is not ready.
+pub async fn run<S, B>(mut service: S, request: Request<Script>) -> Option<Response<()>>
+where
+    S: Service<Request<Script>, Response = Response<B>>,
+    B: Body,
+{
+    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+    assert!(ready.is_ok());
+    let (head, body) = service.call(request).await.ok()?.into_parts();
+    drain(body).await;
+    Some(Response::from_parts(head, ()))
+}
+
+/// Polls once, on nobody's behalf.
+pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
