@@ -1,7 +1,7 @@
 """Counts its own calls, and compares with what `orders serve` logged and measured.
 
-Mixed calls of all four kinds by Python's grpcio: good ones, refused ones, panics, deadlines that
-pass, streams that the caller leaves, and methods that are not there.
+Mixed calls of all four kinds by Python's grpcio: good ones, wrong ones, panics, deadlines that pass,
+streams that the caller leaves, methods that are not there, and calls without a token that is good for them.
 
 Usage: count.py PATH_OF_ORDERS SECONDS
 """
@@ -16,25 +16,40 @@ import time
 import urllib.request
 
 import grpc
-from harness import PATIENCE, expect, fault, generated, serving
+from harness import PATIENCE, bearer, error_info, expect, fault, generated, serving
 from strict import samples
+from tokens import READ, WRITE, Tokens
 
 SERVICE = "orders.v1.OrderService"
 CALLERS = 4
+
+# Why a call may be refused for who makes it.
+REFUSALS = {
+    "CREDENTIALS_MISSING",
+    "CREDENTIALS_MALFORMED",
+    "TOKEN_INVALID",
+    "TOKEN_EXPIRED",
+    "SCOPE_INSUFFICIENT",
+    "METHOD_UNKNOWN",
+}
 
 
 class Caller:
     """Makes calls one after the other, and counts how each ended."""
 
-    def __init__(self, address, pb, services, seed):
+    def __init__(self, address, pb, services, tokens, seed):
         self.pb = pb
         self.random = random.Random(seed)
-        self.counts = collections.Counter()
+        self.counts, self.refused = collections.Counter(), collections.Counter()
+        self.full = bearer(tokens.by_orders(READ, WRITE))
+        self.reader = bearer(tokens.by_orders(READ))
+        self.expired = bearer(tokens.by_python(exp=time.time() - 1))
+        self.forged = bearer(tokens.by_python(key=b"x" * 32))
         # Each has a connection of its own.
         options = [("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(address, options)
         self.stub = services.OrderServiceStub(self.channel)
-        self.id = self.stub.CreateOrder(self.order(), timeout=PATIENCE).id
+        self.id = self.stub.CreateOrder(self.order(), metadata=self.full, timeout=PATIENCE).id
         self.counted("CreateOrder", "OK")
 
     def order(self):
@@ -52,6 +67,12 @@ class Caller:
         if (code, error.details()) == ("CANCELLED", "Timeout expired"):
             code = "DEADLINE_EXCEEDED"
         self.counted(method, code)
+        self.maybe_refused(f"{SERVICE}/{method}", error)
+
+    def maybe_refused(self, name, error):
+        reason = error_info(error).reason
+        if reason in REFUSALS:
+            self.refused[name, reason] += 1
 
     def run(self, until):
         kinds = [
@@ -70,23 +91,30 @@ class Caller:
             self.import_wrongly,
             self.quote,
             self.unknown,
+            self.without_token,
+            self.with_bad_tokens,
+            self.with_too_little,
         ]
         while time.monotonic() < until:
             for kind in self.random.sample(kinds, len(kinds)):
                 kind()
         self.channel.close()
 
-    def one(self, method, request, **call):
+    def call(self, credentials=None, metadata=(), timeout=PATIENCE):
+        """What goes with a call: it may do everything, unless it has other credentials."""
+        credentials = self.full if credentials is None else credentials
+        return {"metadata": (*metadata, *credentials), "timeout": timeout}
+
+    def one(self, method, request, **how):
+        call = self.call(**how)
         try:
-            call.setdefault("timeout", PATIENCE)
             getattr(self.stub, method)(request, **call)
             self.counted(method, "OK")
         except grpc.RpcError as error:
             self.failed(method, error)
 
-    def many(self, method, request, leave_after=None, **call):
-        call.setdefault("timeout", PATIENCE)
-        answers = getattr(self.stub, method)(request, **call)
+    def many(self, method, request, leave_after=None, **how):
+        answers = getattr(self.stub, method)(request, **self.call(**how))
         try:
             for number, _ in enumerate(answers, 1):
                 if number == leave_after:
@@ -149,9 +177,27 @@ class Caller:
         path = f"/no.such.Service/Method{self.random.randrange(1_000_000)}"
         call = self.channel.unary_unary(path)
         try:
-            call(b"", timeout=PATIENCE)
+            call(b"", metadata=self.full, timeout=PATIENCE)
         except grpc.RpcError as error:
             self.counts["unknown", error.code().name] += 1
+            self.maybe_refused("unknown", error)
+
+    def of_every_kind(self, credentials):
+        self.one("GetOrder", self.pb.GetOrderRequest(id=self.id), credentials=credentials)
+        self.many("ListOrders", self.page(), credentials=credentials)
+        self.one("ImportOrders", iter([self.order()]), credentials=credentials)
+        self.many("QuoteOrders", iter([self.pb.QuoteRequest()]), credentials=credentials)
+
+    def without_token(self):
+        self.of_every_kind(())
+
+    def with_bad_tokens(self):
+        for bad in [self.expired, self.forged, bearer("garbage"), self.full * 2]:
+            self.of_every_kind(bad)
+
+    def with_too_little(self):
+        self.one("CreateOrder", self.order(), credentials=self.reader)
+        self.one("ImportOrders", iter([self.order()]), credentials=self.reader)
 
 
 def go_name(code):
@@ -205,9 +251,31 @@ def handled(found):
     return +counts
 
 
+def refused(found):
+    """The calls that were refused for who made them, by method and reason."""
+    counts = collections.Counter()
+    for labels, value in found["grpc_server_refused_total"].items():
+        labels = dict(labels)
+        if (labels["refused_by"], labels["shadow"]) != ("auth", "false"):
+            sys.exit(f"who has refused that? {labels}")
+        service, method = labels["grpc_service"], labels["grpc_method"]
+        name = "unknown" if service == "unknown" else f"{service}/{method}"
+        counts[name, labels["reason"]] += int(value)
+    return +counts
+
+
+def decided(found):
+    """What was decided, by result."""
+    counts = collections.Counter()
+    for labels, value in found["auth_decisions_total"].items():
+        counts[dict(labels)["result"]] += int(value)
+    return +counts
+
+
 def logged(log):
-    """The lines of the log, by method and code; every one must be JSON."""
-    counts, ended_by = collections.Counter(), collections.Counter()
+    """The lines of the log by method and code, by what ended them, and by method and the reason of a
+    refusal; every line must be JSON."""
+    counts, ended_by, refused_for = (collections.Counter() for _ in range(3))
     log.seek(0)
     for line in log:
         line = json.loads(line)
@@ -217,7 +285,9 @@ def logged(log):
         name = "unknown" if name.startswith("no.such.") else name
         counts[name, line["rpc.response.status_code"]] += 1
         ended_by[line["grpc.ended_by"]] += 1
-    return counts, ended_by
+        if line.get("grpc.refused_by") == "auth":
+            refused_for[name, line["grpc.refused_reason"]] += 1
+    return counts, ended_by, refused_for
 
 
 def total(found, name):
@@ -242,8 +312,9 @@ def compare(what, seen, expected, never_arrived=None):
 def main(orders, seconds):
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         pb, services = generated(folder)
-        with serving(orders, log) as (address, metrics):
-            callers = [Caller(address, pb, services, seed) for seed in range(CALLERS)]
+        tokens = Tokens(orders, folder)
+        with serving(orders, log, tokens.flags) as (address, metrics):
+            callers = [Caller(address, pb, services, tokens, seed) for seed in range(CALLERS)]
             until = time.monotonic() + seconds
             threads = [threading.Thread(target=caller.run, args=[until]) for caller in callers]
             for thread in threads:
@@ -255,7 +326,7 @@ def main(orders, seconds):
         for (method, code), count in sorted(counts.items()):
             print(f"  {method} {code}: {count}")
         print(f"the client: {sum(counts.values())} calls in {seconds} s")
-        lines, ended_by = logged(log)
+        lines, ended_by, refused_for = logged(log)
         compare("the log", left_or_late(lines), left_or_late(counts), never_arrived=LEFT_OR_LATE)
         compare("the metrics", handled(found), in_go(lines))
         expect("started", total(found, "grpc_server_started_total"), sum(lines.values()))
@@ -264,6 +335,18 @@ def main(orders, seconds):
         expect("ended by a panic, in the log", ended_by["panic"], panics)
         expect("by the caller", ended_by["caller"], of_code(lines, "CANCELLED"))
         expect("by the deadline", ended_by["deadline"], of_code(lines, "DEADLINE_EXCEEDED"))
+        refusals = sum((caller.refused for caller in callers), collections.Counter())
+        expect("reasons of refusals", {reason for _, reason in refusals}, REFUSALS)
+        compare("refusals in the log", refused_for, refusals)
+        compare("refusals in the metrics", refused(found), refusals)
+        expect("ended by a refusal, in the log", ended_by["refusal"], sum(refusals.values()))
+        decisions = decided(found)
+        passed = sum(lines.values()) - sum(refusals.values())
+        expect("let through, in the metrics", decisions.pop("passed"), passed)
+        reasons = collections.Counter()
+        for (_, reason), count in refusals.items():
+            reasons[reason] += count
+        expect("not let through, in the metrics", decisions, reasons)
         early = of_code(counts, "DEADLINE_EXCEEDED") - ended_by["deadline"]
         print(f"late to the caller, left to the server: {early}")
 

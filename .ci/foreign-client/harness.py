@@ -1,4 +1,4 @@
-"""What the checks share: the stubs of orders.v1, and a server of it."""
+"""What the checks share: the stubs of orders.v1, a server of it, and why it refuses."""
 
 import contextlib
 import importlib
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from google.rpc import error_details_pb2, status_pb2
 from grpc_tools import protoc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -36,10 +37,10 @@ def generated(folder):
 
 
 @contextlib.contextmanager
-def serving(orders, log=None, flags=(), stop=signal.SIGINT):
+def serving(orders, log=None, flags=("--auth", "off"), stop=signal.SIGINT):
     """The addresses of a server with faults, and of its metrics; drained at the end."""
     free = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
-    command = [orders, "serve", "--auth", "off", "--faults", *free, "--db", ":memory:", "--log", "json", *flags]
+    command = [orders, "serve", "--faults", *free, "--db", ":memory:", "--log", "json", *flags]
     quiet = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
     pipes = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
     with subprocess.Popen(command, env=quiet, **pipes) as server:
@@ -61,3 +62,17 @@ def expect(what, seen, expected):
 
 def fault(value):
     return (("x-fault", value),)
+
+
+def bearer(token):
+    return (("authorization", f"Bearer {token}"),)
+
+
+def error_info(error):
+    """The ErrorInfo among the details of a call's status, or an empty one."""
+    info = error_details_pb2.ErrorInfo()
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers.get("grpc-status-details-bin", b""))
+    for detail in status.details:
+        detail.Unpack(info)
+    return info

@@ -5,6 +5,8 @@
 //
 //     rotate   new keys sign from now on; the old ones are still published
 //     retire   only the keys that sign are published
+//     close    whoever asks is answered 503
+//     open     no longer so
 //
 // It ends with its standard input, so that it does not outlive whoever has started it.
 
@@ -75,8 +77,14 @@ function providerWith(issuer, keys) {
 // Standard output is for the answers alone.
 console.info = console.error;
 
-let answer;
-const server = createServer((request, response) => answer(request, response));
+let [answer, closed] = [undefined, false];
+const server = createServer((request, response) => {
+  if (closed) {
+    response.writeHead(503).end();
+  } else {
+    answer(request, response);
+  }
+});
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -97,6 +105,10 @@ for await (const line of createInterface({ input: process.stdin })) {
       break;
     case 'retire':
       old = [];
+      break;
+    case 'close':
+    case 'open':
+      closed = line === 'close';
       break;
     default:
       throw new Error(`what is "${line}"?`);

@@ -5,22 +5,14 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../.ci/openid/provider.rs"]
+mod provider;
+
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use provider::{BILLING, ORDERS, ORDERS_BY_EC, Provider, key_of, soon};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,94 +26,10 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::{KINDS, KindsService, Outcome, call, listen};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/openid/provider.js");
-
-/// What the script knows: its one client, and what it may ask a token for.
-const CLIENT: &str = "orders-caller:known-to-everybody";
-const ORDERS: &str = "urn:test:orders";
-const ORDERS_BY_EC: &str = "urn:test:orders:ec";
-const BILLING: &str = "urn:test:billing";
-
 const CALLERS: usize = 8;
 
-/// A provider that runs until it is dropped.
-struct Provider {
-    issuer: String,
-    tokens: Tokens,
-    commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-    _child: Child,
-}
-
-impl Provider {
-    async fn start() -> Self {
-        let mut child = Command::new("node")
-            .arg(SCRIPT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("Node.js is installed");
-        let commands = child.stdin.take().unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let issuer = soon(answers.next_line()).await.unwrap();
-        let issuer = issuer.expect("it runs once `npm ci --prefix .ci/openid` has");
-        let tokens = Tokens::of(&issuer).await;
-        Self { issuer, tokens, commands, answers, _child: child }
-    }
-
-    /// Has it do something, and waits until that is done.
-    async fn tell(&mut self, command: &str) {
-        let line = format!("{command}\n");
-        soon(self.commands.write_all(line.as_bytes())).await.unwrap();
-        assert_eq!(soon(self.answers.next_line()).await.unwrap().as_deref(), Some(command));
-    }
-
-    fn discovered(&self) -> Issuer {
-        Jwt::discover(&*self.issuer).audience("orders").rfc9068()
-    }
-}
-
-/// Where the client gets tokens.
-#[derive(Clone)]
-struct Tokens {
-    http: Client<HttpConnector, Full<Bytes>>,
-    endpoint: String,
-}
-
-impl Tokens {
-    async fn of(issuer: &str) -> Self {
-        let http = Client::builder(TokioExecutor::new()).build_http();
-        let document = format!("{issuer}/.well-known/openid-configuration");
-        let document = Request::get(document).body(Full::default()).unwrap();
-        let document = json(&http, document).await;
-        Self { http, endpoint: document["token_endpoint"].as_str().unwrap().to_owned() }
-    }
-
-    /// A token of the client's own; without a resource one that only the provider can read.
-    async fn get(&self, resource: Option<&str>, scope: &str) -> String {
-        let resource = resource.map(|resource| format!("&resource={resource}")).unwrap_or_default();
-        let form = format!("grant_type=client_credentials&scope={scope}{resource}");
-        let request = Request::post(&self.endpoint)
-            .header("authorization", format!("Basic {}", STANDARD.encode(CLIENT)))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.into())
-            .unwrap();
-        json(&self.http, request).await["access_token"].as_str().unwrap().to_owned()
-    }
-}
-
-async fn json(http: &Client<HttpConnector, Full<Bytes>>, request: Request<Full<Bytes>>) -> Value {
-    let response = soon(http.request(request)).await.unwrap();
-    let status = response.status();
-    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
-    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
-    serde_json::from_slice(&body).unwrap()
-}
-
-/// Nothing here takes long, unless it never ends.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it should not take so long")
+fn discovered(provider: &Provider) -> Issuer {
+    Jwt::discover(&*provider.issuer).audience("orders").rfc9068()
 }
 
 /// How fetches of keys end, and how many keys there are then.
@@ -182,18 +90,11 @@ async fn passes(channel: &Channel, token: &str) {
     assert_eq!(call_with(channel, Kind::Unary, token).await, Outcome::ok(1));
 }
 
-/// The name of the key that has signed a token.
-fn key_of(token: &str) -> String {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
-    let header: Value = serde_json::from_slice(&header).unwrap();
-    header["kid"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 #[ignore = "needs Node.js and what npm installs in .ci/openid"]
 async fn a_clients_token_is_taken_and_one_for_somebody_else_is_not() {
     let provider = Provider::start().await;
-    let (jwt, mut fetches) = verifier(provider.discovered()).await;
+    let (jwt, mut fetches) = verifier(discovered(&provider)).await;
     until_keys(&mut fetches, 2).await;
     let (channel, mut decisions) = serve(jwt).await;
     let who = format!("{}#orders-caller", provider.issuer);
@@ -231,7 +132,7 @@ async fn a_clients_token_is_taken_and_one_for_somebody_else_is_not() {
 #[ignore = "needs Node.js and what npm installs in .ci/openid"]
 async fn a_rotation_while_calls_run_loses_none() {
     let mut provider = Provider::start().await;
-    let (jwt, mut fetches) = verifier(provider.discovered()).await;
+    let (jwt, mut fetches) = verifier(discovered(&provider)).await;
     let (channel, _decisions) = serve(jwt).await;
     let old = provider.tokens.get(Some(ORDERS), "orders.read").await;
     // They are first used when other keys sign.
@@ -296,7 +197,7 @@ async fn a_rotation_while_calls_run_loses_none() {
 #[ignore = "needs Node.js and what npm installs in .ci/openid"]
 async fn a_key_that_is_published_no_more_takes_its_tokens_along() {
     let mut provider = Provider::start().await;
-    let issuer = provider.discovered().refresh_every(Duration::from_millis(50));
+    let issuer = discovered(&provider).refresh_every(Duration::from_millis(50));
     let (jwt, mut fetches) = verifier(issuer).await;
     let (channel, mut decisions) = serve(jwt).await;
     let old = provider.tokens.get(Some(ORDERS), "orders.read").await;

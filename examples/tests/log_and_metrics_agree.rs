@@ -128,7 +128,10 @@ where
         DroppedInStream | DeadlineInStream => 1,
         DroppedBeforeTrailers => 2,
         DroppedAfterTrailers => 3,
-        _ => return run(service, request).await,
+        _ => {
+            run(service, request).await;
+            return;
+        }
     };
     let mut body = service.call(request).await.unwrap().into_body();
     for _ in 0..taken {
@@ -325,7 +328,7 @@ async fn a_panic_is_one_line_and_one_increment_wherever_it_is_recovered() {
                     3 => run(logging.layer(recovers.layer(counts.layer(panics))), request).await,
                     4 => run(recovers.layer(counts.layer(logging.layer(panics))), request).await,
                     _ => run(recovers.layer(logging.layer(counts.layer(panics))), request).await,
-                }
+                };
                 let case = format!("{side:?} {place:?}, order {number}");
                 agree(&lines, &metrics, side, "INTERNAL", "panic", &case);
             }

@@ -10,12 +10,15 @@ const DECISIONS: &str = "auth_decisions_total";
 const FETCHES: &str = "auth_jwks_fetches_total";
 const FETCHED: &str = "auth_jwks_fetched_timestamp_seconds";
 
+/// The result of a stream that had passed, and whose token has expired.
+const ENDED: &str = "ended";
+
 /// Says what they are, and that nothing has happened yet: a rate sees the first of what was 0 before.
 pub(super) fn begin() {
     describe_counter!(DECISIONS, "Calls that were let through or refused for who makes them.");
     describe_counter!(FETCHES, "Fetches of the issuer's keys.");
     describe_gauge!(FETCHED, Unit::Seconds, "When the issuer's keys were last fetched.");
-    for reason in [
+    let refusals = [
         Reason::CredentialsMissing,
         Reason::CredentialsMalformed,
         Reason::TokenInvalid,
@@ -24,11 +27,11 @@ pub(super) fn begin() {
         Reason::MethodUnknown,
         Reason::VerifierUnavailable,
         Reason::RateLimited,
-    ] {
-        decided(reason.as_str(), false, 0);
-    }
-    for cached in [false, true] {
-        decided("passed", cached, 0);
+    ];
+    for result in refusals.map(Reason::as_str).into_iter().chain(["passed", "public", ENDED]) {
+        for cached in [false, true] {
+            decided(result, cached, 0);
+        }
     }
     for result in [
         FetchResult::Ok,
@@ -45,7 +48,7 @@ pub(super) fn begin() {
 pub(super) fn decision(decision: &Decision<'_>) {
     let result = match decision.verdict() {
         // Such a call has passed before, and was counted then.
-        Verdict::Ended => "ended",
+        Verdict::Ended => ENDED,
         _ => decision.result(),
     };
     decided(result, decision.is_cached(), 1);

@@ -2,8 +2,7 @@
 //! that `orders token` makes.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use tonic_auth_layer::Jwt;
 use tonic_auth_layer::jwt::{Algorithm, Issuer, Key};
 
+use super::{NoDevKey, key_file};
 use crate::store::{Database, beside};
 
 /// Where it is, unless another file is named: beside the database that is served by default.
@@ -23,9 +23,6 @@ pub const DEV_KEY: &str = "orders.db-dev-key";
 const ISSUER: &str = "orders-dev";
 const AUDIENCE: &str = "orders";
 const SUBJECT: &str = "developer";
-
-/// Longer files are something else.
-const LONGEST_FILE: u64 = 4096;
 
 /// Where the development key of a database is. That of one in memory is where the default one's is, so that
 /// both are found without being named.
@@ -43,47 +40,29 @@ pub(crate) struct DevKey {
     secret: Vec<u8>,
 }
 
-/// Why there is no development key, and how to mend it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum NoDevKey {
-    /// The file is not there.
-    Missing(PathBuf),
-    /// The file cannot be read.
-    Unreadable(PathBuf, io::Error),
-    /// The file cannot be made.
-    NotMade(PathBuf, io::Error),
-    /// Others than its owner may read the file, or change it.
-    Open(PathBuf),
-    /// The file is something else.
-    NotAKey(PathBuf, String),
-}
-
 impl DevKey {
     /// The one in this file.
     pub(crate) fn read(path: &Path) -> Result<Self, NoDevKey> {
-        let unreadable = |error: io::Error| match error.kind() {
-            ErrorKind::NotFound => NoDevKey::Missing(path.to_owned()),
-            _ => NoDevKey::Unreadable(path.to_owned(), error),
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        if is_open(&file.metadata().map_err(unreadable)?) {
-            return Err(NoDevKey::Open(path.to_owned()));
-        }
-        let mut text = String::new();
-        file.take(LONGEST_FILE).read_to_string(&mut text).map_err(unreadable)?;
+        let text = key_file::read(path)?;
         Self::from_jwk(&text).map_err(|why| NoDevKey::NotAKey(path.to_owned(), why))
     }
 
     /// The one in this file, which is made if it is not there.
     pub(crate) fn read_or_make(path: &Path) -> Result<Self, NoDevKey> {
+        let not_made = |error| NoDevKey::NotMade(path.to_owned(), error);
+        match Self::read(path) {
+            Err(NoDevKey::Missing(_)) => {}
+            read => return read,
+        }
+        key_file::make(path).map_err(not_made)?;
         match Self::read(path) {
             Err(NoDevKey::Missing(_)) => {
-                make(path).map_err(|error| NoDevKey::NotMade(path.to_owned(), error))?;
-                tracing::info!(?path, "made a development key");
-                Self::read(path)
+                Err(not_made(io::Error::other("it is a link that leads nowhere")))
             }
-            read => read,
+            read => {
+                tracing::info!(?path, "made a development key");
+                read
+            }
         }
     }
 
@@ -129,79 +108,6 @@ impl DevKey {
     }
 }
 
-/// Makes one, unless another process was first. Nobody ever finds a part of it there.
-fn make(path: &Path) -> io::Result<()> {
-    let (mut secret, mut id) = ([0; 32], [0; 8]);
-    for bytes in [&mut secret[..], &mut id] {
-        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    }
-    let [secret, id] = [&secret[..], &id].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
-    let jwk = json!({ "kty": "oct", "use": "sig", "alg": "HS256", "kid": id, "k": secret });
-
-    let draft = beside(path, &format!("-{id}"));
-    let linked = write_private(&draft, &format!("{jwk}\n")).and_then(|()| {
-        match fs::hard_link(&draft, path) {
-            // Some file systems have no links.
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => fs::rename(&draft, path),
-            _ => Ok(()),
-        }
-    });
-    _ = fs::remove_file(&draft);
-    linked
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-#[cfg(unix)]
-fn is_open(file: &fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn is_open(_: &fs::Metadata) -> bool {
-    false
-}
-
-impl fmt::Display for NoDevKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(path) => write!(
-                f,
-                "there is no development key {path:?}: `orders serve` makes it when it starts; or name \
-                 another with --dev-key FILE"
-            ),
-            Self::Unreadable(path, error) => write!(
-                f,
-                "cannot read the development key {path:?}: {error}; name another with --dev-key FILE"
-            ),
-            Self::NotMade(path, error) => write!(
-                f,
-                "cannot make the development key {path:?}: {error}; name another with --dev-key FILE, \
-                 or an issuer with --issuer"
-            ),
-            Self::Open(path) => write!(
-                f,
-                "the development key {path:?} is not for its owner alone: chmod 600 makes it so; if \
-                 others may have read it, remove it, and `orders serve` makes another"
-            ),
-            Self::NotAKey(path, why) => write!(
-                f,
-                "{path:?} is not a development key: {why}; name another with --dev-key FILE"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NoDevKey {}
-
 impl fmt::Debug for DevKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DevKey").field("id", &self.id).finish_non_exhaustive()
@@ -213,27 +119,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_made_stays_and_is_nobody_elses() {
+    fn one_that_is_made_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key");
         assert!(matches!(DevKey::read(&path), Err(NoDevKey::Missing(_))));
         let made = DevKey::read_or_make(&path).expect("made");
         let read = DevKey::read_or_make(&path).expect("read");
         assert_eq!((&made.id, &made.secret), (&read.id, &read.secret));
-        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1);
-        make(&path).expect("leaves what is there");
-        assert_eq!(DevKey::read(&path).expect("read").id, made.id);
+        let nowhere = DevKey::read_or_make(&folder.path().join("nowhere/key"));
+        assert!(matches!(nowhere, Err(NoDevKey::NotMade(..))), "{nowhere:?}");
+    }
 
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = |bits| fs::set_permissions(&path, fs::Permissions::from_mode(bits));
-            assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-            for bits in [0o640, 0o604, 0o620] {
-                mode(bits).expect("ours");
-                assert!(matches!(DevKey::read(&path), Err(NoDevKey::Open(_))), "{bits:o}");
-            }
-        }
+    /// Guards against: two servers, started at once, of which one believes a key that nobody else has.
+    #[test]
+    fn all_who_make_it_at_once_have_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        let start = std::sync::Barrier::new(8);
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let make = || {
+                start.wait();
+                DevKey::read_or_make(&path).expect("made").id
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_one_that_leads_nowhere_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, link] = ["key", "link"].map(|name| folder.path().join(name));
+        std::os::unix::fs::symlink("key", &link).expect("a link");
+        let nowhere = DevKey::read_or_make(&link).expect_err("nothing is there").to_string();
+        assert!(nowhere.contains("leads nowhere"), "{nowhere}");
+        let made = DevKey::read_or_make(&path).expect("made");
+        assert_eq!(DevKey::read_or_make(&link).expect("read").id, made.id);
     }
 
     #[test]

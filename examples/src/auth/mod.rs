@@ -2,6 +2,8 @@
 
 mod counts;
 mod dev_key;
+mod key_file;
+mod no_dev_key;
 mod token;
 
 use std::fmt;
@@ -17,7 +19,8 @@ use crate::service::Orders;
 use crate::v1::order_service_server::OrderServiceServer;
 
 pub(crate) use dev_key::DevKey;
-pub use dev_key::{DEV_KEY, NoDevKey, dev_key_of};
+pub use dev_key::{DEV_KEY, dev_key_of};
+pub use no_dev_key::NoDevKey;
 pub(crate) use token::how_to_get_a_token;
 pub use token::{CannotPrint, print_token};
 

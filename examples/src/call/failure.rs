@@ -14,6 +14,8 @@ use tonic_types::StatusExt;
 pub enum Failure {
     /// The call ended with this status.
     Status(Status),
+    /// The call ended with this status, and this can be done about it.
+    Refused(Status, String),
     /// The requests could not be read.
     Input(String),
     /// The answer could not be written.
@@ -50,28 +52,26 @@ impl From<Status> for Failure {
     }
 }
 
-/// What could be done about it.
-const NO_TOKEN: &str = "\n  send a token with --token-file FILE; where the server has a development key, \
-    `orders token` makes one, or name that key with --dev-key FILE";
+fn tell(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let message = status.message();
+    write!(f, "{}: {message}", code_name(status.code()))?;
+    let details = status.get_details_bad_request();
+    for wrong in details.into_iter().flat_map(|details| details.field_violations) {
+        let told = message.contains(&format!("{} {}", wrong.field, wrong.description));
+        if !told {
+            write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
+        }
+    }
+    Ok(())
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => {
-                let message = status.message();
-                write!(f, "{}: {message}", code_name(status.code()))?;
-                let details = status.get_details_bad_request();
-                for wrong in details.into_iter().flat_map(|details| details.field_violations) {
-                    let told = message.contains(&format!("{} {}", wrong.field, wrong.description));
-                    if !told {
-                        write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
-                    }
-                }
-                let info = status.get_details_error_info();
-                if info.is_some_and(|info| info.reason == "CREDENTIALS_MISSING") {
-                    f.write_str(NO_TOKEN)?;
-                }
-                Ok(())
+            Self::Status(status) => tell(status, f),
+            Self::Refused(status, advice) => {
+                tell(status, f)?;
+                write!(f, "\n  {advice}")
             }
             Self::Input(text) | Self::Output(text) => f.write_str(text),
             Self::OutputClosed => f.write_str("nobody reads standard output"),

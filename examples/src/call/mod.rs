@@ -18,6 +18,7 @@ use crate::metrics;
 use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
+use credentials::Credentials;
 pub use failure::Failure;
 use method::Call;
 
@@ -63,15 +64,15 @@ async fn connect_and_call(
     deadline: Option<Instant>,
     traces: Option<&Traces>,
 ) -> Result<(), Failure> {
-    let credentials = credentials::layer(&args).await?;
+    let Credentials { layer, advice } = Credentials::of(&args).await?;
     let channel = Endpoint::from(args.to.clone())
         .connect_timeout(CONNECT)
         .connect()
         .await
         .map_err(|error| Failure::connect(&args.to, &error))?;
-    let client = OrderServiceClient::new(channel::layered(channel, credentials, &args, traces)?);
+    let client = OrderServiceClient::new(channel::layered(channel, layer, &args, traces)?);
     let call = Call { metadata: args.metadata, deadline };
-    call.method(client, args.method).await
+    call.method(client, args.method).await.map_err(|failure| advice.on(failure))
 }
 
 async fn expiry(deadline: Option<Instant>) {

@@ -6,6 +6,7 @@ mod values;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tonic::transport::Uri;
@@ -97,29 +98,30 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
-    /// Issuer whose tokens are asked for, to the letter of their `iss`. With `--auth on` and without it, those of
-    /// a development key are, which `orders token` makes
-    #[arg(long, value_name = "ISSUER", requires = "audience", help_heading = CALLERS)]
+    /// Whether callers need a token. With `off` everybody may call everything, and so only this machine can be
+    /// served
+    #[arg(long, value_name = "WHETHER", default_value = "on", help_heading = CALLERS)]
+    pub auth: Auth,
+
+    /// File with the development key, made if it is not there: whose tokens are asked for, unless there is an
+    /// --issuer; `orders token` makes them [default: the name of the database with -dev-key behind it; where
+    /// that is in memory, orders.db-dev-key]
+    #[arg(long, value_name = "FILE", conflicts_with = "issuer", help_heading = CALLERS)]
+    pub dev_key: Option<PathBuf>,
+
+    /// Issuer whose tokens are asked for instead, to the letter of their `iss`; the server is not ready until
+    /// its keys are there
+    #[arg(long, value_name = "ISSUER", requires = "audience", help_heading = CALLERS, value_parser = NonEmptyStringValueParser::new())]
     pub issuer: Option<String>,
 
     /// Who the issuer's tokens must be for, to the letter of their `aud`
-    #[arg(long, value_name = "NAME", requires = "issuer", help_heading = CALLERS)]
+    #[arg(long, value_name = "NAME", requires = "issuer", help_heading = CALLERS, value_parser = NonEmptyStringValueParser::new())]
     pub audience: Option<String>,
 
     /// Where the issuer's keys are: the URL of a JSON Web Key Set, or a file with one, which is read again
     /// when it has changed [default: found by OpenID Connect discovery]
     #[arg(long, value_name = "URL|FILE", requires = "issuer", help_heading = CALLERS, value_parser = key_set)]
     pub jwks: Option<KeySet>,
-
-    /// File with the development key, made if it is not there [default: beside the database, as
-    /// orders.db-dev-key]
-    #[arg(long, value_name = "FILE", conflicts_with = "issuer", help_heading = CALLERS)]
-    pub dev_key: Option<PathBuf>,
-
-    /// Whether callers need a token; with `off` everybody may call everything, so that only this machine
-    /// can be served [default: on with --issuer or --dev-key; else nobody is asked for one]
-    #[arg(long, value_name = "WHETHER", help_heading = CALLERS)]
-    pub auth: Option<Auth>,
 
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
@@ -165,20 +167,14 @@ impl ServeArgs {
         if let Err(error) = self.drain() {
             return Some((ErrorKind::ValueValidation, error.to_string()));
         }
+        let whose = self.issuer.is_some() || self.dev_key.is_some();
         let why = "--auth off asks for no token: --issuer and --dev-key make no sense with it";
-        (self.names_a_key() && self.auth == Some(Auth::Off))
-            .then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
-    }
-
-    /// Whether it is said whose tokens are believed.
-    fn names_a_key(&self) -> bool {
-        self.issuer.is_some() || self.dev_key.is_some()
+        (whose && self.auth == Auth::Off).then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
     }
 
     /// Who is let in.
     pub fn callers(&self) -> Callers {
-        let implied = if self.names_a_key() { Auth::On } else { Auth::Off };
-        match (self.auth.unwrap_or(implied), &self.issuer, &self.audience) {
+        match (self.auth, &self.issuer, &self.audience) {
             (Auth::Off, ..) => Callers::Anybody,
             (Auth::On, Some(issuer), Some(audience)) => Callers::Issuer {
                 name: issuer.clone(),
@@ -243,9 +239,20 @@ pub struct CallArgs {
 impl CallArgs {
     fn wrong(&self) -> Option<(ErrorKind, String)> {
         let input = Some(Path::new("-"));
-        let twice = self.credentials.token_file.as_deref() == input && self.method.file() == input;
-        let why = "standard input holds the token or the requests: one of them must be in a file";
-        twice.then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
+        let why = if self.credentials.token_file.as_deref() == input && self.method.file() == input
+        {
+            "standard input holds the token or the requests: one of them must be in a file"
+        } else if self.credentials.given() && self.authorizes_by_hand() {
+            "-H authorization=… sends credentials: --token, --token-file and --dev-key make no sense with it"
+        } else {
+            return None;
+        };
+        Some((ErrorKind::ArgumentConflict, why.to_owned()))
+    }
+
+    /// Whether the credentials are among the metadata.
+    pub(crate) fn authorizes_by_hand(&self) -> bool {
+        self.metadata.iter().any(|(key, _)| key == "authorization")
     }
 }
 

@@ -16,7 +16,7 @@ use crate::duration;
 pub enum Auth {
     /// They do
     On,
-    /// They don't
+    /// They don't: nobody is asked for anything
     Off,
 }
 
@@ -24,7 +24,7 @@ pub enum Auth {
 /// this machine.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
-    /// Token to send; other users of this machine may see it in the list of its processes
+    /// Token to send, to a server on this machine only, as are those of the next two; other users of this machine may see it in the list of its processes
     #[arg(long, value_name = "TOKEN", global = true, help_heading = FOR_ALL, conflicts_with_all = ["token_file", "dev_key"])]
     pub token: Option<BearerToken>,
 
@@ -32,8 +32,8 @@ pub struct CredentialArgs {
     #[arg(long, value_name = "FILE", global = true, help_heading = FOR_ALL, conflicts_with = "dev_key")]
     pub token_file: Option<PathBuf>,
 
-    /// Development key of the server, by which to make a token [default: orders.db-dev-key, if that is here
-    /// and the server is on this machine]
+    /// Development key of the server, by which to make the token to send [default: orders.db-dev-key, if that
+    /// is in this folder and the server is on this machine]
     #[arg(long, value_name = "FILE", global = true, help_heading = FOR_ALL)]
     pub dev_key: Option<PathBuf>,
 }
@@ -51,15 +51,16 @@ pub(crate) const LONGEST_TTL: Duration = duration::LONGEST;
 /// Which token to make.
 #[derive(Args, Debug)]
 pub struct TokenArgs {
-    /// What the token lets its holder do: orders.read, orders.write; may be given more than once
+    /// What the token lets its holder do, which without any is nothing: orders.read, orders.write; may be given
+    /// more than once
     #[arg(long, value_name = "SCOPE", value_parser = scope)]
     pub scope: Vec<String>,
 
-    /// How long the token is good for, in whole seconds and at most 24h
+    /// How long the token is good for, such as 90s, 15m or 2h: in whole seconds, rounded up, and at most 24h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse)]
     pub ttl: Duration,
 
-    /// Development key of the server
+    /// File with the development key, which `orders serve` makes
     #[arg(long, value_name = "FILE", default_value = DEV_KEY)]
     pub dev_key: PathBuf,
 }

@@ -1,7 +1,5 @@
 //! Values on the command line that are more than a text or a number.
 
-use std::convert::Infallible;
-
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::Uri;
 
@@ -38,11 +36,12 @@ pub(super) fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
 }
 
 /// A URL is what begins with its scheme.
-pub(super) fn key_set(text: &str) -> Result<KeySet, Infallible> {
-    Ok(match text.split_once("://") {
-        Some(("http" | "https", _)) => KeySet::Url(text.to_owned()),
-        _ => KeySet::File(text.into()),
-    })
+pub(super) fn key_set(text: &str) -> Result<KeySet, &'static str> {
+    match text.split_once("://") {
+        Some(("http" | "https", _)) => Ok(KeySet::Url(text.to_owned())),
+        _ if text.is_empty() => Err("keys are at a URL, or in a file"),
+        _ => Ok(KeySet::File(text.into())),
+    }
 }
 
 pub(super) fn scope(text: &str) -> Result<String, String> {
@@ -132,6 +131,7 @@ mod tests {
         for file in ["keys.json", "/etc/keys.json", "./https:/x"] {
             assert_eq!(key_set(file), Ok(KeySet::File(file.into())));
         }
+        assert!(key_set("").is_err());
     }
 
     #[test]

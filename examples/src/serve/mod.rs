@@ -25,7 +25,7 @@ use tower::util::option_layer;
 
 use crate::FILE_DESCRIPTOR_SET;
 use crate::auth::{Callers, Guard, how_to_get_a_token};
-use crate::cli::{Auth, MetricsAddress, ServeArgs};
+use crate::cli::{MetricsAddress, ServeArgs};
 use crate::drain::{self, Drain, Drained, Signal};
 use crate::drain_layer::Calls;
 use crate::fields;
@@ -68,11 +68,10 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
     let faults = args.faults();
     let drain = failed(args.drain())?;
     let callers = args.callers();
-    let asks_nobody = args.auth == Some(Auth::Off);
 
     let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
-    if asks_nobody && !address.ip().is_loopback() {
+    if callers == Callers::Anybody && !address.ip().is_loopback() {
         return Err(CannotServe::OpenToAll(address));
     }
     let metrics = match args.metrics {
@@ -103,10 +102,9 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
         text += &format!("metrics on http://{address}/metrics\n");
     }
     match &callers {
-        Callers::Anybody if asks_nobody => {
-            tracing::info!("authentication is off: everybody on this machine may call everything");
+        Callers::Anybody => {
+            tracing::warn!("authentication is off: everybody on this machine may call everything");
         }
-        Callers::Anybody => {}
         Callers::Development(key) => {
             text += &how_to_get_a_token(key);
             if !address.ip().is_loopback() {

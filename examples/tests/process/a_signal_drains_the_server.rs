@@ -143,10 +143,13 @@ async fn it_can_be_stopped_before_it_serves() {
     let mut other = file.create_if_missing(true).connect().await.unwrap();
     sqlx::query("CREATE TABLE notes (text)").execute(&mut other).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    // Without a journal the file would be read as it is, and refused before the signal comes.
+    sqlx::query("INSERT INTO notes VALUES ('later')").execute(&mut other).await.unwrap();
+    assert!(folder.path().join("orders.db-journal").exists());
 
     let mut command = orders(&SERVE);
     let mut child = command.current_dir(folder.path()).env("RUST_LOG", "debug").spawn().unwrap();
-    // The first thing it says is that it opens the file, or nothing at all: then the journal is there.
+    // The first thing it says is that it opens the file, or nothing at all.
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     soon(log.read_line(&mut line)).await.unwrap();

@@ -22,8 +22,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use crate::common::process::{Ran, Served, get, orders};
 use crate::common::{keyed, order, reason, soon};
 
-const SERVE: [&str; 9] =
-    ["serve", "--auth", "on", "--listen", "127.0.0.1:0", "--db", ":memory:", "--log", "json"];
+const SERVE: [&str; 7] = ["serve", "--listen", "127.0.0.1:0", "--db", ":memory:", "--log", "json"];
 
 /// A server that believes its development key, and nobody else, in a folder of its own.
 async fn start(more: &[&str]) -> (TempDir, Served) {

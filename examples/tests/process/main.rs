@@ -5,10 +5,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../.ci/openid/provider.rs"]
+mod provider;
 
 mod a_call_prints_json_or_says_what_went_wrong;
 mod a_call_reads_its_requests_from_lines;
 mod a_signal_drains_the_server;
+mod an_openid_provider_is_believed;
 mod callers_need_a_token;
 mod every_call_is_logged_and_counted;
 mod keys_come_from_an_issuer;

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::common::process::{Ran, Served, orders, run};
 use crate::common::soon;
 
-const SERVE: [&str; 7] = ["serve", "--auth", "on", "--listen", "127.0.0.1:0", "--metrics", "off"];
+/// With nothing said of who may call.
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics", "off"];
 
 async fn start(more: &[&str]) -> (TempDir, Served) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,9 +92,9 @@ async fn the_line_at_the_start_makes_a_token() {
     for named in [&[][..], &["--db", "my orders.db"], &["--dev-key", "it's mine"]] {
         let (folder, mut served) = start(named).await;
         let line = served.next_line().await;
-        let command = line.strip_prefix("for a token: orders ").expect(&line).trim_end();
-        let mut shell = tokio::process::Command::new("sh");
-        shell.args(["-c", &format!("\"$0\" {command}"), env!("CARGO_BIN_EXE_orders")]);
+        let command = line.strip_prefix("for a token: ").expect(&line);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
         let made = soon(shell.current_dir(folder.path()).output()).await.unwrap();
         let made = Ran::from(made);
         assert_eq!((made.code, made.err.as_str()), (Some(0), ""), "{line}");
@@ -135,18 +137,117 @@ async fn a_token_is_taken_from_where_it_is_said_to_be() {
     }
 }
 
+/// Guards against: a token of ours for whoever listens elsewhere, and advice that leads nowhere.
 #[tokio::test]
 async fn a_token_does_not_leave_this_machine_in_plain_text() {
     let (folder, served) = start(&["--db", ":memory:"]).await;
-    // Nobody listens there, and nobody is asked.
-    let to = ["call", "--to", "http://orders.invalid:1", "--timeout", "10s"];
-    let with_token = [&to[..], &["--token", "a.b.c", "list-orders"]].concat();
-    let given = ran_in(folder.path(), &with_token).await;
-    assert_eq!((given.code, given.out.as_str()), (Some(1), ""));
-    assert!(given.err.contains("plain text") && !given.err.contains("a.b.c"), "{}", given.err);
-    let by_itself = ran_in(folder.path(), &[&to[..], &["list-orders"]].concat()).await;
-    assert!(!by_itself.err.contains("plain text"), "{}", by_itself.err);
-    drop(served);
+    let token = ran_in(folder.path(), &["token", "--scope", "orders.read"]).await.out;
+    // That is this machine, and nothing but the address says so of others.
+    let elsewhere = served.url().replace("127.0.0.1", "0.0.0.0");
+    let list = |more: &[&str]| {
+        let arguments = [&["call", "--to", &elsewhere, "list-orders"], more].concat();
+        let mut command = orders(&arguments);
+        command.current_dir(folder.path());
+        command
+    };
+    let ran = async |mut command: Command| Ran::from(soon(command.output()).await.unwrap());
+    let advice = "-H 'authorization=Bearer TOKEN'";
+
+    let by_itself = ran(list(&[])).await;
+    assert_eq!((by_itself.code, by_itself.out.as_str()), (Some(1), ""));
+    assert!(
+        by_itself.err.starts_with("UNAUTHENTICATED: credentials are missing\n"),
+        "{by_itself:?}"
+    );
+    assert!(by_itself.err.contains(advice), "{by_itself:?}");
+    for given in [["--token", "a.b.c"], ["--dev-key", "orders.db-dev-key"]] {
+        let given = ran(list(&given)).await;
+        assert_eq!((given.code, given.out.as_str()), (Some(1), ""));
+        assert!(
+            !given.err.contains("UNAUTHENTICATED") && !given.err.contains("a.b.c"),
+            "{given:?}"
+        );
+        assert!(given.err.contains(advice), "{given:?}");
+    }
+    let by_hand = format!("authorization=Bearer {}", token.trim_end());
+    assert_eq!(ran(list(&["-H", &by_hand])).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn another_servers_key_is_told_from_this_ones() {
+    let (folder, served) = start(&["--db", ":memory:"]).await;
+    let (other, _of_another) = start(&["--db", ":memory:"]).await;
+    let url = served.url();
+    let list = ["call", "--to", &url, "list-orders"];
+    assert_eq!(ran_in(folder.path(), &list).await.code, Some(0));
+    let refused = ran_in(other.path(), &list).await;
+    assert_eq!(refused.code, Some(1));
+    for part in
+        ["UNAUTHENTICATED: the credentials are not valid\n", "orders.db-dev-key", "--dev-key"]
+    {
+        assert!(refused.err.contains(part), "{part} in {refused:?}");
+    }
+    let by_name = folder.path().join("orders.db-dev-key");
+    let by_name = [&list[..], &["--dev-key", by_name.to_str().unwrap()]].concat();
+    assert_eq!(ran_in(other.path(), &by_name).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_believe_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || start_in(folder.path(), &["--db", ":memory:"]);
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    for served in [&a, &b, &c] {
+        let list = ["call", "--to", &served.url(), "list-orders"];
+        assert_eq!(ran_in(folder.path(), &list).await.code, Some(0));
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["orders.db-dev-key"]);
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_1_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("folder")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+    for (name, content) in
+        [("letter", &b"Dear Ann,\n"[..]), ("bytes", &[0xff, 0xfe, 0]), ("empty", b"")]
+    {
+        std::fs::write(at(name), content).unwrap();
+        std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    for (key, why) in [
+        ("folder", "it is no file"),
+        ("link", "leads nowhere"),
+        ("letter", "not a development key"),
+        ("bytes", "it is no text"),
+        ("empty", "not a development key"),
+        ("missing/key", "cannot make"),
+    ] {
+        let serve = [&SERVE[..], &["--db", ":memory:", "--log", "off", "--dev-key", key]].concat();
+        let ran = ran_in(folder.path(), &serve).await;
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{key}: {ran:?}");
+        for part in [key, why, "--dev-key FILE"] {
+            assert!(ran.err.contains(part), "{part} in {ran:?}");
+        }
+        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    }
+    assert!(!at("nowhere").exists());
+}
+
+#[tokio::test]
+async fn what_a_token_lacks_is_told_apart_from_it() {
+    let (folder, _served) = start(&["--db", ":memory:"]).await;
+    for (scopes, note) in [
+        (&[][..], "without --scope the token opens nothing"),
+        (&["--scope", "orders.read", "--scope", "orders.raed"], "orders.raed"),
+    ] {
+        let ran = ran_in(folder.path(), &[&["token"], scopes].concat()).await;
+        assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1), "{ran:?}");
+        assert!(ran.out.starts_with("eyJ") && ran.err.contains(note), "{ran:?}");
+    }
 }
 
 #[tokio::test]
@@ -159,9 +260,29 @@ async fn without_a_key_there_is_no_token() {
 }
 
 #[tokio::test]
-async fn who_asks_nobody_serves_only_this_machine() {
-    let open = ["serve", "--auth", "off", "--listen", "0.0.0.0:0", "--metrics", "off"];
-    let ran = run(&[&open[..], &["--db", ":memory:"]].concat()).await;
+async fn who_asks_nobody_says_so_and_serves_only_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let off = ["--auth", "off", "--db", ":memory:", "--log", "json"];
+    let mut served = start_in(folder.path(), &off).await;
+    let warning = served.next_log_line().await;
+    assert!(warning.contains("WARN") && warning.contains("authentication is off"), "{warning}");
+    let list = ["call", "--to", &served.url(), "list-orders"];
+    assert_eq!(ran_in(folder.path(), &list).await.code, Some(0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no key is needed");
+
+    let open = ["serve", "--listen", "0.0.0.0:0", "--metrics", "off"];
+    let ran = ran_in(folder.path(), &[&open[..], &off].concat()).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
     assert!(ran.err.contains("--auth off") && ran.err.contains("--listen"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn a_development_key_for_others_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut open = orders(&["serve", "--listen", "0.0.0.0:0", "--metrics", "off"]);
+    open.args(["--db", ":memory:", "--log", "json"]).current_dir(folder.path());
+    let mut served = Served::spawn(open).await;
+    assert!(served.next_log_line().await.contains("made a development key"));
+    let warning = served.next_log_line().await;
+    assert!(warning.contains("WARN") && warning.contains("orders.db-dev-key"), "{warning}");
 }
