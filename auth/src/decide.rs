@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::{Extensions, HeaderMap, request};
 use tonic::Status;
-use tonic_call::{CallInfo, Refusal, Rejection, Rpc, Side, printable};
+use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, printable};
 
 use crate::authenticate::Outcome;
 use crate::decision::{Decision, Verdict};
@@ -199,13 +199,18 @@ fn missing(headers: &HeaderMap) -> Failure {
 
 /// Puts the failed check into the call's log line.
 pub(crate) fn explain(failure: &Failure, info: &CallInfo) {
-    info.add_field("auth.check", failure.check());
-    if let Some(expected) = failure.expected_value() {
-        info.add_field("auth.expected", expected.to_owned());
+    for (key, value) in explanation(failure) {
+        info.add_field(key, value);
     }
-    if let Some(received) = failure.received_value() {
-        info.add_field("auth.received", received.to_owned());
-    }
+}
+
+/// The failed check, as fields of the call's log line.
+pub(crate) fn explanation(failure: &Failure) -> impl Iterator<Item = (&'static str, FieldValue)> {
+    let expected = failure.expected_value().map(|value| ("auth.expected", value));
+    let received = failure.received_value().map(|value| ("auth.received", value));
+    let values = expected.into_iter().chain(received);
+    let values = values.map(|(key, value)| (key, value.to_owned().into()));
+    std::iter::once(("auth.check", failure.check().into())).chain(values)
 }
 
 /// Whatever identity is there was not found by this layer, for this call.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tonic_call::{CallInfo, Cut, Refusal, Rpc};
 
-use crate::decide::explain;
+use crate::decide::{explain, explanation};
 use crate::decision::{Decision, Verdict};
 use crate::failure::{Failure, Reason};
 use crate::identity::Identity;
@@ -50,20 +50,19 @@ impl Settings {
     fn expire(&self, call: &Expiring) {
         let failure = Failure::new(Reason::TokenExpired, "expiry");
         let reason = failure.reason().as_str();
-        if let Some(info) = &call.info {
-            explain(&failure, info);
-        }
         let ended = match (&call.cut, &call.info) {
             (Some(cut), _) => {
                 let status = self.answers.status(&failure, None);
-                cut.refuse(&Refusal::new(BY, reason), status)
+                cut.refuse_with(&Refusal::new(BY, reason), explanation(&failure), status)
             }
             (None, Some(info)) => {
+                explain(&failure, info);
                 info.add_refusal(Refusal::shadow(BY, reason));
                 true
             }
             (None, None) => true,
         };
+        // Else it was over before.
         if ended {
             self.tell(&Decision {
                 verdict: Verdict::Ended,

@@ -314,5 +314,37 @@ async fn e11_a_call_that_is_over_is_not_ended_again_though_its_body_is_still_the
         tokio::time::advance(Duration::from_secs(60)).await;
     }
     assert_eq!((info.refusals(), *ended.lock().unwrap()), (vec![], 0));
+    assert!(info.fields().is_empty(), "its log line says of no check that it failed: {info:?}");
     drop(body);
+}
+
+/// Says what the call's log line holds when it is dropped.
+struct Asks(Arc<Mutex<Option<CallInfo>>>, Arc<Mutex<Vec<String>>>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        let info = self.0.lock().unwrap().clone().unwrap();
+        let fields = info.fields().into_iter().map(|(key, value)| format!("{key}={value:?}"));
+        self.1.lock().unwrap().extend(fields);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e12_what_is_inside_finds_the_check_in_the_log_line_when_it_is_ended() {
+    let (builder, _) = known_for(60);
+    let (slot, seen) = (Arc::default(), Arc::default());
+    let asks = Arc::new(Asks(Arc::clone(&slot), Arc::clone(&seen)));
+    let service = service_fn(move |_: Request<tonic::body::Body>| {
+        let asks = Arc::clone(&asks);
+        async move {
+            let _asks = asks;
+            pending::<Result<Response<Script>, Infallible>>().await
+        }
+    });
+    let service = builder.build().unwrap().layer(service);
+    let mut request = request(STREAM, &[]);
+    *slot.lock().unwrap() = Some(CallInfo::get_or_insert(Side::Server, request.extensions_mut()));
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(code(response.headers()), Code::Unauthenticated);
+    assert_eq!(*seen.lock().unwrap(), [r#"auth.check=Text("expiry")"#]);
 }

@@ -351,10 +351,14 @@ async fn a_cut_that_is_a_refusal_tells_its_reason_once() {
     let response = pending::<Result<Response<Script>, Infallible>>();
     let (cut, _response) = Cut::around(response, Some(info.clone()));
     let expired = tonic_call::Refusal::new("auth", "TOKEN_EXPIRED");
-    assert!(cut.refuse(&expired, Status::unauthenticated("expired")));
+    let fields = [("auth.check", "expiry".into())];
+    assert!(cut.refuse_with(&expired, fields, Status::unauthenticated("expired")));
     let later = tonic_call::Refusal::new("drain", "STOPPING");
+    let fields = [("drain.left", 3_u32.into()), ("auth.check", "another".into())];
+    assert!(!cut.refuse_with(&later, fields, Status::unavailable("stopping")));
     assert!(!cut.refuse(&later, Status::unavailable("stopping")));
     assert_eq!(info.refusals(), [expired]);
+    assert_eq!(info.fields(), [("auth.check".into(), "expiry".into())]);
     let dropped = End::Dropped { responded: false, cause: tonic_call::Cause::CallerLeft };
     assert_eq!(info.ended_by(&dropped), EndedBy::Refusal { by: "auth" });
 }

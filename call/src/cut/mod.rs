@@ -18,6 +18,7 @@ pub use self::body::CutBody;
 pub use self::future::CutFuture;
 use self::request_body::{Gate, RequestBody};
 use self::shared::{Severable, Shared};
+use crate::field::FieldValue;
 use crate::info::{CallInfo, EndedBy, Refusal};
 use crate::service::{BoxError, GrpcService};
 
@@ -119,9 +120,25 @@ impl Cut {
     /// Ends the call as [`cut`](Self::cut) does, as a layer that refuses to let it go on: its
     /// [`CallInfo`] is told the refusal too, so that logs and metrics name its reason.
     pub fn refuse(&self, refusal: &Refusal, status: Status) -> bool {
+        self.refuse_with(refusal, [], status)
+    }
+
+    /// As [`refuse`](Self::refuse), and adds [fields](CallInfo::add_field) to the call's log line. A call that
+    /// has ended by itself is left as it is.
+    pub fn refuse_with(
+        &self,
+        refusal: &Refusal,
+        fields: impl IntoIterator<Item = (&'static str, FieldValue)>,
+        status: Status,
+    ) -> bool {
+        // Before the lock: they may be made as they are asked for.
+        let fields: Vec<_> = fields.into_iter().collect();
         let mut tell = |info: &CallInfo| {
             info.add_refusal(refusal.clone());
             info.set_ended_by(EndedBy::Refusal { by: refusal.by });
+            for (key, value) in &fields {
+                info.add_field(*key, value.clone());
+            }
         };
         self.0.sever(&mut tell, status)
     }
