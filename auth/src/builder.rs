@@ -15,18 +15,16 @@ use crate::clock::Clock;
 use crate::decision::{Decision, Hook};
 use crate::layer::AuthLayer;
 use crate::secrets::Secrets;
-use crate::settings::Settings;
+use crate::settings::{Rules, Settings};
 
 /// Builds an [`AuthLayer`].
 #[must_use = "a layer stands nowhere before it is built"]
 pub struct AuthBuilder {
     authenticator: Box<dyn Authenticate>,
-    table: MethodTable<Access>,
+    rules: Rules,
     /// Every rule, with what it is for.
-    rules: Vec<(String, Access)>,
+    all: Vec<(String, Access)>,
     default: Access,
-    public_health: bool,
-    public_reflection: bool,
     methods: Option<Methods>,
     every_method_ruled: bool,
     shadow: bool,
@@ -43,11 +41,13 @@ impl AuthBuilder {
         let default = Access::authenticated();
         Self {
             authenticator,
-            table: MethodTable::new(default.clone()),
-            rules: Vec::new(),
+            rules: Rules {
+                table: MethodTable::new(default.clone()),
+                public_health: false,
+                public_reflection: false,
+            },
+            all: Vec::new(),
             default,
-            public_health: false,
-            public_reflection: false,
             methods: None,
             every_method_ruled: false,
             shadow: false,
@@ -62,15 +62,15 @@ impl AuthBuilder {
 
     /// Says who may call one method of a fully qualified service.
     pub fn method(mut self, service: &str, method: &str, access: Access) -> Self {
-        self.rules.push((format!("{service}/{method}"), access.clone()));
-        self.table = self.table.method(service, method, access);
+        self.all.push((format!("{service}/{method}"), access.clone()));
+        self.rules.table = self.rules.table.method(service, method, access);
         self
     }
 
     /// Says who may call the methods of a fully qualified service that have no rule of their own.
     pub fn service(mut self, service: &str, access: Access) -> Self {
-        self.rules.push((service.to_owned(), access.clone()));
-        self.table = self.table.service(service, access);
+        self.all.push((service.to_owned(), access.clone()));
+        self.rules.table = self.rules.table.service(service, access);
         self
     }
 
@@ -84,14 +84,14 @@ impl AuthBuilder {
     /// Lets everybody call the standard health service, `grpc.health.v1.Health`: probes of Kubernetes
     /// have no credentials. A rule for it counts all the same.
     pub fn public_health(mut self) -> Self {
-        self.public_health = true;
+        self.rules.public_health = true;
         self
     }
 
     /// Lets everybody call the standard reflection services, and so learn which methods there are. A rule
     /// for them counts all the same.
     pub fn public_reflection(mut self) -> Self {
-        self.public_reflection = true;
+        self.rules.public_reflection = true;
         self
     }
 
@@ -185,10 +185,8 @@ impl AuthBuilder {
             answers: Answers::new(domain, realm, self.authenticator.schemes()),
             secrets: Secrets::new(self.authenticator.headers()),
             authenticator: self.authenticator,
-            table: self.table,
+            rules: self.rules,
             default: self.default,
-            public_health: self.public_health,
-            public_reflection: self.public_reflection,
             kinds,
             shadow: self.shadow,
             remove_credentials: self.remove_credentials,
@@ -201,7 +199,7 @@ impl AuthBuilder {
 
     fn check(&self) -> Result<(), BuildError> {
         let default = ("every other method".to_owned(), self.default.clone());
-        for (of, access) in self.rules.iter().chain([&default]) {
+        for (of, access) in self.all.iter().chain([&default]) {
             if let Some(asks_for) = access.fault() {
                 return Err(BuildError::Rule { of: of.clone(), asks_for });
             }
@@ -213,7 +211,7 @@ impl AuthBuilder {
         }
         match &self.methods {
             Some(methods) => {
-                self.table.check(methods).map_err(BuildError::UnknownMethod)?;
+                self.rules.table.check(methods).map_err(BuildError::UnknownMethod)?;
                 if self.every_method_ruled { self.all_ruled(methods) } else { Ok(()) }
             }
             None if self.every_method_ruled => Err(BuildError::NoMethods),
@@ -224,12 +222,7 @@ impl AuthBuilder {
     fn all_ruled(&self, methods: &Methods) -> Result<(), BuildError> {
         let has_rule = |full: &str| {
             let path = PathAndQuery::try_from(format!("/{full}")).ok();
-            let rpc = Rpc::from_path(path);
-            let public = match rpc.is_health() {
-                true => self.public_health,
-                false => self.public_reflection && rpc.is_infrastructure(),
-            };
-            public || self.table.rule(&rpc).is_some()
+            self.rules.rule(&Rpc::from_path(path)).is_some()
         };
         let names = methods.iter().map(tonic_call::Method::full);
         let not_ruled: Vec<_> = names.filter(|full| !has_rule(full)).map(str::to_owned).collect();
@@ -240,7 +233,7 @@ impl AuthBuilder {
 impl fmt::Debug for AuthBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthBuilder")
-            .field("rules", &self.rules)
+            .field("rules", &self.all)
             .field("default", &self.default)
             .field("shadow", &self.shadow)
             .finish_non_exhaustive()

@@ -32,10 +32,9 @@ enum State<S: GrpcService> {
     Inner(#[pin] S::Future),
     /// The call ends when the credentials expire.
     Cut(CutFuture<S::ResponseBody, S::Error>),
-    Answer(Option<Answer<S>>),
+    Answer(Option<Response<AnswerBody<S::ResponseBody>>>),
 }
 
-type Answer<S> = Response<Body<S>>;
 type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>::Error>;
 
 /// A call whose caller is being recognised. Its body is not looked at.
@@ -104,7 +103,6 @@ where
         if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
             *response.status_mut() = http;
         }
-        let response = response.map(|body| ResponseBody::whole(body, None));
         Self { state: State::Answer(Some(response)), timer: None }
     }
 }
@@ -144,7 +142,9 @@ where
                 Poll::Ready(Ok(response.map(|body| ResponseBody::cut(body, timer))))
             }
             Projection::Answer(answer) => match answer.take() {
-                Some(response) => Poll::Ready(Ok(response)),
+                Some(response) => {
+                    Poll::Ready(Ok(response.map(|body| ResponseBody::whole(body, None))))
+                }
                 None => panic!("{POLLED_AGAIN}"),
             },
             Projection::Asking(_) => panic!("{POLLED_AGAIN}"),

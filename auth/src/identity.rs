@@ -34,7 +34,8 @@ struct Inner {
     issuer: Option<Arc<str>>,
     scopes: Vec<Box<str>>,
     expires_at: Option<SystemTime>,
-    claims: Option<Arc<Map<String, Value>>>,
+    /// An object.
+    claims: Option<Arc<Value>>,
     data: Option<Arc<dyn Any + Send + Sync>>,
     also: Vec<Identity>,
     principal: OnceLock<Arc<str>>,
@@ -110,14 +111,18 @@ impl Identity {
 
     /// Sets the claims of its token.
     #[must_use]
-    pub fn with_claims(self, claims: impl Into<Arc<Map<String, Value>>>) -> Self {
-        self.with(|inner| inner.claims = Some(claims.into()))
+    pub fn with_claims(self, claims: Map<String, Value>) -> Self {
+        self.with(|inner| inner.claims = Some(Arc::new(Value::Object(claims))))
     }
 
     /// Sets a value of your own, which [`data`](Self::data) gives back.
     #[must_use]
     pub fn with_data<T: Any + Send + Sync>(self, data: T) -> Self {
-        self.with(|inner| inner.data = Some(Arc::new(data)))
+        self.with_shared_data(Arc::new(data))
+    }
+
+    pub(crate) fn with_shared_data(self, data: Arc<dyn Any + Send + Sync>) -> Self {
+        self.with(|inner| inner.data = Some(data))
     }
 
     /// Sets what else the caller has proved to be, as [`all_of`](crate::all_of) does.
@@ -172,21 +177,25 @@ impl Identity {
 
     /// The claims of its token, if it has one.
     pub fn claims(&self) -> Option<&Map<String, Value>> {
-        self.0.claims.as_deref()
+        self.0.claims.as_deref()?.as_object()
     }
 
-    /// The claims of its token, read into a type of yours. It is read for each call: an authenticator of
-    /// your own can do it once, and keep it as [data](Self::with_data).
+    /// The claims of its token, read into a type of yours: anew each time. An issuer can be told to read
+    /// them [once per token](crate::jwt::Issuer::claims_as), and they are then its [data](Self::data).
     ///
     /// # Errors
     ///
     /// When the claims don't fit the type, or there are none.
     pub fn claims_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        let claims = self.0.claims.as_deref().cloned().unwrap_or_default();
-        serde_json::from_value(Value::Object(claims))
+        match &self.0.claims {
+            Some(claims) => T::deserialize(&**claims),
+            None => T::deserialize(&Value::Object(Map::new())),
+        }
     }
 
-    /// The authenticator's own value, if there is one of that type.
+    /// The authenticator's own value, if there is one of exactly that type: what
+    /// [`with_data`](Self::with_data) was given, or for tokens the claims, as the type that
+    /// [`Issuer::claims_as`](crate::jwt::Issuer::claims_as) says.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.data.as_deref()?.downcast_ref()
     }

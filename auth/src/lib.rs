@@ -10,8 +10,9 @@
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() {}
+//! # #[cfg(feature = "http")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 //! # let orders = KindsServer::new(KindsService::default());
 //! use tonic::transport::Server;
 //! use tonic_auth_layer::{Access, AuthLayer, Jwt};
@@ -49,7 +50,9 @@
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() {}
+//! # #[cfg(feature = "client")]
+//! # fn connect() -> Result<(), Box<dyn std::error::Error>> {
 //! use tonic::transport::Endpoint;
 //! use tonic_auth_layer::{CredentialsLayer, TokenFile};
 //! use tower::ServiceBuilder;
@@ -127,9 +130,10 @@
 //!
 //! # What the handler sees
 //!
-//! The [`Identity`], unless the method is public. The headers with credentials are marked as sensitive,
-//! and [can be removed](AuthBuilder::remove_credentials). An identity that the request's extensions held
-//! before is gone, so that what is found there was found for this call by this layer.
+//! The [`Identity`], unless the method is public: with the claims of its token as JSON, and in a type of
+//! yours if the issuer's are [read into](jwt::Issuer::claims_as) one. The headers with credentials are
+//! marked as sensitive, and [can be removed](AuthBuilder::remove_credentials). An identity that the request's
+//! extensions held before is gone, so that what is found there was found for this call by this layer.
 //!
 //! # Where to put it
 //!

@@ -17,10 +17,8 @@ pub(crate) const BY: &str = "auth";
 
 pub(crate) struct Settings {
     pub(crate) authenticator: Box<dyn Authenticate>,
-    pub(crate) table: MethodTable<Access>,
+    pub(crate) rules: Rules,
     pub(crate) default: Access,
-    pub(crate) public_health: bool,
-    pub(crate) public_reflection: bool,
     /// The methods that there are, if that is known, and the kind of each.
     pub(crate) kinds: Option<MethodTable<Option<Kind>>>,
     pub(crate) shadow: bool,
@@ -34,6 +32,13 @@ pub(crate) struct Settings {
     pub(crate) told_of_health: AtomicBool,
 }
 
+/// Who may call which methods, as far as it was said.
+pub(crate) struct Rules {
+    pub(crate) table: MethodTable<Access>,
+    pub(crate) public_health: bool,
+    pub(crate) public_reflection: bool,
+}
+
 /// Who may call a method.
 #[derive(Clone, Copy)]
 pub(crate) enum Ruled<'a> {
@@ -42,27 +47,25 @@ pub(crate) enum Ruled<'a> {
     Unknown,
 }
 
-impl Settings {
-    /// Who may call that method.
-    pub(crate) fn ruled(&self, rpc: &Rpc) -> Ruled<'_> {
+impl Rules {
+    /// What was said of that method, or of its service.
+    pub(crate) fn rule(&self, rpc: &Rpc) -> Option<&Access> {
         static PUBLIC: LazyLock<Access> = LazyLock::new(Access::public);
-        if !rpc.is_well_formed() {
-            return Ruled::Unknown;
-        }
-        if let Some(access) = self.table.rule(rpc) {
-            return match self.is_undescribed(rpc) {
-                true => Ruled::Unknown,
-                false => Ruled::By(access),
-            };
-        }
         let public = match rpc.is_health() {
             true => self.public_health,
             false => self.public_reflection && rpc.is_infrastructure(),
         };
-        if public {
-            return Ruled::By(&PUBLIC);
+        self.table.rule(rpc).or_else(|| public.then_some(&*PUBLIC))
+    }
+}
+
+impl Settings {
+    /// Who may call that method.
+    pub(crate) fn ruled(&self, rpc: &Rpc) -> Ruled<'_> {
+        if !rpc.is_well_formed() || self.is_undescribed(rpc) {
+            return Ruled::Unknown;
         }
-        if self.is_undescribed(rpc) { Ruled::Unknown } else { Ruled::By(&self.default) }
+        Ruled::By(self.rules.rule(rpc).unwrap_or(&self.default))
     }
 
     /// Whether there is certainly no such method. The standard health and reflection services are

@@ -8,10 +8,9 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use http::{HeaderValue, Request, Response, Uri};
-use tonic_auth_layer::{
-    Access, ApiKeys, AuthLayer, BearerToken, CredentialsLayer, Identity, Incoming, Outcome,
-    authenticate_fn,
-};
+use tonic_auth_layer::{Access, ApiKeys, AuthLayer, Identity, Incoming, Outcome, authenticate_fn};
+#[cfg(feature = "client")]
+use tonic_auth_layer::{BearerToken, CredentialsLayer};
 use tonic_call::{CallInfo, Side};
 use tonic_call_test_kit::Script;
 use tower::{Layer as _, Service, service_fn};
@@ -86,6 +85,7 @@ fn k02_a_public_method_costs_nothing() {
     assert_eq!(count(&mut layer.layer(inner()), Side::Server), bare);
 }
 
+#[cfg(feature = "client")]
 #[test]
 fn k03_sending_a_token_costs_nothing() {
     let bare = count(&mut inner(), Side::Client);

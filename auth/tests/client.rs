@@ -1,4 +1,5 @@
 //! What a client sends, and where. Each test is a rule.
+#![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! The layers fit wherever one would put them.
+#![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
 use tonic::transport::Channel;

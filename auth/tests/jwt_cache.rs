@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tonic_auth_layer::jwt::{Algorithm, Jwt, JwtBuilder, Key};
+use tonic_auth_layer::jwt::{Algorithm, Jwt, JwtBuilder, JwtError, Key};
 use tonic_auth_layer::{Outcome, Reason};
 
 use self::jwt_support::*;
@@ -47,7 +47,7 @@ fn the_second_time_a_token_is_remembered_and_tells_the_same() {
 }
 
 #[test]
-fn only_good_tokens_are_remembered() {
+fn keys_14_only_good_tokens_are_remembered() {
     let jwt = by_secret();
     let forged = Signer::secret(&[7; 32]).token(json!({}));
     for _ in 0..3 {
@@ -61,7 +61,7 @@ fn only_good_tokens_are_remembered() {
 }
 
 #[test]
-fn a_remembered_token_expires() {
+fn keys_14_a_remembered_token_expires() {
     let jwt = by_secret();
     let token = hs256().token(json!({ "exp": NOW + 5 }));
     passes(ask(&jwt, &token));
@@ -73,7 +73,7 @@ fn a_remembered_token_expires() {
 }
 
 #[test]
-fn a_remembered_token_is_not_good_before_its_time() {
+fn keys_14_a_remembered_token_is_not_good_before_its_time() {
     let jwt = by_secret();
     let token = hs256().token(json!({ "nbf": NOW }));
     passes(ask(&jwt, &token));
@@ -81,7 +81,7 @@ fn a_remembered_token_is_not_good_before_its_time() {
 }
 
 #[test]
-fn revocation_is_asked_for_each_call() {
+fn keys_14_revocation_is_asked_for_each_call() {
     let revoked = Arc::new(AtomicBool::new(false));
     let asked = Arc::new(AtomicUsize::new(0));
     let jwt = builder().revoked({
@@ -180,6 +180,18 @@ async fn nobody_is_limited_on_loopback_or_when_it_is_turned_off() {
         let refused = refusal(ask_from(&unlimited, &forged(n), Some("192.0.2.1:1"), NOW as f64));
         assert_eq!(refused.1, "signature");
     }
+}
+
+#[test]
+fn a_limit_of_no_failures_at_all_is_an_error() {
+    let error = builder().failures_per_minute(0).build().unwrap_err();
+    assert!(matches!(error, JwtError::NoFailures), "{error}");
+    for name in ["`failures_per_minute`", "`any_failures`"] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    // What was said last counts.
+    assert!(builder().failures_per_minute(0).any_failures().build().is_ok());
+    assert!(builder().any_failures().failures_per_minute(0).build().is_err());
 }
 
 #[test]

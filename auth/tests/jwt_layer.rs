@@ -27,7 +27,7 @@ fn token(claims: serde_json::Value) -> String {
 }
 
 #[tokio::test]
-async fn each_reason_has_its_code_and_nobody_is_told_more() {
+async fn j01_each_reason_has_its_code_and_nobody_is_told_more() {
     let layer = layer(by_secret()).build().unwrap();
     let seen = call_as(&layer, UNARY, &token(json!({}))).await.passed();
     assert_eq!(seen.principal.as_deref(), Some("https://id.example#alice"));
@@ -48,7 +48,7 @@ async fn each_reason_has_its_code_and_nobody_is_told_more() {
 }
 
 #[tokio::test]
-async fn the_operator_is_told_the_check_and_both_values() {
+async fn j02_the_operator_is_told_the_check_and_both_values() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let layer = layer(by_secret()).on_decision({
         let told = Arc::clone(&told);
@@ -63,7 +63,7 @@ async fn the_operator_is_told_the_check_and_both_values() {
 }
 
 #[tokio::test]
-async fn a_remembered_token_is_held_to_each_methods_own_access() {
+async fn j03_a_remembered_token_is_held_to_each_methods_own_access() {
     let jwt = by_secret();
     let layer = layer(jwt.clone())
         .method("test.v1.Kinds", "Unary", Access::scope("orders.read"))
@@ -80,7 +80,7 @@ async fn a_remembered_token_is_held_to_each_methods_own_access() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
+async fn j04_an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
     let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
     let issuer = Jwt::keys(ISSUER, [key]).audience(AUDIENCE);
     let jwt = Jwt::builder().issuer(issuer).failures_per_minute(2);
@@ -112,7 +112,7 @@ async fn an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
 }
 
 #[test]
-fn a_remembered_token_costs_no_allocation() {
+fn j05_a_remembered_token_costs_no_allocation() {
     let jwt = by_secret();
     let good = token(json!({ "scope": "a b" }));
     passes(ask(&jwt, &good));

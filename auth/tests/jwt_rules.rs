@@ -59,6 +59,23 @@ fn rule_01_a_given_key_must_be_of_the_allow_list() {
 }
 
 #[test]
+fn keys_11_several_given_keys_for_one_algorithm_must_be_named() {
+    let keys = || [Signer::secret(SECRET).key(), Signer::secret(&[7; 32]).key()];
+    let built = |keys: [Key; 2]| Jwt::keys(ISSUER, keys).audience(AUDIENCE).build();
+    let error = built(keys()).unwrap_err();
+    let no_id = KeyError::NoId { algorithm: Algorithm::HS256 };
+    assert!(
+        matches!(&error, JwtError::Key { issuer, error } if issuer == ISSUER && *error == no_id)
+    );
+    assert!(error.to_string().contains("`Key::with_id`"), "{error}");
+    let [old, new] = keys();
+    let jwt = built([old.with_id("old"), new.with_id("new")]).unwrap();
+    passes(ask(&jwt, &hs256().token_of("old", json!({}))));
+    passes(ask(&jwt, &Signer::secret(&[7; 32]).token_of("new", json!({}))));
+    invalid_by(ask(&jwt, &hs256().token(json!({}))), "kid");
+}
+
+#[test]
 fn rule_02_none_is_refused_however_it_is_written() {
     let jwt = by_secret();
     let payload = encoded(claims(json!({})).to_string().as_bytes());

@@ -100,7 +100,7 @@ fn at_once(asked: Authenticating) -> Outcome {
 }
 
 #[tokio::test]
-async fn who_waits_for_keys_counts_as_bad_until_it_is_known_not_to_be() {
+async fn keys_07_who_waits_for_keys_counts_as_bad_until_it_is_known_not_to_be() {
     let signer = Signer::ed();
     let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
     let issuer = Jwt::jwks_url(server.issuer(), server.keys());
@@ -118,7 +118,7 @@ async fn who_waits_for_keys_counts_as_bad_until_it_is_known_not_to_be() {
 }
 
 #[tokio::test]
-async fn forged_names_after_a_rotation_neither_make_good_tokens_bad_nor_use_up_their_limit() {
+async fn keys_07_forged_names_neither_make_good_tokens_bad_nor_use_up_their_limit() {
     let [gone, old, new] = [Signer::ed(), Signer::ed(), Signer::ed()];
     let server = KeyServer::start(Answer::Keys(vec![gone.jwk("gone"), old.jwk("old")])).await;
     let issuer = Jwt::jwks_url(server.issuer(), server.keys());
@@ -218,7 +218,7 @@ async fn keys_08_whatever_is_wrong_with_an_answer_no_key_is_taken_from_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_no_reason_to_let_anybody_pass() {
+async fn keys_08_a_server_that_is_not_there_is_no_reason_to_let_anybody_pass() {
     let server = KeyServer::start(Answer::Hang).await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{gone}/keys");
@@ -228,7 +228,7 @@ async fn a_server_that_is_not_there_is_no_reason_to_let_anybody_pass() {
 }
 
 #[tokio::test]
-async fn a_document_of_another_issuer_is_not_followed() {
+async fn keys_08_a_document_of_another_issuer_is_not_followed() {
     let signer = Signer::p256();
     let server = KeyServer::start(Answer::Keys(vec![signer.jwk("a")])).await;
     server.pretend_to_be("https://id.example");
@@ -325,7 +325,7 @@ async fn keys_12_a_key_that_is_dropped_takes_its_remembered_tokens_along() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_while_its_key_is_fetched_is_not_taken() {
+async fn keys_05_a_token_that_expires_while_its_key_is_fetched_is_not_taken() {
     let signer = Signer::ed();
     let server = KeyServer::start(Answer::Keys(vec![Signer::ed().jwk("other")])).await;
     let issuer = Jwt::jwks_url(server.issuer(), server.keys()).leeway(Duration::ZERO);
@@ -361,7 +361,7 @@ async fn the_token_of_the_bearer_file_is_sent_as_it_is_then() {
 }
 
 #[tokio::test]
-async fn over_tls_only_the_given_roots_are_trusted() {
+async fn keys_08_over_tls_only_the_given_roots_are_trusted() {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let provider = Arc::new(default_provider());
@@ -378,8 +378,8 @@ async fn over_tls_only_the_given_roots_are_trusted() {
     let keys = Answer::Keys(vec![signer.jwk("a")]);
     let server = KeyServer::with_tls(keys, TlsAcceptor::from(Arc::new(tls))).await;
 
-    let (jwt, _results) = told(Jwt::discover(server.issuer()).root_certificates(cert.pem()));
-    jwt.ready().await;
+    let (jwt, mut results) = told(Jwt::discover(server.issuer()).root_certificates(cert.pem()));
+    assert_eq!(results.recv().await, Some((FetchResult::Ok, 1)));
     passes(ask(&jwt, &token(&server, &signer, "a")));
 
     let other = generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();

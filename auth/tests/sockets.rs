@@ -1,4 +1,5 @@
 //! Calls of all four kinds over a real socket. Each test is a rule.
+#![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -17,7 +17,8 @@ use crate::incoming::Incoming;
 pub struct JwtBuilder {
     issuers: Vec<Issuer>,
     cache: usize,
-    failures: u32,
+    /// `None` is any.
+    failures: Option<u32>,
     address: Option<AddressOf>,
     revoked: Option<Revoked>,
     on_keys: OnKeys,
@@ -28,7 +29,7 @@ impl Default for JwtBuilder {
         Self {
             issuers: Vec::new(),
             cache: 10_000,
-            failures: 60,
+            failures: Some(60),
             address: None,
             revoked: None,
             on_keys: OnKeys::default(),
@@ -48,20 +49,20 @@ impl JwtBuilder {
         Self { cache: tokens, ..self }
     }
 
-    /// Sets how many bad tokens per minute one client address may have verified: by default 60, with 0
-    /// any. What it sends beyond them is refused unseen, unless it is remembered as good. A token that waits
+    /// Sets how many bad tokens per minute one client address may have verified: by default 60, and at
+    /// least one. What it sends beyond them is refused unseen, unless it is remembered as good. A token that waits
     /// for its key to be fetched counts as bad until it is known to be good.
     ///
     /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
     /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is
     /// known, are not limited.
     pub fn failures_per_minute(self, failures: u32) -> Self {
-        Self { failures, ..self }
+        Self { failures: Some(failures), ..self }
     }
 
     /// Verifies whatever comes, from wherever.
     pub fn any_failures(self) -> Self {
-        Self { failures: 0, ..self }
+        Self { failures: None, ..self }
     }
 
     /// Says which address is the caller's: by default the one at the other end of the connection. `None` is
@@ -89,11 +90,15 @@ impl JwtBuilder {
     ///
     /// # Errors
     ///
-    /// When an issuer has no audience, is there twice, or a setting of it can't be. A file of keys must be
-    /// there and have a usable one in it.
+    /// When an issuer has no audience, is there twice, or a setting of it can't be, and when
+    /// [`failures_per_minute`](Self::failures_per_minute) is 0. A file of keys must be there and have a usable
+    /// one in it.
     pub fn build(self) -> Result<Jwt, JwtError> {
         if self.issuers.is_empty() {
             return Err(JwtError::NoIssuer);
+        }
+        if self.failures == Some(0) {
+            return Err(JwtError::NoFailures);
         }
         let mut trusted: Vec<Trusted> = Vec::new();
         for issuer in self.issuers {
@@ -110,7 +115,7 @@ impl JwtBuilder {
         Ok(Jwt::new(Verifier {
             issuers: trusted,
             cache: Cache::new(self.cache),
-            limiter: Limiter::per_minute(self.failures),
+            limiter: self.failures.and_then(Limiter::per_minute),
             address: self.address,
             revoked: self.revoked,
         }))

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_by_its_whole_text_until_it_is_removed() {
+    fn keys_14_a_token_is_found_by_its_whole_text_until_it_is_removed() {
         let cache = Cache::new(100).expect("a cache");
         let tokens: Vec<_> = (0..50).map(|n| TokenHash::of(&format!("token {n}"))).collect();
         for (n, token) in tokens.iter().enumerate() {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_is_bounded_and_keeps_what_is_asked_for() {
+    fn keys_14_a_cache_is_bounded_and_keeps_what_is_asked_for() {
         let cache = Cache::new(160).expect("a cache");
         let loved = TokenHash::of("asked for again and again");
         cache.put(loved, verified(7));

@@ -40,6 +40,9 @@ pub enum JwtError {
         /// What is wrong with it.
         problem: String,
     },
+    /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: is it none or any that is
+    /// meant?
+    NoFailures,
     /// A file that can't be read, or has not in it what it should.
     File {
         /// The file.
@@ -63,6 +66,10 @@ impl fmt::Display for JwtError {
             Self::Setting { issuer, setting, problem } => {
                 write!(f, "`{setting}` of the issuer {issuer:?}: {problem}")
             }
+            Self::NoFailures => f.write_str(
+                "`failures_per_minute` of 0: say how many bad tokens an address may have, or with \
+                 `any_failures` that they are not counted",
+            ),
             Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
         }
     }

@@ -1,11 +1,15 @@
+use std::any::Any;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use super::algorithm::Algorithm;
 use super::authenticator::Jwt;
 use super::builder::JwtBuilder;
 use super::error::JwtError;
 use super::key::Key;
+use super::own_claims::OwnClaims;
 use super::scopes::ScopesAt;
 #[cfg(feature = "http")]
 use super::source::http::HttpSettings;
@@ -29,6 +33,7 @@ pub struct Issuer {
     pub(super) issued: bool,
     pub(super) subject: Option<&'static str>,
     pub(super) scopes: ScopesAt,
+    pub(super) claims: Option<OwnClaims>,
     pub(super) pace: Pace,
     #[cfg(feature = "http")]
     pub(super) http: HttpSettings,
@@ -62,6 +67,7 @@ impl Issuer {
             issued: false,
             subject: None,
             scopes: ScopesAt::Usual,
+            claims: None,
             pace: Pace {
                 every: seconds(every),
                 timeout: seconds(5),
@@ -115,6 +121,42 @@ impl Issuer {
         Self { scopes: ScopesAt::Pointer(pointer.into()), ..self }
     }
 
+    /// Reads the claims into a type of yours, once per token, for [`Identity::data`](crate::Identity::data)
+    /// to give. A token whose claims don't fit is refused by the check `claims`: the operator is told the
+    /// type's name, and what serde says, which may quote a claim. Each issuer can have a type of its own.
+    ///
+    /// They are read when all else was found good, before it is asked whether the token is
+    /// [revoked](JwtBuilder::revoked), and kept with a token that is
+    /// [remembered](super#tokens-that-are-remembered). A panic in it refuses the call with `UNAVAILABLE`.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use tonic::{Request, Response, Status};
+    /// use tonic_auth_layer::Identity;
+    /// use tonic_auth_layer::jwt::{Issuer, Jwt, JwtError};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Employee {
+    ///     tenant: String,
+    ///     #[serde(default)]
+    ///     groups: Vec<String>,
+    /// }
+    ///
+    /// fn believe(issuer: Issuer) -> Result<Jwt, JwtError> {
+    ///     issuer.audience("orders").claims_as::<Employee>().build()
+    /// }
+    ///
+    /// async fn tenant(request: Request<()>) -> Result<Response<String>, Status> {
+    ///     let caller = Identity::of(&request)?;
+    ///     // `None` if another authenticator has found the caller.
+    ///     let employee = caller.data::<Employee>().ok_or(Status::permission_denied("no employee"))?;
+    ///     Ok(Response::new(format!("{} of {:?}", employee.tenant, employee.groups)))
+    /// }
+    /// ```
+    pub fn claims_as<T: DeserializeOwned + Any + Send + Sync>(self) -> Self {
+        Self { claims: Some(OwnClaims::of::<T>()), ..self }
+    }
+
     /// Takes access tokens of RFC 9068 and nothing else: `typ` is `at+jwt`, and `sub`, `client_id`, `iat`
     /// and `jti` are there.
     pub fn rfc9068(self) -> Self {
@@ -133,16 +175,7 @@ impl Issuer {
     /// from where Kubernetes mounts them, each time, unless others are given: the cluster's issuer asks for
     /// both. So it is for the issuer that the cluster itself is. The pod's token is sent to that issuer's own scheme,
     /// host and port alone; if its document says that the keys are at another one, as it does by default,
-    /// name a URL instead:
-    ///
-    /// ```no_run
-    /// # use tonic_auth_layer::jwt::{Jwt, JwtError};
-    /// # fn build() -> Result<Jwt, JwtError> {
-    /// let url = "https://kubernetes.default.svc/openid/v1/jwks";
-    /// let issuer = Jwt::jwks_url("https://kubernetes.default.svc.cluster.local", url);
-    /// issuer.kubernetes().audience("orders").build()
-    /// # }
-    /// ```
+    /// name a [URL instead](super#in-kubernetes).
     ///
     /// An issuer outside, as managed clusters have, wants neither: there set [`typ`](Self::typ) and the
     /// rest by hand.

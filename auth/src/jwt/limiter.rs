@@ -48,7 +48,7 @@ impl Network {
 }
 
 impl Limiter {
-    /// With 0 there is no limit.
+    /// `None` for a limit of nothing.
     pub(crate) fn per_minute(failures: u32) -> Option<Self> {
         let each = Duration::from_secs(60).checked_div(failures)?;
         Some(Self {

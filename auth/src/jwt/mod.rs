@@ -42,24 +42,28 @@
 //! | check | what passes |
 //! |---|---|
 //! | `repeated`, `length`, `authorization`, `b64token` | one `authorization` of at most 8 KiB: `Bearer`, in any case, and a token |
-//! | `format`, `header`, `payload`, `signature` | three parts of base64url with one spelling: no JSON serialisation, no encrypted token, something in each |
+//! | `format`, `header`, `payload` | three parts of base64url with one spelling: no JSON serialisation, no encrypted token, something in each |
 //! | `header`, `payload` | one JSON object each, without a member that stands twice at any depth, and not nested deeper than 32 |
 //! | `alg` | an algorithm, in exactly its spelling; `none` is not one |
 //! | `crit`, `b64`, `enc`, `zip` | no extension that changes what the token means; other members are ignored, and keys that they name or bring (`jku`, `x5u`, `jwk`, `x5c`) are never used |
+//! | `kid`, `typ` | absent, or a text |
+//! | `iss`, `exp`, `nbf`, `iat` | a text and three numbers, of which only the first two must be there |
 //! | `iss` | one of the issuers, to the letter |
 //! | `alg` | one of that [issuer's](Issuer::algorithms) |
 //! | `typ` | absent, `JWT` or `at+jwt`, or what the [issuer](Issuer::typ) is said to write |
 //! | `aud` | one of [our names](Issuer::audience), to the letter |
-//! | `exp` | later than now, give or take the [leeway](Issuer::leeway); not further off than the [longest lifetime](Issuer::max_lifetime) |
+//! | `exp` | later than now, give or take the [leeway](Issuer::leeway) |
 //! | `nbf` | absent, or not later than now, give or take the leeway |
-//! | `sub` and what a preset asks for | a text |
+//! | `exp` | not further off than the [longest lifetime](Issuer::max_lifetime) |
+//! | `sub` and what a preset asks for | a text, and not an empty one; only what a preset asks for must be there |
 //! | `cnf` | absent: a token that is bound to a key is not taken from just anybody |
 //! | `failures` | the client's address has not sent too many bad tokens of late |
 //! | `keys` | keys of the issuer, not too old |
 //! | `kid` | a key of the issuer's that has this name; if the token names none, the only key for its algorithm |
 //! | `alg` | the one algorithm of that key |
-//! | `signature` | the key's |
+//! | `signature` | the key's, in base64url with one spelling |
 //! | `scope`, `scopes_at` | absent, a text, or an array of texts |
+//! | `claims` | what fits the type that the issuer's [are read into](Issuer::claims_as) |
 //! | `revoked` | a token that [is not](JwtBuilder::revoked) |
 //!
 //! # What the caller sees
@@ -71,7 +75,7 @@
 //! | `exp` is over | `UNAUTHENTICATED` | `TOKEN_EXPIRED` |
 //! | any other check fails | `UNAUTHENTICATED` | `TOKEN_INVALID` |
 //! | `failures` | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` |
-//! | `keys` | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` |
+//! | `keys`, or something panics | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` |
 //!
 //! # What the operator sees
 //!
@@ -96,8 +100,8 @@
 //!
 //! Keys from a URL or by discovery (feature `http`) are fetched over TLS, without TLS only from loopback
 //! or where [said](Issuer::allow_plain_http) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
-//! keys, and follows no redirect, nor a document that came by TLS to where there is none. They are
-//! fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
+//! keys, goes by no proxy, and follows no redirect, nor a document that came by TLS to where there is none.
+//! They are fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
 //! the last keys serve, for 24 h. No lock is held while keys are fetched, and no good token waits for it.
 //!
 //! A `kid` that is unknown causes one fetch for all who ask, at most 1,024 of whom wait, and not another
@@ -111,7 +115,37 @@
 //! # Tokens that are remembered
 //!
 //! By their SHA-256, 10,000 of them ([`JwtBuilder::cache`]), and only good ones. When a token comes again,
-//! its times, its key and whether it is revoked are looked at again, and so is the method's access.
+//! its times, its key and whether it is revoked are looked at again, and so is the method's access. What
+//! its claims were [read into](Issuer::claims_as) is remembered with it.
+//!
+//! # In Kubernetes
+//!
+//! The cluster is an issuer, of the tokens that pods have. It shows its keys to whoever trusts the cluster's
+//! certificate and has a token of a service account; [`Issuer::kubernetes`] takes both from where they are
+//! mounted into each pod:
+//!
+//! ```no_run
+//! use tonic_auth_layer::jwt::Jwt;
+//!
+//! # #[cfg(feature = "http")]
+//! # fn build() -> Result<(), Box<dyn std::error::Error>> {
+//! let issuer = "https://kubernetes.default.svc.cluster.local"; // the `iss` of a pod's token
+//! let keys = "https://kubernetes.default.svc/openid/v1/jwks";
+//! let jwt = Jwt::jwks_url(issuer, keys).kubernetes().audience("orders").build()?;
+//!
+//! // Or from where else they are:
+//! let jwt = Jwt::jwks_url(issuer, keys)
+//!     .kubernetes()
+//!     .root_certificates(std::fs::read("/etc/cluster/ca.crt")?) // read once
+//!     .bearer_file("/etc/cluster/token")                        // read for each fetch
+//!     .audience("orders")
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A caller's pod gets a token for `orders` by a projected volume (`serviceAccountToken` with
+//! `audience: orders`): the one that is mounted by default is for the cluster itself, and is refused.
 //!
 //! # What it doesn't do
 //!
@@ -131,6 +165,7 @@ mod fault;
 mod issuer;
 mod key;
 mod limiter;
+mod own_claims;
 mod refresh;
 mod rules;
 mod scopes;

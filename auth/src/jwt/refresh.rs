@@ -126,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_minute_and_stay_there() {
+    fn keys_09_pauses_grow_to_a_minute_and_stay_there() {
         let pauses: Vec<_> = (1..=8).map(|failures| pause_after(failures).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
     }
 
     #[test]
-    fn jitter_takes_at_most_a_tenth() {
+    fn keys_09_jitter_takes_at_most_a_tenth() {
         for _ in 0..100 {
             let pause = jittered(Duration::from_secs(10));
             assert!((Duration::from_secs(9)..=Duration::from_secs(10)).contains(&pause));

@@ -14,6 +14,7 @@ use tokio::time::{Instant, advance};
 
 use super::algorithm::Algorithm;
 use super::events::{FetchResult, OnKeys};
+use super::issuer::{Issuer, KeysFrom};
 use super::key::set::NoKey;
 use super::source::{NoKeys, Source};
 use super::store::{Asked, Missing, Pace, Store, WAITING_AT_MOST};
@@ -140,7 +141,7 @@ async fn ask(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits() {
+async fn keys_10_until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits() {
     let source = Scripted::new([Step::Fails, Step::Fails, Step::Keys(&["a"], 2)]);
     let store = store(&source);
     assert_eq!(known(&store, "a"), Err(NONE));
@@ -259,7 +260,7 @@ async fn keys_05_who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_issuer_is_away_an_unknown_kid_can_t_be_told() {
+async fn keys_05_while_the_issuer_is_away_an_unknown_kid_can_t_be_told() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
     let store = store(&source);
     settle().await;
@@ -414,6 +415,18 @@ fn who_only_sends_what_is_remembered_notices_that_nobody_fetches() {
         settle().await;
     });
     assert_eq!(source.fetches(), 2);
+}
+
+#[test]
+fn keys_13_by_default_keys_are_fetched_as_often_as_the_docs_say() {
+    let seconds = |pace: &Pace| {
+        [pace.every, pace.timeout, pace.cool_down, pace.stale].map(|time| time.as_secs())
+    };
+    let given = Issuer::new("issuer".to_owned(), KeysFrom::Given(Vec::new()));
+    assert_eq!(seconds(&given.pace), [300, 5, 30, 86_400]);
+    assert_eq!(given.leeway, Duration::from_secs(60));
+    let file = Issuer::new("issuer".to_owned(), KeysFrom::File("keys.json".into()));
+    assert_eq!(seconds(&file.pace), [5, 5, 5, 86_400]);
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -72,7 +72,7 @@ pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         issued: issuer.issued,
         subject: issuer.subject,
     };
-    Ok(Trusted { name, rules, scopes: issuer.scopes, keys })
+    Ok(Trusted { name, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
 }
 
 fn algorithms(issuer: &Issuer) -> Vec<Algorithm> {

@@ -10,6 +10,7 @@ use super::fault::invalid;
 use super::key::set::{KeySet, NoKey};
 use super::key::{Fingerprint, Key};
 use super::limiter::{Limiter, Network};
+use super::own_claims::OwnClaims;
 use super::rules::{Rules, in_time};
 use super::scopes::ScopesAt;
 use super::store::{Missing, Store};
@@ -39,6 +40,7 @@ pub(super) struct Trusted {
     pub(super) name: Arc<str>,
     pub(super) rules: Rules,
     pub(super) scopes: ScopesAt,
+    pub(super) claims: Option<OwnClaims>,
     pub(super) keys: Keys,
 }
 
@@ -174,7 +176,10 @@ impl Verifier {
         if let Some(subject) = claims.members.get("sub").and_then(|subject| subject.as_str()) {
             identity = identity.with_subject(subject);
         }
-        let identity = identity.with_claims(claims.members);
+        identity = identity.with_claims(claims.members);
+        if let Some(own) = &issuer.claims {
+            identity = own.read(identity)?;
+        }
         self.not_revoked(&identity)?;
         if let (Some(cache), Some(hash)) = (&self.cache, hash) {
             let identity = identity.clone();

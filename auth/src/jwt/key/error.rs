@@ -36,6 +36,12 @@ pub enum KeyError {
     Secret,
     /// Another key of the set has the same `kid`, so that none of them can be told by it.
     DuplicateId,
+    /// Another key that was given is for that algorithm, too, and neither has a `kid`: no token could say
+    /// which of them it is signed with.
+    NoId {
+        /// The algorithm that both are for.
+        algorithm: Algorithm,
+    },
 }
 
 impl fmt::Display for KeyError {
@@ -50,6 +56,13 @@ impl fmt::Display for KeyError {
             }
             Self::Secret => f.write_str("a secret or private key, where others can read it"),
             Self::DuplicateId => f.write_str("its `kid` is that of another key too"),
+            Self::NoId { algorithm } => {
+                write!(
+                    f,
+                    "it has no `kid`, and nor has another one for {algorithm}: name them (`Key::with_id`), as \
+                     tokens then must"
+                )
+            }
         }
     }
 }

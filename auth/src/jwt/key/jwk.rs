@@ -1,5 +1,5 @@
-//! Reads one JSON Web Key (RFC 7517, RFC 7518 §6, RFC 8037), and what jsonwebtoken's reader leaves
-//! out: `use`, `key_ops`, `alg`, lengths.
+//! Reads one JSON Web Key (RFC 7517, RFC 7518 §6, RFC 8037), and sees to what it says of itself: `use`,
+//! `key_ops`, `alg`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -70,7 +70,8 @@ impl Key {
     }
 
     /// Sets the `kid` that tokens name this key by. A key without one serves tokens that name none or
-    /// another, unless there are several such keys for the token's algorithm.
+    /// another, so of those an issuer can have only one for each algorithm. With several keys for one
+    /// algorithm, while one takes the place of another for example, a token must name its own.
     #[must_use]
     pub fn with_id(self, id: impl Into<Arc<str>>) -> Self {
         let Self { algorithm, material, print, .. } = self;

@@ -43,12 +43,20 @@ pub(crate) enum NoKey {
 impl KeySet {
     /// Keys that the operator gives.
     pub(crate) fn given(keys: Vec<Key>) -> Result<Self, KeyError> {
-        let mut seen: Vec<&str> = Vec::new();
-        for id in keys.iter().filter_map(Key::id) {
-            if seen.contains(&id) {
-                return Err(KeyError::DuplicateId);
+        for (place, key) in keys.iter().enumerate() {
+            let before = &keys[..place];
+            match key.id() {
+                Some(id) if before.iter().any(|other| other.id() == Some(id)) => {
+                    return Err(KeyError::DuplicateId);
+                }
+                None if before
+                    .iter()
+                    .any(|other| other.id.is_none() && other.algorithm == key.algorithm) =>
+                {
+                    return Err(KeyError::NoId { algorithm: key.algorithm });
+                }
+                _ => {}
             }
-            seen.push(id);
         }
         Ok(Self { keys, nameless: true })
     }

@@ -208,7 +208,7 @@ fn keys_01_a_key_with_a_member_twice_is_refused_and_not_the_set() {
 }
 
 #[test]
-fn what_is_no_set_is_an_error() {
+fn keys_08_what_is_no_set_is_an_error() {
     for text in
         ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, "<html>", "{\"keys\":["]
     {
@@ -252,10 +252,26 @@ fn a_given_key_without_a_name_serves_whatever_name_a_token_has() {
     let set = KeySet::given(vec![key(), secret(1)]).expect("a set");
     assert!(set.find(Some("x"), Algorithm::HS256).is_ok());
     assert_eq!(set.find(Some("x"), Algorithm::ES256).err(), Some(NoKey::Unknown));
-    let set = KeySet::given(vec![secret(1), secret(2)]).expect("a set");
-    assert_eq!(set.find(Some("x"), Algorithm::HS256).err(), Some(NoKey::Several));
     let twice = KeySet::given(vec![key(), key()]);
     assert_eq!(twice.err(), Some(KeyError::DuplicateId));
+}
+
+#[test]
+fn keys_11_of_given_keys_without_a_name_there_is_one_for_an_algorithm() {
+    let secret = |byte| Key::secret(Algorithm::HS256, [byte; 32]).expect("a key");
+    let longer = Key::secret(Algorithm::HS512, [1; 64]).expect("a key");
+    let given = |keys: &[Key]| KeySet::given(keys.to_vec());
+    let several = Some(KeyError::NoId { algorithm: Algorithm::HS256 });
+    assert_eq!(given(&[secret(1), longer.clone(), secret(2)]).err(), several);
+    assert_eq!(given(&[secret(1), secret(1)]).err(), several, "though they are one");
+    assert!(given(&[secret(1).with_id("a"), secret(2)]).is_ok(), "in either order");
+    // With a name, a key is told from one without, by tokens that have one.
+    let set = given(&[secret(1), secret(2).with_id("a"), longer]).expect("a set");
+    let found = |id| set.find(id, Algorithm::HS256).map(|key| *key.fingerprint());
+    assert_eq!(found(Some("a")), Ok(*secret(2).with_id("a").fingerprint()));
+    assert_eq!(found(Some("b")), Ok(*secret(1).fingerprint()));
+    assert_eq!(found(None), Err(NoKey::Several));
+    assert!(set.find(None, Algorithm::HS512).is_ok());
 }
 
 #[test]

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_by_https_or_from_loopback() {
+    fn keys_08_keys_come_by_https_or_from_loopback() {
         for good in [
             "https://id.example/keys?x=1",
             "https://192.0.2.1:8443/",

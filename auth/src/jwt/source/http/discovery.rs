@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_the_issuers_own() {
+    fn keys_08_the_document_is_the_issuers_own() {
         let keys = "https://keys.example/jwks";
         let document = |issuer: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}"}}"#);
         assert_eq!(result(&document("https://id.example")), Ok(keys.to_owned()));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_came_by_https_does_not_lead_to_plain_http() {
+    fn keys_08_a_document_that_came_by_https_does_not_lead_to_plain_http() {
         let document = |keys: &str| {
             format!(r#"{{"issuer":"https://id.example","jwks_uri":"{keys}"}}"#).into_bytes()
         };
