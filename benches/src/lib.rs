@@ -2,9 +2,11 @@
 //! loopback.
 
 mod configured;
+mod flood;
 mod listener;
 mod many;
 mod nothing;
+mod one_core;
 mod server;
 mod service;
 mod spans;
@@ -12,7 +14,10 @@ mod subject;
 mod subjects;
 mod tokens;
 
+pub use self::flood::Flood;
 pub use self::listener::Listener;
-pub use self::server::{Server, servers};
+pub use self::one_core::Core;
+pub use self::server::{Server, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
 pub use self::subjects::subjects;
+pub use self::tokens::{CALLER, Issuer};

@@ -17,6 +17,7 @@ use crate::configured::{
 };
 use crate::listener::Listener;
 use crate::service::AtOnce;
+use crate::tokens::Issuer;
 
 /// A server on loopback, bare or behind a layer. It serves until its runtime ends.
 #[derive(Debug)]
@@ -68,6 +69,21 @@ pub fn servers(listener: Listener) -> Vec<Server> {
     }
 }
 
+/// Bare first, which believes everybody; then our layer as it is by default, with no limit of failures, and
+/// what one would use instead.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, or if there is no free port.
+pub fn verifying_servers(issuer: &Issuer) -> Vec<Server> {
+    vec![
+        Server::new("bare", Identity::new()),
+        Server::new("auth", issuer.limiting_layer()),
+        Server::new("auth, any failures", issuer.layer(10_000)),
+        Server::new("jsonwebtoken", issuer.interceptor()),
+    ]
+}
+
 impl Server {
     fn new<L, B>(name: &'static str, layer: L) -> Self
     where
@@ -79,6 +95,9 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let (incoming, endpoint) = listen();
+        // As tonic has it for a listener of its own: else a short answer may wait 40 ms for the client's
+        // acknowledgement of the one before.
+        let incoming = incoming.with_nodelay(Some(true));
         let serve = tonic::transport::Server::builder()
             .layer(layer)
             .add_service(KindsServer::new(AtOnce))

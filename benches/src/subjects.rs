@@ -15,7 +15,7 @@ use crate::many::many;
 use crate::nothing::Nothing;
 use crate::spans::SampledLayer;
 use crate::subject::Subject;
-use crate::tokens::Issued;
+use crate::tokens::Issuer;
 
 /// Where the upkeep of recorders runs, beside the calls.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -64,12 +64,12 @@ fn authenticated() -> impl Iterator<Item = Subject> {
         ["auth ES256, warm", "auth ES256, cold", "jsonwebtoken ES256"],
         ["auth EdDSA, warm", "auth EdDSA, cold", "jsonwebtoken EdDSA"],
     ];
-    Issued::all().into_iter().zip(NAMES).flat_map(|(issued, [warm, cold, peer])| {
-        let authorization = issued.authorization();
+    Issuer::all().into_iter().zip(NAMES).flat_map(|(issuer, [warm, cold, peer])| {
+        let authorization = issuer.authorization("ann");
         [
-            Subject::new(warm, issued.layer(10_000)),
-            Subject::new(cold, issued.layer(0)),
-            Subject::new(peer, issued.interceptor()),
+            Subject::new(warm, issuer.layer(10_000)),
+            Subject::new(cold, issuer.layer(0)),
+            Subject::new(peer, issuer.interceptor()),
         ]
         .map(|subject| subject.authorized(authorization.clone()))
     })

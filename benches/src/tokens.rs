@@ -1,5 +1,7 @@
 //! Tokens, and the keys that they are verified by.
 
+use std::fmt;
+
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -15,7 +17,10 @@ use jsonwebtoken::{DecodingKey, Validation, decode};
 use tonic::service::InterceptorLayer;
 use tonic::{Request, Status};
 use tonic_auth_layer::AuthLayer;
-use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
+use tonic_auth_layer::jwt::{Algorithm, Jwt, JwtBuilder, Key};
+
+/// The header in which a proxy says whose call it is.
+pub const CALLER: &str = "x-forwarded-for";
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "orders";
@@ -23,16 +28,20 @@ const AUDIENCE: &str = "orders";
 /// The year 2100: no run of a bench outlives its tokens.
 const EXPIRES: u64 = 4_102_444_800;
 
-/// An issuer's key: what signs is gone once the token is made.
-#[derive(Debug)]
-pub(crate) struct Issued {
+/// Makes the signature of a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
+/// An issuer: its key, and the tokens that it signs.
+pub struct Issuer {
     algorithm: Algorithm,
     /// The secret, or the public key in PEM.
     key: Vec<u8>,
-    token: String,
+    sign: Sign,
+    /// Of something else than any token.
+    false_signature: String,
 }
 
-impl Issued {
+impl Issuer {
     /// One for each of the usual algorithms.
     pub(crate) fn all() -> Vec<Self> {
         [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
@@ -41,57 +50,91 @@ impl Issued {
             .collect()
     }
 
-    /// A new key of that kind, and a token that it has signed.
+    /// One that signs by ES256: of the usual algorithms, the one that costs most to verify.
+    pub fn es256() -> Self {
+        Self::by(Algorithm::ES256)
+    }
+
+    /// One with a new key of that kind.
     ///
     /// # Panics
     ///
     /// For an algorithm that [`all`](Self::all) has not.
-    pub(crate) fn by(algorithm: Algorithm) -> Self {
+    fn by(algorithm: Algorithm) -> Self {
         let random = SystemRandom::new();
         let made = "a key is made and signs";
-        let header = format!(r#"{{"alg":"{algorithm}","typ":"at+jwt"}}"#);
-        let claims = format!(
-            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"ann","exp":{EXPIRES},"scope":"orders.read orders.write"}}"#
-        );
-        let message = format!("{}.{}", encoded(header.as_bytes()), encoded(claims.as_bytes()));
-        let (key, signature) = match algorithm {
+        let (key, sign): (_, Sign) = match algorithm {
             Algorithm::HS256 => {
                 let secret = b"0123456789abcdef0123456789abcdef".to_vec();
                 let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-                let signature = hmac::sign(&key, message.as_bytes()).as_ref().to_vec();
-                (secret, signature)
+                (secret, Box::new(move |message| hmac::sign(&key, message).as_ref().to_vec()))
             }
             Algorithm::RS256 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect(made);
-                let mut signature = vec![0; pair.public_modulus_len()];
-                let signed =
-                    pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature);
-                signed.expect(made);
-                (pem(pair.public_key().as_der().expect(made).as_ref()), signature)
+                let key = pem(pair.public_key().as_der().expect(made).as_ref());
+                let sign = move |message: &[u8]| {
+                    let mut signature = vec![0; pair.public_modulus_len()];
+                    let signed = pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature);
+                    signed.expect(made);
+                    signature
+                };
+                (key, Box::new(sign))
             }
             Algorithm::ES256 => {
                 let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect(made);
-                let signature = pair.sign(&random, message.as_bytes()).expect(made);
-                (pem(pair.public_key().as_der().expect(made).as_ref()), signature.as_ref().to_vec())
+                let key = pem(pair.public_key().as_der().expect(made).as_ref());
+                let sign = move |message: &[u8]| {
+                    pair.sign(&random, message).expect(made).as_ref().to_vec()
+                };
+                (key, Box::new(sign))
             }
             Algorithm::EdDSA => {
                 let pair = Ed25519KeyPair::generate().expect(made);
-                let signature = pair.sign(message.as_bytes()).as_ref().to_vec();
-                (pem(pair.public_key().as_der().expect(made).as_ref()), signature)
+                let key = pem(pair.public_key().as_der().expect(made).as_ref());
+                (key, Box::new(move |message| pair.sign(message).as_ref().to_vec()))
             }
             other => panic!("{other} is not measured"),
         };
-        let token = format!("{message}.{}", encoded(&signature));
-        Self { algorithm, key, token }
+        let false_signature = encoded(&sign(b"no token"));
+        Self { algorithm, key, sign, false_signature }
     }
 
-    /// What a caller sends.
-    pub(crate) fn authorization(&self) -> HeaderValue {
-        HeaderValue::try_from(format!("Bearer {}", self.token)).expect("a token is a header")
+    /// What a caller sends: a good token.
+    pub fn authorization(&self, subject: &str) -> HeaderValue {
+        let message = self.message(subject);
+        let signature = encoded(&(self.sign)(message.as_bytes()));
+        bearer(&message, &signature)
+    }
+
+    /// What somebody sends who has no key: nothing but the signature tells it from a good token.
+    pub fn forged(&self, subject: &str) -> HeaderValue {
+        bearer(&self.message(subject), &self.false_signature)
+    }
+
+    /// What is signed.
+    fn message(&self, subject: &str) -> String {
+        let header = format!(r#"{{"alg":"{}","typ":"at+jwt"}}"#, self.algorithm);
+        let claims = format!(
+            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"{subject}","exp":{EXPIRES},"scope":"orders.read orders.write"}}"#
+        );
+        format!("{}.{}", encoded(header.as_bytes()), encoded(claims.as_bytes()))
     }
 
     /// Our layer, which remembers so many tokens.
     pub(crate) fn layer(&self, remembered: usize) -> AuthLayer {
+        layer(self.jwt().cache(remembered).any_failures())
+    }
+
+    /// Our layer with its defaults, behind a proxy that says [who calls](CALLER): callers on loopback
+    /// are not limited.
+    pub(crate) fn limiting_layer(&self) -> AuthLayer {
+        layer(self.jwt().client_address(|call| {
+            let caller = call.headers().get(CALLER)?;
+            caller.to_str().ok()?.parse().ok()
+        }))
+    }
+
+    fn jwt(&self) -> JwtBuilder {
         let key = match self.algorithm {
             Algorithm::HS256 => Key::secret(self.algorithm, &self.key),
             _ => Key::pem(self.algorithm, &self.key),
@@ -99,8 +142,7 @@ impl Issued {
         let issuer = Jwt::keys(ISSUER, [key.expect("a key")])
             .audience(AUDIENCE)
             .algorithms([self.algorithm]);
-        let jwt = Jwt::builder().issuer(issuer).cache(remembered).any_failures().build();
-        AuthLayer::new(jwt.expect("an issuer")).build().expect("a layer")
+        Jwt::builder().issuer(issuer)
     }
 
     /// What one would use instead.
@@ -147,6 +189,20 @@ impl tonic::service::Interceptor for Interceptor {
         request.extensions_mut().insert(Claims(claims.claims));
         Ok(request)
     }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+fn layer(jwt: JwtBuilder) -> AuthLayer {
+    AuthLayer::new(jwt.build().expect("an issuer")).build().expect("a layer")
+}
+
+fn bearer(message: &str, signature: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("Bearer {message}.{signature}")).expect("a token is a header")
 }
 
 fn encoded(bytes: &[u8]) -> String {
