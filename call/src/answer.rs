@@ -6,10 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tonic::{Code, Status};
+
+use crate::code::http_of_code;
+use crate::headers;
 
 /// The inner service's body, or what a layer says instead: nothing, or only trailers.
 ///
@@ -132,7 +135,7 @@ pub struct AnswerFuture<F> {
 #[pin_project(project = FutureProjection)]
 enum FutureKind<F> {
     Inner(#[pin] F),
-    Answer(Option<Status>),
+    Answer(Option<(Status, StatusCode)>),
 }
 
 impl<F> AnswerFuture<F> {
@@ -143,7 +146,18 @@ impl<F> AnswerFuture<F> {
 
     /// Answers at once: see [`Rejection::into_status`](crate::Rejection::into_status).
     pub fn answer(status: Status) -> Self {
-        Self { kind: FutureKind::Answer(Some(status)) }
+        Self { kind: FutureKind::Answer(Some((status, StatusCode::OK))) }
+    }
+
+    /// Answers a request with these headers at once. If it is not gRPC's (its content type is not
+    /// `application/grpc…`), the HTTP status is that of a refusal too: whoever does not speak gRPC would
+    /// take a 200 for a yes.
+    pub fn answer_to(request: &HeaderMap, status: Status) -> Self {
+        let http = match headers::is_grpc(request) {
+            Some(true) => StatusCode::OK,
+            _ => http_of_code(status.code()),
+        };
+        Self { kind: FutureKind::Answer(Some((status, http))) }
     }
 }
 
@@ -159,7 +173,11 @@ where
                 future.poll(cx).map_ok(|response| response.map(AnswerBody::inner))
             }
             FutureProjection::Answer(answer) => match answer.take() {
-                Some(status) => Poll::Ready(Ok(status.into_http())),
+                Some((status, http)) => {
+                    let mut response = status.into_http();
+                    *response.status_mut() = http;
+                    Poll::Ready(Ok(response))
+                }
                 None => panic!("an `AnswerFuture` was polled after it had completed"),
             },
         }
@@ -172,5 +190,38 @@ impl<F> fmt::Debug for AnswerFuture<F> {
             FutureKind::Inner(_) => "AnswerFuture::Inner",
             FutureKind::Answer(_) => "AnswerFuture::Answer",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
+
+    use super::*;
+
+    #[test]
+    fn only_whoever_does_not_speak_grpc_gets_another_http_status() {
+        type Inner = std::future::Pending<Result<Response<tonic::body::Body>, Status>>;
+        for (kind, code, http) in [
+            (Some("application/grpc"), Code::ResourceExhausted, 200),
+            (Some("application/grpc+proto"), Code::Unavailable, 200),
+            (Some("application/json"), Code::ResourceExhausted, 429),
+            (None, Code::Unauthenticated, 401),
+            (Some("text/plain"), Code::PermissionDenied, 403),
+            (None, Code::Unavailable, 503),
+            (None, Code::Ok, 200),
+        ] {
+            let kind = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
+            let request = HeaderMap::from_iter(kind.clone());
+            let mut answer = AnswerFuture::<Inner>::answer_to(&request, Status::new(code, ""));
+            let poll = Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(Ok(response)) = poll else { panic!("no answer") };
+            assert_eq!(response.status(), http, "{kind:?} {code:?}");
+            assert_eq!(response.headers()["grpc-status"], (code as i32).to_string());
+            assert!(response.body().is_end_stream());
+        }
     }
 }

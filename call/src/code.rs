@@ -141,6 +141,17 @@ pub(crate) fn code_of_http(status: StatusCode) -> Code {
     }
 }
 
+/// The HTTP status of a refusal with that code, for whoever does not speak gRPC.
+pub(crate) fn http_of_code(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -118,6 +118,7 @@
 //! | [`CallInfo`] | what layers tell each other of a call, and what ended it |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
 //! | [`Cut`] | ends a call from outside, even while nobody polls it |
+//! | [`Held`] | holds something until a call is really over: a permit |
 //! | [`Deadline`] | `grpc-timeout`, and how long is left |
 //! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
 //! | [`code_name`], [`printable`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
@@ -148,6 +149,7 @@ mod deadline;
 mod end;
 mod field;
 mod headers;
+mod held;
 mod info;
 mod kind;
 mod known;
@@ -177,6 +179,7 @@ pub use self::deadline::{
 };
 pub use self::end::{Cause, End};
 pub use self::field::FieldValue;
+pub use self::held::{Held, HeldBody};
 pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};
 pub use self::known::{KnownMethods, LEARNT_AT_MOST};
