@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
+use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::access::{Access, Need};
@@ -108,16 +108,6 @@ impl Answers {
             }
         }
         metadata
-    }
-}
-
-/// The HTTP status for whoever does not speak gRPC, and would take a 200 for a yes.
-pub(crate) fn http_status(code: Code) -> http::StatusCode {
-    match code {
-        Code::Unauthenticated => http::StatusCode::UNAUTHORIZED,
-        Code::PermissionDenied => http::StatusCode::FORBIDDEN,
-        Code::ResourceExhausted => http::StatusCode::TOO_MANY_REQUESTS,
-        _ => http::StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use http::{Request, Response, request};
 use pin_project::pin_project;
 use tonic::Status;
-use tonic_call::{AnswerBody, CallInfo, Cut, CutFuture, GrpcService, Rpc};
+use tonic_call::{AnswerFuture, CallInfo, Cut, CutFuture, GrpcService, Rpc};
 
-use crate::answers::http_status;
 use crate::authenticate::Outcome;
 use crate::body::ResponseBody;
 use crate::decide::Passed;
@@ -29,10 +28,10 @@ pub struct ResponseFuture<S: GrpcService> {
 enum State<S: GrpcService> {
     /// The authenticator has to ask.
     Asking(Option<Box<Asking<S>>>),
-    Inner(#[pin] S::Future),
+    /// The service's, or the layer's own.
+    Inner(#[pin] AnswerFuture<S::Future>),
     /// The call ends when the credentials expire.
     Cut(CutFuture<S::ResponseBody, S::Error>),
-    Answer(Option<Response<AnswerBody<S::ResponseBody>>>),
 }
 
 type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>::Error>;
@@ -68,7 +67,7 @@ where
     pub(crate) fn decided(decided: Result<Passed, Status>, call: Inbound, service: &mut S) -> Self {
         match decided {
             Ok(passed) => Self::pass(call, passed, service),
-            Err(status) => Self::answer(status, &call.head),
+            Err(status) => Self::inner(AnswerFuture::answer_to(&call.head.headers, status)),
         }
     }
 
@@ -83,10 +82,10 @@ where
         let info = expiring.as_ref().and_then(|_| CallInfo::of(&head.extensions).cloned());
         let request = Request::from_parts(head, body);
         let Some(identity) = expiring else {
-            return Self { state: State::Inner(service.call_grpc(request)), timer: None };
+            return Self::inner(AnswerFuture::inner(service.call_grpc(request)));
         };
         let (cut, state) = match settings.shadow {
-            true => (None, State::Inner(service.call_grpc(request))),
+            true => (None, State::Inner(AnswerFuture::inner(service.call_grpc(request)))),
             false => {
                 let (cut, response) = Cut::call(service, request);
                 (Some(cut), State::Cut(response))
@@ -96,14 +95,8 @@ where
         Self { state, timer }
     }
 
-    fn answer(status: Status, head: &request::Parts) -> Self {
-        let http = http_status(status.code());
-        let mut response = status.into_http::<AnswerBody<S::ResponseBody>>();
-        let kind = head.headers.get(http::header::CONTENT_TYPE);
-        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-            *response.status_mut() = http;
-        }
-        Self { state: State::Answer(Some(response)), timer: None }
+    fn inner(response: AnswerFuture<S::Future>) -> Self {
+        Self { state: State::Inner(response), timer: None }
     }
 }
 
@@ -132,21 +125,13 @@ where
             Projection::Inner(inner) => {
                 let response = ready!(inner.poll(cx))?;
                 let timer = this.timer.take();
-                Poll::Ready(Ok(
-                    response.map(|body| ResponseBody::whole(AnswerBody::inner(body), timer))
-                ))
+                Poll::Ready(Ok(response.map(|body| ResponseBody::whole(body, timer))))
             }
             Projection::Cut(inner) => {
                 let response = ready!(Pin::new(inner).poll(cx))?;
                 let timer = this.timer.take();
                 Poll::Ready(Ok(response.map(|body| ResponseBody::cut(body, timer))))
             }
-            Projection::Answer(answer) => match answer.take() {
-                Some(response) => {
-                    Poll::Ready(Ok(response.map(|body| ResponseBody::whole(body, None))))
-                }
-                None => panic!("{POLLED_AGAIN}"),
-            },
             Projection::Asking(_) => panic!("{POLLED_AGAIN}"),
         }
     }
