@@ -1,0 +1,120 @@
+//! What an operator's hook is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Extensions;
+use tonic::Code;
+use tonic_call::{Rpc, peer_address};
+
+/// What the layer decided of one call. See [`RateLimitBuilder::on_decision`](crate::RateLimitBuilder::on_decision).
+#[derive(Clone, Copy)]
+pub struct Decision<'a> {
+    pub(crate) reason: Option<Reason>,
+    pub(crate) shadow: bool,
+    pub(crate) rpc: &'a Rpc,
+    pub(crate) limit: &'a str,
+    pub(crate) key: &'static str,
+    pub(crate) remaining: u32,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) extensions: &'a Extensions,
+}
+
+/// Why a call is refused, in a word that callers and labels can hold: the `reason` of the
+/// `google.rpc.ErrorInfo` that the caller gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A quota is used up.
+    RateLimited,
+    /// The caller has too many calls in flight.
+    ConcurrencyLimited,
+    /// The server has too many calls in flight.
+    Overloaded,
+}
+
+pub(crate) type Hook = Arc<dyn Fn(&Decision<'_>) + Send + Sync>;
+
+impl Reason {
+    /// The word: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `OVERLOADED`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "RATE_LIMITED",
+            Self::ConcurrencyLimited => "CONCURRENCY_LIMITED",
+            Self::Overloaded => "OVERLOADED",
+        }
+    }
+
+    /// The code that goes with it: `UNAVAILABLE` if the server has too much to do, `RESOURCE_EXHAUSTED` if
+    /// its caller wants too much.
+    pub fn code(self) -> Code {
+        match self {
+            Self::RateLimited | Self::ConcurrencyLimited => Code::ResourceExhausted,
+            Self::Overloaded => Code::Unavailable,
+        }
+    }
+}
+
+impl<'a> Decision<'a> {
+    /// Why the call was refused, or [would have been](Self::is_shadow); `None` if it passed.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// The decision in one word, fit for a label: `passed`, or the [reason](Reason::as_str).
+    pub fn result(&self) -> &'static str {
+        self.reason.map_or("passed", Reason::as_str)
+    }
+
+    /// Whether a limit in shadow mode would have refused it: the call goes on.
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// The method that was called. Its names may be whatever a stranger sent.
+    pub fn rpc(&self) -> &'a Rpc {
+        self.rpc
+    }
+
+    /// The name of the limit that refused it; of several, that with the longest wait. Of a call that
+    /// passed, the limit that lets the fewest more pass. Fit for a label.
+    pub fn limit(&self) -> &'a str {
+        self.limit
+    }
+
+    /// The kind of its key: `global`, `peer`, `principal`, `metadata` or `function`.
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// How many more calls of cost 1 that limit lets pass now, for this key.
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// When the refused call can pass; `None` if nobody knows, or it never can.
+    pub fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    /// The address at the other end of the connection. Never a label.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        peer_address(self.extensions)
+    }
+}
+
+impl fmt::Debug for Decision<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision")
+            .field("result", &self.result())
+            .field("shadow", &self.shadow)
+            .field("rpc", self.rpc)
+            .field("limit", &self.limit)
+            .field("key", &self.key)
+            .field("remaining", &self.remaining)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! A part of a store's keys.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use indexmap::IndexMap;
+
+use crate::caller::Hashed;
+
+/// A small part has no need to give memory back.
+const SMALL: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) entries: IndexMap<Hashed, u64, BuildHasherDefault<AsItIs>>,
+    /// Where looking for keys to forget goes on.
+    hand: usize,
+    pub(super) calls: u32,
+}
+
+/// Keys are hashes already, of which nobody knows the seed.
+#[derive(Debug, Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    /// Keys are numbers: nothing else is written.
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u128(&mut self, key: u128) {
+        // The other half chooses the shard.
+        self.0 = (key >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What looking for keys to forget has done.
+pub(super) struct Swept {
+    pub(super) forgotten: usize,
+    /// All of the shard was looked at.
+    pub(super) to_the_end: bool,
+}
+
+impl Shard {
+    /// Looks at so many keys, from where it stopped the last time, and forgets those whose time has passed.
+    pub(super) fn sweep(&mut self, looks: usize, now: u64) -> Swept {
+        let mut swept = Swept { forgotten: 0, to_the_end: false };
+        for _ in 0..looks {
+            match self.entries.get_index(self.hand) {
+                Some((_, time)) if *time <= now => {
+                    // The last takes its place.
+                    self.entries.swap_remove_index(self.hand);
+                    swept.forgotten += 1;
+                }
+                Some(_) => self.hand += 1,
+                None => {
+                    self.hand = 0;
+                    swept.to_the_end = true;
+                    break;
+                }
+            }
+        }
+        if swept.forgotten > 0 {
+            self.give_memory_back();
+        }
+        swept
+    }
+
+    pub(super) fn give_memory_back(&mut self) {
+        let (len, capacity) = (self.entries.len(), self.entries.capacity());
+        if capacity > SMALL && len < capacity / 4 {
+            self.entries.shrink_to(len * 2);
+        }
+    }
+}

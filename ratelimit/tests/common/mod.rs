@@ -1,0 +1,302 @@
+//! What the tests share: a clock that stands still, a service that counts who came, and requests that do
+//! not like to be read.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
+use tonic::transport::server::TcpConnectInfo;
+use tonic::{Code, Status};
+use tonic_call::{CallInfo, Methods, Refusal, Side};
+use tonic_call_test_kit::Script;
+use tonic_ratelimit_layer::{Clock, RateLimitLayer};
+use tonic_types::{ErrorDetails, StatusExt};
+use tower::{Layer as _, Service};
+
+pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
+pub(crate) const PEEK: &str = "/test.v1.Kinds/Peek";
+
+/// A clock that goes when it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    pub(crate) fn clock(&self) -> Clock {
+        let hand = Arc::clone(&self.0);
+        Clock::new(move || Duration::from_nanos(hand.load(Ordering::SeqCst)))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn set(&self, nanoseconds: u64) {
+        self.0.store(nanoseconds, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn methods() -> Methods {
+    Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
+}
+
+/// A service that answers with a message and `OK`, and counts who came.
+#[derive(Clone, Default)]
+pub(crate) struct Inner(pub(crate) Arc<AtomicUsize>);
+
+impl Service<Request<tonic::body::Body>> for Inner {
+    type Response = Response<Script>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Script>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<tonic::body::Body>) -> Self::Future {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        ready(Ok(Script::new().message(b"hi").trailers(Code::Ok).respond()))
+    }
+}
+
+/// A request body that counts how often it is polled.
+#[derive(Clone, Default)]
+pub(crate) struct Untouched(pub(crate) Arc<AtomicUsize>);
+
+impl http_body::Body for Untouched {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(None)
+    }
+}
+
+/// Who calls, and what.
+#[derive(Clone, Debug)]
+pub(crate) struct From<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) peer: Option<&'a str>,
+    pub(crate) principal: Option<&'a str>,
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) content_type: Option<&'a str>,
+}
+
+impl Default for From<'_> {
+    fn default() -> Self {
+        Self {
+            path: UNARY,
+            peer: None,
+            principal: None,
+            headers: &[],
+            content_type: Some("application/grpc"),
+        }
+    }
+}
+
+pub(crate) fn path(path: &str) -> From<'_> {
+    From { path, ..From::default() }
+}
+
+pub(crate) fn peer(peer: &str) -> From<'_> {
+    From { peer: Some(peer), ..From::default() }
+}
+
+pub(crate) fn principal(principal: &str) -> From<'_> {
+    From { principal: Some(principal), ..From::default() }
+}
+
+pub(crate) fn metadata<'a>(headers: &'a [(&'static str, &'a str)]) -> From<'a> {
+    From { headers, ..From::default() }
+}
+
+impl From<'_> {
+    pub(crate) fn request(&self) -> Request<Untouched> {
+        let mut request = Request::post(self.path).body(Untouched::default()).unwrap();
+        if let Some(kind) = self.content_type {
+            request.headers_mut().insert("content-type", kind.parse().unwrap());
+        }
+        for (name, value) in self.headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().append(*name, value);
+        }
+        let extensions = request.extensions_mut();
+        let info = CallInfo::get_or_insert(Side::Server, extensions);
+        if let Some(principal) = self.principal {
+            info.set_principal(principal);
+        }
+        if let Some(peer) = self.peer {
+            let remote_addr = Some(SocketAddr::new(peer.parse().unwrap(), 4_711));
+            extensions.insert(TcpConnectInfo { local_addr: None, remote_addr });
+        }
+        request
+    }
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) http: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) details: ErrorDetails,
+    /// What the layer told of it.
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) info: CallInfo,
+    pub(crate) came_through: bool,
+}
+
+impl Called {
+    pub(crate) fn reason(&self) -> &str {
+        self.details.error_info().map_or("", |info| &info.reason)
+    }
+
+    /// What `RetryInfo` says.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.details.retry_info()?.retry_delay
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn field(&self, key: &str) -> Option<String> {
+        let fields = self.info.fields();
+        let (_, value) = fields.into_iter().find(|(present, _)| present == key)?;
+        Some(format!("{value:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn passed(&self) {
+        assert!(self.came_through && self.code == Code::Ok, "{self:?}");
+    }
+
+    /// That it was refused before the service, with that code and reason.
+    #[track_caller]
+    pub(crate) fn is_refused(&self, code: Code, reason: &'static str) {
+        assert_eq!((self.code, self.reason()), (code, reason), "{self:?}");
+        assert!(!self.came_through, "it reached the service: {self:?}");
+        let refusals: Vec<_> = self.refusals.iter().filter(|refusal| !refusal.shadow).collect();
+        assert_eq!(refusals, [&Refusal::new("ratelimit", reason)]);
+    }
+
+    /// That a quota refused it, for so long.
+    #[track_caller]
+    pub(crate) fn is_limited_for(&self, wait: Duration) {
+        self.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+        assert_eq!(self.wait(), Some(wait));
+    }
+}
+
+/// What a poll gives at once.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(std::task::Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it is pending"),
+    }
+}
+
+/// Makes a call through a layer, and drops its answer. The layer does not touch the body.
+pub(crate) fn send(layer: &RateLimitLayer, request: Request<Untouched>) -> Called {
+    let inner = Inner::default();
+    let polls = Arc::clone(&request.body().0);
+    let info = CallInfo::of(request.extensions()).unwrap().clone();
+    let response = now(layer.layer(inner.clone()).call(request)).unwrap();
+    let (head, body) = response.into_parts();
+    if inner.0.load(Ordering::SeqCst) == 0 {
+        assert!(http_body::Body::is_end_stream(&body), "it is not trailers-only");
+    }
+    drop(body);
+    assert_eq!(polls.load(Ordering::SeqCst), 0, "the body was read");
+    let status = Status::from_header_map(&head.headers).unwrap_or_else(|| Status::ok(""));
+    Called {
+        http: head.status,
+        code: status.code(),
+        message: status.message().to_owned(),
+        details: status.get_error_details(),
+        headers: head.headers,
+        refusals: info.refusals(),
+        info,
+        came_through: inner.0.load(Ordering::SeqCst) == 1,
+    }
+}
+
+pub(crate) fn call(layer: &RateLimitLayer, from: &From<'_>) -> Called {
+    send(layer, from.request())
+}
+
+/// How many calls pass one after the other, without time going on.
+pub(crate) fn passes(layer: &RateLimitLayer, from: &From<'_>) -> usize {
+    (0..10_000).take_while(|_| call(layer, from).came_through).count()
+}
+
+/// What is logged on this thread.
+///
+/// One subscriber serves all tests of a binary: with several, what one thread wants to see depends on
+/// what others don't.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+/// Collects until it is dropped.
+pub(crate) struct Collecting;
+
+struct ToThisThread;
+
+thread_local! {
+    static COLLECTED: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn collect(&self) -> Collecting {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_writer(|| ToThisThread)
+                .with_ansi(false)
+                .with_max_level(tracing::Level::TRACE)
+                .init();
+        });
+        COLLECTED.set(Some(self.clone()));
+        Collecting
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        COLLECTED.set(None);
+    }
+}
+
+impl Write for ToThisThread {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        COLLECTED.with_borrow(|lines| {
+            if let Some(lines) = lines {
+                lines.0.lock().unwrap().extend_from_slice(bytes);
+            }
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
