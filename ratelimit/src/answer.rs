@@ -1,5 +1,6 @@
 //! What a refused caller is told.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub(crate) struct Refusal<'a> {
 impl<'a> Refusal<'a> {
     /// What those limits say together, which all refuse.
     pub(crate) fn of(refusing: impl Iterator<Item = &'a Ask<'a>>) -> Option<Self> {
-        // A quota that can be waited for says more than a server that is full. Whoever waits long enough for
-        // one waits long enough for all.
+        // What the caller has done says more than that the server is full. Who waits for the last of them has
+        // waited for all.
         let one = |by: &'a Ask<'a>| {
             let (wait, is_forever) = match (by.refused()?, &by.limit.measure) {
                 (Refused::For(wait), _) => (Some(wait), false),
@@ -45,10 +46,11 @@ impl<'a> Refusal<'a> {
             Some(Self { by, reason: by.reason(), wait, is_forever })
         };
         refusing.filter_map(one).reduce(|first, second| {
-            let rank = |refusal: &Self| {
-                (refusal.reason == Reason::RateLimited, refusal.is_forever, refusal.wait)
-            };
-            if rank(&second) > rank(&first) { second } else { first }
+            let rank = |refusal: &Self| (Reverse(refusal.reason), refusal.is_forever, refusal.wait);
+            let is_forever = first.is_forever || second.is_forever;
+            let wait = if is_forever { None } else { first.wait.max(second.wait) };
+            let by = if rank(&second) > rank(&first) { second } else { first };
+            Self { wait, is_forever, ..by }
         })
     }
 
