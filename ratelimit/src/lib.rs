@@ -131,7 +131,7 @@
 //! # How much memory
 //!
 //! Each limit remembers at most [so many](RateLimitBuilder::keys_at_most) keys, by default
-//! [`KEYS_AT_MOST`], of which each costs about 80 bytes, however long its text. A key whose burst is whole
+//! [`KEYS_AT_MOST`], of which each costs 50 to 80 bytes, however long its text. A key whose burst is whole
 //! again is forgotten, some at a time while calls come, so that none waits for a cleaning. When there is no
 //! room, new keys share one bucket of the same size: whoever invents keys neither fills the memory nor pushes
 //! anybody out. But honest newcomers then share that bucket with him, until keys are forgotten: choose keys

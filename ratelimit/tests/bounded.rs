@@ -1,0 +1,171 @@
+//! Whoever invents keys neither fills the memory nor pushes anybody out. Each test is a rule.
+// The figures are printed: they stand in the docs.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Hand, Lines, call, passes, principal};
+use http::Request;
+use tonic_ratelimit_layer::{Key, Quota, RateLimitBuilder, RateLimitLayer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A key that is written without looking at any text: there are many.
+#[derive(Clone, Copy)]
+struct Number(u64);
+
+fn by_number(quota: Quota) -> (RateLimitBuilder, Hand) {
+    let hand = Hand::default();
+    let key = Key::function(|_, head| head.extensions.get::<Number>().map(|number| number.0));
+    (RateLimitLayer::server(quota.by(key)).with_clock(hand.clock()), hand)
+}
+
+/// Calls, all by other keys.
+struct Calls<S>(S, Request<common::Untouched>);
+
+impl Calls<tonic_ratelimit_layer::RateLimit<common::Inner>> {
+    fn new(layer: &RateLimitLayer) -> Self {
+        let mut request = common::From::default().request();
+        // A slot that all calls share would collect all refusals.
+        request.extensions_mut().clear();
+        Self(tower::Layer::layer(layer, common::Inner::default()), request)
+    }
+
+    /// Whether a call by that key passes.
+    fn call(&mut self, number: u64) -> bool {
+        let mut request = self.1.clone();
+        request.extensions_mut().insert(Number(number));
+        let response = common::now(tower::Service::call(&mut self.0, request)).unwrap();
+        !response.headers().contains_key("grpc-status")
+    }
+}
+
+/// What is still allocated after a piece, in bytes; and at most within.
+fn memory(run: impl FnOnce()) -> (i64, u64) {
+    let info = allocation_counter::measure(run);
+    (info.bytes_current, info.bytes_max)
+}
+
+#[test]
+fn h01_a_million_invented_keys_take_no_more_memory_than_there_may_be() {
+    let (builder, hand) = by_number(Quota::per_minute(1).burst(2));
+    let mut layer = None;
+    let (_, built) = memory(|| layer = Some(builder.build().unwrap()));
+    let layer = layer.unwrap();
+    let mut calls = Calls::new(&layer);
+    // Somebody who was there before.
+    assert!(calls.call(u64::MAX));
+    let mut passed = 0;
+    let (_, most) = memory(|| passed = (0..1_000_000).filter(|number| calls.call(*number)).count());
+    println!("{built} bytes when built, {most} more for a million keys of which 100,000 are kept");
+    assert!(most + built < 100_000 * 90, "{most}");
+    // Those that found room, and two that did not.
+    assert_eq!(passed, 99_999 + 2);
+
+    // Whoever was there has what was his; newcomers share what is left: nothing.
+    assert!(calls.call(u64::MAX) && !calls.call(u64::MAX));
+    assert!(calls.call(5) && !calls.call(5));
+    hand.advance(SECOND * 59);
+    assert!((2_000_000..2_000_100).all(|newcomer| !calls.call(newcomer)));
+
+    // When bursts are whole again, newcomers find room, and have their own.
+    hand.advance(SECOND);
+    for newcomer in 3_000_000..3_001_000 {
+        assert!(calls.call(newcomer) && calls.call(newcomer) && !calls.call(newcomer));
+    }
+}
+
+#[test]
+fn h02_a_million_keys_are_kept_when_asked_for_and_forgotten_some_at_a_time() {
+    const KEYS: u64 = 1_000_000;
+    let (builder, hand) = by_number(Quota::per_minute(1));
+    let layer = builder.keys_at_most(1_000_000).build().unwrap();
+    let mut calls = Calls::new(&layer);
+    let (kept, most) = memory(|| assert!((0..KEYS).all(|number| calls.call(number))));
+    println!("{kept} bytes for a million keys, {most} at most");
+    assert!(most < KEYS * 90, "{most}");
+    assert!(!calls.call(1));
+
+    hand.advance(SECOND * 61);
+    // Steady traffic of a hundred callers.
+    let (mut freed, mut rounds, mut most_at_once) = (0, 0, 0);
+    while freed < kept * 9 / 10 {
+        let (left, _) = memory(|| (0..100).for_each(|number| _ = calls.call(number)));
+        (freed, rounds) = (freed - left, rounds + 1);
+        most_at_once = most_at_once.max(-left);
+        assert!(rounds < 10_000, "{freed} of {kept} are free");
+    }
+    println!(
+        "{freed} bytes are free after {rounds} hundred calls, {most_at_once} of them within one hundred"
+    );
+    assert!(most_at_once < kept / 100, "{most_at_once}");
+}
+
+#[test]
+fn h03_other_limits_have_room_of_their_own() {
+    let hand = Hand::default();
+    let quotas = [
+        Quota::per_second(5).by(Key::metadata("x-api-key")),
+        Quota::per_second(3).by(Key::principal()),
+    ];
+    let builder = RateLimitLayer::server(quotas).keys_at_most(10);
+    let layer = builder.with_clock(hand.clock()).build().unwrap();
+    let keys: Vec<_> = (0..100).map(|key| key.to_string()).collect();
+    let attack = |who| {
+        let from = |key| [("x-api-key", key)];
+        keys.iter()
+            .filter(|key| {
+                let headers = from(key.as_str());
+                call(&layer, &common::From { headers: &headers, ..principal(who) }).came_through
+            })
+            .count()
+    };
+    // It is refused by who it is, whatever keys it invents.
+    assert_eq!(attack("eve"), 3);
+    assert_eq!(attack("eve"), 0);
+    // All keys have room: what was refused has left none.
+    let ann = common::From { headers: &[("x-api-key", "ann's")], ..principal("ann") };
+    assert_eq!(passes(&layer, &ann), 3);
+}
+
+#[test]
+fn h04_that_there_is_no_room_is_told_once() {
+    let builder = RateLimitLayer::server(Quota::per_second(1).by(Key::principal()));
+    let layer = builder.keys_at_most(2).with_clock(Hand::default().clock()).build().unwrap();
+    let lines = Lines::default();
+    let collecting = lines.collect();
+    for who in ["ann", "bob"] {
+        call(&layer, &principal(who)).passed();
+    }
+    assert!(!lines.text().contains("WARN"));
+    for who in ["eve", "dan", "fay"] {
+        call(&layer, &principal(who));
+    }
+    drop(collecting);
+    let text = lines.text();
+    let warnings: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{text}");
+    for part in ["1/s:principal", "keys_at_most=2", "key=\"principal\""] {
+        assert!(warnings[0].contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn h05_the_shared_bucket_is_one_of_the_same_size() {
+    let builder = RateLimitLayer::server(Quota::per_second(10).burst(4).by(Key::principal()));
+    let hand = Hand::default();
+    let layer = builder.keys_at_most(1).with_clock(hand.clock()).build().unwrap();
+    assert_eq!(passes(&layer, &principal("ann")), 4);
+    for who in ["bob", "eve", "dan", "fay"] {
+        call(&layer, &principal(who)).passed();
+    }
+    call(&layer, &principal("gus")).is_limited_for(SECOND / 10);
+    call(&layer, &principal("bob")).is_limited_for(SECOND / 10);
+    // Ann's is whole again: her place goes to whoever comes first.
+    hand.advance(SECOND * 2 / 5);
+    assert_eq!(passes(&layer, &principal("gus")), 4);
+    assert_eq!(passes(&layer, &principal("ann")), 4, "those of the shared one");
+    assert_eq!(passes(&layer, &principal("bob")), 0);
+}
