@@ -36,7 +36,7 @@
 //! `use_remote_address: true`; nginx with `grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`.)
 //!
 //! Several lines of the header are one list. A hop that is missing, or no address (`unknown`, a name), ends the
-//! walk: the proxy that should have known is taken for the caller.
+//! walk: the proxy that should have known is taken for the caller. `Forwarded` (RFC 7239) is not read.
 //!
 //! # Shared and changing addresses
 //!

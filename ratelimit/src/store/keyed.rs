@@ -7,8 +7,11 @@ use super::shard::Shard;
 use super::{Kind, locked};
 use crate::caller::Hashed;
 
-/// About so many keys a shard has, at most: moving them, when it grows, takes microseconds.
+/// About so many keys a shard has: moving them, when it grows, takes microseconds.
 const PER_SHARD: usize = 512;
+
+/// Beyond so many shards each has more: they cost memory, too.
+const SHARDS_AT_MOST: usize = 4_096;
 
 /// At so many calls of a shard, one looks for keys to forget in another.
 const TIDY_EACH: u32 = 16;
@@ -19,7 +22,6 @@ const TIDY_LOOKS: usize = 64;
 /// How many keys of its own shard a new one looks at.
 const NEW_LOOKS: usize = 4;
 
-#[derive(Debug)]
 pub(super) struct Keyed {
     kind: Kind,
     shards: Box<[Mutex<Shard>]>,
@@ -39,7 +41,6 @@ pub(super) enum Room<'a> {
 }
 
 /// A key's own bucket, locked with its shard.
-#[derive(Debug)]
 pub(crate) struct Own<'a> {
     keyed: &'a Keyed,
     shard: MutexGuard<'a, Shard>,
@@ -47,7 +48,6 @@ pub(crate) struct Own<'a> {
     at: At,
 }
 
-#[derive(Debug)]
 enum At {
     Kept {
         index: usize,
@@ -59,7 +59,7 @@ enum At {
 
 impl Keyed {
     pub(super) fn new(kind: Kind, at_most: usize) -> Self {
-        let shards = at_most.div_ceil(PER_SHARD).next_power_of_two();
+        let shards = at_most.div_ceil(PER_SHARD).min(SHARDS_AT_MOST).next_power_of_two();
         Self {
             kind,
             shards: (0..shards).map(|_| Mutex::default()).collect(),

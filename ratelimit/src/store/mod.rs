@@ -9,6 +9,7 @@
 mod keyed;
 mod shard;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +18,6 @@ use self::keyed::{Keyed, Room};
 use crate::caller::Hashed;
 
 /// The buckets of one limit. It lives on when the limits are replaced and this one stays.
-#[derive(Debug)]
 pub(crate) struct Store {
     id: u64,
     kind: Kind,
@@ -33,7 +33,6 @@ pub(crate) enum Kind {
     Counts,
 }
 
-#[derive(Debug)]
 enum Shape {
     /// All calls have one key.
     One(Mutex<Option<u64>>),
@@ -41,7 +40,6 @@ enum Shape {
 }
 
 /// The bucket of one key, locked.
-#[derive(Debug)]
 pub(crate) enum Bucket<'a> {
     /// That of all calls, or that of all keys that found no room.
     Shared {
@@ -109,7 +107,7 @@ impl Store {
 
     /// Whether it is the first time that a key found no room.
     pub(crate) fn is_to_be_told(&self) -> bool {
-        !self.told.swap(true, Ordering::Relaxed)
+        !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
     }
 
     /// How many keys are kept.
@@ -150,6 +148,13 @@ impl Bucket<'_> {
     /// Whether the store is to be [tidied](Store::tidy) when all buckets are given back.
     pub(crate) fn wants_tidying(&self) -> bool {
         matches!(self, Self::Own(own) if own.wants_tidying())
+    }
+}
+
+/// Says nothing of the keys: there may be a million.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::caller::Hashed;
 /// A small part has no need to give memory back.
 const SMALL: usize = 64;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Shard {
     pub(super) entries: IndexMap<Hashed, u64, BuildHasherDefault<AsItIs>>,
     /// Where looking for keys to forget goes on.
@@ -18,7 +18,7 @@ pub(super) struct Shard {
 }
 
 /// Keys are hashes already, of which nobody knows the seed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {

@@ -187,6 +187,13 @@ fn that_there_is_no_room_is_told_once() {
 }
 
 #[test]
+fn any_number_of_keys_may_be_allowed() {
+    let store = times(usize::MAX);
+    fill(&store, 0..1_000, |of| of);
+    assert_eq!(store.len(), 1_000);
+}
+
+#[test]
 fn many_threads_find_the_same_keys() {
     let store = times(1_000);
     std::thread::scope(|threads| {
