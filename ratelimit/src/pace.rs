@@ -216,6 +216,9 @@ mod tests {
         assert_eq!(pace.decide(None, NonZeroU32::MAX, LATEST), Paced::Never);
         assert_eq!(pace.decide(None, NonZeroU32::new(4).expect("not 0"), 0), Paced::Never);
         assert!(matches!(pace.decide(None, NonZeroU32::new(3).expect("not 0"), 0), Paced::Yes(_)));
+        // No product overflows for that.
+        let slow = self::pace(1, Duration::from_nanos(FULL_AGAIN_AT_MOST), 1);
+        assert_eq!(slow.decide(None, NonZeroU32::MAX, LATEST), Paced::Never);
     }
 
     /// The same, by fractions of calls: a bucket that holds `burst`, and gets one each interval.

@@ -204,3 +204,29 @@ impl std::fmt::Debug for Measure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::Quota;
+
+    #[test]
+    fn limits_are_locked_in_one_order_however_they_are_written() {
+        let quota = |name: &str| Quota::per_second(5).by(Key::peer()).named(name);
+        let table = |names: &[&str], before| {
+            let rule: Rule = names.iter().map(|name| quota(name)).collect();
+            Table::new(&Limits::of(rule), None, 10, before).expect("possible limits")
+        };
+        let order = |table: &Table| {
+            let named = table.default.iter().map(|limit| (limit.store.id(), limit.name.clone()));
+            let named: Vec<_> = named.collect();
+            assert!(named.is_sorted_by_key(|(id, _)| id), "{named:?}");
+            named
+        };
+        let first = table(&["a", "b"], None);
+        let second = table(&["c", "b", "a"], Some(&first));
+        let (before, after) = (order(&first), order(&second));
+        assert_eq!(after[..2], before);
+        assert_eq!(&*after[2].1, "c");
+    }
+}

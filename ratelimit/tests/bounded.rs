@@ -33,7 +33,7 @@ struct Calls {
 
 impl Calls {
     fn new(layer: &RateLimitLayer) -> Self {
-        let mut request = common::From::default().request();
+        let mut request = common::Who::default().request();
         // A slot that all calls share would collect all refusals.
         request.extensions_mut().clear();
         let inner = common::Inner::default();
@@ -127,7 +127,7 @@ fn h03_other_limits_have_room_of_their_own() {
         keys.iter()
             .filter(|key| {
                 let headers = from(key.as_str());
-                call(&layer, &common::From { headers: &headers, ..principal(who) }).came_through
+                call(&layer, &common::Who { headers: &headers, ..principal(who) }).came_through
             })
             .count()
     };
@@ -135,7 +135,7 @@ fn h03_other_limits_have_room_of_their_own() {
     assert_eq!(attack("eve"), 3);
     assert_eq!(attack("eve"), 0);
     // All keys have room: what was refused has left none.
-    let ann = common::From { headers: &[("x-api-key", "ann's")], ..principal("ann") };
+    let ann = common::Who { headers: &[("x-api-key", "ann's")], ..principal("ann") };
     assert_eq!(passes(&layer, &ann), 3);
 }
 

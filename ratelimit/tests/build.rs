@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{From, Hand, call, methods, passes};
+use common::{Hand, Who, call, methods, passes};
 use tonic_ratelimit_layer::{
     BuildError, InFlight, Key, Limits, Quota, RateLimitBuilder, RateLimitLayer, Rule,
 };
@@ -100,11 +100,11 @@ fn d03_what_is_possible_is_built() {
     ] {
         let hand = Hand::default();
         let layer = server(rule).with_clock(hand.clock()).build().unwrap();
-        call(&layer, &From::default()).passed();
+        call(&layer, &Who::default()).passed();
         // Far jumps break nothing.
         for time in [u64::MAX, 0, 1 << 62, 5] {
             hand.set(time);
-            call(&layer, &From::default());
+            call(&layer, &Who::default());
         }
     }
 }
@@ -158,7 +158,7 @@ fn d06_of_two_rules_for_one_place_the_later_counts() {
         .with_clock(Hand::default().clock())
         .build()
         .unwrap();
-    assert_eq!(passes(&layer, &From::default()), 4);
+    assert_eq!(passes(&layer, &Who::default()), 4);
     assert_eq!(passes(&layer, &common::path(common::PEEK)), 2);
 }
 
@@ -180,7 +180,7 @@ fn d07_limits_are_written_in_any_of_these_ways() {
     }
     let read: Quota = "2/2".parse().unwrap();
     let layer = server(read).with_clock(Hand::default().clock()).build().unwrap();
-    assert_eq!(passes(&layer, &From::default()), 2);
+    assert_eq!(passes(&layer, &Who::default()), 2);
 }
 
 #[test]

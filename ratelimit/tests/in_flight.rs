@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::{Called, From, Hand, Inner, call, methods, now, path, peer, principal};
+use common::{Called, Hand, Inner, Who, call, methods, now, path, peer, principal};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use tonic::{Code, Status};
@@ -29,7 +29,7 @@ type Answering<F> = ResponseFuture<F>;
 /// A call that a service answers so, through a layer.
 fn begin<F>(
     layer: &RateLimitLayer,
-    from: &From<'_>,
+    from: &Who<'_>,
     answer: impl FnOnce() -> F + Clone,
 ) -> Answering<F>
 where
@@ -40,7 +40,7 @@ where
 }
 
 /// A call of which the head has come.
-fn answered(layer: &RateLimitLayer, from: &From<'_>) -> Response<ResponseBody<Script>> {
+fn answered(layer: &RateLimitLayer, from: &Who<'_>) -> Response<ResponseBody<Script>> {
     let answer = || std::future::ready(Ok(Script::new().message(b"hi").stall().respond()));
     now(begin(layer, from, answer)).unwrap()
 }
@@ -51,7 +51,7 @@ fn is_refused<B>(response: &Response<B>) -> bool {
 
 /// How many calls a limit of 10 has in flight.
 fn in_flight(layer: &RateLimitLayer) -> u32 {
-    let called = call(layer, &From::default());
+    let called = call(layer, &Who::default());
     let left = called.header("ratelimit").unwrap().rsplit("r=").next().unwrap();
     // This one has come to its end meanwhile.
     9 - left.parse::<u32>().unwrap()
@@ -64,25 +64,25 @@ fn of_ten() -> RateLimitLayer {
 #[test]
 fn e01_so_many_calls_are_under_way_at_a_time() {
     let layer = built(InFlight::new(3));
-    let mut running: Vec<_> = (0..3).map(|_| answered(&layer, &From::default())).collect();
+    let mut running: Vec<_> = (0..3).map(|_| answered(&layer, &Who::default())).collect();
     assert!(!running.iter().any(is_refused));
     for _ in 0..5 {
-        call(&layer, &From::default()).is_refused(Code::Unavailable, "OVERLOADED");
+        call(&layer, &Who::default()).is_refused(Code::Unavailable, "OVERLOADED");
     }
     running.pop();
-    running.push(answered(&layer, &From::default()));
+    running.push(answered(&layer, &Who::default()));
     assert!(!running.iter().any(is_refused));
-    call(&layer, &From::default()).is_refused(Code::Unavailable, "OVERLOADED");
+    call(&layer, &Who::default()).is_refused(Code::Unavailable, "OVERLOADED");
     drop(running);
-    assert_eq!(common::passes(&layer, &From::default()), 10_000);
+    assert_eq!(common::passes(&layer, &Who::default()), 10_000);
 }
 
 #[test]
 fn e02_a_call_is_under_way_before_its_head_too() {
     let layer = of_ten();
-    let waiting = begin(&layer, &From::default(), std::future::pending);
+    let waiting = begin(&layer, &Who::default(), std::future::pending);
     assert_eq!(in_flight(&layer), 1);
-    let mut polled = Box::pin(begin(&layer, &From::default(), std::future::pending));
+    let mut polled = Box::pin(begin(&layer, &Who::default(), std::future::pending));
     assert!(polled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(in_flight(&layer), 2);
     drop((waiting, polled));
@@ -99,7 +99,7 @@ fn e03_its_place_is_free_before_its_caller_has_the_trailers() {
     let layer = of_ten();
     let script = || Script::new().message(b"a").pending().message(b"b").trailers(Code::NotFound);
     let answer = move || std::future::ready(Ok(script().respond()));
-    let mut body = now(begin(&layer, &From::default(), answer)).unwrap().into_body();
+    let mut body = now(begin(&layer, &Who::default(), answer)).unwrap().into_body();
     for frame in [Poll::Ready(Some(false)), Poll::Pending, Poll::Ready(Some(false))] {
         assert_eq!(in_flight(&layer), 1);
         assert_eq!(next(&mut body), frame);
@@ -123,18 +123,18 @@ fn e04_however_it_ends_its_place_is_free() {
     ];
     for (number, script) in ends.into_iter().enumerate() {
         let answer = move || std::future::ready(Ok(script().respond()));
-        let mut body = now(begin(&layer, &From::default(), answer)).unwrap().into_body();
+        let mut body = now(begin(&layer, &Who::default(), answer)).unwrap().into_body();
         assert_eq!(in_flight(&layer), 1, "{number}");
         while !body.is_end_stream() && matches!(next(&mut body), Poll::Ready(Some(_))) {}
         assert_eq!(in_flight(&layer), 0, "{number}");
     }
     // A head that is the whole answer.
     let answer = || std::future::ready(Ok(Status::not_found("no").into_http::<Script>()));
-    let response = now(begin(&layer, &From::default(), answer)).unwrap();
+    let response = now(begin(&layer, &Who::default(), answer)).unwrap();
     assert!(is_refused(&response) && in_flight(&layer) == 0);
     // An error of the service.
     let answer = || std::future::ready(Err(Status::unavailable("gone")));
-    let mut response = pin!(begin(&layer, &From::default(), answer));
+    let mut response = pin!(begin(&layer, &Who::default(), answer));
     assert!(response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     assert_eq!(in_flight(&layer), 0);
 }
@@ -142,14 +142,14 @@ fn e04_however_it_ends_its_place_is_free() {
 #[test]
 fn e05_a_call_that_is_given_up_frees_its_place() {
     let layer = of_ten();
-    let mut response = answered(&layer, &From::default());
+    let mut response = answered(&layer, &Who::default());
     assert_eq!(next(response.body_mut()), Poll::Ready(Some(false)));
     assert_eq!(next(response.body_mut()), Poll::Pending);
     assert_eq!(in_flight(&layer), 1);
     drop(response);
     assert_eq!(in_flight(&layer), 0);
     // A body that is never polled.
-    drop(answered(&layer, &From::default()));
+    drop(answered(&layer, &Who::default()));
     assert_eq!(in_flight(&layer), 0);
 }
 
@@ -160,26 +160,26 @@ fn e06_a_panic_frees_its_place_wherever_it_is() {
     type Pending = std::future::Pending<Result<Response<Script>, Status>>;
     let in_call = catch_unwind(AssertUnwindSafe(|| {
         let panics = || -> Pending { panic!("in a call, on purpose") };
-        drop(begin(&layer, &From::default(), panics));
+        drop(begin(&layer, &Who::default(), panics));
     }));
     assert!(in_call.is_err() && in_flight(&layer) == 0);
 
     let in_future = catch_unwind(AssertUnwindSafe(|| {
         let panics = || async { panic!("in a future, on purpose") };
-        drop(now(begin(&layer, &From::default(), panics)));
+        drop(now(begin(&layer, &Who::default(), panics)));
     }));
     assert!(in_future.is_err() && in_flight(&layer) == 0);
 
     let in_body = catch_unwind(AssertUnwindSafe(|| {
         let panics = || std::future::ready(Ok(Script::new().message(b"a").panic().respond()));
-        let mut body = now(begin(&layer, &From::default(), panics)).unwrap().into_body();
+        let mut body = now(begin(&layer, &Who::default(), panics)).unwrap().into_body();
         while next(&mut body).is_ready() {}
     }));
     assert!(in_body.is_err() && in_flight(&layer) == 0);
 
     let in_drop_of_body = catch_unwind(AssertUnwindSafe(|| {
         let panics = || std::future::ready(Ok(Script::new().stall().panics_in_drop().respond()));
-        drop(now(begin(&layer, &From::default(), panics)));
+        drop(now(begin(&layer, &Who::default(), panics)));
     }));
     assert!(in_drop_of_body.is_err() && in_flight(&layer) == 0);
 
@@ -188,7 +188,7 @@ fn e06_a_panic_frees_its_place_wherever_it_is() {
             let _panics = PanicsInDrop;
             std::future::pending().await
         };
-        let mut future = Box::pin(begin(&layer, &From::default(), panics));
+        let mut future = Box::pin(begin(&layer, &Who::default(), panics));
         assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(future);
     }));
@@ -221,12 +221,12 @@ fn e07_a_callers_share_is_its_own_and_told_so() {
 #[test]
 fn e08_a_full_server_is_told_so() {
     let layer = built(InFlight::new(1));
-    let _running = answered(&layer, &From::default());
-    let called = call(&layer, &From::default());
+    let _running = answered(&layer, &Who::default());
+    let called = call(&layer, &Who::default());
     called.is_refused(Code::Unavailable, "OVERLOADED");
     assert_eq!(called.message, "the server is busy, try again later");
     assert_eq!((called.wait(), called.header("grpc-retry-pushback-ms")), (None, Some("-1")));
-    let foreign = From { content_type: None, ..From::default() };
+    let foreign = Who { content_type: None, ..Who::default() };
     let called = call(&layer, &foreign);
     assert_eq!(
         (called.http, called.header("retry-after")),
@@ -238,8 +238,8 @@ fn e08_a_full_server_is_told_so() {
 fn e09_when_to_come_back_can_be_set() {
     let limit = InFlight::new(1).retry_after(Duration::from_micros(1_500_500));
     let layer = built(limit);
-    let _running = answered(&layer, &From::default());
-    let called = call(&layer, &From { content_type: None, ..From::default() });
+    let _running = answered(&layer, &Who::default());
+    let called = call(&layer, &Who { content_type: None, ..Who::default() });
     assert_eq!(called.wait(), Some(Duration::from_micros(1_500_500)));
     assert_eq!(called.header("grpc-retry-pushback-ms"), Some("1501"));
     assert_eq!(called.header("retry-after"), Some("2"));
@@ -253,19 +253,19 @@ fn e10_what_a_limit_in_flight_refuses_takes_from_no_quota_and_the_reverse() {
         Limits::of((Quota::per_second(3), InFlight::new(1))),
     ] {
         let layer = built(limits);
-        let running = answered(&layer, &From::default());
+        let running = answered(&layer, &Who::default());
         for _ in 0..10 {
-            call(&layer, &From::default()).is_refused(Code::Unavailable, "OVERLOADED");
+            call(&layer, &Who::default()).is_refused(Code::Unavailable, "OVERLOADED");
         }
         drop(running);
         for _ in 0..2 {
-            call(&layer, &From::default()).passed();
+            call(&layer, &Who::default()).passed();
         }
         // No place is held by those that the quota refuses.
-        let refused = || answered(&layer, &From::default());
+        let refused = || answered(&layer, &Who::default());
         let refused: Vec<_> = (0..10).map(|_| refused()).collect();
         assert!(refused.iter().all(is_refused));
-        call(&layer, &From::default()).is_limited_for(Duration::from_nanos(333_333_334));
+        call(&layer, &Who::default()).is_limited_for(Duration::from_nanos(333_333_334));
     }
 }
 
@@ -301,14 +301,14 @@ fn e12_a_shadow_counts_those_that_it_would_let_pass() {
         called.refusals.clone()
     };
     let shadow = [Refusal::shadow("ratelimit", "OVERLOADED")];
-    let first = answered(&layer, &From::default());
-    let second = answered(&layer, &From::default());
-    assert_eq!(reports(&call(&layer, &From::default())), shadow);
+    let first = answered(&layer, &Who::default());
+    let second = answered(&layer, &Who::default());
+    assert_eq!(reports(&call(&layer, &Who::default())), shadow);
     // The second had no place.
     drop(second);
-    assert_eq!(reports(&call(&layer, &From::default())), shadow);
+    assert_eq!(reports(&call(&layer, &Who::default())), shadow);
     drop(first);
-    assert_eq!(reports(&call(&layer, &From::default())), []);
+    assert_eq!(reports(&call(&layer, &Who::default())), []);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn e13_keys_without_room_share_one_count() {
 
 #[test]
 fn e14_methods_count_together_or_each_by_itself() {
-    let (unary, peek) = (From::default(), path(common::PEEK));
+    let (unary, peek) = (Who::default(), path(common::PEEK));
     let layer = built(InFlight::new(1));
     let running = answered(&layer, &unary);
     call(&layer, &peek).is_refused(Code::Unavailable, "OVERLOADED");
@@ -350,22 +350,22 @@ fn e15_a_service_that_is_called_once_more_counts_once_more() {
     let layer = built(InFlight::new(2));
     let mut service = layer.layer(Inner::default());
     let mut again = service.clone();
-    let first: ResponseFuture<_> = service.call(From::default().request());
-    let second = again.call(From::default().request());
-    let refused = now(again.call(From::default().request())).unwrap();
+    let first: ResponseFuture<_> = service.call(Who::default().request());
+    let second = again.call(Who::default().request());
+    let refused = now(again.call(Who::default().request())).unwrap();
     assert!(is_refused(&refused));
     drop((first, second));
-    assert!(!is_refused(&now(again.call(From::default().request())).unwrap()));
+    assert!(!is_refused(&now(again.call(Who::default().request())).unwrap()));
 }
 
 #[test]
 fn e16_without_a_limit_in_flight_nothing_is_held() {
     let layer = RateLimitLayer::server(Quota::per_second(5)).build().unwrap();
-    let response = answered(&layer, &From::default());
+    let response = answered(&layer, &Who::default());
     assert_eq!(format!("{:?}", response.body()), "HeldBody { holds: false }");
     let layer = of_ten();
     assert_eq!(
-        format!("{:?}", answered(&layer, &From::default()).body()),
+        format!("{:?}", answered(&layer, &Who::default()).body()),
         "HeldBody { holds: true }"
     );
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{From, Hand, Lines, PEEK, call, metadata, passes, path, peer, principal};
+use common::{Hand, Lines, PEEK, Who, call, metadata, passes, path, peer, principal};
 use http::HeaderValue;
 use proptest::prelude::*;
 use tonic_call::CallInfo;
@@ -54,12 +54,12 @@ fn b04_calls_without_an_address_share_one() {
     let layer = built(Key::peer());
     call(&layer, &principal("ann")).passed();
     call(&layer, &principal("bob")).passed();
-    assert_eq!(passes(&layer, &From::default()), 0);
+    assert_eq!(passes(&layer, &Who::default()), 0);
     assert_eq!(passes(&layer, &peer("192.0.2.1")), 2);
 }
 
-fn forwarded<'a>(from: &'a str, headers: &'a [(&'static str, &'a str)]) -> From<'a> {
-    From { headers, ..peer(from) }
+fn forwarded<'a>(from: &'a str, headers: &'a [(&'static str, &'a str)]) -> Who<'a> {
+    Who { headers, ..peer(from) }
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn b07_who_is_calling_is_a_key_and_the_unknown_share_one() {
     }
     call(&layer, &peer("192.0.2.1")).passed();
     call(&layer, &peer("192.0.2.2")).passed();
-    assert_eq!(passes(&layer, &From::default()), 0);
+    assert_eq!(passes(&layer, &Who::default()), 0);
 
     // Nobody has put a slot there.
-    let mut request = From::default().request();
+    let mut request = Who::default().request();
     request.extensions_mut().clear();
     let layer = built(Key::principal());
     let response = common::now(tower::Service::call(
@@ -102,7 +102,7 @@ fn b07_who_is_calling_is_a_key_and_the_unknown_share_one() {
         request,
     ));
     assert!(response.unwrap().headers().get("grpc-status").is_none());
-    assert_eq!(passes(&layer, &From::default()), 1);
+    assert_eq!(passes(&layer, &Who::default()), 1);
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn b11_a_function_gives_the_key() {
     let (a, b) = ([("x-tenant", "a")], [("x-tenant", "b")]);
     assert_eq!(passes(&layer, &metadata(&a)), 2);
     assert_eq!(passes(&layer, &metadata(&b)), 2);
-    assert_eq!(passes(&layer, &From { path: PEEK, ..metadata(&a) }), 2);
+    assert_eq!(passes(&layer, &Who { path: PEEK, ..metadata(&a) }), 2);
     // Those of which it says nothing share one.
-    call(&layer, &From::default()).passed();
+    call(&layer, &Who::default()).passed();
     call(&layer, &path(PEEK)).passed();
-    assert_eq!(passes(&layer, &From::default()), 0);
+    assert_eq!(passes(&layer, &Who::default()), 0);
 }
 
 #[test]
@@ -173,11 +173,11 @@ fn b12_calls_for_which_a_function_panics_share_one() {
     }));
     let lines = Lines::default();
     let collecting = lines.collect();
-    let called = call(&layer, &From::default());
+    let called = call(&layer, &Who::default());
     called.passed();
     assert_eq!(called.info.panic().as_deref(), Some("in a key, on purpose"));
     call(&layer, &metadata(&[("x-bad", "1")])).passed();
-    call(&layer, &From::default()).is_refused(tonic::Code::ResourceExhausted, "RATE_LIMITED");
+    call(&layer, &Who::default()).is_refused(tonic::Code::ResourceExhausted, "RATE_LIMITED");
     drop(collecting);
     let text = lines.text();
     assert!(text.contains("ERROR") && text.contains("in a key, on purpose"), "{text}");
@@ -192,7 +192,7 @@ fn b13_limits_have_keys_of_their_own() {
     ];
     let clock = Hand::default().clock();
     let layer = RateLimitLayer::server(quotas).with_clock(clock).build().unwrap();
-    let from = |principal, peer, headers| From { principal, peer, headers, ..From::default() };
+    let from = |principal, peer, headers| Who { principal, peer, headers, ..Who::default() };
     assert_eq!(passes(&layer, &from(Some("ann"), Some("192.0.2.1"), &[("x-a", "1")])), 2);
     assert_eq!(passes(&layer, &from(Some("bob"), Some("192.0.2.1"), &[("x-a", "1")])), 1);
     assert_eq!(passes(&layer, &from(Some("bob"), Some("192.0.2.2"), &[("x-a", "1")])), 1);
@@ -200,7 +200,7 @@ fn b13_limits_have_keys_of_their_own() {
     assert_eq!(passes(&layer, &from(Some("eve"), Some("192.0.2.3"), &[("x-a", "2")])), 2);
 }
 
-fn warnings(layer: &RateLimitLayer, calls: impl Iterator<Item = From<'static>>) -> Vec<String> {
+fn warnings(layer: &RateLimitLayer, calls: impl Iterator<Item = Who<'static>>) -> Vec<String> {
     let lines = Lines::default();
     let _collecting = lines.collect();
     for from in calls {
@@ -214,7 +214,7 @@ fn warnings(layer: &RateLimitLayer, calls: impl Iterator<Item = From<'static>>) 
 fn b14_that_address_limits_see_only_loopback_is_told_once() {
     let local = || std::iter::repeat_n(peer("127.0.0.1"), 500);
     let layer = built(Key::peer());
-    let socket = std::iter::repeat_n(From::default(), 499);
+    let socket = std::iter::repeat_n(Who::default(), 499);
     assert_eq!(warnings(&layer, local().chain(socket)), [""; 0]);
     let told = warnings(&layer, local().chain([peer("::1")]).chain(local()));
     assert_eq!(told.len(), 1);
@@ -267,7 +267,7 @@ proptest! {
     ) {
         let layer = built(Key::metadata("x-tenant"));
         let request = || {
-            let mut request = From::default().request();
+            let mut request = Who::default().request();
             for value in &values {
                 if let Ok(value) = HeaderValue::from_bytes(value) {
                     request.headers_mut().append("x-tenant", value);

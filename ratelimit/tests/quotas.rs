@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{From, Hand, PEEK, UNARY, call, metadata, methods, passes, path, principal};
+use common::{Hand, PEEK, UNARY, Who, call, metadata, methods, passes, path, principal};
 use proptest::prelude::*;
 use tonic_ratelimit_layer::{Key, Limits, Quota, RateLimitLayer, Rule};
 
@@ -19,8 +19,8 @@ fn built(limits: impl Into<Limits>) -> (RateLimitLayer, Hand) {
     (layer.build().unwrap(), hand)
 }
 
-fn anybody() -> From<'static> {
-    From::default()
+fn anybody() -> Who<'static> {
+    Who::default()
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a12_per_method_each_has_its_own_and_invented_ones_share_one() {
     let per_caller = Quota::per_second(2).by(Key::principal()).per_method();
     let (layer, _) = built(per_caller);
     for (who, path) in [("ann", UNARY), ("ann", PEEK), ("bob", UNARY), ("bob", PEEK)] {
-        assert_eq!(passes(&layer, &From { path, ..principal(who) }), 2, "{who} {path}");
+        assert_eq!(passes(&layer, &Who { path, ..principal(who) }), 2, "{who} {path}");
     }
 }
 
@@ -289,7 +289,7 @@ fn a18_clones_and_services_count_together() {
     call(&layer.clone(), &anybody()).passed();
     let other = std::thread::spawn({
         let layer = layer.clone();
-        move || passes(&layer, &From::default())
+        move || passes(&layer, &Who::default())
     });
     assert_eq!(other.join().unwrap(), 2);
     assert_eq!(passes(&layer, &anybody()), 0);

@@ -6,7 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Called, From, Hand, Lines, UNARY, call, passes, path, peer, principal};
+use common::{Called, Hand, Lines, UNARY, Who, call, passes, path, peer, principal};
 use http::StatusCode;
 use tonic::Code;
 use tonic_call::{EndedBy, Refusal};
@@ -20,7 +20,7 @@ fn built(rule: impl Into<Rule>) -> (RateLimitBuilder, Hand) {
 }
 
 /// The first call that is refused.
-fn refused(layer: &RateLimitLayer, from: &From<'_>) -> Called {
+fn refused(layer: &RateLimitLayer, from: &Who<'_>) -> Called {
     passes(layer, from);
     call(layer, from)
 }
@@ -93,7 +93,7 @@ fn c02_a_pushback_is_never_early_and_never_longer_than_ten_seconds() {
         (SECOND * 3_600, "-1", "3600 s"),
     ] {
         let (builder, _) = built(Quota::every(wait));
-        let called = refused(&builder.build().unwrap(), &From::default());
+        let called = refused(&builder.build().unwrap(), &Who::default());
         called.is_limited_for(wait);
         assert_eq!(called.header("grpc-retry-pushback-ms"), Some(pushback), "{wait:?}");
         assert_eq!(called.message, format!("too many calls, try again in {message}"));
@@ -104,22 +104,22 @@ fn c02_a_pushback_is_never_early_and_never_longer_than_ten_seconds() {
 fn c03_whoever_does_not_speak_grpc_gets_no_200() {
     let (builder, _) = built(Quota::every(Duration::from_millis(2_500)));
     let layer = builder.build().unwrap();
-    passes(&layer, &From::default());
+    passes(&layer, &Who::default());
     for kind in [None, Some("application/json"), Some("text/plain"), Some("application/x-grpc")] {
-        let called = call(&layer, &From { content_type: kind, ..From::default() });
+        let called = call(&layer, &Who { content_type: kind, ..Who::default() });
         assert_eq!(called.http, StatusCode::TOO_MANY_REQUESTS, "{kind:?}");
         assert_eq!(called.header("retry-after"), Some("3"));
         assert_eq!(called.header("ratelimit"), Some(r#""1/2.5s:global";r=0;t=3"#));
         called.is_limited_for(Duration::from_millis(2_500));
     }
     for kind in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
-        let called = call(&layer, &From { content_type: Some(kind), ..From::default() });
+        let called = call(&layer, &Who { content_type: Some(kind), ..Who::default() });
         assert_eq!((called.http, called.header("retry-after")), (StatusCode::OK, None), "{kind}");
     }
     // What can never pass is not to be retried.
     let costs = Quota::per_second(1).cost_by(|_, _| 2);
     let (builder, _) = built(costs);
-    let called = call(&builder.build().unwrap(), &From { content_type: None, ..From::default() });
+    let called = call(&builder.build().unwrap(), &Who { content_type: None, ..Who::default() });
     assert_eq!((called.http, called.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, None));
 }
 
@@ -131,7 +131,7 @@ fn c04_all_limits_that_refuse_are_named_and_no_others() {
         Quota::per_minute(1).named("c").by(Key::principal()),
     ]);
     let called =
-        refused(&builder.build().unwrap(), &From { peer: Some("192.0.2.1"), ..principal("ann") });
+        refused(&builder.build().unwrap(), &Who { peer: Some("192.0.2.1"), ..principal("ann") });
     called.is_limited_for(SECOND * 60);
     assert_eq!(called.header("ratelimit-policy"), Some(r#""a";q=1;w=1, "c";q=1;w=60"#));
     assert_eq!(called.header("ratelimit"), Some(r#""a";r=0;t=1, "c";r=0;t=60"#));
@@ -161,7 +161,7 @@ fn c05_what_can_never_pass_counts_more_than_any_wait() {
 #[test]
 fn c06_nothing_of_the_limits_is_told_of_accepted_calls() {
     let (builder, _) = built(Quota::per_second(5));
-    let called = call(&builder.build().unwrap(), &From::default());
+    let called = call(&builder.build().unwrap(), &Who::default());
     called.passed();
     assert_eq!((called.header("ratelimit"), called.header("ratelimit-policy")), (None, None));
 }
@@ -201,7 +201,7 @@ fn c08_the_fields_stand_in_the_head_and_not_in_the_trailers() {
     let layer = builder.fields_on_accepted().build().unwrap();
     let mut service = tower::Layer::layer(&layer, common::Inner::default());
     let response =
-        common::now(tower::Service::call(&mut service, From::default().request())).unwrap();
+        common::now(tower::Service::call(&mut service, Who::default().request())).unwrap();
     let policy = r#""5/s:global";q=5;w=1, "in-flight:global";q=7;qu="concurrent-requests""#;
     assert_eq!(response.headers()["ratelimit-policy"], policy);
     assert_eq!(response.headers()["ratelimit"], r#""5/s:global";r=4;t=1, "in-flight:global";r=6"#);
@@ -213,12 +213,12 @@ fn c08_the_fields_stand_in_the_head_and_not_in_the_trailers() {
 #[test]
 fn c09_a_method_without_limits_says_nothing() {
     let layer = RateLimitLayer::server(tonic_ratelimit_layer::Limits::none());
-    let called = call(&layer.fields_on_accepted().build().unwrap(), &From::default());
+    let called = call(&layer.fields_on_accepted().build().unwrap(), &Who::default());
     called.passed();
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);
     // Nor does one that is only tried out.
     let (builder, _) = built(Quota::per_second(1).shadow());
-    let called = call(&builder.fields_on_accepted().build().unwrap(), &From::default());
+    let called = call(&builder.fields_on_accepted().build().unwrap(), &Who::default());
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);
 }
 
@@ -295,7 +295,7 @@ fn c12_the_hook_is_not_told_of_calls_without_a_limit() {
     let layer = layer.on_decision(|_| panic!("there was nothing to decide")).build().unwrap();
     let lines = Lines::default();
     let collecting = lines.collect();
-    call(&layer, &From::default()).passed();
+    call(&layer, &Who::default()).passed();
     drop(collecting);
     assert_eq!(lines.text(), "");
 }
@@ -307,8 +307,8 @@ fn c13_a_hook_that_panics_changes_nothing() {
     let layer = builder.on_decision(|_| panic!("in a hook, on purpose")).build().unwrap();
     let lines = Lines::default();
     let collecting = lines.collect();
-    call(&layer, &From::default()).passed();
-    call(&layer, &From::default()).is_limited_for(SECOND);
+    call(&layer, &Who::default()).passed();
+    call(&layer, &Who::default()).is_limited_for(SECOND);
     drop(collecting);
     assert_eq!(lines.text().matches("ERROR").count(), 2, "{}", lines.text());
 }
@@ -320,7 +320,7 @@ fn c14_each_refusal_is_an_event_that_is_off_by_default() {
     let lines = Lines::default();
     let collecting = lines.collect();
     for _ in 0..2 {
-        call(&layer, &From { path: "/a.B/C", ..peer("192.0.2.1") });
+        call(&layer, &Who { path: "/a.B/C", ..peer("192.0.2.1") });
     }
     drop(collecting);
     let text = lines.text();
@@ -342,14 +342,14 @@ fn c15_two_layers_tell_each_what_is_theirs() {
         (outer.fields_on_accepted().build().unwrap(), inner.fields_on_accepted().build().unwrap());
     let through =
         tower::Layer::layer(&outer, tower::Layer::layer(&inner, common::Inner::default()));
-    let send = |from: From<'_>| {
+    let send = |from: Who<'_>| {
         let response =
             common::now(tower::Service::call(&mut through.clone(), from.request())).unwrap();
         let lines = response.headers().get_all("ratelimit").iter();
         let lines: Vec<_> = lines.map(|line| line.to_str().unwrap().to_owned()).collect();
         lines.join(" | ")
     };
-    assert_eq!(send(From::default()), r#""inner";r=0;t=1 | "outer";r=1;t=1"#);
-    assert_eq!(send(From::default()), r#""inner";r=0;t=1 | "outer";r=0;t=1"#);
-    assert_eq!(send(From::default()), r#""outer";r=0;t=1"#);
+    assert_eq!(send(Who::default()), r#""inner";r=0;t=1 | "outer";r=1;t=1"#);
+    assert_eq!(send(Who::default()), r#""inner";r=0;t=1 | "outer";r=0;t=1"#);
+    assert_eq!(send(Who::default()), r#""outer";r=0;t=1"#);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{From, Hand, call, passes, path, principal};
+use common::{Hand, Who, call, passes, path, principal};
 use tonic::Code;
 use tonic_call_test_kit::Script;
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitLayer, Rule};
@@ -19,7 +19,7 @@ fn built(limits: impl Into<Limits>) -> (RateLimitLayer, Hand) {
     (layer.build().unwrap(), hand)
 }
 
-fn ann() -> From<'static> {
+fn ann() -> Who<'static> {
     principal("ann")
 }
 

@@ -88,7 +88,7 @@ impl http_body::Body for Untouched {
 
 /// Who calls, and what.
 #[derive(Clone, Debug)]
-pub(crate) struct From<'a> {
+pub(crate) struct Who<'a> {
     pub(crate) path: &'a str,
     pub(crate) peer: Option<&'a str>,
     pub(crate) principal: Option<&'a str>,
@@ -96,7 +96,7 @@ pub(crate) struct From<'a> {
     pub(crate) content_type: Option<&'a str>,
 }
 
-impl Default for From<'_> {
+impl Default for Who<'_> {
     fn default() -> Self {
         Self {
             path: UNARY,
@@ -108,23 +108,23 @@ impl Default for From<'_> {
     }
 }
 
-pub(crate) fn path(path: &str) -> From<'_> {
-    From { path, ..From::default() }
+pub(crate) fn path(path: &str) -> Who<'_> {
+    Who { path, ..Who::default() }
 }
 
-pub(crate) fn peer(peer: &str) -> From<'_> {
-    From { peer: Some(peer), ..From::default() }
+pub(crate) fn peer(peer: &str) -> Who<'_> {
+    Who { peer: Some(peer), ..Who::default() }
 }
 
-pub(crate) fn principal(principal: &str) -> From<'_> {
-    From { principal: Some(principal), ..From::default() }
+pub(crate) fn principal(principal: &str) -> Who<'_> {
+    Who { principal: Some(principal), ..Who::default() }
 }
 
-pub(crate) fn metadata<'a>(headers: &'a [(&'static str, &'a str)]) -> From<'a> {
-    From { headers, ..From::default() }
+pub(crate) fn metadata<'a>(headers: &'a [(&'static str, &'a str)]) -> Who<'a> {
+    Who { headers, ..Who::default() }
 }
 
-impl From<'_> {
+impl Who<'_> {
     pub(crate) fn request(&self) -> Request<Untouched> {
         let mut request = Request::post(self.path).body(Untouched::default()).unwrap();
         if let Some(kind) = self.content_type {
@@ -237,17 +237,17 @@ pub(crate) fn send(layer: &RateLimitLayer, request: Request<Untouched>) -> Calle
 }
 
 /// Whether a call passes; nothing else is looked at.
-pub(crate) fn came_through(layer: &RateLimitLayer, from: &From<'_>) -> bool {
+pub(crate) fn came_through(layer: &RateLimitLayer, from: &Who<'_>) -> bool {
     let response = now(layer.layer(Inner::default()).call(from.request())).unwrap();
     !response.headers().contains_key("grpc-status")
 }
 
-pub(crate) fn call(layer: &RateLimitLayer, from: &From<'_>) -> Called {
+pub(crate) fn call(layer: &RateLimitLayer, from: &Who<'_>) -> Called {
     send(layer, from.request())
 }
 
 /// How many calls pass one after the other, without time going on.
-pub(crate) fn passes(layer: &RateLimitLayer, from: &From<'_>) -> usize {
+pub(crate) fn passes(layer: &RateLimitLayer, from: &Who<'_>) -> usize {
     (0..10_000).take_while(|_| came_through(layer, from)).count()
 }
 
