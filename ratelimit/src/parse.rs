@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::key::Key;
 use crate::quota::Quota;
@@ -14,8 +15,8 @@ pub struct ParseQuotaError {
     wrong: String,
 }
 
-/// Reads `RATE/BURST`, or `RATE/BURST:KEY`: the rate in calls per second, the key `global`, `peer`,
-/// `principal` or `metadata:NAME`. Without a key all calls share one quota.
+/// Reads `RATE/BURST`, or `RATE/BURST:KEY`: the rate in calls per second (`0.5` is one in two), the key
+/// `global`, `peer`, `principal` or `metadata:NAME`. Without a key all calls share one quota.
 ///
 /// ```
 /// use tonic_ratelimit_layer::Quota;
@@ -40,7 +41,11 @@ fn read(text: &str) -> Result<Quota, String> {
     let Some((rate, burst)) = numbers.split_once('/') else {
         return Err("is not `RATE/BURST` or `RATE/BURST:KEY`".to_owned());
     };
-    let quota = Quota::per_second(number(rate, "rate")?).burst(number(burst, "burst")?).by(key);
+    let (calls, per) = rate_of(rate)?;
+    let Some(burst) = whole(burst) else {
+        return Err(format!("has the burst {burst:?}, which is no whole number"));
+    };
+    let quota = Quota::new(calls, per).burst(burst).by(key);
     quota.possible()?;
     match quota.key.fault() {
         Some(fault) => Err(fault),
@@ -60,10 +65,23 @@ fn key_of(key: &str) -> Result<Key, String> {
     }
 }
 
-fn number(digits: &str, of: &str) -> Result<u32, String> {
+/// So many calls in a time; with digits behind the point in one that is so much longer: `0.25` are 25 in
+/// 100 s.
+fn rate_of(text: &str) -> Result<(u32, Duration), String> {
+    let (before, behind) = match text.split_once('.') {
+        Some((before, behind)) if whole(behind).is_some() => (before, behind.trim_end_matches('0')),
+        _ => (text, ""),
+    };
+    let seconds = u32::try_from(behind.len()).ok().and_then(|digits| 10_u64.checked_pow(digits));
+    match (whole(before), whole(&format!("{before}{behind}")), seconds) {
+        (Some(_), Some(calls), Some(seconds)) => Ok((calls, Duration::from_secs(seconds))),
+        _ => Err(format!("has the rate {text:?}, which is no number of calls per second")),
+    }
+}
+
+fn whole(digits: &str) -> Option<u32> {
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = if all_digits { digits.parse().ok() } else { None };
-    number.ok_or_else(|| format!("has the {of} {digits:?}, which is no whole number"))
+    if all_digits { digits.parse().ok() } else { None }
 }
 
 impl fmt::Display for ParseQuotaError {
@@ -86,6 +104,10 @@ mod tests {
             ("1/1:peer", "1/s:peer", 1),
             ("100/200:principal", "100/s:principal", 200),
             ("5/10:metadata:x-api-key", "5/s:metadata", 10),
+            ("0.5/2", "5/10s:global", 2),
+            ("2.50/2", "25/10s:global", 2),
+            ("3.0/2", "3/s:global", 2),
+            ("0.000001/2", "1/1000000s:global", 2),
         ] {
             let quota: Quota = text.parse().expect("a quota");
             let (pace, _) = quota.possible().expect("possible");
@@ -113,7 +135,13 @@ mod tests {
             ("+5/10", "rate \"+5\""),
             ("5/10/20", "burst \"10/20\""),
             ("5 /10", "rate \"5 \""),
-            ("0.5/10", "rate \"0.5\""),
+            (".5/10", "rate \".5\""),
+            ("5./10", "rate \"5.\""),
+            ("1.2.3/10", "rate \"1.2.3\""),
+            ("1.-2/10", "rate \"1.-2\""),
+            ("1e3/10", "rate \"1e3\""),
+            ("0.00000000000000000000001/10", "rate \"0.0"),
+            ("0.0/10", "0 calls"),
             ("4294967296/1", "rate \"4294967296\""),
             ("0/10", "0 calls"),
             ("5/0", "burst of 0"),

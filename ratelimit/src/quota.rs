@@ -76,7 +76,7 @@ impl Quota {
         Self::new(1, interval)
     }
 
-    fn new(calls: u32, per: Duration) -> Self {
+    pub(crate) fn new(calls: u32, per: Duration) -> Self {
         Self {
             calls,
             per,
