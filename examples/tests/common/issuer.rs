@@ -25,9 +25,14 @@ impl Issuer {
 
     /// A token for that audience, of Ann, for an hour.
     pub fn token(&self, audience: &str, scope: &str) -> String {
+        self.token_of("ann", audience, scope)
+    }
+
+    /// A token for that audience, of that subject, for an hour.
+    pub fn token_of(&self, subject: &str, audience: &str, scope: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
         let header = json!({ "alg": "EdDSA", "kid": KEY_ID });
-        let claims = json!({ "iss": ISSUER, "aud": audience, "sub": "ann", "exp": now + 3600, "scope": scope });
+        let claims = json!({ "iss": ISSUER, "aud": audience, "sub": subject, "exp": now + 3600, "scope": scope });
         let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.0.sign(message.as_bytes()));

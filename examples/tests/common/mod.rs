@@ -3,6 +3,8 @@
 #![allow(dead_code)]
 
 #[cfg(unix)]
+pub mod client;
+#[cfg(unix)]
 pub mod collector;
 pub mod frames;
 pub mod issuer;

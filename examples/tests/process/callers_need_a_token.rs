@@ -3,22 +3,17 @@
 use std::path::Path;
 
 use futures_util::stream;
-use orders::v1::order_service_client::OrderServiceClient;
-use orders::v1::{
-    AdvanceOrderRequest, CreateOrderRequest, GetOrderRequest, ListOrdersRequest, QuoteRequest,
-    WatchOrderRequest,
-};
+use orders::v1::{GetOrderRequest, ListOrdersRequest, WatchOrderRequest};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
+use crate::common::client::{channel, client, each, with_token};
 use crate::common::process::{Ran, Served, get, orders};
 use crate::common::{keyed, order, reason, soon};
 
@@ -46,27 +41,6 @@ async fn token(folder: &Path, arguments: &[&str]) -> String {
     ran.out.trim_end().to_owned()
 }
 
-type Client = OrderServiceClient<
-    InterceptedService<Channel, Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>>,
->;
-
-/// A client that sends that `authorization`, if it is one.
-async fn client(served: &Served, authorization: Option<String>) -> Client {
-    let channel = Endpoint::from_shared(served.url()).unwrap().connect().await.unwrap();
-    let authorize = move |mut request: Request<()>| {
-        if let Some(authorization) = &authorization {
-            let value = authorization.parse().expect("ASCII");
-            request.metadata_mut().insert("authorization", value);
-        }
-        Ok(request)
-    };
-    OrderServiceClient::with_interceptor(channel, Box::new(authorize))
-}
-
-async fn with_token(served: &Served, token: &str) -> Client {
-    client(served, Some(format!("Bearer {token}"))).await
-}
-
 /// The lines of the calls of `orders.v1`, and the whole log.
 async fn log_of(served: Served) -> (Vec<Value>, String) {
     served.signal(Signal::INT);
@@ -88,31 +62,10 @@ fn challenge(status: &Status) -> &str {
     status.metadata().get("www-authenticate").unwrap().to_str().unwrap()
 }
 
-/// What each method answers.
-async fn each(mut client: Client) -> Vec<(&'static str, Result<(), Status>)> {
-    let id = || "x".to_owned();
-    let quote = QuoteRequest::default();
-    let (get, watch) = (GetOrderRequest { id: id() }, WatchOrderRequest { id: id() });
-    let advance = AdvanceOrderRequest { id: id(), stage: 1 };
-    let list = ListOrdersRequest::default();
-    vec![
-        ("CreateOrder", client.create_order(order("ann@example.org", 1)).await.map(drop)),
-        ("GetOrder", client.get_order(get).await.map(drop)),
-        ("ListOrders", client.list_orders(list).await.map(drop)),
-        ("WatchOrder", client.watch_order(watch).await.map(drop)),
-        ("AdvanceOrder", client.advance_order(advance).await.map(drop)),
-        (
-            "ImportOrders",
-            client.import_orders(stream::iter([CreateOrderRequest::default()])).await.map(drop),
-        ),
-        ("QuoteOrders", client.quote_orders(stream::iter([quote])).await.map(drop)),
-    ]
-}
-
 #[tokio::test]
 async fn without_a_token_nothing_of_ours_can_be_called() {
     let (_folder, served) = start(&[]).await;
-    for (method, answer) in each(client(&served, None).await).await {
+    for (method, answer) in each(client(&served, &[]).await).await {
         let refused = answer.expect_err(method);
         assert_eq!(refused.code(), Code::Unauthenticated, "{method}");
         assert_eq!(reason(&refused), "CREDENTIALS_MISSING", "{method}");
@@ -133,7 +86,7 @@ async fn without_a_token_nothing_of_ours_can_be_called() {
 #[tokio::test]
 async fn health_and_reflection_are_for_everybody() {
     let (_folder, served) = start(&[]).await;
-    let channel = Endpoint::from_shared(served.url()).unwrap().connect().await.unwrap();
+    let channel = channel(&served).await;
     let request = HealthCheckRequest { service: "orders.v1.OrderService".to_owned() };
     let health = HealthClient::new(channel.clone()).check(request).await.unwrap();
     assert_eq!(health.into_inner().status, 1);
@@ -212,7 +165,7 @@ async fn the_operator_is_told_which_check_has_failed_and_never_the_token() {
         let told = if expected == "TOKEN_EXPIRED" { "have expired" } else { "are not valid" };
         assert_eq!(refused.message(), format!("the credentials {told}"), "{check}");
     }
-    let basic = client(&served, Some("Basic YW5uOnNlY3JldA==".to_owned())).await;
+    let basic = client(&served, &[("authorization", "Basic YW5uOnNlY3JldA==")]).await;
     let refused = each(basic).await.remove(0).1.unwrap_err();
     assert_eq!(reason(&refused), "CREDENTIALS_MISSING");
 
@@ -258,7 +211,7 @@ async fn decisions_are_counted_and_nobody_is_named() {
     }
     let mut denied = with_token(&served, &token).await;
     denied.create_order(order("ann@example.org", 1)).await.unwrap_err();
-    client(&served, None).await.list_orders(ListOrdersRequest::default()).await.unwrap_err();
+    client(&served, &[]).await.list_orders(ListOrdersRequest::default()).await.unwrap_err();
 
     let (_, text) = get(&metrics, "/metrics").await;
     for (result, cached, times) in [
