@@ -6,8 +6,20 @@ use tonic_call::CallInfo;
 /// The order that the call is about.
 pub(crate) const ORDER_ID: &str = "order.id";
 
-/// What lines have a key of their own for: of a refused token, which check has failed and how.
-pub(crate) const KEYS: [&str; 4] = [ORDER_ID, "auth.check", "auth.expected", "auth.received"];
+/// What lines have a key of their own for: of a refused token, which check has failed and how; of one call
+/// too many, which limit it was, by what key, and after how long it would pass.
+pub(crate) const KEYS: [&str; 7] = [
+    ORDER_ID,
+    "auth.check",
+    "auth.expected",
+    "auth.received",
+    "ratelimit.limit",
+    "ratelimit.key",
+    "ratelimit.wait_ms",
+];
+
+/// The metadata that lines tell: how often the caller has tried before.
+pub(crate) const METADATA: [&str; 1] = ["grpc-previous-rpc-attempts"];
 
 /// What the handler says of a call, beyond the request's life.
 #[derive(Clone, Default)]

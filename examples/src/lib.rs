@@ -2,7 +2,7 @@
 //! `orders token` to be let in.
 //!
 //! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
-//! [`auth`] who may, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
+//! [`auth`] who may, [`limits`] how often, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
 //! calls go, and [`call`] the other side of the wire.
 
 pub mod auth;
@@ -15,6 +15,7 @@ pub mod faults;
 mod fields;
 mod incoming;
 mod json;
+pub mod limits;
 pub mod logs;
 pub mod metrics;
 mod page;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use tonic::Status;
 use tonic::transport::Uri;
@@ -62,7 +63,23 @@ fn tell(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
         }
     }
-    Ok(())
+    let limits = status.get_details_quota_failure();
+    for limit in limits.into_iter().flat_map(|details| details.violations) {
+        write!(f, "\n  {}: {}", limit.subject, limit.description)?;
+    }
+    let wait = status.get_details_retry_info().and_then(|details| details.retry_delay);
+    match wait.map(rounded) {
+        Some(wait) if !message.contains(&wait) => write!(f, "\n  try again in {wait}"),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever comes back then does not come too early.
+fn rounded(wait: Duration) -> String {
+    match wait.as_nanos() {
+        short if wait <= Duration::from_secs(10) => format!("{} ms", short.div_ceil(1_000_000)),
+        long => format!("{} s", long.div_ceil(1_000_000_000)),
+    }
 }
 
 impl fmt::Display for Failure {
@@ -81,3 +98,37 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, QuotaViolation};
+
+    use super::*;
+
+    fn told(message: &str, wait: Duration) -> String {
+        let mut details = ErrorDetails::new();
+        let limit = QuotaViolation::new("principal", "5 calls per second, 10 at once");
+        details.set_quota_failure([limit]);
+        details.set_retry_info(Some(wait));
+        let status = Status::with_error_details(Code::ResourceExhausted, message, details);
+        Failure::Status(status).to_string()
+    }
+
+    #[test]
+    fn one_call_too_many_says_of_which_limit_and_when_to_come_back() {
+        const TOO_MANY: &str = "RESOURCE_EXHAUSTED: too many calls";
+        const LIMIT: &str = "\n  principal: 5 calls per second, 10 at once";
+        for (wait, words) in [
+            (Duration::from_micros(199_001), "200 ms"),
+            (Duration::from_secs(10), "10000 ms"),
+            (Duration::from_millis(10_001), "11 s"),
+        ] {
+            let expected = format!("{TOO_MANY}{LIMIT}\n  try again in {words}");
+            assert_eq!(told("too many calls", wait), expected);
+            // Once is enough.
+            let message = format!("too many calls, come in {words}");
+            assert_eq!(told(&message, wait), format!("{TOO_MANY}, come in {words}{LIMIT}"));
+        }
+    }
+}

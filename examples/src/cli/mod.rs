@@ -15,6 +15,8 @@ use crate::auth::{Callers, KeySet, dev_key_of};
 use crate::drain::{DelayTooLong, Drain};
 use crate::duration;
 use crate::faults::Faults;
+use crate::limits::{Limit, Limits};
+use crate::serve;
 use crate::store::Database;
 use crate::v1::OrderStage;
 
@@ -123,6 +125,21 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL|FILE", requires = "issuer", help_heading = CALLERS, value_parser = key_set)]
     pub jwks: Option<KeySet>,
 
+    /// How many calls pass: RATE per second, and BURST at once. WHAT is a method, such as
+    /// orders.v1.OrderService/GetOrder, a service, or `*` for all that no other limit is for. BY is whose calls
+    /// share it: `principal`, those of one caller; `peer`, those from one address (of IPv6, one /64);
+    /// `metadata:NAME`, those with the same value of it; `global`, all, as without it. May be given more than
+    /// once, and also for one WHAT: a call then takes from all of them, or from none. Health and reflection have
+    /// no limit but their own. `off`: nothing has one [default of `*`: 2000/4000:principal; with --auth off,
+    /// 2000/4000]
+    #[arg(long, value_name = "WHAT=RATE/BURST[:BY]|off", help_heading = HOW_MANY)]
+    pub limit: Vec<Limit>,
+
+    /// Network or address of a proxy that says in x-forwarded-for who calls, for limits by `peer`; may be given
+    /// more than once. Whoever calls from there may say what he likes
+    #[arg(long, value_name = "NETWORK", requires = "limit", help_heading = HOW_MANY)]
+    pub behind: Vec<String>,
+
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
     faults: bool,
@@ -130,6 +147,9 @@ pub struct ServeArgs {
 
 /// The heading of what says who may call.
 const CALLERS: &str = "Who may call";
+
+/// The heading of what says how often.
+const HOW_MANY: &str = "How many calls pass";
 
 impl Cli {
     /// What the process was called with. Where that makes no sense, it says so and ends.
@@ -167,6 +187,13 @@ impl ServeArgs {
         if let Err(error) = self.drain() {
             return Some((ErrorKind::ValueValidation, error.to_string()));
         }
+        let limits = || {
+            let methods = serve::methods().map_err(|error| error.to_string())?;
+            self.limits()?.layer(&methods).map(drop)
+        };
+        if let Err(error) = limits() {
+            return Some((ErrorKind::ValueValidation, error));
+        }
         let whose = self.issuer.is_some() || self.dev_key.is_some();
         let why = "--auth off asks for no token: --issuer and --dev-key make no sense with it";
         (whose && self.auth == Auth::Off).then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
@@ -186,6 +213,11 @@ impl ServeArgs {
                 Callers::Development(self.dev_key.clone().unwrap_or_else(own))
             }
         }
+    }
+
+    /// How many calls pass. The error says what does not go together.
+    pub fn limits(&self) -> Result<Limits, String> {
+        Limits::of(&self.limit, &self.behind, self.auth)
     }
 
     /// How to go down.
@@ -365,10 +397,24 @@ impl From<StageArg> for OrderStage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_says_how_many_calls_pass_by_default() {
+        let mut cli = Cli::command();
+        let help = cli.find_subcommand_mut("serve").expect("serve").render_long_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let of_others = |text: &str| text.strip_prefix("*=").expect("for all methods").to_owned();
+        let (on, off) = (of_others(limits::DEFAULT), of_others(limits::DEFAULT_OF_ANYBODY));
+        assert!(
+            words.contains(&format!("[default of `*`: {on}; with --auth off, {off}]")),
+            "{words}"
+        );
     }
 
     #[test]

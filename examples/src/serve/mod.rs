@@ -30,6 +30,7 @@ use crate::drain::{self, Drain, Drained, Signal};
 use crate::drain_layer::Calls;
 use crate::fields;
 use crate::incoming::incoming;
+use crate::limits::Limits;
 use crate::metrics;
 use crate::service::Orders;
 use crate::store::Store;
@@ -68,6 +69,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
     let faults = args.faults();
     let drain = failed(args.drain())?;
     let callers = args.callers();
+    let limits = failed(args.limits())?;
 
     let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
@@ -116,7 +118,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 
     let orders = Orders::new(store, faults);
-    match serve(listener, orders, guard, drain, signals, traces).await? {
+    match serve(listener, orders, guard, &limits, drain, signals, traces).await? {
         Drained::Wholly | Drained::Partly => Ok(()),
         Drained::Hastily => Err(CannotServe::Hastily),
     }
@@ -135,8 +137,8 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
 }
 
 /// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains. With
-/// `guard`, callers need a token, and the server is not ready until it can tell who has a good one. With
-/// `traces`, calls have spans.
+/// `guard`, callers need a token, and the server is not ready until it can tell who has a good one. So many
+/// of their calls pass as `limits` say. With `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
 /// ended still runs until the runtime does not.
@@ -144,6 +146,7 @@ pub async fn serve(
     listener: TcpListener,
     orders: Orders,
     guard: Option<Guard>,
+    limits: &Limits,
     drain: Drain,
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
@@ -162,12 +165,19 @@ pub async fn serve(
         let boxed = |response: Response<_>| response.map(Body::new);
         ServiceBuilder::new().map_response(boxed).layer(auth).into_inner()
     });
+    // Inside of who is calling: that is what it counts by.
+    let limits = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(failed(limits.layer(&methods))?)
+        .into_inner();
+    let logging = failed(LoggingLayer::server().methods(&methods).fields(fields::KEYS))?;
     let router = Server::builder()
         .layer(traces::server(traces, &methods))
         .layer(MetricsLayer::server().methods(&methods))
-        .layer(failed(LoggingLayer::server().methods(&methods).fields(fields::KEYS))?)
+        .layer(logging.request_metadata(fields::METADATA))
         .layer(RecoveryLayer::server())
         .layer(option_layer(auth))
+        .layer(limits)
         .layer(calls.clone())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -233,7 +243,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
 }
 
 /// The methods of all services that are served.
-fn methods() -> Result<Methods, MethodsError> {
+pub(crate) fn methods() -> Result<Methods, MethodsError> {
     Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?

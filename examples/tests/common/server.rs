@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orders::drain::{Drain, Drained, Signal};
 use orders::faults::Faults;
+use orders::limits::Limits;
 use orders::service::Orders;
 use orders::store::{Database, Store};
 use orders::v1::order_service_client::OrderServiceClient;
@@ -52,7 +53,7 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
-            orders::serve::serve(listener, orders, None, drain, received, None)
+            orders::serve::serve(listener, orders, None, &Limits::off(), drain, received, None)
                 .await
                 .expect("serves")
         });

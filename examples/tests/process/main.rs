@@ -15,6 +15,7 @@ mod an_openid_provider_is_believed;
 mod callers_need_a_token;
 mod every_call_is_logged_and_counted;
 mod keys_come_from_an_issuer;
+mod only_so_many_calls_pass;
 mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;
 mod spans_are_exported;

@@ -1,0 +1,278 @@
+//! How many calls pass: what `--limit` and `--behind` say.
+
+use std::collections::{BTreeMap, HashSet};
+use std::str::FromStr;
+
+use tonic_call::Methods;
+use tonic_ratelimit_layer::{BuildError, Quota, RateLimitLayer, Rule};
+
+use crate::cli::Auth;
+use crate::refusal::DOMAIN;
+
+/// The limit of methods that none is given for.
+///
+/// Who waits for each answer before the next call makes some thousand per second at most, and from afar far
+/// fewer. So it is felt only by who makes many calls at the same time, and before the others feel him.
+pub(crate) const DEFAULT: &str = "*=2000/4000:principal";
+
+/// The same where nobody is asked who calls: all are on this machine, and can't be told apart.
+pub(crate) const DEFAULT_OF_ANYBODY: &str = "*=2000/4000";
+
+/// One `--limit`: `off`, `WHAT=RATE/BURST` or `WHAT=RATE/BURST:BY`.
+#[derive(Clone, Debug)]
+pub enum Limit {
+    /// Nothing is limited.
+    Off,
+    /// A quota of some methods.
+    Of {
+        /// Which.
+        what: What,
+        /// Theirs.
+        quota: Quota,
+        /// How it was written.
+        text: String,
+    },
+}
+
+/// Which methods a limit is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Those that no other limit is for.
+    Others,
+    /// Those of a service that no limit of their own is for.
+    Service(String),
+    /// One method of a service.
+    Method(String, String),
+}
+
+/// How many calls of which methods pass, and which proxies are believed.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    rules: tonic_ratelimit_layer::Limits,
+    behind: Vec<String>,
+}
+
+impl Limits {
+    /// As many as come.
+    pub fn off() -> Self {
+        Self { rules: tonic_ratelimit_layer::Limits::none(), behind: Vec::new() }
+    }
+
+    /// As many as these say, and by default of methods that none of them is for. `behind` are the networks of
+    /// the proxies that say who calls.
+    ///
+    /// The error says what does not go together.
+    pub fn of(given: &[Limit], behind: &[String], auth: Auth) -> Result<Self, String> {
+        let mut rules = BTreeMap::<&What, Rule>::new();
+        let mut texts = HashSet::new();
+        for limit in given {
+            let Limit::Of { what, quota, text } = limit else {
+                if given.len() == 1 && behind.is_empty() {
+                    return Ok(Self::off());
+                }
+                let why = "--limit off limits nothing: another --limit, and --behind, make no sense with it";
+                return Err(why.to_owned());
+            };
+            if !texts.insert(text) {
+                return Err(format!("--limit {text} is there twice"));
+            }
+            let rule = rules.entry(what).or_default();
+            *rule = std::mem::take(rule).and(quota.clone());
+        }
+        let others = match rules.remove(&What::Others) {
+            Some(others) => others,
+            None => by_default(auth)?,
+        };
+        let limits = tonic_ratelimit_layer::Limits::of(others);
+        let rules = rules.into_iter().fold(limits, |limits, (what, rule)| match what {
+            What::Method(service, method) => limits.method(service, method, rule),
+            What::Service(service) => limits.service(service, rule),
+            What::Others => limits,
+        });
+        Ok(Self { rules, behind: behind.to_owned() })
+    }
+
+    /// As a layer around services that have these methods. The error says which limit makes no sense.
+    pub(crate) fn layer(&self, methods: &Methods) -> Result<RateLimitLayer, String> {
+        let limits = RateLimitLayer::server(self.rules.clone());
+        let limits = limits.methods(methods).behind(&self.behind).domain(DOMAIN);
+        limits.build().map_err(|error| match error {
+            BuildError::UnknownMethod(unknown) => {
+                let kind = if unknown.rule().contains('/') { "method" } else { "service" };
+                format!("--limit {}=…: this server has no such {kind}", unknown.rule())
+            }
+            BuildError::Network(text) => {
+                format!(
+                    "--behind {text}: it is neither a network, such as 10.0.0.0/8, nor an address"
+                )
+            }
+            error => error.to_string(),
+        })
+    }
+}
+
+fn by_default(auth: Auth) -> Result<Rule, String> {
+    let text = match auth {
+        Auth::On => DEFAULT,
+        Auth::Off => DEFAULT_OF_ANYBODY,
+    };
+    Ok(match text.parse()? {
+        Limit::Of { quota, .. } => quota.into(),
+        Limit::Off => Rule::unlimited(),
+    })
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let (what, quota) = text.split_once('=').ok_or(
+            "a limit is WHAT=RATE/BURST or WHAT=RATE/BURST:BY, such as \
+             orders.v1.OrderService/GetOrder=5/10:principal; or off",
+        )?;
+        let what = match what.split_once('/') {
+            _ if what == "*" => What::Others,
+            Some((service, method)) if !service.is_empty() && !method.is_empty() => {
+                What::Method(service.to_owned(), method.to_owned())
+            }
+            None if !what.is_empty() => What::Service(what.to_owned()),
+            _ => {
+                return Err(format!(
+                    "{what:?} is neither a method, such as orders.v1.OrderService/GetOrder, nor a service, nor *"
+                ));
+            }
+        };
+        // Named as it is written, two of one method can be told from each other.
+        let named = quota.parse::<Quota>().map_err(|error| error.to_string())?.named(quota);
+        Ok(Self::Of { what, quota: named, text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Instant;
+
+    use tonic::body::Body;
+    use tonic::codegen::Service;
+    use tonic::codegen::http::{Request, Response};
+    use tower::{Layer, service_fn};
+
+    use super::*;
+
+    fn limits(given: &[&str]) -> Result<Limits, String> {
+        let given = given.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        let limits = Limits::of(&given, &[], Auth::On)?;
+        let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
+        limits.layer(&methods).map(|_| limits)
+    }
+
+    #[test]
+    fn a_limit_is_for_a_method_a_service_or_the_others() {
+        for good in [
+            &[][..],
+            &["off"],
+            &["*=5/10"],
+            &["orders.v1.OrderService=5/10:peer"],
+            &["orders.v1.OrderService/GetOrder=5/10:principal"],
+            &["orders.v1.OrderService/GetOrder=5/10:metadata:x-tenant"],
+            // Of one method, as long as it is not the same.
+            &["*=5/10", "*=5/20", "*=5/10:peer", "orders.v1.OrderService=5/10"],
+            &["*=5/10:metadata:x-a", "*=5/10:metadata:x-b"],
+        ] {
+            assert!(limits(good).is_ok(), "{good:?}: {:?}", limits(good));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_is_told() {
+        for (bad, why) in [
+            (&[""][..], "WHAT=RATE/BURST"),
+            (&["5/10"], "WHAT=RATE/BURST"),
+            (&["on"], "or off"),
+            (&["=5/10"], "\"\" is neither"),
+            (
+                &["/orders.v1.OrderService/GetOrder=5/10"],
+                "\"/orders.v1.OrderService/GetOrder\" is neither",
+            ),
+            (&["orders.v1.OrderService/=5/10"], "\"orders.v1.OrderService/\" is neither"),
+            (
+                &["orders.v1.OrderService/Gone=5/10"],
+                "--limit orders.v1.OrderService/Gone=…: this server has no such method",
+            ),
+            (&["orders.v1.Gone=5/10"], "--limit orders.v1.Gone=…: this server has no such service"),
+            (&["GetOrder=5/10"], "--limit GetOrder=…: this server has no such service"),
+            (&["**=5/10"], "no such service"),
+            (&["*="], "the quota \"\" is not"),
+            (&["*=0/10"], "the quota \"0/10\""),
+            (&["*=5/0"], "the quota \"5/0\""),
+            (&["*=5/10:user"], "key \"user\""),
+            (&["off", "*=5/10"], "--limit off"),
+            (&["*=5/10", "off"], "--limit off"),
+            (&["off", "off"], "--limit off"),
+            (&["*=5/10", "*=5/10"], "--limit *=5/10 is there twice"),
+        ] {
+            let told = limits(bad).expect_err(why);
+            assert!(told.contains(why), "{bad:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_networks_or_addresses_and_there_for_a_limit() {
+        let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
+        let layer = |limit: &str, behind: &str| {
+            let limits = Limits::of(&[limit.parse()?], &[behind.to_owned()], Auth::Off)?;
+            limits.layer(&methods).map(drop)
+        };
+        assert_eq!(layer("*=1/1:peer", "10.0.0.0/8"), Ok(()));
+        assert_eq!(layer("*=1/1:peer", "::1"), Ok(()));
+        assert!(
+            layer("*=1/1:peer", "ingress").is_err_and(|told| told.contains("--behind ingress"))
+        );
+        assert!(layer("off", "::1").is_err_and(|told| told.contains("--limit off")));
+    }
+
+    #[test]
+    fn there_is_a_default_unless_it_is_given() {
+        let others = |given: &[&str], auth| {
+            let given: Vec<Limit> = given.iter().map(|text| text.parse().expect("good")).collect();
+            format!("{:?}", Limits::of(&given, &[], auth).expect("good").rules)
+        };
+        const OTHER: &str = "orders.v1.OrderService=5/10";
+        assert!(others(&[OTHER], Auth::On).contains("\"2000/4000:principal\""));
+        assert!(others(&[OTHER], Auth::Off).contains("\"2000/4000\""));
+        for auth in [Auth::On, Auth::Off] {
+            for given in [&[OTHER, "*=7/8"][..], &["off"]] {
+                assert!(!others(given, auth).contains("2000/4000"), "{given:?}");
+            }
+        }
+    }
+
+    /// How many of so many calls pass, which all come at once.
+    async fn passed(limits: &Limits, calls: usize) -> usize {
+        let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
+        let answer = |_| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())));
+        let mut service = limits.layer(&methods).expect("good").layer(service_fn(answer));
+        let mut passed = 0;
+        for _ in 0..calls {
+            let request = Request::post("/orders.v1.OrderService/GetOrder").body(Body::empty());
+            let answer = service.call(request.expect("good")).await.expect("infallible");
+            passed += usize::from(!answer.headers().contains_key("grpc-status"));
+        }
+        passed
+    }
+
+    #[tokio::test]
+    async fn by_default_4000_pass_at_once_and_2000_each_second_and_all_if_it_is_off() {
+        for auth in [Auth::On, Auth::Off] {
+            let began = Instant::now();
+            let passed = passed(&Limits::of(&[], &[], auth).expect("good"), 10_000).await;
+            let most = 4_000.0 + 2_000.0 * began.elapsed().as_secs_f64();
+            assert!(passed >= 4_000 && passed as f64 <= most, "{passed}, at most {most}");
+        }
+        assert_eq!(passed(&Limits::off(), 10_000).await, 10_000);
+    }
+}
