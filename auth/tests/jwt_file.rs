@@ -46,6 +46,19 @@ fn a_file_is_read_when_the_verifier_is_built_and_needs_no_runtime() {
     passes(ask(&jwt, &signer.token_of("a", json!({}))));
 }
 
+/// To open a pipe that nobody writes to takes for ever.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_an_error_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("keys.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&*pipe, folder.path()] {
+        let built = Jwt::jwks_file(ISSUER, path).audience(AUDIENCE).build();
+        assert!(built.unwrap_err().to_string().ends_with("not a file"));
+    }
+}
+
 #[test]
 fn a_file_that_is_not_there_or_has_no_keys_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,9 +35,13 @@ impl Source for KeyFile {
     }
 }
 
-/// Reads a set, unless it is larger than any should be.
+/// Reads a set, unless it is larger than any should be. A pipe is not looked into: that might wait for ever,
+/// and it can't be read again.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
+    if !path.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("not a file".to_owned());
+    }
     let limit = SET_AT_MOST as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text));
     read.map_err(|error| error.to_string())?;
