@@ -96,8 +96,8 @@
 //! - In [`on_decision`](RateLimitBuilder::on_decision), for each call that has a limit.
 //!   [`Decision::result`] and [`Decision::limit`] fit labels.
 //! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic in a function of yours. At
-//!   `WARN`, once: when a limit has as many keys as it may have; when the first 1,000 calls of a limit by
-//!   address all came from loopback; when those of a limit by principal all had none.
+//!   `WARN`, once: when a limit has as many keys as it may have; when the first 1,000 calls of limits by
+//!   address all came from loopback or had none; when those of limits by principal had none.
 //!
 //! With [`shadow`](Quota::shadow) a limit is only tried out: it counts, what it would refuse is reported in all
 //! these ways, marked as a shadow, and the call passes. It takes nothing from a call that it or another limit

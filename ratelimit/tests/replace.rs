@@ -85,6 +85,10 @@ fn f03_a_quota_that_is_another_begins_anew() {
         (quota().into(), quota().by(Key::global()).into()),
         (quota().into(), quota().by(Key::peer()).into()),
         (quota().into(), quota().per_method().into()),
+        (
+            Quota::per_second(3).named("a").into(),
+            Quota::per_second(3).named("a").per_method().into(),
+        ),
         (quota().into(), Limits::none().service("test.v1.Kinds", quota())),
         (at("Unary"), Limits::none().service("test.v1.Kinds", quota())),
         (function().into(), function().into()),

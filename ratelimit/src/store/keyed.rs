@@ -19,9 +19,6 @@ const TIDY_EACH: u32 = 16;
 /// How many keys it looks at.
 const TIDY_LOOKS: usize = 64;
 
-/// How many keys of its own shard a new one looks at.
-const NEW_LOOKS: usize = 4;
-
 pub(super) struct Keyed {
     kind: Kind,
     shards: Box<[Mutex<Shard>]>,
@@ -79,7 +76,6 @@ impl Keyed {
                 let at = At::Kept { index, number: *number };
                 return Room::Own(Own { keyed: self, shard, key, at });
             }
-            self.sweep(&mut shard, NEW_LOOKS, now);
             if self.reserve() {
                 return Room::Own(Own { keyed: self, shard, key, at: At::Reserved });
             }
@@ -109,27 +105,20 @@ impl Keyed {
 
     /// Looks at some keys of one shard after the other. Waits for no lock.
     pub(super) fn tidy(&self, now: u64) {
+        if self.kind == Kind::Counts {
+            return;
+        }
         let at = self.hand.load(Ordering::Relaxed) % self.shards.len();
         let mut shard = match self.shards[at].try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(shard)) => shard.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if self.sweep(&mut shard, TIDY_LOOKS, now) {
+        let swept = shard.sweep(TIDY_LOOKS, now);
+        self.len.fetch_sub(swept.forgotten, Ordering::Relaxed);
+        if swept.to_the_end {
             self.hand.store(at + 1, Ordering::Relaxed);
         }
-    }
-
-    /// Whether all of the shard was looked at.
-    fn sweep(&self, shard: &mut Shard, looks: usize, now: u64) -> bool {
-        if self.kind == Kind::Counts {
-            return true;
-        }
-        let swept = shard.sweep(looks, now);
-        if swept.forgotten > 0 {
-            self.len.fetch_sub(swept.forgotten, Ordering::Relaxed);
-        }
-        swept.to_the_end
     }
 
     fn reserve(&self) -> bool {
