@@ -19,3 +19,28 @@ fn text_of(payload: Box<dyn Any + Send>) -> String {
     drop_caught(payload);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+    use std::sync::Arc;
+
+    use tonic_call_test_kit::{PanicsInDrop, silence_panics};
+
+    use super::*;
+
+    #[test]
+    fn what_a_piece_panics_with_is_text_and_dropped_whatever_that_does() {
+        silence_panics();
+        let told = |run: fn()| guarded(run).err();
+        assert_eq!(told(|| panic!("a text, on purpose")).as_deref(), Some("a text, on purpose"));
+        assert_eq!(told(|| panic!("{}, on purpose", 7)).as_deref(), Some("7, on purpose"));
+        assert_eq!(told(|| ()), None);
+
+        let owned = Arc::new(());
+        let payload = (Arc::clone(&owned), PanicsInDrop);
+        let told = guarded(|| -> () { panic_any(payload) }).err();
+        assert_eq!(told.as_deref(), Some("a panic without a text"));
+        assert_eq!(Arc::strong_count(&owned), 1);
+    }
+}

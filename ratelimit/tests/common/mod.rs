@@ -168,7 +168,7 @@ impl Called {
 
     /// What `RetryInfo` says.
     pub(crate) fn wait(&self) -> Option<Duration> {
-        self.details.retry_info()?.retry_delay
+        self.details.retry_info().map(|info| info.retry_delay.expect("a `RetryInfo` has a time"))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
