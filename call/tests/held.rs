@@ -150,6 +150,26 @@ fn a_call_that_is_given_up_frees_it_last() {
     drop(Held::new(waiting, Some(Arc::clone(&permit))));
     assert_eq!(*told.lock().unwrap(), Some(false));
     assert!(is_free(&permit));
+
+    let told = Arc::default();
+    drop(held(&permit, Response::new(Telling(Tells(Arc::clone(&permit), Arc::clone(&told))))));
+    assert_eq!(*told.lock().unwrap(), Some(false));
+    assert!(is_free(&permit));
+}
+
+/// A body that waits for ever.
+struct Telling(#[expect(dead_code, reason = "it tells when it is dropped")] Tells);
+
+impl http_body::Body for Telling {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
+        Poll::Pending
+    }
 }
 
 #[test]
