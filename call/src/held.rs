@@ -64,8 +64,10 @@ where
         let result = ready!(this.inner.poll(cx));
         let held = this.held.take();
         Poll::Ready(result.map(|response| {
-            let failed = headers::code(response.headers()).is_some_and(|code| code != Code::Ok);
-            let held = held.filter(|_| !failed && !response.body().is_end_stream());
+            let held = held.filter(|_| {
+                let failed = headers::code(response.headers()).is_some_and(|code| code != Code::Ok);
+                !failed && !response.body().is_end_stream()
+            });
             response.map(|inner| HeldBody { inner, held })
         }))
     }
@@ -92,6 +94,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
+        if this.held.is_none() {
+            return this.inner.poll_frame(cx);
+        }
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         let goes_on = match &frame {
             // Nothing polls a body that says it is at its end.

@@ -8,6 +8,9 @@ use tonic::GrpcMethod;
 
 use crate::kind::{Idempotency, Kind};
 
+/// The standard health service.
+const HEALTH: &str = "grpc.health.v1.Health";
+
 /// The method a call names: its path, split as gRPC does.
 ///
 /// The path of a gRPC call is `/{service}/{method}` (gRPC over HTTP/2, "Requests"), with nothing
@@ -123,16 +126,17 @@ impl Rpc {
 
     /// Whether this is a call of the standard health or reflection services.
     pub fn is_infrastructure(&self) -> bool {
-        self.is_health()
-            || matches!(
-                self.service(),
-                "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection"
-            )
+        matches!(
+            self.service(),
+            HEALTH
+                | "grpc.reflection.v1.ServerReflection"
+                | "grpc.reflection.v1alpha.ServerReflection"
+        )
     }
 
     /// Whether this is a call of the standard health service, `grpc.health.v1.Health`.
     pub fn is_health(&self) -> bool {
-        self.service() == "grpc.health.v1.Health"
+        self.service() == HEALTH
     }
 
     pub(crate) fn with_known(mut self, known: Option<KnownMethod>, described: bool) -> Self {

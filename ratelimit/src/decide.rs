@@ -61,7 +61,8 @@ impl Settings {
             peer: None,
             principal: None,
         };
-        let ask = |limit: &'a Limit| {
+        let mut asks = Asks::new();
+        for limit in limits {
             let mut key = caller.hash(&limit.key);
             if limit.per_method {
                 key = self.of_method(key, rpc);
@@ -72,9 +73,9 @@ impl Settings {
                 }
                 Measure::InFlight { .. } => Some(std::num::NonZeroU32::MIN),
             };
-            Ask::new(limit, key, cost)
-        };
-        limits.iter().map(ask).collect()
+            asks.push(Ask::new(limit, key, cost));
+        }
+        asks
     }
 
     /// The key of a method's own bucket. Those that are not described share one: anybody can invent them.
