@@ -1,12 +1,16 @@
 //! The subjects of the benches: one tonic service, bare and behind layers, called in process or over
 //! loopback.
 
+mod callers;
 mod configured;
 mod flood;
+mod limiter;
+mod limits;
 mod listener;
 mod many;
 mod nothing;
 mod one_core;
+mod rounds;
 mod server;
 mod service;
 mod spans;
@@ -15,8 +19,10 @@ mod subjects;
 mod tokens;
 
 pub use self::flood::Flood;
+pub use self::limiter::Limiter;
 pub use self::listener::Listener;
 pub use self::one_core::Core;
+pub use self::rounds::{Rounds, quantile};
 pub use self::server::{Server, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
 pub use self::subjects::subjects;

@@ -15,6 +15,7 @@ use crate::configured::{
     logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
     trace, tracing,
 };
+use crate::limits::{BURST, ByPeer, EACH, by_peer, governor, ours, three};
 use crate::listener::Listener;
 use crate::service::AtOnce;
 use crate::tokens::Issuer;
@@ -38,17 +39,21 @@ pub fn servers(listener: Listener) -> Vec<Server> {
     let bare = Server::new("bare", Identity::new());
     match listener {
         Listener::Nobody => {
-            let three = ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
+            let observers =
+                ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
             vec![
                 bare,
                 Server::new("1 observer", observe()),
-                Server::new("3 observers", three.into_inner()),
+                Server::new("3 observers", observers.into_inner()),
                 Server::new("recovery", RecoveryLayer::server()),
                 Server::new("tower-http catch-panic", CatchPanicLayer::new()),
                 Server::new("metrics", metrics()),
                 Server::new("tonic_prometheus_layer", tonic_prometheus()),
                 Server::new("logging", logging()),
                 Server::new("tower-http trace", trace()),
+                Server::new("ratelimit by peer", ours(by_peer())),
+                Server::new("ratelimit, three quotas", ours(three())),
+                Server::new("tower_governor by peer", governor(ByPeer, EACH, BURST)),
             ]
         }
         Listener::Json => {

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -9,12 +9,14 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use prost::Message as _;
 use tonic::transport::server::TcpConnectInfo;
+use tonic_call::CallInfo;
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
+use crate::callers::Callers;
 use crate::service::AtOnce;
 
 /// What kind of call is made.
@@ -53,16 +55,35 @@ impl Call {
 pub struct Subject {
     /// What stands around it.
     pub name: &'static str,
-    call: Box<dyn FnMut(Request<tonic::body::Body>)>,
+    call: Box<dyn FnMut(Request<tonic::body::Body>) -> Answer>,
+    expects: Answer,
     message: Bytes,
-    peer: TcpConnectInfo,
+    callers: Callers,
     authorization: Option<HeaderValue>,
+    known: Option<CallInfo>,
+}
+
+/// Where the status of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Trailers,
+    Head,
 }
 
 impl Subject {
     /// The service alone.
-    pub fn bare() -> Self {
+    pub(crate) fn alone() -> Self {
         Self::new("bare", Identity::new())
+    }
+
+    /// The service alone, called as this one is.
+    pub fn bare(&self) -> Self {
+        Self {
+            callers: self.callers.clone(),
+            authorization: self.authorization.clone(),
+            known: self.known.clone(),
+            ..Self::alone()
+        }
     }
 
     pub(crate) fn new<L, B>(name: &'static str, layer: L) -> Self
@@ -75,14 +96,35 @@ impl Subject {
         let mut service = layer.layer(KindsServer::new(AtOnce));
         let call = Box::new(move |request| run(&mut service, request));
         let message = frame_of(&Ask::default().encode_to_vec());
-        let address = |port| Some((Ipv4Addr::LOCALHOST, port).into());
-        let peer = TcpConnectInfo { local_addr: address(50_051), remote_addr: address(51_234) };
-        Self { name, call, message, peer, authorization: None }
+        Self {
+            name,
+            call,
+            expects: Answer::Trailers,
+            message,
+            callers: Callers::of(0..1),
+            authorization: None,
+            known: None,
+        }
     }
 
     /// Its callers send this.
     pub(crate) fn authorized(self, authorization: HeaderValue) -> Self {
         Self { authorization: Some(authorization), ..self }
+    }
+
+    /// An authenticating layer further out has said this of its callers.
+    pub(crate) fn known(self, info: CallInfo) -> Self {
+        Self { known: Some(info), ..self }
+    }
+
+    /// It refuses all calls.
+    pub(crate) fn refused(self) -> Self {
+        Self { expects: Answer::Head, ..self }
+    }
+
+    /// From now on these call it, one after the other.
+    pub fn called_by(&mut self, numbers: Range<u32>) {
+        self.callers = Callers::of(numbers);
     }
 
     /// Makes one call, with what a server finds in every request, and reads its response to the end.
@@ -96,13 +138,18 @@ impl Subject {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
         }
-        request.extensions_mut().insert(self.peer.clone());
-        (self.call)(request);
+        let address = Some(self.callers.next());
+        let peer = TcpConnectInfo { local_addr: address, remote_addr: address };
+        request.extensions_mut().insert(peer);
+        if let Some(info) = &self.known {
+            request.extensions_mut().insert(info.clone());
+        }
+        assert_eq!((self.call)(request), self.expects, "where the status of {} is", self.name);
     }
 }
 
 /// Polls a call to its end. Nothing in it ever waits.
-fn run<S, B>(service: &mut S, request: Request<tonic::body::Body>)
+fn run<S, B>(service: &mut S, request: Request<tonic::body::Body>) -> Answer
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
@@ -111,10 +158,13 @@ where
     assert!(service.poll_ready(&mut cx).is_ready());
     let response = pin!(service.call(request));
     let Poll::Ready(Ok(response)) = response.poll(&mut cx) else { panic!("it answers at once") };
+    if response.headers().contains_key("grpc-status") {
+        return Answer::Head;
+    }
     let mut body = pin!(response.into_body());
     loop {
         match body.as_mut().poll_frame(&mut cx) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => break,
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => return Answer::Trailers,
             Poll::Ready(Some(Ok(frame))) => {
                 std::hint::black_box(frame);
             }

@@ -10,6 +10,7 @@ use crate::configured::{
     logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
     trace, tracing,
 };
+use crate::limits::limited;
 use crate::listener::Listener;
 use crate::many::many;
 use crate::nothing::Nothing;
@@ -36,7 +37,7 @@ pub fn subjects(listener: Listener) -> Vec<Subject> {
 fn unheard() -> Vec<Subject> {
     let three = ServiceBuilder::new().layer(observe()).layer(observe()).layer(observe());
     vec![
-        Subject::bare(),
+        Subject::alone(),
         Subject::new("observer, not interested", ObserveLayer::server(None::<Nothing>)),
         Subject::new("1 observer", observe()),
         Subject::new("3 observers", three.into_inner()),
@@ -53,6 +54,7 @@ fn unheard() -> Vec<Subject> {
     ]
     .into_iter()
     .chain(authenticated())
+    .chain(limited())
     .collect()
 }
 
@@ -79,7 +81,7 @@ fn heard() -> Vec<Subject> {
     let two = ServiceBuilder::new().layer(metrics()).layer(logging());
     let peers = ServiceBuilder::new().layer(tonic_prometheus()).layer(trace());
     vec![
-        Subject::bare(),
+        Subject::alone(),
         Subject::new("logging", logging()),
         Subject::new("logging, no handler span", logging().handler_span(false)),
         Subject::new("logging, sampled out", logging().sample_successes(0.0)),
@@ -94,7 +96,7 @@ fn spans() -> Vec<Subject> {
     let around = |sampled| ServiceBuilder::new().layer(SampledLayer(sampled));
     let peer = tonic_tracing_opentelemetry;
     vec![
-        Subject::bare(),
+        Subject::alone(),
         Subject::new("tracing", around(true).layer(tracing()).into_inner()),
         Subject::new("tracing, unsampled", around(false).layer(tracing()).into_inner()),
         Subject::new("tracing, filtered", tracing().filter(|_, _| false)),
