@@ -13,8 +13,7 @@ pub(crate) struct Hints {
     known: Awaited,
 }
 
-/// Something that one of the first calls should have. Counts those without, up to [`CALLS`]; more than that
-/// says that it is decided.
+/// Something that one of the first calls should have. Counts those without; at [`CALLS`] it is decided.
 #[derive(Debug, Default)]
 struct Awaited(AtomicU32);
 
@@ -45,21 +44,16 @@ impl Hints {
 impl Awaited {
     /// Whether it is this call that shows that it was waited for in vain.
     fn is_missing(&self, is_here: impl FnOnce() -> bool) -> bool {
-        if self.0.load(Ordering::Relaxed) > CALLS {
+        if self.0.load(Ordering::Relaxed) >= CALLS {
             return false;
         }
         if is_here() {
-            self.0.store(u32::MAX, Ordering::Relaxed);
+            self.0.store(CALLS, Ordering::Relaxed);
             return false;
         }
         let without = |seen: u32| (seen < CALLS).then_some(seen + 1);
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, without) {
-            Ok(seen) if seen + 1 == CALLS => {
-                self.0.store(u32::MAX, Ordering::Relaxed);
-                true
-            }
-            _ => false,
-        }
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, without);
+        before == Ok(CALLS - 1)
     }
 }
 

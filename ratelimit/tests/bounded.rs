@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Hand, Lines, call, passes, principal};
 use http::Request;
-use tonic_ratelimit_layer::{Key, Quota, RateLimit, RateLimitBuilder, RateLimitLayer};
+use tonic_ratelimit_layer::{InFlight, Key, Quota, RateLimit, RateLimitBuilder, RateLimitLayer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -177,4 +177,24 @@ fn h05_the_shared_bucket_is_one_of_the_same_size() {
     assert_eq!(passes(&layer, &principal("gus")), 4);
     assert_eq!(passes(&layer, &principal("ann")), 4, "those of the shared one");
     assert_eq!(passes(&layer, &principal("bob")), 0);
+}
+
+#[test]
+fn h06_what_calls_in_flight_took_is_given_back() {
+    const CALLS: u64 = 50_000;
+    let key = Key::function(|_, head| head.extensions.get::<Number>().map(|number| number.0));
+    let layer = RateLimitLayer::server(InFlight::new(1).by(key)).build().unwrap();
+    let mut service = tower::Layer::layer(&layer, common::Inner::default());
+    let mut in_flight = Vec::with_capacity(CALLS as usize);
+    let mut begin = |number| {
+        let mut request = common::Who::default().request();
+        request.extensions_mut().insert(Number(number));
+        tower::Service::call(&mut service, request)
+    };
+    // Its own memory is not the store's.
+    drop(begin(0));
+    let (taken, _) = memory(|| (0..CALLS).for_each(|number| in_flight.push(begin(number))));
+    let (given_back, _) = memory(|| in_flight.clear());
+    println!("{taken} bytes for {CALLS} calls in flight, {} of them stay", taken + given_back);
+    assert!(taken + given_back < CALLS as i64 * 20, "{taken} {given_back}");
 }

@@ -185,19 +185,26 @@ fn b12_calls_for_which_a_function_panics_share_one() {
 
 #[test]
 fn b13_limits_have_keys_of_their_own() {
-    let quotas = [
-        Quota::per_second(2).by(Key::principal()).named("a"),
+    let [who, whence, what] = [
+        Quota::per_second(2).by(Key::principal()),
         Quota::per_second(3).by(Key::peer()),
         Quota::per_second(4).by(Key::metadata("x-a")),
     ];
-    let clock = Hand::default().clock();
-    let layer = RateLimitLayer::server(quotas).with_clock(clock).build().unwrap();
-    let from = |principal, peer, headers| Who { principal, peer, headers, ..Who::default() };
-    assert_eq!(passes(&layer, &from(Some("ann"), Some("192.0.2.1"), &[("x-a", "1")])), 2);
-    assert_eq!(passes(&layer, &from(Some("bob"), Some("192.0.2.1"), &[("x-a", "1")])), 1);
-    assert_eq!(passes(&layer, &from(Some("bob"), Some("192.0.2.2"), &[("x-a", "1")])), 1);
-    assert_eq!(passes(&layer, &from(Some("eve"), Some("192.0.2.3"), &[("x-a", "1")])), 0);
-    assert_eq!(passes(&layer, &from(Some("eve"), Some("192.0.2.3"), &[("x-a", "2")])), 2);
+    for quotas in [[who.clone(), whence.clone(), what.clone()], [what, whence, who]] {
+        let clock = Hand::default().clock();
+        let layer = RateLimitLayer::server(quotas).with_clock(clock).build().unwrap();
+        let passes = |principal, peer, value| {
+            let headers = &[("x-a", value)];
+            let who =
+                Who { principal: Some(principal), peer: Some(peer), headers, ..Who::default() };
+            passes(&layer, &who)
+        };
+        assert_eq!(passes("ann", "192.0.2.1", "1"), 2);
+        assert_eq!(passes("bob", "192.0.2.1", "1"), 1);
+        assert_eq!(passes("bob", "192.0.2.2", "1"), 1);
+        assert_eq!(passes("eve", "192.0.2.3", "1"), 0);
+        assert_eq!(passes("eve", "192.0.2.3", "2"), 2);
+    }
 }
 
 fn warnings(layer: &RateLimitLayer, calls: impl Iterator<Item = Who<'static>>) -> Vec<String> {
@@ -216,8 +223,9 @@ fn b14_that_address_limits_see_only_loopback_is_told_once() {
     let layer = built(Key::peer());
     let socket = std::iter::repeat_n(Who::default(), 499);
     assert_eq!(warnings(&layer, local().chain(socket)), [""; 0]);
-    let told = warnings(&layer, local().chain([peer("::1")]).chain(local()));
+    let told = warnings(&layer, [peer("::1")].into_iter());
     assert_eq!(told.len(), 1);
+    assert_eq!(warnings(&layer, local().chain(local()).chain(local())), [""; 0]);
     assert!(told[0].contains("loopback") && told[0].contains("behind"), "{told:?}");
 
     // One from elsewhere is enough.

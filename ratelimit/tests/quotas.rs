@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Hand, PEEK, UNARY, Who, call, metadata, methods, passes, path, principal};
 use proptest::prelude::*;
-use tonic_ratelimit_layer::{Key, Limits, Quota, RateLimitLayer, Rule};
+use tonic_ratelimit_layer::{Clock, Key, Limits, Quota, RateLimitLayer, Rule};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NANOSECOND: Duration = Duration::from_nanos(1);
@@ -293,6 +293,21 @@ fn a18_clones_and_services_count_together() {
     });
     assert_eq!(other.join().unwrap(), 2);
     assert_eq!(passes(&layer, &anybody()), 0);
+}
+
+#[test]
+fn a21_a_call_reads_the_clock_once() {
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let reads = std::sync::Arc::clone(&read);
+    // It goes on with each reading.
+    let clock = Clock::new(move || {
+        Duration::from_nanos(reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+    });
+    let quotas = [1, 2, 3].map(Quota::per_second);
+    let layer = RateLimitLayer::server(quotas).with_clock(clock).build().unwrap();
+    call(&layer, &anybody()).passed();
+    call(&layer, &anybody()).is_limited_for(SECOND - NANOSECOND);
+    assert_eq!(read.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
 
 /// A bucket that holds `burst` calls and gets one each `interval`: the plain model.

@@ -27,7 +27,7 @@ pub(super) struct Keyed {
     at_most: usize,
     /// Shared by the keys for which there is no room.
     overflow: Mutex<Option<u64>>,
-    /// In which shard looking for keys to forget goes on.
+    /// In which shard keys to forget are looked for next.
     hand: AtomicUsize,
 }
 
@@ -108,17 +108,14 @@ impl Keyed {
         if self.kind == Kind::Counts {
             return;
         }
-        let at = self.hand.load(Ordering::Relaxed) % self.shards.len();
+        let at = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
         let mut shard = match self.shards[at].try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(shard)) => shard.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        let swept = shard.sweep(TIDY_LOOKS, now);
-        self.len.fetch_sub(swept.forgotten, Ordering::Relaxed);
-        if swept.to_the_end {
-            self.hand.store(at + 1, Ordering::Relaxed);
-        }
+        let forgotten = shard.sweep(TIDY_LOOKS, now);
+        self.len.fetch_sub(forgotten, Ordering::Relaxed);
     }
 
     fn reserve(&self) -> bool {

@@ -35,36 +35,29 @@ impl Hasher for AsItIs {
     }
 }
 
-/// What looking for keys to forget has done.
-pub(super) struct Swept {
-    pub(super) forgotten: usize,
-    /// All of the shard was looked at.
-    pub(super) to_the_end: bool,
-}
-
 impl Shard {
     /// Looks at so many keys, from where it stopped the last time, and forgets those whose time has passed.
-    pub(super) fn sweep(&mut self, looks: usize, now: u64) -> Swept {
-        let mut swept = Swept { forgotten: 0, to_the_end: false };
+    /// Says how many that were.
+    pub(super) fn sweep(&mut self, looks: usize, now: u64) -> usize {
+        let mut forgotten = 0;
         for _ in 0..looks {
             match self.entries.get_index(self.hand) {
                 Some((_, time)) if *time <= now => {
                     // The last takes its place.
                     self.entries.swap_remove_index(self.hand);
-                    swept.forgotten += 1;
+                    forgotten += 1;
                 }
                 Some(_) => self.hand += 1,
                 None => {
                     self.hand = 0;
-                    swept.to_the_end = true;
                     break;
                 }
             }
         }
-        if swept.forgotten > 0 {
+        if forgotten > 0 {
             self.give_memory_back();
         }
-        swept
+        forgotten
     }
 
     pub(super) fn give_memory_back(&mut self) {
