@@ -45,13 +45,16 @@ impl<'a> Refusal<'a> {
             };
             Some(Self { by, reason: by.reason(), wait, is_forever })
         };
-        refusing.filter_map(one).reduce(|first, second| {
-            let rank = |refusal: &Self| (Reverse(refusal.reason), refusal.is_forever, refusal.wait);
-            let is_forever = first.is_forever || second.is_forever;
-            let wait = if is_forever { None } else { first.wait.max(second.wait) };
-            let by = if rank(&second) > rank(&first) { second } else { first };
-            Self { wait, is_forever, ..by }
-        })
+        let rank = |refusal: &Self| (Reverse(refusal.reason), refusal.is_forever, refusal.wait);
+        let (mut told, mut wait, mut is_forever) = (None::<Self>, None, false);
+        for refusal in refusing.filter_map(one) {
+            wait = wait.max(refusal.wait);
+            is_forever |= refusal.is_forever;
+            if told.is_none_or(|told| rank(&refusal) > rank(&told)) {
+                told = Some(refusal);
+            }
+        }
+        told.map(|told| Self { wait: wait.filter(|_| !is_forever), is_forever, ..told })
     }
 
     fn message(&self) -> String {

@@ -12,6 +12,7 @@ pub enum BuildError {
     /// A rule is for a method or service that is not in `methods`.
     UnknownMethod(UnknownMethod),
     /// A limit that can't be enforced, or lets nothing pass.
+    #[non_exhaustive]
     Limit {
         /// What its rule is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
         of: String,

@@ -87,7 +87,7 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Remembers so many keys of each limit, at most; by default [`KEYS_AT_MOST`]. Each costs 50 to 80 bytes.
+    /// Remembers so many keys of each limit, at most; by default [`KEYS_AT_MOST`]. Each costs 50 to 100 bytes.
     /// Those for which there is no room share one bucket.
     pub fn keys_at_most(mut self, keys: usize) -> Self {
         self.keys_at_most = keys;

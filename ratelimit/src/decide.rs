@@ -150,7 +150,10 @@ impl Settings {
             wait_ms,
             "refused"
         );
-        if let Some(info) = CallInfo::of(&head.extensions) {
+        let info = CallInfo::of(&head.extensions);
+        if let (Some(info), true) = (info, limit.shadow) {
+            info.add_field("ratelimit.shadow", limit.name.to_string());
+        } else if let Some(info) = info {
             info.add_field("ratelimit.limit", limit.name.to_string());
             info.add_field("ratelimit.key", limit.key.kind());
             if let Some(wait_ms) = wait_ms {

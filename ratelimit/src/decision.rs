@@ -78,7 +78,7 @@ impl<'a> Decision<'a> {
         self.rpc
     }
 
-    /// The name of the limit that refused it; of several, that with the longest wait. Of a call that
+    /// The name of the limit that refused it; of several that refuse for one reason, that with the longest wait. Of a call that
     /// passed, the limit that lets the fewest more pass. Fit for a label.
     pub fn limit(&self) -> &'a str {
         self.limit

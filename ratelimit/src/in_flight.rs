@@ -26,6 +26,9 @@ pub struct InFlight {
 
 impl InFlight {
     /// So many calls at a time, of all callers together. One more is refused `UNAVAILABLE`.
+    ///
+    /// It counts the calls of its rule. One for the whole server, whatever rules its methods have, is a layer
+    /// of its own, with this as default.
     #[must_use]
     pub fn new(at_most: u32) -> Self {
         Self {

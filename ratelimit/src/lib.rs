@@ -19,7 +19,7 @@
 //! let per_caller = |calls| Quota::per_second(calls).by(Key::principal());
 //! let limits = RateLimitLayer::server(per_caller(100).burst(200)) // every method, unless a rule says otherwise
 //!     .method("orders.v1.OrderService", "CreateOrder", [per_caller(5), Quota::per_second(50)])
-//!     .method("orders.v1.OrderService", "WatchOrder", InFlight::new(10).by(Key::principal()))
+//!     .method("orders.v1.OrderService", "WatchOrder", (per_caller(1), InFlight::new(10).by(Key::principal())))
 //!     .build()?;
 //!
 //! Server::builder()
@@ -67,7 +67,7 @@
 //!
 //! | what is wrong | code | reason | when to come back |
 //! |---|---|---|---|
-//! | a quota is used up | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | exactly: when all that refuse let it pass |
+//! | a quota is used up | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | exactly: when all quotas that refuse let it pass |
 //! | the call costs more than a burst | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | never |
 //! | the caller has too many calls in flight | `RESOURCE_EXHAUSTED` | `CONCURRENCY_LIMITED` | nobody knows, or as [set](InFlight::retry_after) |
 //! | the server has too many calls in flight | `UNAVAILABLE` | `OVERLOADED` | nobody knows, or as [set](InFlight::retry_after) |
@@ -92,7 +92,8 @@
 //! # What the operator sees
 //!
 //! - In the call's log line and in metrics, by [`CallInfo`](tonic_call::CallInfo): that `ratelimit` refused
-//!   it, the reason, and the fields `ratelimit.limit`, `ratelimit.key` (its kind) and `ratelimit.wait_ms`.
+//!   it, the reason, and the fields `ratelimit.limit`, `ratelimit.key` (its kind) and `ratelimit.wait_ms`; of a
+//!   limit in shadow mode that would have refused it, `ratelimit.shadow`, its name.
 //! - In [`on_decision`](RateLimitBuilder::on_decision), for each call that has a limit.
 //!   [`Decision::result`] and [`Decision::limit`] fit labels.
 //! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic in a function of yours. At
@@ -131,7 +132,7 @@
 //! # How much memory
 //!
 //! Each limit remembers at most [so many](RateLimitBuilder::keys_at_most) keys, by default
-//! [`KEYS_AT_MOST`], of which each costs 50 to 80 bytes, however long its text. A key whose burst is whole
+//! [`KEYS_AT_MOST`], of which each costs 50 to 100 bytes, however long its text. A key whose burst is whole
 //! again is forgotten, some at a time while calls come, so that none waits for a cleaning. When there is no
 //! room, new keys share one bucket of the same size: whoever invents keys neither fills the memory nor pushes
 //! anybody out. But honest newcomers then share that bucket with him, until keys are forgotten: choose keys
@@ -154,7 +155,8 @@
 //!
 //! # What it costs
 //!
-//! No allocation for a call that passes, unless it is limited in flight (one), the fields are asked for, or
+//! No allocation for a call that passes, unless it is limited in flight (one), has more than four limits (one), the
+//! fields are asked for, or
 //! a function of yours makes some. A limit costs a lock of a part of its keys, held for the time of the decision;
 //! no function of yours runs under it.
 

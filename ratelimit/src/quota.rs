@@ -103,7 +103,7 @@ impl Quota {
     }
 
     /// Counts each call as so many as a function says. Of 0 the quota takes nothing, and lets it pass; more
-    /// than the burst can never pass. If it panics the call counts as one, and that is logged at `ERROR`.
+    /// than the burst can never pass. A cost that the caller names needs a floor, or his calls are free. If it panics the call counts as one, and that is logged at `ERROR`.
     ///
     /// It runs where the call comes in, before a byte of its messages is read: it must not block.
     ///
@@ -111,7 +111,7 @@ impl Quota {
     /// # use tonic_ratelimit_layer::Quota;
     /// let bytes = Quota::per_second(1_000_000).cost_by(|_, head| {
     ///     let length = head.headers.get("x-upload-length").and_then(|length| length.to_str().ok());
-    ///     length.and_then(|length| length.parse().ok()).unwrap_or(1_000)
+    ///     length.and_then(|length| length.parse().ok()).unwrap_or(1_000).max(1_000)
     /// });
     /// ```
     #[must_use]

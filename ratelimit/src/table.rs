@@ -14,6 +14,9 @@ use crate::pace::Pace;
 use crate::quota::Cost;
 use crate::store::{Kind, Store};
 
+/// A refusal says the name several times, in headers of which clients take 8 KiB.
+const NAME_AT_MOST: usize = 128;
+
 /// The rules of a layer, until they are replaced.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -136,6 +139,9 @@ impl Described {
         let name = self.name();
         if !is_printable(&name) {
             return Err("has a name that is not printable ASCII".to_owned());
+        }
+        if name.len() > NAME_AT_MOST {
+            return Err(format!("has a name of more than {NAME_AT_MOST} bytes"));
         }
         let (measure, key, shadow, per_method) = match self {
             Self::Quota(quota) => {

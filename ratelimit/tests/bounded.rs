@@ -198,3 +198,38 @@ fn h06_what_calls_in_flight_took_is_given_back() {
     println!("{taken} bytes for {CALLS} calls in flight, {} of them stay", taken + given_back);
     assert!(taken + given_back < CALLS as i64 * 20, "{taken} {given_back}");
 }
+
+#[test]
+fn h07_a_newcomer_finds_the_room_of_keys_whose_burst_is_whole_again() {
+    for newcomers in 1..5 {
+        let hand = Hand::default();
+        let quota = Quota::per_second(1).by(Key::principal());
+        let builder = RateLimitLayer::server(quota).keys_at_most(64).with_clock(hand.clock());
+        let layer = builder.build().unwrap();
+        for known in 0..64 {
+            call(&layer, &principal(&known.to_string())).passed();
+        }
+        // They share a bucket now, which is empty; and all keys were looked at, in vain.
+        hand.advance(SECOND * 9 / 10);
+        for new in 0..newcomers {
+            call(&layer, &principal(&format!("new {new}")));
+        }
+        hand.advance(SECOND / 10);
+        call(&layer, &principal("honest")).passed();
+    }
+}
+
+/// So that the bucket of those without room is not shared by who comes while there is some.
+#[test]
+fn h08_while_keys_come_and_go_newcomers_find_room() {
+    const KEYS: u64 = 10_000;
+    const ALIVE: u64 = KEYS * 80 / 100;
+    let (builder, hand) = by_number(Quota::per_minute(1));
+    let layer = builder.keys_at_most(KEYS as usize).build().unwrap();
+    let mut calls = Calls::new(&layer);
+    let each = Duration::from_secs(60) / ALIVE as u32;
+    for number in 0..ALIVE * 5 {
+        assert!(calls.call(number), "{number}");
+        hand.advance(each);
+    }
+}

@@ -247,7 +247,8 @@ fn a16_a_shadow_counts_and_reports_and_lets_pass() {
         let called = call(&layer, &anybody());
         called.passed();
         assert_eq!(called.refusals, [tonic_call::Refusal::shadow("ratelimit", "RATE_LIMITED")]);
-        assert_eq!(called.field("ratelimit.limit").unwrap(), "Text(\"2/s:global\")");
+        assert_eq!(called.field("ratelimit.shadow").unwrap(), "Text(\"2/s:global\")");
+        assert_eq!(called.field("ratelimit.limit"), None, "nothing has refused it");
     }
     // What it would have refused has taken nothing.
     hand.advance(SECOND / 2);

@@ -3,20 +3,31 @@
 
 mod common;
 
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Called, Hand, Lines, UNARY, Who, call, passes, path, peer, principal};
-use http::StatusCode;
+use http::{Request, StatusCode};
 use tonic::Code;
 use tonic_call::{EndedBy, Refusal};
+use tonic_call_test_kit::Script;
 use tonic_ratelimit_layer::{InFlight, Key, Quota, RateLimitBuilder, RateLimitLayer, Reason, Rule};
+use tower::{Layer as _, Service as _, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn built(rule: impl Into<Rule>) -> (RateLimitBuilder, Hand) {
     let hand = Hand::default();
     (RateLimitLayer::server(rule.into()).with_clock(hand.clock()), hand)
+}
+
+/// A call that goes on until this is dropped.
+fn running(layer: &RateLimitLayer) -> impl Sized + use<> {
+    let service = service_fn(|_: Request<tonic::body::Body>| {
+        ready(Ok::<_, tonic::Status>(Script::new().stall().respond()))
+    });
+    common::now(layer.layer(service).call(Who::default().request())).unwrap()
 }
 
 /// The first call that is refused.
@@ -352,4 +363,43 @@ fn c15_two_layers_tell_each_what_is_theirs() {
     assert_eq!(send(Who::default()), r#""inner";r=0;t=1 | "outer";r=1;t=1"#);
     assert_eq!(send(Who::default()), r#""inner";r=0;t=1 | "outer";r=0;t=1"#);
     assert_eq!(send(Who::default()), r#""outer";r=0;t=1"#);
+}
+
+#[test]
+fn c16_which_limit_is_named_does_not_depend_on_how_they_are_written() {
+    let short = || Rule::from(Quota::every(SECOND).named("short"));
+    let long = || Rule::from(Quota::every(SECOND * 5).named("long"));
+    let full = || Rule::from(InFlight::new(1).named("full").retry_after(SECOND * 7));
+    for rule in [
+        short().and(full()).and(long()),
+        short().and(long()).and(full()),
+        long().and(full()).and(short()),
+        full().and(short()).and(long()),
+    ] {
+        let layer = RateLimitLayer::server(rule).with_clock(Hand::default().clock());
+        let layer = layer.build().unwrap();
+        let running = running(&layer);
+        let called = call(&layer, &Who::default());
+        assert_eq!(called.details.error_info().unwrap().metadata["limit"], "long");
+        assert_eq!(called.wait(), Some(SECOND * 7), "who waits for the last has waited for all");
+        drop(running);
+    }
+}
+
+#[test]
+fn c17_a_shadow_leaves_nothing_on_the_line_of_a_real_refusal() {
+    let shadow = Quota::per_hour(1).named("tried").shadow();
+    let layer = RateLimitLayer::server((shadow, Quota::every(SECOND).cost_by(|_, _| 2)));
+    let layer = layer.with_clock(Hand::default().clock()).build().unwrap();
+    let dear = call(&layer, &Who::default());
+    assert_eq!(dear.field("ratelimit.shadow"), None);
+    let shadow = Quota::per_hour(1).named("tried").shadow();
+    let layer = RateLimitLayer::server((shadow, InFlight::new(1)));
+    let layer = layer.with_clock(Hand::default().clock()).build().unwrap();
+    let running = running(&layer);
+    let called = call(&layer, &Who::default());
+    assert_eq!(called.field("ratelimit.shadow").unwrap(), "Text(\"tried\")");
+    assert_eq!(called.field("ratelimit.limit").unwrap(), "Text(\"in-flight:global\")");
+    assert_eq!(called.field("ratelimit.wait_ms"), None, "nobody knows");
+    drop(running);
 }

@@ -19,6 +19,9 @@ const TIDY_EACH: u32 = 16;
 /// How many keys it looks at.
 const TIDY_LOOKS: usize = 64;
 
+/// In how many shards a new key looks for some to forget, before it shares.
+const NEW_TIDIES: usize = 4;
+
 pub(super) struct Keyed {
     kind: Kind,
     shards: Box<[Mutex<Shard>]>,
@@ -68,7 +71,7 @@ impl Keyed {
     }
 
     pub(super) fn lock(&self, key: Hashed, now: u64) -> Room<'_> {
-        let mut tidied = false;
+        let mut tidied = 0;
         loop {
             let mut shard = self.shard(key);
             shard.calls = shard.calls.wrapping_add(1);
@@ -80,11 +83,11 @@ impl Keyed {
                 return Room::Own(Own { keyed: self, shard, key, at: At::Reserved });
             }
             drop(shard);
-            if tidied {
+            if tidied == NEW_TIDIES {
                 return Room::None(self.overflow());
             }
             self.tidy(now);
-            tidied = true;
+            tidied += 1;
         }
     }
 

@@ -40,7 +40,10 @@ impl Shard {
     /// Says how many that were.
     pub(super) fn sweep(&mut self, looks: usize, now: u64) -> usize {
         let mut forgotten = 0;
-        for _ in 0..looks {
+        for _ in 0..looks.min(self.entries.len()) {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
             match self.entries.get_index(self.hand) {
                 Some((_, time)) if *time <= now => {
                     // The last takes its place.
@@ -48,10 +51,7 @@ impl Shard {
                     forgotten += 1;
                 }
                 Some(_) => self.hand += 1,
-                None => {
-                    self.hand = 0;
-                    break;
-                }
+                None => break,
             }
         }
         if forgotten > 0 {
