@@ -78,8 +78,9 @@ impl<'a> Decision<'a> {
         self.rpc
     }
 
-    /// The name of the limit that refused it; of several that refuse for one reason, that with the longest wait. Of a call that
-    /// passed, the limit that lets the fewest more pass. Fit for a label.
+    /// The name of the limit that refused it; of several that refuse for one reason, that with the longest wait.
+    /// Of a call that passed, the limit that lets the fewest more pass. Fit for a label, beside the method: limits
+    /// of several rules have the same name, unless they are given others.
     pub fn limit(&self) -> &'a str {
         self.limit
     }

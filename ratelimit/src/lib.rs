@@ -156,9 +156,8 @@
 //! # What it costs
 //!
 //! No allocation for a call that passes, unless it is limited in flight (one), has more than four limits (one), the
-//! fields are asked for, or
-//! a function of yours makes some. A limit costs a lock of a part of its keys, held for the time of the decision;
-//! no function of yours runs under it.
+//! fields are asked for, or a function of yours makes some. A limit costs a lock of a part of its keys, held for the
+//! time of the decision; no function of yours runs under it.
 
 mod answer;
 mod build_error;

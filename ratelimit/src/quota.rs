@@ -103,7 +103,8 @@ impl Quota {
     }
 
     /// Counts each call as so many as a function says. Of 0 the quota takes nothing, and lets it pass; more
-    /// than the burst can never pass. A cost that the caller names needs a floor, or his calls are free. If it panics the call counts as one, and that is logged at `ERROR`.
+    /// than the burst can never pass. A cost that the caller names needs a floor, or his calls are free. If it
+    /// panics the call counts as one, and that is logged at `ERROR`.
     ///
     /// It runs where the call comes in, before a byte of its messages is read: it must not block.
     ///

@@ -130,8 +130,8 @@ pub struct ServeArgs {
     /// share it: `principal`, those of one caller; `peer`, those from one address (of IPv6, one /64);
     /// `metadata:NAME`, those with the same value of it; `global`, all, as without it. May be given more than
     /// once, and also for one WHAT: a call then takes from all of them, or from none. Health and reflection have
-    /// no limit but their own. Calls whose token is no good are refused before, and not counted. `off`: nothing has one [default of `*`: 2000/4000:principal; with --auth off,
-    /// 2000/4000]
+    /// no limit but their own. Calls whose token is no good are refused before, and not counted. `off`: nothing
+    /// has one [default of `*`: 2000/4000:principal; with --auth off, 2000/4000]
     #[arg(long, value_name = "WHAT=RATE/BURST[:BY]|off", help_heading = HOW_MANY)]
     pub limit: Vec<Limit>,
 
