@@ -31,8 +31,9 @@ pub(crate) fn message(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     Some(percent_encoding::percent_decode(message.as_bytes()).decode_utf8_lossy())
 }
 
-/// Whether the content type is gRPC's (gRPC over HTTP/2, "Content-Type"); `None` if there is none.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> Option<bool> {
+/// Whether the content type of a request or response is gRPC's, `application/grpc…` (gRPC over HTTP/2,
+/// "Content-Type"); `None` if there is none.
+pub fn is_grpc(headers: &HeaderMap) -> Option<bool> {
     let kind = find(headers, &http::header::CONTENT_TYPE)?;
     Some(kind.as_bytes().starts_with(b"application/grpc"))
 }

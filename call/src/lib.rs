@@ -125,6 +125,7 @@
 //! | [`peer_address`], [`TraceParent`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
+//! | [`is_grpc`] | whether a request or response is gRPC's |
 //! | [`GrpcService`] | what a layer can stand in front of |
 //!
 //! # What it costs
@@ -179,6 +180,7 @@ pub use self::deadline::{
 };
 pub use self::end::{Cause, End};
 pub use self::field::FieldValue;
+pub use self::headers::is_grpc;
 pub use self::held::{Held, HeldBody};
 pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};

@@ -4,7 +4,7 @@ use http::header::RETRY_AFTER;
 use http::request;
 use smallvec::SmallVec;
 use tonic::Status;
-use tonic_call::{CallInfo, Rejection, Rpc, printable};
+use tonic_call::{CallInfo, Rejection, Rpc, is_grpc, printable};
 
 use crate::answer::{Refusal, milliseconds};
 use crate::caller::{Caller, Hashed, panicked};
@@ -127,7 +127,7 @@ impl Settings {
         };
         self.tell_refusal(&refusal, now, rpc, head);
         let mut status = refusal.status(&self.domain, &refusing, now);
-        if !is_grpc(head)
+        if is_grpc(&head.headers) != Some(true)
             && let Some(seconds) = refusal.retry_after()
         {
             let mut headers = std::mem::take(status.metadata_mut()).into_headers();
@@ -218,9 +218,4 @@ fn fields(asks: &[Ask<'_>], now: u64) -> Fields {
         fields.add(&limit.name, &limit.policy, ask.remaining(now), ask.full_in(now));
     }
     fields
-}
-
-fn is_grpc(head: &request::Parts) -> bool {
-    let kind = head.headers.get(http::header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

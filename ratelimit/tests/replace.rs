@@ -190,9 +190,15 @@ fn f09_quotas_that_stay_and_new_ones_are_taken_together() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f10_a_swap_under_load_loses_no_count() {
+    swapped_under_load(Key::global(), 1).await;
+    swapped_under_load(Key::principal(), 3).await;
+}
+
+/// Three callers use up a quota of so many buckets, while limits come and go beside it.
+async fn swapped_under_load(key: Key, buckets: usize) {
     const ROUNDS: usize = 50;
-    let (layer, hand) = built(Quota::per_second(1_000).burst(100));
-    let quota = || Quota::per_second(1_000).burst(100);
+    let quota = || Quota::per_second(1_000).burst(100).by(key.clone());
+    let (layer, hand) = built(quota());
     let per_caller = |calls: u32| Quota::per_second(calls).by(Key::principal());
     let tables: [Rule; 4] = [
         quota().into(),
@@ -231,7 +237,7 @@ async fn f10_a_swap_under_load_loses_no_count() {
             task.await.unwrap();
         }
         // 1,280 calls have asked for what there was, and time stood still.
-        assert_eq!(granted.load(Ordering::SeqCst), 50 + round * 50);
+        assert_eq!(granted.load(Ordering::SeqCst), buckets * (50 + round * 50));
         hand.advance(Duration::from_millis(50));
     }
     over.store(true, Ordering::SeqCst);
