@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use tonic::{Code, Status};
 
 use crate::code::http_of_code;
-use crate::headers;
+use crate::protocol::Protocol;
 
 /// The inner service's body, or what a layer says instead: nothing, or only trailers.
 ///
@@ -22,28 +22,37 @@ use crate::headers;
 pub struct AnswerBody<B> {
     #[pin]
     kind: BodyKind<B>,
+    protocol: Protocol,
 }
 
 #[pin_project(project = BodyProjection)]
 enum BodyKind<B> {
     Inner(#[pin] B),
-    Trailers(Option<HeaderMap>),
+    Last(Option<Frame<Bytes>>),
 }
 
 impl<B> AnswerBody<B> {
     /// The inner service's body, as it is.
     pub fn inner(body: B) -> Self {
-        Self { kind: BodyKind::Inner(body) }
+        Self { kind: BodyKind::Inner(body), protocol: Protocol::Grpc }
+    }
+
+    /// The inner service's body behind a head with these headers: what
+    /// [ends](Self::end_with) it is written in the [`Protocol`] that they name.
+    pub fn inner_behind(head: &HeaderMap, body: B) -> Self {
+        let protocol = Protocol::of(head).unwrap_or_default();
+        Self { kind: BodyKind::Inner(body), protocol }
     }
 
     /// A body that is at its end.
     pub fn empty() -> Self {
-        Self { kind: BodyKind::Trailers(None) }
+        Self { kind: BodyKind::Last(None), protocol: Protocol::Grpc }
     }
 
     /// A body of nothing but the trailers of a status.
     pub fn trailers(status: &Status) -> Self {
-        Self { kind: BodyKind::Trailers(Some(trailers_of(status))) }
+        let last = Frame::trailers(trailers_of(status));
+        Self { kind: BodyKind::Last(Some(last)), protocol: Protocol::Grpc }
     }
 
     /// Whether this is still the inner service's body.
@@ -51,14 +60,16 @@ impl<B> AnswerBody<B> {
         matches!(self.kind, BodyKind::Inner(_))
     }
 
-    /// Drops the inner body, and ends with the trailers of a status instead.
+    /// Drops the inner body, and ends with a status instead.
     pub fn end_with(self: Pin<&mut Self>, status: &Status) {
-        self.project().kind.set(BodyKind::Trailers(Some(trailers_of(status))));
+        let mut this = self.project();
+        let last = this.protocol.last_frame(trailers_of(status));
+        this.kind.set(BodyKind::Last(Some(last)));
     }
 
     /// Drops the inner body, and is at its end.
     pub fn clear(self: Pin<&mut Self>) {
-        self.project().kind.set(BodyKind::Trailers(None));
+        self.project().kind.set(BodyKind::Last(None));
     }
 }
 
@@ -89,23 +100,24 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             BodyProjection::Inner(body) => body.poll_frame(cx),
-            BodyProjection::Trailers(trailers) => {
-                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-            }
+            BodyProjection::Last(last) => Poll::Ready(last.take().map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             BodyKind::Inner(body) => body.is_end_stream(),
-            BodyKind::Trailers(trailers) => trailers.is_none(),
+            BodyKind::Last(last) => last.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             BodyKind::Inner(body) => body.size_hint(),
-            BodyKind::Trailers(_) => SizeHint::with_exact(0),
+            BodyKind::Last(last) => {
+                let data = last.as_ref().and_then(Frame::data_ref);
+                SizeHint::with_exact(data.map_or(0, |data| data.len() as u64))
+            }
         }
     }
 }
@@ -120,7 +132,7 @@ impl<B> fmt::Debug for AnswerBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
             BodyKind::Inner(_) => "AnswerBody::Inner",
-            BodyKind::Trailers(_) => "AnswerBody::Trailers",
+            BodyKind::Last(_) => "AnswerBody::Last",
         })
     }
 }
@@ -135,7 +147,7 @@ pub struct AnswerFuture<F> {
 #[pin_project(project = FutureProjection)]
 enum FutureKind<F> {
     Inner(#[pin] F),
-    Answer(Option<(Status, StatusCode)>),
+    Answer(Option<(Status, Protocol, StatusCode)>),
 }
 
 impl<F> AnswerFuture<F> {
@@ -146,18 +158,18 @@ impl<F> AnswerFuture<F> {
 
     /// Answers at once: see [`Rejection::into_status`](crate::Rejection::into_status).
     pub fn answer(status: Status) -> Self {
-        Self { kind: FutureKind::Answer(Some((status, StatusCode::OK))) }
+        Self { kind: FutureKind::Answer(Some((status, Protocol::Grpc, StatusCode::OK))) }
     }
 
-    /// Answers a request with these headers at once. If it is not gRPC's (its content type is not
-    /// `application/grpc…`), the HTTP status is that of a refusal too: whoever does not speak gRPC would
-    /// take a 200 for a yes.
+    /// Answers a request with these headers at once, in its own [`Protocol`]. If it is none of gRPC's
+    /// (its content type is not `application/grpc…`), the HTTP status is that of a refusal too: a client
+    /// that does not speak gRPC would take a 200 for a yes.
     pub fn answer_to(request: &HeaderMap, status: Status) -> Self {
-        let http = match headers::is_grpc(request) {
-            Some(true) => StatusCode::OK,
-            _ => http_of_code(status.code()),
+        let (protocol, http) = match Protocol::of_answer(request) {
+            Some(protocol) => (protocol, StatusCode::OK),
+            None => (Protocol::Grpc, http_of_code(status.code())),
         };
-        Self { kind: FutureKind::Answer(Some((status, http))) }
+        Self { kind: FutureKind::Answer(Some((status, protocol, http))) }
     }
 }
 
@@ -173,8 +185,8 @@ where
                 future.poll(cx).map_ok(|response| response.map(AnswerBody::inner))
             }
             FutureProjection::Answer(answer) => match answer.take() {
-                Some((status, http)) => {
-                    let mut response = status.into_http();
+                Some((status, protocol, http)) => {
+                    let mut response: Response<AnswerBody<B>> = protocol.respond(status);
                     *response.status_mut() = http;
                     Poll::Ready(Ok(response))
                 }

@@ -8,11 +8,32 @@ use h2::Reason;
 use http::StatusCode;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
+use crate::info::EndedBy;
+use crate::observe::Side;
 use crate::service::BoxError;
 
-/// The code of a service's or body's error, whatever its type.
-pub(crate) fn code_of<E: 'static>(error: &E) -> Code {
-    as_error(error).map_or(Code::Unknown, code_of_error)
+/// The code of a service's or body's error, whatever its type, and who caused it at this side.
+pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
+    let Some(error) = as_error(error) else { return (Code::Unknown, EndedBy::Service) };
+    let code = code_of_error(error);
+    let by = match side {
+        _ if code == Code::DeadlineExceeded => EndedBy::Deadline,
+        Side::Client if is_of_transport(error) => EndedBy::Transport,
+        Side::Client | Side::Server => EndedBy::Service,
+    };
+    (code, by)
+}
+
+/// Whether an error came from the connection, or from whoever is at its other end, and not from a
+/// layer or an interceptor of the client.
+fn is_of_transport(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|error| {
+        error.is::<hyper::Error>()
+            || error.is::<h2::Error>()
+            || error.is::<ConnectError>()
+            || is_transport(error)
+            || error.downcast_ref::<io::Error>().is_some_and(is_of_a_connection)
+    })
 }
 
 /// A service's or body's error as one.
@@ -157,6 +178,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    fn code_of<E: 'static>(error: &E) -> Code {
+        failure(error, Side::Server).0
+    }
 
     fn boxed(error: impl Into<BoxError>) -> BoxError {
         error.into()

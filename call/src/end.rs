@@ -8,6 +8,8 @@ use tonic::Code;
 
 use crate::code::code_of_http;
 use crate::headers;
+use crate::info::EndedBy;
+use crate::observe::Side;
 
 /// How a call ended. Every layer reads this; none derives its own.
 #[derive(Clone, Copy)]
@@ -22,13 +24,22 @@ pub enum End<'a> {
     },
     /// Over, and without a `grpc-status`.
     Missing {
+        /// What that means in gRPC: on a client as gRPC's "HTTP to gRPC status code mapping" says. On
+        /// a server an HTTP status of 4xx, or an answer below 500 to a request that is not gRPC's by
+        /// its verb or content type, is `InvalidArgument`: strangers can cause it.
+        code: Code,
         /// The HTTP status of the answer.
         http: StatusCode,
+        /// Who caused it: on a client the transport, since services always send a status; on a
+        /// server the caller where the code is `InvalidArgument`, otherwise the service.
+        by: EndedBy,
     },
-    /// The service or the response body failed.
+    /// The service or the response body failed; on a client also the request body.
     Error {
         /// What the error means in gRPC.
         code: Code,
+        /// Who failed: on a client the transport, or the caller whose request stream failed.
+        by: EndedBy,
         /// The error, with what caused it. It is for the operator: its text may hold internals.
         error: &'a dyn Display,
     },
@@ -50,6 +61,9 @@ pub enum Cause {
     /// The call's own `grpc-timeout` has passed, or is at most 5 ms away: calls that expire at the
     /// caller are dropped here a little before our clock says so.
     DeadlineExpired,
+    /// The server's own [time-out](crate::ObserveLayer::server_timeout) has passed, or is at most 5 ms
+    /// away, and no head of a response had come.
+    ServerTimeout,
     /// A poll unwound.
     Panicked,
 }
@@ -57,16 +71,17 @@ pub enum Cause {
 impl<'a> End<'a> {
     /// The call's code: the one derivation there is.
     ///
-    /// A status as it stands (an undefined one is `Unknown`); an answer without one by its HTTP
-    /// status, as gRPC's "HTTP to gRPC status code mapping" says; a dropped call is `Cancelled`,
-    /// `DeadlineExceeded` or `Internal` by its [`Cause`].
+    /// A status as it stands (an undefined one is `Unknown`); an answer without one as
+    /// [`Missing`](Self::Missing) says; a dropped call is `Cancelled`, `DeadlineExceeded` or `Internal`
+    /// by its [`Cause`].
     pub fn code(&self) -> Code {
         match *self {
-            Self::Status { code, .. } | Self::Error { code, .. } => code,
-            Self::Missing { http } => code_of_http(http),
+            Self::Status { code, .. } | Self::Error { code, .. } | Self::Missing { code, .. } => {
+                code
+            }
             Self::Dropped { cause, .. } => match cause {
                 Cause::CallerLeft => Code::Cancelled,
-                Cause::DeadlineExpired => Code::DeadlineExceeded,
+                Cause::DeadlineExpired | Cause::ServerTimeout => Code::DeadlineExceeded,
                 Cause::Panicked => Code::Internal,
             },
         }
@@ -78,8 +93,24 @@ impl<'a> End<'a> {
         match *self {
             Self::Status { headers, .. } => headers::message(headers),
             Self::Error { error, .. } => Some(error.to_string().into()),
+            Self::Dropped { cause: Cause::ServerTimeout, .. } => {
+                Some("the server's own time-out expired before the head of a response".into())
+            }
             Self::Missing { .. } | Self::Dropped { .. } => None,
         }
+    }
+
+    /// An answer that is over without a status.
+    pub(crate) fn missing(http: StatusCode, side: Side, asked_as_grpc: bool) -> Self {
+        let (code, by) = match side {
+            Side::Client => (code_of_http(http), EndedBy::Transport),
+            Side::Server if http.is_client_error() => (Code::InvalidArgument, EndedBy::Caller),
+            Side::Server if !asked_as_grpc && !http.is_server_error() => {
+                (Code::InvalidArgument, EndedBy::Caller)
+            }
+            Side::Server => (code_of_http(http), EndedBy::Service),
+        };
+        Self::Missing { code, http, by }
     }
 }
 
@@ -87,10 +118,16 @@ impl fmt::Debug for End<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status { code, .. } => f.debug_struct("Status").field("code", code).finish(),
-            Self::Missing { http } => f.debug_struct("Missing").field("http", http).finish(),
-            Self::Error { code, error } => f
+            Self::Missing { code, http, by } => f
+                .debug_struct("Missing")
+                .field("code", code)
+                .field("http", http)
+                .field("by", by)
+                .finish(),
+            Self::Error { code, by, error } => f
                 .debug_struct("Error")
                 .field("code", code)
+                .field("by", by)
                 .field("error", &format_args!("{error}"))
                 .finish(),
             Self::Dropped { responded, cause } => f
@@ -109,6 +146,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_without_a_status_is_the_servers_failure_only_if_strangers_can_not_cause_it() {
+        let [ok, moved, bad] = [StatusCode::OK, StatusCode::FOUND, StatusCode::BAD_REQUEST];
+        let [missing, away] = [StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY];
+        let (caller, service) = (EndedBy::Caller, EndedBy::Service);
+        for (http, grpc, code, by) in [
+            (ok, true, Code::Unknown, service),
+            (ok, false, Code::InvalidArgument, caller),
+            (moved, true, Code::Unknown, service),
+            (moved, false, Code::InvalidArgument, caller),
+            (bad, true, Code::InvalidArgument, caller),
+            (missing, false, Code::InvalidArgument, caller),
+            (away, true, Code::Unavailable, service),
+            (away, false, Code::Unavailable, service),
+        ] {
+            let end = End::missing(http, Side::Server, grpc);
+            assert_eq!((end.code(), EndedBy::from(&end)), (code, by), "{http} {grpc}");
+        }
+        for (http, code) in
+            [(ok, Code::Unknown), (bad, Code::Internal), (missing, Code::Unimplemented)]
+        {
+            let end = End::missing(http, Side::Client, true);
+            assert_eq!((end.code(), EndedBy::from(&end)), (code, EndedBy::Transport), "{http}");
+        }
+    }
+
+    #[test]
     fn a_message_is_decoded_and_never_lost() {
         for (sent, message) in [
             (&b"not%20found: 100%25"[..], "not found: 100%"),
@@ -123,7 +186,8 @@ mod tests {
         }
         let none = HeaderMap::new();
         assert_eq!(End::Status { code: Code::NotFound, headers: &none }.message(), None);
-        let error = End::Error { code: Code::Unavailable, error: &"connection refused" };
+        let by = EndedBy::Transport;
+        let error = End::Error { code: Code::Unavailable, by, error: &"connection refused" };
         assert_eq!(error.message().as_deref(), Some("connection refused"));
     }
 }

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 use tonic::{Code, Status};
+
+use crate::protocol::Protocol;
 
 /// Up to so many headers are compared one by one: hashing a name takes longer.
 const FEW: usize = 16;
@@ -31,9 +34,18 @@ pub(crate) fn message(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     Some(percent_encoding::percent_decode(message.as_bytes()).decode_utf8_lossy())
 }
 
-/// Whether the content type of a request or response is gRPC's, `application/grpc…` (gRPC over HTTP/2,
-/// "Content-Type"); `None` if there is none.
+/// Whether the content type of a request or response is gRPC's, `application/grpc…` in any case (gRPC
+/// over HTTP/2, "Content-Type"; RFC 9110, 8.3.1); `None` if there is none, or an empty one.
 pub fn is_grpc(headers: &HeaderMap) -> Option<bool> {
-    let kind = find(headers, &http::header::CONTENT_TYPE)?;
-    Some(kind.as_bytes().starts_with(b"application/grpc"))
+    find(headers, &http::header::CONTENT_TYPE).filter(|kind| !kind.is_empty())?;
+    Some(Protocol::of(headers).is_some())
+}
+
+/// Whether a request is a CORS preflight: `OPTIONS`, from an origin, about another verb (WHATWG Fetch,
+/// "CORS-preflight request"). It never has credentials, and is for a CORS layer to answer; a tonic
+/// service would run its method.
+pub fn is_preflight(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -42,6 +42,8 @@ struct Slot {
     facts: OnceLock<Box<Mutex<Facts>>>,
     /// When the caller gives up, by the clock of the outermost who looked.
     deadline: OnceLock<Option<Deadline>>,
+    /// When the server's own time-out expires; it covers the time to the head of the response.
+    server_timeout: OnceLock<Option<Deadline>>,
     /// Which span is the call's.
     trace: OnceLock<TraceIds>,
     /// Why the call was given up, so that all who ask are told the same.
@@ -73,17 +75,21 @@ pub struct Refusal {
 }
 
 /// What ended a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndedBy {
     /// The service answered, well or not.
     Service,
-    /// The caller went away.
+    /// The caller went away, sent what is no gRPC, or its own request stream failed.
     Caller,
-    /// Its deadline passed.
+    /// Its deadline passed: the caller's, or the server's own
+    /// [time-out](crate::ObserveLayer::server_timeout).
     Deadline,
     /// A panic.
     Panic,
+    /// On a client, what lies between it and the service: a connection that was refused, reset or
+    /// lost, or a proxy that answered instead of the service.
+    Transport,
     /// A layer refused it, or ended it later.
     Refusal {
         /// The layer, as [`Refusal::by`].
@@ -217,7 +223,7 @@ impl CallInfo {
         }
         let Some(facts) = self.said() else { return EndedBy::from(end) };
         match (&facts.ended_by, facts.refusal()) {
-            (Some(by), _) => by.clone(),
+            (Some(by), _) => *by,
             (None, Some(refusal)) => EndedBy::Refusal { by: refusal.by },
             (None, None) => EndedBy::from(end),
         }
@@ -228,16 +234,32 @@ impl CallInfo {
         self.slot.deadline.get_or_init(|| Deadline::after(timeout));
     }
 
+    /// Sets how long the server lets the call wait for its head, unless a layer further out has.
+    pub(crate) fn server_times_out_after(&self, timeout: Duration) {
+        self.slot.server_timeout.get_or_init(|| Deadline::after(timeout));
+    }
+
     /// Why the call, which nobody answered, is over. The first to ask decides it for all: a clock read
     /// twice tells two times.
-    pub(crate) fn given_up(&self) -> Cause {
+    pub(crate) fn given_up(&self, responded: bool) -> Cause {
         *self.slot.given_up.get_or_init(|| {
-            let deadline = self.slot.deadline.get().copied().flatten();
-            match deadline.is_some_and(Deadline::is_about_to_expire) {
-                true => Cause::DeadlineExpired,
-                false => Cause::CallerLeft,
+            let expired = |deadline: &OnceLock<Option<Deadline>>| {
+                deadline.get().copied().flatten().filter(|deadline| deadline.is_about_to_expire())
+            };
+            let callers = expired(&self.slot.deadline);
+            let servers = expired(&self.slot.server_timeout).filter(|_| !responded);
+            match (callers, servers) {
+                (Some(caller), Some(server)) if server < caller => Cause::ServerTimeout,
+                (Some(_), _) => Cause::DeadlineExpired,
+                (None, Some(_)) => Cause::ServerTimeout,
+                (None, None) => Cause::CallerLeft,
             }
         })
+    }
+
+    /// Whether a layer inside has shown that this is a call: it refused it, or recovered a panic in it.
+    pub(crate) fn is_of_a_call(&self) -> bool {
+        self.said().is_some_and(|facts| facts.refusal().is_some() || facts.panic.is_some())
     }
 
     /// What was said so far. Of most calls that is nothing, and costs a glance.
@@ -269,13 +291,14 @@ impl Refusal {
 }
 
 impl EndedBy {
-    /// `service`, `caller`, `deadline`, `panic` or `refusal`.
+    /// `service`, `caller`, `deadline`, `panic`, `transport` or `refusal`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Caller => "caller",
             Self::Deadline => "deadline",
             Self::Panic => "panic",
+            Self::Transport => "transport",
             Self::Refusal { .. } => "refusal",
         }
     }
@@ -286,10 +309,12 @@ impl From<&End<'_>> for EndedBy {
     fn from(end: &End<'_>) -> Self {
         match *end {
             End::Dropped { cause: Cause::CallerLeft, .. } => Self::Caller,
-            End::Dropped { cause: Cause::DeadlineExpired, .. } => Self::Deadline,
+            End::Dropped { cause: Cause::DeadlineExpired | Cause::ServerTimeout, .. } => {
+                Self::Deadline
+            }
             End::Dropped { cause: Cause::Panicked, .. } => Self::Panic,
-            End::Error { code: Code::DeadlineExceeded, .. } => Self::Deadline,
-            End::Error { .. } | End::Status { .. } | End::Missing { .. } => Self::Service,
+            End::Error { by, .. } | End::Missing { by, .. } => by,
+            End::Status { .. } => Self::Service,
         }
     }
 }
@@ -350,8 +375,12 @@ mod tests {
     #[test]
     fn an_ending_alone_tells_what_ended_the_call() {
         let info = CallInfo::new(Side::Server);
-        let missing = End::Missing { http: StatusCode::OK };
-        let timer = End::Error { code: Code::DeadlineExceeded, error: &"Timeout expired" };
+        let missing = End::missing(StatusCode::OK, Side::Server, true);
+        let timer = End::Error {
+            code: Code::DeadlineExceeded,
+            by: EndedBy::Deadline,
+            error: &"Timeout expired",
+        };
         let expired = End::Dropped { responded: false, cause: Cause::DeadlineExpired };
         let panicked = End::Dropped { responded: false, cause: Cause::Panicked };
         for (end, by) in [

@@ -142,11 +142,13 @@
 //! | `server` | yes | reads what tonic's server says of a connection; without it there is no `peer_address` |
 
 mod answer;
+mod body_reader;
 mod channel;
 mod code;
 mod code_name;
 mod cut;
 mod deadline;
+mod early;
 mod end;
 mod field;
 mod headers;
@@ -160,6 +162,7 @@ mod methods;
 mod observe;
 #[cfg(feature = "server")]
 mod peer;
+mod protocol;
 mod rejection;
 mod rpc;
 mod service;
@@ -168,6 +171,7 @@ mod table;
 mod text;
 mod trace;
 mod unwind;
+mod web;
 mod words;
 
 pub use self::answer::{AnswerBody, AnswerFuture};
@@ -178,9 +182,10 @@ pub use self::cut::{Cut, CutBody, CutFuture};
 pub use self::deadline::{
     Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,
 };
+pub use self::early::EarlyMessages;
 pub use self::end::{Cause, End};
 pub use self::field::FieldValue;
-pub use self::headers::is_grpc;
+pub use self::headers::{is_grpc, is_preflight};
 pub use self::held::{Held, HeldBody};
 pub use self::info::{CallInfo, EndedBy, Refusal};
 pub use self::kind::{Idempotency, Kind};
@@ -193,6 +198,7 @@ pub use self::observe::{
 };
 #[cfg(feature = "server")]
 pub use self::peer::peer_address;
+pub use self::protocol::Protocol;
 pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
 pub use self::service::{BoxError, GrpcService};

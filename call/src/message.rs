@@ -20,10 +20,10 @@ pub struct Message {
 
 /// The messages that one frame of a body completed: a stream that is faster than its caller has many
 /// of them in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Batch {
-    /// How many messages; at least one.
+    /// How many messages; at least one where it is reported.
     pub messages: u64,
     /// The bytes of all of them as they are on the wire, without the prefixes.
     pub bytes: u64,
@@ -45,25 +45,35 @@ pub(crate) struct MessageReader {
 impl MessageReader {
     pub(crate) fn read(&mut self, mut data: &[u8], mut message: impl FnMut(Message)) {
         while !data.is_empty() {
-            if self.have < 5 {
-                let have = usize::from(self.have);
-                let take = data.len().min(5 - have);
-                self.prefix[have..have + take].copy_from_slice(&data[..take]);
-                self.have += take as u8;
-                data = &data[take..];
-                if self.have < 5 {
-                    return;
-                }
-                let [_, a, b, c, d] = self.prefix;
-                self.missing = u32::from_be_bytes([a, b, c, d]);
-            }
-            let take = data.len().min(self.missing as usize);
-            self.missing -= take as u32;
-            data = &data[take..];
-            if self.missing == 0 {
-                message(self.finished());
+            if let Some(finished) = self.next(&mut data) {
+                message(finished);
             }
         }
+    }
+
+    /// Reads up to the end of a message, if it is in the data, or else all of them.
+    pub(crate) fn next(&mut self, data: &mut &[u8]) -> Option<Message> {
+        if self.have < 5 {
+            let have = usize::from(self.have);
+            let take = data.len().min(5 - have);
+            self.prefix[have..have + take].copy_from_slice(&data[..take]);
+            self.have += take as u8;
+            *data = &data[take..];
+            if self.have < 5 {
+                return None;
+            }
+            let [_, a, b, c, d] = self.prefix;
+            self.missing = u32::from_be_bytes([a, b, c, d]);
+        }
+        let take = data.len().min(self.missing as usize);
+        self.missing -= take as u32;
+        *data = &data[take..];
+        (self.missing == 0).then(|| self.finished())
+    }
+
+    /// Whether the next byte is the first of a message's prefix.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.have == 0
     }
 
     fn finished(&mut self) -> Message {

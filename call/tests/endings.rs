@@ -31,9 +31,7 @@ fn layer(side: Side, recorder: &Recorder) -> ObserveLayer<Recorder> {
 }
 
 fn request(body: Script) -> Request<Script> {
-    let mut request = Request::new(body);
-    *request.uri_mut() = "/test.v1.Kinds/Any".parse().unwrap();
-    request
+    Request::post("/test.v1.Kinds/Any").body(body).unwrap()
 }
 
 /// Reads the request to its end, as a service does; then answers.
@@ -229,7 +227,15 @@ async fn an_http_status_without_a_grpc_status_is_mapped() {
                 *response.status_mut() = StatusCode::from_u16(http).unwrap();
                 Ok(response)
             },
-            |_, call| assert_eq!((call.ended, call.code), (Ended::Missing, code), "{http}"),
+            |_, call| {
+                // What strangers can cause at a server is not its failure.
+                let (code, by) = match call.side {
+                    Side::Server if http < 500 => (Code::InvalidArgument, EndedBy::Caller),
+                    Side::Server => (code, EndedBy::Service),
+                    Side::Client => (code, EndedBy::Transport),
+                };
+                assert_eq!((call.ended, call.code, call.by), (Ended::Missing, code, by), "{http}");
+            },
         )
         .await;
     }
@@ -249,23 +255,40 @@ async fn a_service_that_fails_is_an_error() {
 
 #[tokio::test]
 async fn a_request_that_broke_off_is_cancelled_whatever_the_service_answers() {
-    for side in SIDES {
-        for (requests, responses) in KINDS {
-            for answer in [
-                || Ok(Script::new().messages(3).trailers(Code::Ok).respond()),
-                || Ok(head(Code::Internal).map(|_| Script::new().says_end())),
-                || Err(Status::internal("")),
-                || Ok(Script::new().respond()),
-            ] {
-                let broken = Script::new().messages(requests).error(Status::cancelled("reset"));
-                let recorded = call(side, broken, answer).await;
-                assert_eq!(recorded.code, Code::Cancelled, "{responses}");
-                assert!(matches!(recorded.ended, Ended::Dropped { .. }));
+    for (requests, responses) in KINDS {
+        for answer in ANSWERS {
+            let broken = Script::new().messages(requests).error(Status::cancelled("reset"));
+            let recorded = call(Side::Server, broken, answer).await;
+            assert_eq!(recorded.code, Code::Cancelled, "{responses}");
+            assert!(matches!(recorded.ended, Ended::Dropped { .. }));
+            assert_eq!(recorded.by, EndedBy::Caller);
+        }
+    }
+}
+
+/// As caller, a program sees why its own request stream failed: so do its layers.
+#[tokio::test]
+async fn on_a_client_a_request_stream_that_fails_ends_with_its_own_code_and_text() {
+    for (requests, _) in KINDS {
+        for answer in ANSWERS {
+            for code in CODES.into_iter().filter(|code| *code != Code::Ok) {
+                let broken = Script::new().messages(requests);
+                let broken = broken.error(Status::new(code, "message length too large"));
+                let recorded = call(Side::Client, broken, answer).await;
+                assert_eq!((recorded.ended, recorded.code), (Ended::Error, code));
                 assert_eq!(recorded.by, EndedBy::Caller);
+                assert_eq!(recorded.message.as_deref(), Some("message length too large"));
             }
         }
     }
 }
+
+const ANSWERS: [fn() -> Answer; 4] = [
+    || Ok(Script::new().messages(3).trailers(Code::Ok).respond()),
+    || Ok(head(Code::Internal).map(|_| Script::new().says_end())),
+    || Err(Status::internal("")),
+    || Ok(Script::new().respond()),
+];
 
 #[tokio::test]
 async fn a_future_dropped_before_the_head_is_cancelled() {
@@ -562,8 +585,7 @@ async fn everything_runs_in_the_scope_and_the_end_outside() {
             Ok::<_, Infallible>(Response::new(response))
         }
     }));
-    let mut request = Request::new(body());
-    *request.uri_mut() = "/test.v1.Kinds/Any".parse().unwrap();
+    let request = Request::post("/test.v1.Kinds/Any").body(body()).unwrap();
     let response = service.call(request).await.unwrap();
     assert_eq!(in_scope(), 0);
     let mut body = response.into_body();

@@ -24,7 +24,7 @@ fn layer(side: Side, recorder: &Recorder, known: &Arc<KnownMethods>) -> ObserveL
 }
 
 fn request(path: &str) -> Request<Script> {
-    Request::builder().uri(path).body(Script::new()).unwrap()
+    Request::post(path).body(Script::new()).unwrap()
 }
 
 /// Calls a path through the layer; `answer` stands inside.

@@ -62,7 +62,7 @@ impl Drop for Speaks {
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
 fn request<B>(body: B) -> Request<B> {
-    let request = Request::builder().uri("/test.v1.Kinds/BidiStream").body(body).unwrap();
+    let request = Request::post("/test.v1.Kinds/BidiStream").body(body).unwrap();
     with(request, &[("x-request-id", "8f14e45f"), ("traceparent", TRACEPARENT)])
 }
 
@@ -181,7 +181,7 @@ async fn two_calls_in_turn_on_one_thread_keep_their_spans_apart() {
     let mut service = described(Side::Server).layer(service_fn(speaks));
     let mut calls = Vec::new();
     for id in ["one", "two"] {
-        let request = Request::builder().uri("/a.B/C").body(Speaks::new("request", 1)).unwrap();
+        let request = Request::post("/a.B/C").body(Speaks::new("request", 1)).unwrap();
         calls.push(Box::pin(service.call(with(request, &[("x-request-id", id)]))));
     }
     let mut calls = calls.into_iter();

@@ -66,7 +66,7 @@ fn one_line(lines: &Lines) -> Seen {
 
 fn to_path(path: &[u8]) -> Request<Script> {
     let path = PathAndQuery::try_from(path).unwrap();
-    Request::builder().uri(Uri::from(path)).body(Script::new()).unwrap()
+    Request::post(Uri::from(path)).body(Script::new()).unwrap()
 }
 
 fn bytes_of_header(text: &[u8]) -> Vec<u8> {

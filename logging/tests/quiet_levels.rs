@@ -55,8 +55,8 @@ where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,
     B: http_body::Body,
 {
-    let mut request = Request::new(Body::new(Script::new().messages(2)));
-    *request.uri_mut() = Uri::from_static("/test.v1.Kinds/ServerStream");
+    let body = Body::new(Script::new().messages(2));
+    let mut request = Request::post("/test.v1.Kinds/ServerStream").body(body).unwrap();
     // As tonic's server and its generated clients do, each with something of its own.
     request.extensions_mut().insert("something");
     for (name, value) in [

@@ -49,7 +49,7 @@ fn allocations<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
             std::future::ready(Ok::<_, Infallible>(script.respond()))
         }));
         let uri = "/test.v1.Kinds/ServerStream";
-        let request = Request::builder().uri(uri).body(Script::new()).unwrap();
+        let request = Request::post(uri).body(Script::new()).unwrap();
         let counted = measure(|| {
             let Poll::Ready(response) = pin!(service.call(request)).poll(cx) else {
                 panic!("answers at once")

@@ -32,7 +32,7 @@ fn layer(side: Side, readings: &Readings) -> MetricsLayer {
 }
 
 fn request(body: Script) -> Request<Script> {
-    Request::builder().uri("/test.v1.Kinds/Any").body(body).unwrap()
+    Request::post("/test.v1.Kinds/Any").body(body).unwrap()
 }
 
 fn family(side: Side, name: &str) -> String {

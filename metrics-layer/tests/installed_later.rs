@@ -33,7 +33,7 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
         }
         for _ in 0..3 {
             let uri = "/test.v1.Kinds/ServerStream";
-            let request = Request::builder().uri(uri).body(Script::new()).unwrap();
+            let request = Request::post(uri).body(Script::new()).unwrap();
             let mut body = service.call(request).await.unwrap().into_body();
             while let Some(Ok(_)) = body.frame().await {}
         }

@@ -37,7 +37,7 @@ async fn call_of(layer: &MetricsLayer, path: &str, tier: &str, zone: &str) {
     let mut service = layer.layer(service_fn(async |_| {
         Ok::<_, Infallible>(tonic::Status::not_found("").into_http::<Script>())
     }));
-    let request = Request::builder().uri(path);
+    let request = Request::post(path);
     let request = request.header("x-tier", tier).header("x-zone", zone);
     service.call(request.body(Script::new()).unwrap()).await.unwrap();
 }

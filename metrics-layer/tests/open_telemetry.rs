@@ -47,7 +47,7 @@ async fn each_code_is_timed_and_named_a_failure_as_the_side_has_it() {
                         let script = Script::new().messages(2).trailers(code);
                         Ok::<_, Infallible>(script.respond())
                     }));
-                    let request = Request::builder().uri(path).body(Script::new()).unwrap();
+                    let request = Request::post(path).body(Script::new()).unwrap();
                     let mut body = service.call(request).await.unwrap().into_body();
                     while let Some(Ok(_)) = body.frame().await {}
 

@@ -94,7 +94,7 @@ fn one_call(events: &Events) -> Vec<String> {
         }));
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let cx = &mut Context::from_waker(Waker::noop());
-        let request = Request::new(Script::new());
+        let request = Request::post("/").body(Script::new()).unwrap();
         let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(cx) else {
             panic!("answers at once")
         };

@@ -84,7 +84,7 @@ where
 {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let cx = &mut Context::from_waker(Waker::noop());
-        let request = Request::builder().uri("/test.v1.Kinds/Any").body(Script::new()).unwrap();
+        let request = Request::post("/test.v1.Kinds/Any").body(Script::new()).unwrap();
         let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(cx) else { return };
         let mut body = pin!(response.into_body());
         while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(cx) {

@@ -30,7 +30,7 @@ async fn calls(
             Ok::<_, Infallible>(if number == 0 { good() } else { answer(number, &request) })
         }));
     for _ in 0..=count {
-        let request = Request::builder().uri("/a.B/C").body(Script::new()).unwrap();
+        let request = Request::post("/a.B/C").body(Script::new()).unwrap();
         let mut body = service.call(request).await.unwrap().into_body();
         while let Some(Ok(_)) = body.frame().await {}
     }

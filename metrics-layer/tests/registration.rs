@@ -72,7 +72,7 @@ async fn one_call<O: Observer>(
     layer: impl Layer<Answers, Service = Observe<Answers, O>>,
     path: &str,
 ) {
-    let request = Request::builder().uri(path).body(Script::new()).unwrap();
+    let request = Request::post(path).body(Script::new()).unwrap();
     let mut body = layer.layer(Answers).call(request).await.unwrap().into_body();
     while let Some(Ok(_)) = body.frame().await {}
 }
@@ -244,8 +244,7 @@ async fn a_method_beyond_the_table_does_not_take_the_place_of_those_that_are_not
     let mut service = layer.layer(Answers);
     // What generated code calls is known at once: here more than the descriptor set has.
     for name in ["A", "B", "C", "D", "E", "F", "G"] {
-        let mut request = Request::new(Script::new());
-        *request.uri_mut() = format!("/a.B/{name}").parse().unwrap();
+        let mut request = Request::post(format!("/a.B/{name}")).body(Script::new()).unwrap();
         request.extensions_mut().insert(GrpcMethod::new("a.B", name));
         drop(service.call(request).await.unwrap());
     }

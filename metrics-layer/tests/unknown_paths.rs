@@ -79,7 +79,7 @@ where
     let cx = &mut Context::from_waker(Waker::noop());
     let mut service = layer.layer(inner());
     for number in numbers {
-        let request = Request::builder().uri(path(number)).body(Script::new()).unwrap();
+        let request = Request::post(path(number)).body(Script::new()).unwrap();
         let Poll::Ready(Ok(_)) = Service::<Request<Script>>::poll_ready(&mut service, cx) else {
             panic!("always ready")
         };

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 use tonic_call::AnswerBody;
@@ -22,8 +23,13 @@ pub struct ResponseBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn inner(body: B, context: Context, verdict: Option<Verdict>) -> Self {
-        Self { inner: AnswerBody::inner(body), context, verdict }
+    pub(crate) fn inner(
+        head: &HeaderMap,
+        body: B,
+        context: Context,
+        verdict: Option<Verdict>,
+    ) -> Self {
+        Self { inner: AnswerBody::inner_behind(head, body), context, verdict }
     }
 }
 

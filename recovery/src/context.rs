@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request;
 use http::uri::PathAndQuery;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, EndedBy, Rpc, Side};
+use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
 
 use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     path: Option<PathAndQuery>,
     info: Option<CallInfo>,
     handler: Option<Handler>,
+    /// In which its caller is answered.
+    protocol: Protocol,
 }
 
 scoped_tls::scoped_thread_local! {
@@ -42,7 +44,12 @@ impl Context {
             path: head.uri.path_and_query().cloned(),
             info: CallInfo::of_side(side, &head.extensions).cloned(),
             handler,
+            protocol: Protocol::of_answer(&head.headers).unwrap_or_default(),
         }
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Runs a piece of the call, in which it is current, and catches a panic in it.

@@ -30,8 +30,9 @@ impl<F> ResponseFuture<F> {
         Self { inner: Some(inner), answer: None, context, verdict }
     }
 
-    pub(crate) fn answer(status: Status) -> Self {
-        Self { inner: None, answer: Some(status), context: Context::default(), verdict: None }
+    /// Answers at once: `context` is that of a call of which nothing is left to recover.
+    pub(crate) fn answer(status: Status, context: Context) -> Self {
+        Self { inner: None, answer: Some(status), context, verdict: None }
     }
 }
 
@@ -47,7 +48,7 @@ where
             let Some(status) = this.answer.take() else {
                 panic!("a `ResponseFuture` was polled after it had completed");
             };
-            return Poll::Ready(Ok(status.into_http()));
+            return Poll::Ready(Ok(this.context.protocol().respond(status)));
         }
         let mut result = None;
         let ran = this.context.run(|| {
@@ -73,11 +74,13 @@ where
                     this.inner.set(None);
                     drop(result);
                 });
-                Poll::Ready(Ok(status.into_http()))
+                Poll::Ready(Ok(this.context.protocol().respond(status)))
             }
             (None, Some(result)) => Poll::Ready(result.map(|response| {
                 let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
-                response.map(|body| ResponseBody::inner(body, context, verdict))
+                let (head, body) = response.into_parts();
+                let body = ResponseBody::inner(&head.headers, body, context, verdict);
+                Response::from_parts(head, body)
             })),
             (None, None) => Poll::Pending,
         }

@@ -70,7 +70,7 @@ where
         if let Some(caught) = self.not_ready().take() {
             let status = context.recovered(caught, Place::PollReady);
             context.drop(|| drop((head, body)));
-            return ResponseFuture::answer(status);
+            return ResponseFuture::answer(status, context);
         }
         let verdict = (self.side == Side::Client).then(|| Arc::new(OnceLock::new()));
         let body = match &verdict {
@@ -83,7 +83,7 @@ where
         let request = Request::from_parts(head, body);
         match catch(|| self.inner.call_grpc(request)) {
             Ok(future) => ResponseFuture::inner(future, context, verdict),
-            Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call)),
+            Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call), context),
         }
     }
 }

@@ -42,7 +42,7 @@ async fn an_error_event_tells_the_operator() {
         #[allow(unreachable_code)]
         Ok::<Response<Script>, Infallible>(Script::new().respond())
     }));
-    let request: Request<Script> = Request::builder().uri("/a.B/C").body(Script::new()).unwrap();
+    let request: Request<Script> = Request::post("/a.B/C").body(Script::new()).unwrap();
     service.call(request).await.unwrap();
 
     let told = std::mem::take(&mut *events.0.lock().unwrap());

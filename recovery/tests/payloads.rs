@@ -20,7 +20,7 @@ use tower::{Layer as _, Service as _, service_fn};
 type Answer = Response<ResponseBody<Script>>;
 
 fn request() -> Request<Script> {
-    Request::builder().uri("/a.B/C").body(Script::new()).unwrap()
+    Request::post("/a.B/C").body(Script::new()).unwrap()
 }
 
 async fn call(layer: RecoveryLayer, panics: impl Fn() + Clone + Send + 'static) -> Answer {

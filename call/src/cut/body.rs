@@ -8,17 +8,19 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::shared::Shared;
 use crate::answer::trailers_of;
+use crate::protocol::Protocol;
 
 /// The response body of a call that can be cut.
 pub struct CutBody<B, E> {
     /// `None` once the caller was told that the call was cut.
     shared: Option<Arc<Shared<B, E>>>,
     at_end: bool,
+    protocol: Protocol,
 }
 
 impl<B, E> CutBody<B, E> {
-    pub(super) fn new(shared: Option<Arc<Shared<B, E>>>, at_end: bool) -> Self {
-        Self { shared, at_end }
+    pub(super) fn new(shared: Option<Arc<Shared<B, E>>>, at_end: bool, protocol: Protocol) -> Self {
+        Self { shared, at_end, protocol }
     }
 }
 
@@ -41,7 +43,7 @@ where
             }
             Err(status) => {
                 self.shared = None;
-                Poll::Ready(Some(Ok(Frame::trailers(trailers_of(&status)))))
+                Poll::Ready(Some(Ok(self.protocol.last_frame(trailers_of(&status)))))
             }
         }
     }
@@ -70,7 +72,7 @@ impl<B, E> Drop for CutBody<B, E> {
 /// An empty body: that of an answer in the head alone.
 impl<B, E> Default for CutBody<B, E> {
     fn default() -> Self {
-        Self { shared: None, at_end: true }
+        Self { shared: None, at_end: true, protocol: Protocol::Grpc }
     }
 }
 

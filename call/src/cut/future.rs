@@ -12,6 +12,7 @@ use tonic::Code;
 use super::CutBody;
 use super::shared::{BoxFuture, Inner, Shared};
 use crate::headers;
+use crate::protocol::Protocol;
 
 /// The response of a call that can be cut.
 pub struct CutFuture<B, E> {
@@ -40,14 +41,14 @@ where
         };
         let mut polled = match shared.take(cx) {
             Ok(polled) => polled,
-            Err(status) => return Poll::Ready(Ok(status.into_http())),
+            Err(status) => return Poll::Ready(Ok(shared.protocol.respond(status))),
         };
         let Inner::Future(future) = &mut polled.inner else {
             panic!("a `CutFuture` was polled after it had completed or panicked");
         };
         let Poll::Ready(result) = future.as_mut().poll(cx) else {
             return match polled.give_back(false, false) {
-                Some(status) => Poll::Ready(Ok(status.into_http())),
+                Some(status) => Poll::Ready(Ok(shared.protocol.respond(status))),
                 None => Poll::Pending,
             };
         };
@@ -65,10 +66,11 @@ where
             this.completed = Some(completed);
         }
         if let Some(status) = polled.give_back(over, false) {
-            return Poll::Ready(Ok(status.into_http()));
+            return Poll::Ready(Ok(shared.protocol.respond(status)));
         }
         Poll::Ready(result.map(|(head, at_end)| {
-            Response::from_parts(head, CutBody::new(this.shared.take(), at_end))
+            let protocol = Protocol::of(&head.headers).unwrap_or_default();
+            Response::from_parts(head, CutBody::new(this.shared.take(), at_end, protocol))
         }))
     }
 }

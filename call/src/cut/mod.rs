@@ -20,6 +20,7 @@ use self::request_body::{Gate, RequestBody};
 use self::shared::{Severable, Shared};
 use crate::field::FieldValue;
 use crate::info::{CallInfo, EndedBy, Refusal};
+use crate::protocol::Protocol;
 use crate::service::{BoxError, GrpcService};
 
 /// Ends one call from outside, before or after its head, even while nobody polls it.
@@ -76,10 +77,11 @@ impl Cut {
         B::Error: Into<BoxError>,
     {
         let info = CallInfo::of(request.extensions()).cloned();
+        let protocol = Protocol::of_answer(request.headers()).unwrap_or_default();
         let gate = Arc::new(Gate::default());
         let requests = Arc::clone(&gate);
         let request = request.map(|body| tonic::body::Body::new(RequestBody::new(body, requests)));
-        Self::new(service.call_grpc(request), info, Some(gate))
+        Self::new(service.call_grpc(request), info, Some(gate), protocol)
     }
 
     /// Makes a response that can be cut, where the request is none of its business. Costs two
@@ -90,20 +92,21 @@ impl Cut {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         E: 'static,
     {
-        Self::new(response, info, None)
+        Self::new(response, info, None, Protocol::Grpc)
     }
 
     fn new<F, B, E>(
         response: F,
         info: Option<CallInfo>,
         gate: Option<Arc<Gate>>,
+        protocol: Protocol,
     ) -> (Self, CutFuture<B, E>)
     where
         F: Future<Output = Result<Response<B>, E>> + Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         E: 'static,
     {
-        let shared = Arc::new(Shared::new(Box::pin(response), info, gate));
+        let shared = Arc::new(Shared::new(Box::pin(response), info, gate, protocol));
         (Self(Arc::clone(&shared) as Arc<dyn Severable>), CutFuture::new(shared))
     }
 

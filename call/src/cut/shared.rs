@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::request_body::Gate;
 use crate::info::CallInfo;
+use crate::protocol::Protocol;
 use crate::unwind::drop_caught;
 
 pub(super) trait Severable: Send + Sync {
@@ -30,6 +31,8 @@ pub(super) struct Shared<B, E> {
     /// Where the requests come through.
     gate: Option<Arc<Gate>>,
     info: Option<CallInfo>,
+    /// In which the caller is answered before there is a head.
+    pub(super) protocol: Protocol,
 }
 
 struct State<B, E> {
@@ -55,9 +58,10 @@ impl<B, E> Shared<B, E> {
         future: BoxFuture<B, E>,
         info: Option<CallInfo>,
         gate: Option<Arc<Gate>>,
+        protocol: Protocol,
     ) -> Self {
         let state = State { inner: Inner::Future(future), over: false, verdict: None };
-        Self { state: Mutex::new(state), waker: AtomicWaker::new(), gate, info }
+        Self { state: Mutex::new(state), waker: AtomicWaker::new(), gate, info, protocol }
     }
 
     fn state(&self) -> MutexGuard<'_, State<B, E>> {

@@ -9,9 +9,10 @@ use http::Response;
 use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 
-use super::watch::{Shared, Watch};
+use super::shared::Shared;
+use super::watch::Watch;
 use super::{Call, ResponseBody};
-use crate::code::code_of;
+use crate::code::failure;
 use crate::end::End;
 use crate::words::Words;
 
@@ -61,10 +62,12 @@ where
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 watch.responded(&mut head, body.is_end_stream());
-                Ok(Response::from_parts(head, ResponseBody::watched(body, watch)))
+                let body = ResponseBody::watched(body, &head.headers, watch);
+                Ok(Response::from_parts(head, body))
             }
             Err(error) => {
-                watch.end(End::Error { code: code_of(&error), error: &Words(&error) });
+                let (code, by) = failure(&error, watch.side());
+                watch.end(End::Error { code, by, error: &Words(&error) });
                 Err(error)
             }
         })

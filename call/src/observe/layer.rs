@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_layer::Layer;
 
@@ -14,6 +15,7 @@ pub struct ObserveLayer<O> {
     observer: O,
     side: Side,
     known: Arc<KnownMethods>,
+    server_timeout: Option<Duration>,
 }
 
 impl<O: Observer> ObserveLayer<O> {
@@ -28,7 +30,7 @@ impl<O: Observer> ObserveLayer<O> {
     }
 
     fn new(side: Side, observer: O) -> Self {
-        Self { observer, side, known: Arc::new(KnownMethods::learning()) }
+        Self { observer, side, known: Arc::new(KnownMethods::learning()), server_timeout: None }
     }
 
     /// Knows exactly these methods, instead of learning them from traffic.
@@ -42,12 +44,31 @@ impl<O: Observer> ObserveLayer<O> {
     pub fn known(self, known: Arc<KnownMethods>) -> Self {
         Self { known, ..self }
     }
+
+    /// Names the time-out of the server that this layer is in: what was given to tonic's
+    /// `Server::timeout`. By default none is known.
+    ///
+    /// That time-out stands outside all layers, which only see their call dropped, as if its caller had
+    /// left. With it named, a call that is dropped when so much time has passed, and before it had the
+    /// head of a response, ended `DeadlineExceeded` by a deadline; tonic's caller sees
+    /// `Cancelled "Timeout expired"`. On a client it does nothing: a channel's own time-out is seen.
+    #[must_use]
+    pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        let server_timeout = timeout.into().filter(|_| self.side == Side::Server);
+        Self { server_timeout, ..self }
+    }
 }
 
 impl<S, O: Observer> Layer<S> for ObserveLayer<O> {
     type Service = Observe<S, O>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe::new(inner, self.observer.clone(), self.side, Arc::clone(&self.known))
+        Observe {
+            inner,
+            observer: self.observer.clone(),
+            side: self.side,
+            known: Arc::clone(&self.known),
+            server_timeout: self.server_timeout,
+        }
     }
 }

@@ -8,11 +8,13 @@ use crate::message::{Batch, Flow, Message};
 use crate::rpc::Rpc;
 
 mod future;
+mod late;
 mod layer;
 mod pair;
 mod request_body;
 mod response_body;
 mod service;
+mod shared;
 mod watch;
 
 pub use self::future::ResponseFuture;
@@ -67,6 +69,12 @@ pub trait Observer: Clone + Send + Sync + 'static {
 
     /// A call begins. Its head may be changed; `None` says that this call is of no interest, and it
     /// then costs nothing more.
+    ///
+    /// On a server, a request that does not ask as gRPC does (by another verb than `POST`, or with another
+    /// content type) and whose method is not known may still be a call: tonic runs methods for such
+    /// requests too. It begins late, when its answer shows that, with the head as it came: changes of
+    /// it reach nobody then. [`Stopwatch::since_arrival`](crate::Stopwatch::since_arrival) starts when the
+    /// request came.
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
 }
 
@@ -74,8 +82,8 @@ pub trait Observer: Clone + Send + Sync + 'static {
 ///
 /// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
 /// this order: [`responded`](Self::responded) at most once,
-/// [`message`](Self::message) for each message and [`batch`](Self::batch) after those of one frame, [`end`](Self::end) exactly once and last; only
-/// [`unwound`](Self::unwound) can come at any time. Request
+/// [`message`](Self::message) for each message and [`batch`](Self::batch) after those of one frame,
+/// [`end`](Self::end) exactly once and last; only [`unwound`](Self::unwound) can come at any time. Request
 /// and response may be polled by different tasks, so hooks may run at the same time: a request's
 /// message that passes at the very moment of the end may still be told during it.
 #[diagnostic::on_unimplemented(
@@ -103,9 +111,12 @@ pub trait Call: Send + Sync + 'static {
         let _ = (flow, message);
     }
 
-    /// The messages of one frame have passed; each was told by [`message`](Self::message) before. For
-    /// sums that are dear to update: it comes as often as frames do, and a busy stream has many
+    /// The messages of one frame have passed; [`message`](Self::message) was called for each before. For
+    /// sums that are expensive to update: it comes as often as frames do, and a busy stream has many
     /// messages in each.
+    ///
+    /// For a call that [begins late](Observer::begin) the messages before its beginning are one batch,
+    /// and only the first [1,024](crate::EarlyMessages::KEPT_AT_MOST) of them come one by one.
     fn batch(&self, flow: Flow, batch: Batch) {
         let _ = (flow, batch);
     }

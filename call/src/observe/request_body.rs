@@ -6,9 +6,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 
-use super::Call;
-use super::watch::Shared;
-use crate::message::{Flow, MessageReader};
+use http::HeaderMap;
+
+use super::shared::Shared;
+use super::{Call, Side};
+use crate::body_reader::BodyReader;
+use crate::message::Flow;
+use crate::service::BoxError;
 
 /// The request body as the inner service sees it: its messages are counted, its failure noticed.
 #[pin_project(PinnedDrop)]
@@ -17,40 +21,46 @@ pub(super) struct RequestBody<B, C: Call> {
     #[pin]
     inner: Option<B>,
     shared: Arc<Shared<C>>,
-    messages: MessageReader,
+    side: Side,
+    reader: BodyReader,
 }
 
 impl<B, C: Call> RequestBody<B, C> {
-    pub(super) fn new(inner: B, shared: Arc<Shared<C>>) -> Self {
-        Self { inner: Some(inner), shared, messages: MessageReader::default() }
+    pub(super) fn new(inner: B, headers: &HeaderMap, side: Side, shared: Arc<Shared<C>>) -> Self {
+        Self { inner: Some(inner), shared, side, reader: BodyReader::of(headers) }
     }
 }
 
 impl<B, C> Body for RequestBody<B, C>
 where
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
     C: Call,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
         let polling = Polling(this.shared);
         let frame = this.shared.scope(|| inner.poll_frame(cx));
         std::mem::forget(polling);
-        let frame = ready!(frame);
+        let frame = ready!(frame).map(|frame| frame.map_err(Into::into));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    this.shared.data(Flow::Request, this.messages, data);
+                    this.shared.data(Flow::Request, this.reader, data);
                 }
             }
-            Some(Err(_)) => this.shared.request_failed(),
+            Some(Err(error)) => match this.side {
+                // Its caller went away: what the connection says of that is of no use.
+                Side::Server => this.shared.request_failed(),
+                Side::Client => this.shared.request_failed_with(error),
+            },
             None => {}
         }
         Poll::Ready(frame)

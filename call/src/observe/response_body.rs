@@ -3,14 +3,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 
 use super::Call;
 use super::watch::Watch;
-use crate::code::code_of;
+use crate::body_reader::BodyReader;
+use crate::code::failure;
 use crate::end::End;
-use crate::message::MessageReader;
 use crate::words::Words;
 
 /// The response body of an [`Observe`](super::Observe).
@@ -21,16 +22,16 @@ pub struct ResponseBody<B, C: Call> {
     #[pin]
     inner: Option<B>,
     watch: Option<Watch<C>>,
-    messages: MessageReader,
+    reader: BodyReader,
 }
 
 impl<B, C: Call> ResponseBody<B, C> {
-    pub(super) fn watched(inner: B, watch: Watch<C>) -> Self {
-        Self { inner: Some(inner), watch: Some(watch), messages: MessageReader::default() }
+    pub(super) fn watched(inner: B, headers: &HeaderMap, watch: Watch<C>) -> Self {
+        Self { inner: Some(inner), watch: Some(watch), reader: BodyReader::of(headers) }
     }
 
     pub(super) fn unwatched(inner: B) -> Self {
-        Self { inner: Some(inner), watch: None, messages: MessageReader::default() }
+        Self { inner: Some(inner), watch: None, reader: BodyReader::default() }
     }
 }
 
@@ -54,7 +55,7 @@ where
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    watch.data(this.messages, data);
+                    watch.data(this.reader, data);
                     // Nothing polls a body that says it is at its end.
                     if this.inner.as_pin_mut().is_some_and(|inner| inner.is_end_stream()) {
                         watch.over();
@@ -64,7 +65,8 @@ where
                 }
             }
             Some(Err(error)) => {
-                watch.end(End::Error { code: code_of(error), error: &Words(error) });
+                let (code, by) = failure(error, watch.side());
+                watch.end(End::Error { code, by, error: &Words(error) });
             }
             None => watch.over(),
         }
@@ -93,7 +95,7 @@ impl<B, C: Call> PinnedDrop for ResponseBody<B, C> {
 /// An empty body, unwatched: generated clients with an interceptor ask for it.
 impl<B, C: Call> Default for ResponseBody<B, C> {
     fn default() -> Self {
-        Self { inner: None, watch: None, messages: MessageReader::default() }
+        Self { inner: None, watch: None, reader: BodyReader::default() }
     }
 }
 

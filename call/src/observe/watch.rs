@@ -1,94 +1,115 @@
 //! The one place where a call's ending is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, request, response};
 use tonic::Code;
 
-use super::{Call, Side};
+use super::late::{Late, asks_as_grpc};
+use super::shared::Shared;
+use super::{Call, Observer, Side};
+use crate::body_reader::BodyReader;
 use crate::deadline::timeout_of;
 use crate::end::{Cause, End};
 use crate::headers;
-use crate::info::CallInfo;
+use crate::info::{CallInfo, EndedBy};
 use crate::known::KnownMethods;
-use crate::message::{Batch, Flow, MessageReader};
-use crate::rpc::Rpc;
+use crate::message::Flow;
+use crate::protocol::Protocol;
 
 /// Held by whatever stands for the call: the response future, then the response body. Tells the
 /// ending once; when it is dropped before it could, the call was dropped.
 pub(super) struct Watch<C: Call> {
     shared: Arc<Shared<C>>,
+    side: Side,
+    asked_as_grpc: bool,
+    /// What begins the call, while only its answer can tell whether it is one.
+    late: Option<Box<Late<C>>>,
     responded: bool,
     /// The head said `OK` although the body goes on: how the call ends if no trailers come.
     ok_in_head: bool,
 }
 
-/// What the response shares with the request body, which another task may poll.
-pub(super) struct Shared<C> {
-    call: C,
-    /// What all layers of a call that has a timeout share.
-    info: Option<CallInfo>,
-    /// The method, while an answer can still make it known.
-    unknown: Option<(Arc<KnownMethods>, Rpc)>,
-    ended: AtomicBool,
-    request_failed: AtomicBool,
-    unwound: AtomicBool,
-}
-
 impl<C: Call> Watch<C> {
-    pub(super) fn new(
-        call: C,
+    /// Watches a request, unless nobody is interested.
+    ///
+    /// On a client all that is sent is a call. On a server a request is one from its beginning if it
+    /// asks as gRPC does, or if its method is known: tonic runs a method for any verb and content
+    /// type. Of the rest the answer tells.
+    pub(super) fn begin<O: Observer<Call = C>>(
+        observer: &O,
         side: Side,
-        head: &mut request::Parts,
         known: &Arc<KnownMethods>,
-        rpc: Rpc,
-    ) -> Self {
-        // A malformed timeout sets no deadline: tonic ignores it too.
-        let info = timeout_of(&head.headers).ok().flatten().map(|timeout| {
-            let info = CallInfo::get_or_insert(side, &mut head.extensions);
-            info.expires_after(timeout);
-            info
-        });
-        let learns = rpc.known().is_none() && rpc.is_well_formed() && known.learns();
-        let shared = Shared {
-            call,
-            info,
-            unknown: learns.then(|| (Arc::clone(known), rpc)),
-            ended: AtomicBool::new(false),
-            request_failed: AtomicBool::new(false),
-            unwound: AtomicBool::new(false),
+        server_timeout: Option<Duration>,
+        head: &mut request::Parts,
+    ) -> Option<Self> {
+        let rpc = known.resolve(side, head);
+        let asked_as_grpc = side == Side::Client || asks_as_grpc(head);
+        let (call, late) = if asked_as_grpc || rpc.known().is_some() {
+            (Some(observer.begin(side, &rpc, head)?), None)
+        } else {
+            // What layers inside say of it is evidence.
+            CallInfo::get_or_insert(side, &mut head.extensions);
+            (None, Some(Box::new(Late::new(observer, head, known))))
         };
-        Self { shared: Arc::new(shared), responded: false, ok_in_head: false }
+        let info = info(side, server_timeout, head);
+        let learns = rpc.known().is_none() && rpc.is_well_formed() && known.learns();
+        let unknown = learns.then(|| (Arc::clone(known), rpc));
+        let shared = Arc::new(Shared::new(call, info, unknown));
+        Some(Self { shared, side, asked_as_grpc, late, responded: false, ok_in_head: false })
     }
 
     pub(super) fn shared(&self) -> Arc<Shared<C>> {
         Arc::clone(&self.shared)
     }
 
+    pub(super) fn side(&self) -> Side {
+        self.side
+    }
+
     pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         self.shared.scope(poll)
     }
 
-    pub(super) fn data(&self, messages: &mut MessageReader, data: &[u8]) {
-        self.shared.data(Flow::Response, messages, data);
+    /// A frame of the response has come. In some protocols the trailers are in its data.
+    pub(super) fn data(&mut self, reader: &mut BodyReader, data: &[u8]) {
+        if let Some(trailers) = self.shared.data(Flow::Response, reader, data) {
+            self.trailers(&trailers);
+        }
     }
 
     /// The head is here. If it holds the ending, that is told now: a body that is at its end may
     /// never be polled.
     pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) {
         self.responded = true;
-        self.shared.call.responded(head);
-        match headers::code(&head.headers) {
+        let code = headers::code(&head.headers);
+        let is_grpc = Protocol::of(&head.headers).is_some();
+        let is_whole = body_at_end || head.status != StatusCode::OK;
+        match code {
+            Some(Code::Ok) => self.shared.learn(),
+            // An answer that is not gRPC says nothing of the method.
+            None if is_grpc && !is_whole => self.shared.learn(),
+            _ => {}
+        }
+        let answers_as_grpc = match code {
+            // tonic's router says so of any path, to any probe.
+            Some(Code::Unimplemented) => false,
+            Some(_) => true,
+            None => is_grpc,
+        };
+        if !self.begins(answers_as_grpc) {
+            return;
+        }
+        if let Some(call) = self.shared.call() {
+            call.responded(head);
+        }
+        match code {
             Some(code) if body_at_end || code != Code::Ok => {
                 self.end(End::Status { code, headers: &head.headers });
             }
             Some(_) => self.ok_in_head = true,
-            None if body_at_end || head.status != StatusCode::OK => {
-                self.end(End::Missing { http: head.status });
-            }
-            // An answer that is not gRPC says nothing of the method.
-            None if headers::is_grpc(&head.headers) == Some(true) => self.shared.learn(),
+            None if is_whole => self.end(End::missing(head.status, self.side, self.asked_as_grpc)),
             None => {}
         }
     }
@@ -106,85 +127,85 @@ impl<C: Call> Watch<C> {
         if self.ok_in_head {
             self.end(End::Status { code: Code::Ok, headers: &HeaderMap::new() });
         } else {
-            self.end(End::Missing { http: StatusCode::OK });
+            self.end(End::missing(StatusCode::OK, self.side, self.asked_as_grpc));
         }
     }
 
     pub(super) fn end(&mut self, end: End<'_>) {
-        let shared = &*self.shared;
-        // Nobody else writes it: who has the one watch of a call has its ending.
-        if shared.ended.load(Ordering::Relaxed) {
+        if !self.begins(false) || !self.shared.ends_now() {
             return;
         }
-        shared.ended.store(true, Ordering::Relaxed);
-        // Whatever a service answers to a request that broke off, nobody receives it.
-        let end = if shared.request_failed.load(Ordering::Relaxed) { self.dropped() } else { end };
+        let shared = &*self.shared;
+        let end = match (shared.has_request_failed(), shared.request_error()) {
+            (false, _) => end,
+            (true, Some(error)) => {
+                End::Error { code: error.code, by: EndedBy::Caller, error: &error.text }
+            }
+            // Whatever a service answers to a request that broke off, nobody receives it.
+            (true, None) => self.dropped(),
+        };
         if end.code() == Code::Ok {
             shared.learn();
         }
-        shared.call.end(end);
+        if let Some(call) = shared.call() {
+            call.end(end);
+        }
+    }
+
+    /// Whether the call has begun, or does so now: because it was answered as gRPC, because a layer
+    /// inside refused it or recovered a panic, or because it unwound.
+    fn begins(&mut self, answers_as_grpc: bool) -> bool {
+        let Some(late) = self.late.take() else { return self.shared.call().is_some() };
+        let from_inside = self.shared.info.as_ref().is_some_and(CallInfo::is_of_a_call);
+        let is_call = answers_as_grpc || from_inside || self.shared.has_unwound();
+        match is_call.then(|| late.begin()).flatten() {
+            Some(call) => {
+                self.shared.begin(call);
+                true
+            }
+            None => {
+                self.shared.never_begins();
+                false
+            }
+        }
     }
 
     fn dropped(&self) -> End<'static> {
-        let cause = if self.shared.unwound.load(Ordering::Relaxed) {
+        let cause = if self.shared.has_unwound() {
             Cause::Panicked
         } else {
-            self.shared.info.as_ref().map_or(Cause::CallerLeft, CallInfo::given_up)
+            let info = self.shared.info.as_ref();
+            info.map_or(Cause::CallerLeft, |info| info.given_up(self.responded))
         };
         End::Dropped { responded: self.responded, cause }
     }
 }
 
+/// What all layers of the call share: put there if it has a time limit, else if another has.
+fn info(
+    side: Side,
+    server_timeout: Option<Duration>,
+    head: &mut request::Parts,
+) -> Option<CallInfo> {
+    // A malformed timeout sets no deadline: tonic ignores it too.
+    let timeout = timeout_of(&head.headers).ok().flatten();
+    if timeout.is_none() && server_timeout.is_none() {
+        return CallInfo::of_side(side, &head.extensions).cloned();
+    }
+    let info = CallInfo::get_or_insert(side, &mut head.extensions);
+    if let Some(timeout) = timeout {
+        info.expires_after(timeout);
+    }
+    if let Some(timeout) = server_timeout {
+        info.server_times_out_after(timeout);
+    }
+    Some(info)
+}
+
 impl<C: Call> Drop for Watch<C> {
     fn drop(&mut self) {
-        if !self.shared.ended.load(Ordering::Relaxed) {
+        if !self.shared.has_ended() {
             self.end(self.dropped());
         }
-    }
-}
-
-impl<C: Call> Shared<C> {
-    /// Runs a piece of the call in the observer's scope, and notices if it unwinds: later, when the
-    /// call is dropped by whoever caught the panic, `thread::panicking()` is false.
-    pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let unwinding = Unwinding(self);
-        let output = self.call.scope(poll);
-        std::mem::forget(unwinding);
-        output
-    }
-
-    /// Tells the messages that a frame completes.
-    pub(super) fn data(&self, flow: Flow, messages: &mut MessageReader, data: &[u8]) {
-        if self.ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut batch = Batch { messages: 0, bytes: 0 };
-        messages.read(data, |message| {
-            batch.messages += 1;
-            batch.bytes += u64::from(message.len);
-            self.call.message(flow, message);
-        });
-        if batch.messages > 0 {
-            self.call.batch(flow, batch);
-        }
-    }
-
-    pub(super) fn request_failed(&self) {
-        self.request_failed.store(true, Ordering::Relaxed);
-    }
-
-    fn learn(&self) {
-        if let Some((known, rpc)) = &self.unknown {
-            known.learn(rpc);
-        }
-    }
-}
-
-struct Unwinding<'a, C: Call>(&'a Shared<C>);
-
-impl<C: Call> Drop for Unwinding<'_, C> {
-    fn drop(&mut self) {
-        self.0.unwound.store(true, Ordering::Relaxed);
-        self.0.call.unwound();
     }
 }

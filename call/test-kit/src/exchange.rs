@@ -21,7 +21,7 @@ pub type Answer = Result<Response<Script>, Status>;
 ///
 /// When that is no path.
 pub fn to(path: &str) -> Request<Script> {
-    Request::builder().uri(path).body(Script::new().messages(1)).expect("a path")
+    Request::post(path).body(Script::new().messages(1)).expect("a path")
 }
 
 /// A request to the method of that kind.

@@ -1,11 +1,14 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{request, response};
 use tokio::sync::Notify;
 use tonic::Code;
-use tonic_call::{Batch, Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side};
+use tonic_call::{
+    Batch, Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side, Stopwatch,
+};
 
 /// An observer that keeps what it is told. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,12 @@ pub struct Recorded {
     pub code: Code,
     /// Who ended it.
     pub by: EndedBy,
+    /// What the ending says in words.
+    pub message: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// How many panics unwound through it.
+    pub unwound: usize,
     /// Whether `end` ran outside the call's scope.
     pub end_outside_scope: bool,
 }
@@ -69,6 +78,7 @@ pub enum Ended {
 pub struct RecordedCall {
     calls: Arc<Calls>,
     info: CallInfo,
+    stopwatch: Stopwatch,
     so_far: Mutex<Recorded>,
 }
 
@@ -131,6 +141,7 @@ impl Observer for Recorder {
         self.calls.begun.fetch_add(1, Ordering::SeqCst);
         Some(RecordedCall {
             calls: Arc::clone(&self.calls),
+            stopwatch: Stopwatch::since_arrival(&head.extensions),
             info: CallInfo::get_or_insert(side, &mut head.extensions),
             so_far: Mutex::new(Recorded {
                 side,
@@ -143,6 +154,9 @@ impl Observer for Recorder {
                 ended: Ended::Missing,
                 code: Code::Ok,
                 by: EndedBy::Service,
+                message: None,
+                took: Duration::ZERO,
+                unwound: 0,
                 end_outside_scope: false,
             }),
         })
@@ -183,6 +197,10 @@ impl Call for RecordedCall {
         self.record(|call| call.batches.push((flow, batch)));
     }
 
+    fn unwound(&self) {
+        self.record(|call| call.unwound += 1);
+    }
+
     fn end(&self, end: End<'_>) {
         let mut recorded = self.so_far.lock().unwrap_or_else(PoisonError::into_inner).clone();
         recorded.ended = match end {
@@ -193,6 +211,8 @@ impl Call for RecordedCall {
         };
         recorded.code = end.code();
         recorded.by = self.info.ended_by(&end);
+        recorded.message = end.message().map(std::borrow::Cow::into_owned);
+        recorded.took = self.stopwatch.elapsed();
         recorded.end_outside_scope = in_scope() == 0;
         self.calls.ended.lock().unwrap_or_else(PoisonError::into_inner).push(recorded);
         self.calls.an_end.notify_waiters();

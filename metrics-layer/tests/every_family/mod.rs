@@ -53,8 +53,7 @@ pub(crate) async fn scrape(names: Names) -> Result<String, Box<dyn Error>> {
                 ServiceBuilder::new().layer(&layer).layer(RecoveryLayer::server()).service(
                     service_fn(async |request| Ok::<_, Infallible>(meet(fate, request).await)),
                 );
-            let mut request = Request::builder()
-                .uri(format!("/{service}/{method}"))
+            let mut request = Request::post(format!("/{service}/{method}"))
                 .header("x-tier", "\"paid\"")
                 .body(Script::new().message(&[0; 2_000]))?;
             request.extensions_mut().insert(GrpcMethod::new(service, method));

@@ -1,0 +1,53 @@
+use crate::message::{Batch, Message};
+
+/// Messages of a request that pass before it is decided under which name they are counted, or
+/// whether they belong to a call at all.
+///
+/// The first [1,024](Self::KEPT_AT_MOST) are kept one by one, the others only in the sums: a caller
+/// chooses how many there are, and when the answer comes.
+#[derive(Clone, Debug, Default)]
+pub struct EarlyMessages {
+    kept: Vec<Message>,
+    total: Batch,
+}
+
+impl EarlyMessages {
+    /// How many messages are kept one by one.
+    pub const KEPT_AT_MOST: usize = 1_024;
+
+    /// A message has passed.
+    pub fn add(&mut self, message: Message) {
+        self.total.messages += 1;
+        self.total.bytes += u64::from(message.len);
+        if self.kept.len() < Self::KEPT_AT_MOST {
+            self.kept.push(message);
+        }
+    }
+
+    /// The first ones, in their order.
+    pub fn messages(&self) -> &[Message] {
+        &self.kept
+    }
+
+    /// All of them, in sum; `None` if there were none.
+    pub fn batch(&self) -> Option<Batch> {
+        (self.total.messages > 0).then_some(self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_are_kept_one_by_one_and_all_are_summed() {
+        let mut early = EarlyMessages::default();
+        assert_eq!(early.batch(), None);
+        for len in 0..100_000 {
+            early.add(Message { compressed: false, len });
+        }
+        assert_eq!(early.messages().len(), EarlyMessages::KEPT_AT_MOST);
+        let sum = (0..100_000_u64).sum();
+        assert_eq!(early.batch(), Some(Batch { messages: 100_000, bytes: sum }));
+    }
+}
