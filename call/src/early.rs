@@ -15,13 +15,17 @@ impl EarlyMessages {
     /// How many messages are kept one by one.
     pub const KEPT_AT_MOST: usize = 1_024;
 
-    /// A message has passed.
+    /// A message has passed: see [`Call::message`](crate::Call::message).
     pub fn add(&mut self, message: Message) {
-        self.total.messages += 1;
-        self.total.bytes += u64::from(message.len);
         if self.kept.len() < Self::KEPT_AT_MOST {
             self.kept.push(message);
         }
+    }
+
+    /// The messages of a frame have passed: see [`Call::batch`](crate::Call::batch).
+    pub fn add_batch(&mut self, batch: Batch) {
+        self.total.messages += batch.messages;
+        self.total.bytes += batch.bytes;
     }
 
     /// The first ones, in their order.
@@ -45,6 +49,7 @@ mod tests {
         assert_eq!(early.batch(), None);
         for len in 0..100_000 {
             early.add(Message { compressed: false, len });
+            early.add_batch(Batch { messages: 1, bytes: len.into() });
         }
         assert_eq!(early.messages().len(), EarlyMessages::KEPT_AT_MOST);
         let sum = (0..100_000_u64).sum();

@@ -16,9 +16,10 @@ use crate::rpc::{KnownMethod, Rpc};
 ///
 /// With a descriptor set these are exactly its methods. Without, a path becomes known when a
 /// service answered for it: a response head arrived that was not already the whole answer, or the
-/// call ended `OK`. A refusal never makes a path known, whichever layer it came from. On a client,
-/// what generated code sends is known from its first call on. At most [`LEARNT_AT_MOST`] paths are
-/// learnt; whatever else comes stays unknown.
+/// call ended `OK`. It is known before [`Call::responded`](crate::Call::responded) is called for that
+/// head, so that a first call can have its label then. A refusal never makes a path known, whichever
+/// layer it came from. On a client, what generated code sends is known from its first call on. At most
+/// [`LEARNT_AT_MOST`] paths are learnt; all others stay unknown.
 ///
 /// Each [`ObserveLayer`](crate::ObserveLayer) learns for itself, unless several are given the same by
 /// [`known`](crate::ObserveLayer::known). Looking one up takes no lock and allocates nothing.
@@ -90,12 +91,20 @@ impl KnownMethods {
         rpc.with_known(known, self.methods().is_some())
     }
 
-    /// Whether an answer can still make a method known.
-    pub(crate) fn learns(&self) -> bool {
+    /// Whether an answer can still make the method known, which it is not yet.
+    pub fn may_learn(&self, rpc: &Rpc) -> bool {
         match &self.0 {
             Source::Described(_) => false,
-            Source::Learnt(names) => names.load().len() < LEARNT_AT_MOST,
+            Source::Learnt(names) => {
+                let names = names.load();
+                is_learnable(rpc) && names.len() < LEARNT_AT_MOST && !names.contains_key(rpc.full())
+            }
         }
+    }
+
+    /// The same method, with what is known of it now.
+    pub fn refresh(&self, rpc: &Rpc) -> Rpc {
+        rpc.clone().with_known(self.find(rpc), self.methods().is_some())
     }
 
     /// Whether the method is known now. A call's own [`known`](Rpc::known) says whether it was when the
@@ -113,8 +122,7 @@ impl KnownMethods {
         if known.contains_key(rpc.full()) {
             return true;
         }
-        if known.len() >= LEARNT_AT_MOST || !rpc.is_well_formed() || rpc.full().len() > NAME_AT_MOST
-        {
+        if known.len() >= LEARNT_AT_MOST || !is_learnable(rpc) {
             return false;
         }
         names.rcu(|names| {
@@ -136,6 +144,10 @@ impl KnownMethods {
             }
         }
     }
+}
+
+fn is_learnable(rpc: &Rpc) -> bool {
+    rpc.is_well_formed() && rpc.full().len() <= NAME_AT_MOST
 }
 
 impl Default for KnownMethods {

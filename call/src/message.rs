@@ -29,6 +29,13 @@ pub struct Batch {
     pub bytes: u64,
 }
 
+impl Batch {
+    pub(crate) fn add(&mut self, message: Message) {
+        self.messages += 1;
+        self.bytes += u64::from(message.len);
+    }
+}
+
 /// Finds the messages in a body, however its frames cut them.
 ///
 /// gRPC over HTTP/2, "Length-Prefixed-Message": one byte of flags, four of length, big-endian; the

@@ -60,7 +60,7 @@ impl<'a> Finished<'a> {
     /// What the status says in words, or the error; bounded, and without control characters.
     pub fn status_message(&self) -> Option<Cow<'a, str>> {
         let message = match self.end {
-            End::Missing { http } => {
+            End::Missing { http, .. } => {
                 format!("no grpc-status, HTTP status {}", http.as_u16()).into()
             }
             end => printed(end),
@@ -122,6 +122,19 @@ impl<'a> Finished<'a> {
         let refusals = self.call.info.refusals().into_iter();
         let mut its = refusals.filter(|refusal| refusal.by == by && !refusal.shadow);
         its.next().map(|refusal| refusal.reason)
+    }
+
+    /// Whether a call of the health or reflection services has failed. Its callers watch as long as they
+    /// like: one who leaves, or whose own deadline ends the stream, is no failure.
+    pub(crate) fn has_failed_as_infrastructure(&self) -> bool {
+        match self.code {
+            Code::Ok | Code::Cancelled => false,
+            Code::DeadlineExceeded => {
+                let is_stream = !(self.rpc().is_health() && self.rpc().method() != "Watch");
+                !(is_stream && self.ended_by() == EndedBy::Deadline)
+            }
+            _ => true,
+        }
     }
 
     /// The fields that its handler added.

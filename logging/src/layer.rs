@@ -19,6 +19,7 @@ use crate::settings::{Settings, Slow};
 pub struct LoggingLayer {
     settings: Settings,
     known: Arc<KnownMethods>,
+    server_timeout: Option<Duration>,
 }
 
 impl LoggingLayer {
@@ -33,7 +34,11 @@ impl LoggingLayer {
     }
 
     fn new(side: Side) -> Self {
-        Self { settings: Settings::new(side), known: Arc::new(KnownMethods::learning()) }
+        Self {
+            settings: Settings::new(side),
+            known: Arc::new(KnownMethods::learning()),
+            server_timeout: None,
+        }
     }
 
     /// Knows exactly these methods: their kind is then in every line, and a call of any other path is
@@ -184,6 +189,18 @@ impl LoggingLayer {
         self
     }
 
+    /// Names the time-out of the server that this layer is in: what was given to tonic's
+    /// `Server::timeout`. By default none is known.
+    ///
+    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
+    /// With it named, a call that it ends is logged as `DEADLINE_EXCEEDED` at `WARN`, and not
+    /// as `CANCELLED` by its caller at `INFO`. See
+    /// [`ObserveLayer::server_timeout`].
+    #[must_use]
+    pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { server_timeout: timeout.into(), ..self }
+    }
+
     /// The observer alone, to let several share one pass over each call:
     /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`.
     pub fn observer(&self) -> Logging {
@@ -200,12 +217,10 @@ impl<S> Layer<S> for LoggingLayer {
     type Service = Observe<S, Logging>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let observer = self.observer();
-        let layer = match self.settings.side {
-            Side::Server => ObserveLayer::server(observer),
-            Side::Client => ObserveLayer::client(observer),
-        };
-        layer.known(self.known_methods()).layer(inner)
+        ObserveLayer::new(self.settings.side, self.observer())
+            .known(self.known_methods())
+            .server_timeout(self.server_timeout)
+            .layer(inner)
     }
 }
 

@@ -8,8 +8,8 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 use tonic::Code;
 use tonic_call::{
-    Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Rpc, Side, Stopwatch, TraceIds,
-    peer_address, timeout_of,
+    Batch, Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Rpc, Side, Stopwatch,
+    TraceIds, peer_address, timeout_of,
 };
 use tracing::{Level, Span};
 
@@ -52,6 +52,8 @@ pub struct Logged {
 pub(crate) struct Tally {
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// How many messages had a line of their own, or could have.
+    numbered: AtomicU64,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -86,7 +88,7 @@ impl Observer for Logging {
         request_metadata.keep(headers);
         let call = Logged {
             logging: self.clone(),
-            stopwatch: Stopwatch::start(),
+            stopwatch: Stopwatch::since_arrival(&head.extensions),
             rpc: rpc.clone(),
             // What a proxy received, a client may send on: it is another call's peer.
             peer: (settings.side == Side::Server).then(|| peer_address(&head.extensions)).flatten(),
@@ -116,17 +118,18 @@ impl Call for Logged {
     }
 
     fn message(&self, flow: Flow, message: Message) {
-        let tally = match flow {
-            Flow::Request => &self.requests,
-            Flow::Response => &self.responses,
-        };
-        let number = tally.add(message.len);
         if let Some(site) = self.sites().messages
             && !self.settings().is_quiet(&self.rpc)
-            && site.is_heard()
         {
-            line::message(self, site, flow, number, message);
+            let number = self.tally(flow).next_number();
+            if site.is_heard() {
+                line::message(self, site, flow, number, message);
+            }
         }
+    }
+
+    fn batch(&self, flow: Flow, batch: Batch) {
+        self.tally(flow).add(batch);
     }
 
     fn end(&self, end: End<'_>) {
@@ -154,6 +157,13 @@ impl Logged {
         self.logging.sites()
     }
 
+    fn tally(&self, flow: Flow) -> &Tally {
+        match flow {
+            Flow::Request => &self.requests,
+            Flow::Response => &self.responses,
+        }
+    }
+
     fn started(&self) {
         if let Some(site) = self.sites().starts
             && !self.settings().is_quiet(&self.rpc)
@@ -166,9 +176,7 @@ impl Logged {
     /// How loud the line is; `None` if there is none.
     fn level(&self, finished: &Finished<'_>) -> Option<Level> {
         let settings = self.settings();
-        // A watcher of the server's health leaves when it likes.
-        let failed = !matches!(finished.code(), Code::Ok | Code::Cancelled);
-        if !failed && settings.is_quiet(&self.rpc) {
+        if settings.is_quiet(&self.rpc) && !finished.has_failed_as_infrastructure() {
             return None;
         }
         let level = match &settings.level {
@@ -182,13 +190,19 @@ impl Logged {
 }
 
 impl Tally {
-    /// Adds a message, and gives its number. Only one task at a time polls a body, so that no other
-    /// can add in between.
-    fn add(&self, bytes: u32) -> u64 {
-        let (messages, sum) = self.get();
-        self.messages.store(messages + 1, Ordering::Relaxed);
-        self.bytes.store(sum + u64::from(bytes), Ordering::Relaxed);
-        messages + 1
+    /// Adds the messages of a frame. Only one task at a time polls a body, so that no other can add in
+    /// between.
+    fn add(&self, batch: Batch) {
+        let (messages, bytes) = self.get();
+        self.messages.store(messages + batch.messages, Ordering::Relaxed);
+        self.bytes.store(bytes + batch.bytes, Ordering::Relaxed);
+    }
+
+    /// The number of the next message, from 1 on.
+    fn next_number(&self) -> u64 {
+        let number = self.numbered.load(Ordering::Relaxed) + 1;
+        self.numbered.store(number, Ordering::Relaxed);
+        number
     }
 
     pub(crate) fn get(&self) -> (u64, u64) {

@@ -110,11 +110,13 @@ async fn a_number_that_grpc_does_not_define_is_as_loud_as_unknown() {
 #[tokio::test]
 async fn an_answer_without_a_status_is_as_loud_as_what_its_http_status_means() {
     let lines = Lines::listen();
-    for (http, name, level) in [
-        (200, "UNKNOWN", Level::ERROR),
-        (400, "INTERNAL", Level::ERROR),
-        (404, "UNIMPLEMENTED", Level::ERROR),
-        (503, "UNAVAILABLE", Level::WARN),
+    for (http, name, level, by) in [
+        (200, "UNKNOWN", Level::ERROR, "service"),
+        // Any stranger can cause these: they wake nobody up.
+        (400, "INVALID_ARGUMENT", Level::INFO, "caller"),
+        (404, "INVALID_ARGUMENT", Level::INFO, "caller"),
+        (405, "INVALID_ARGUMENT", Level::INFO, "caller"),
+        (503, "UNAVAILABLE", Level::WARN, "service"),
     ] {
         call(&described(Side::Server), to_kind(Kind::Unary), move || {
             let mut response = Script::new().respond();
@@ -124,6 +126,7 @@ async fn an_answer_without_a_status_is_as_loud_as_what_its_http_status_means() {
         .await;
         let line = lines.take_only();
         assert_eq!((line.level, line.code()), (level, name), "{http}");
+        assert_eq!(line.text("grpc.ended_by"), Some(by), "{http}");
         let message = format!("no grpc-status, HTTP status {http}");
         assert_eq!(line.text("grpc.status_message"), Some(&*message));
     }

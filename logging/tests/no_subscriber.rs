@@ -31,7 +31,8 @@ fn answers(
 }
 
 fn request() -> Request<Body> {
-    let mut request = Request::post("/test.v1.Kinds/Unary").body(Body::empty()).unwrap();
+    let path = Uri::from_static("/test.v1.Kinds/Unary");
+    let mut request = Request::post(path).body(Body::empty()).unwrap();
     for (name, value) in [("user-agent", "test/1"), ("x-request-id", "1"), ("x-tenant", "acme")] {
         request.headers_mut().insert(name, http::HeaderValue::from_static(value));
     }

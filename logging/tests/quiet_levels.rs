@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Capture, Lines, SIDES, layer, poll_once};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, request};
+use http::{HeaderMap, HeaderValue, Request, Response, request};
 use tonic::Status;
 use tonic::body::Body;
 use tonic_call::{Call, CallInfo, End, ObserveLayer, Observer, Rpc, Side};

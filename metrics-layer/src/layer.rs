@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::Recorder;
 use tonic_call::{KnownMethods, Methods, Observe, ObserveLayer, Side};
@@ -77,6 +78,18 @@ impl MetricsLayer {
         self.with(|settings| settings.recorder = Registry::Given(Arc::new(recorder)))
     }
 
+    /// Names the time-out of the server that this layer is in: what was given to tonic's
+    /// `Server::timeout`. By default none is known.
+    ///
+    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
+    /// With it named, a call that it ends is counted as `DeadlineExceeded`, and not as
+    /// `Canceled`. See
+    /// [`ObserveLayer::server_timeout`].
+    #[must_use]
+    pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|settings| settings.server_timeout = timeout.into())
+    }
+
     /// What watches the calls, to share one pass with other observers:
     /// `ObserveLayer::server((metrics.observer(), other))`. It counts by the side that this layer is
     /// for.
@@ -107,10 +120,10 @@ impl<S> Layer<S> for MetricsLayer {
     type Service = Observe<S, Metrics>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let layer = match self.metrics.settings().side {
-            Side::Server => ObserveLayer::server(self.observer()),
-            Side::Client => ObserveLayer::client(self.observer()),
-        };
-        layer.known(self.known_methods()).layer(inner)
+        let settings = self.metrics.settings();
+        ObserveLayer::new(settings.side, self.observer())
+            .known(self.known_methods())
+            .server_timeout(settings.server_timeout)
+            .layer(inner)
     }
 }

@@ -159,6 +159,7 @@ mod by_code;
 #[cfg(feature = "exporter")]
 pub mod exporter;
 mod families;
+mod labelled;
 mod labels;
 mod layer;
 mod method;

@@ -2,10 +2,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::request;
+use http::{request, response};
 use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
 
-use crate::series::Series;
+use crate::labelled::Labelled;
 use crate::settings::Settings;
 use crate::table::Table;
 
@@ -22,12 +22,14 @@ struct Shared {
 }
 
 /// One call that is being counted and timed.
+// In flight is up before anything else is counted, and down after everything: a reader in between finds
+// the call in flight, handled or both, but never neither. And when nothing is in flight any more, all is
+// counted.
 pub struct MetricsCall {
-    series: Arc<Series>,
+    series: Labelled,
     /// On servers: what the layers inside say of refusals and panics.
     info: Option<CallInfo>,
     since: Stopwatch,
-    in_flight: AtomicBool,
     panic_counted: AtomicBool,
 }
 
@@ -56,45 +58,23 @@ impl Observer for Metrics {
 
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<MetricsCall> {
         let settings = self.settings();
-        let table = self.table()?;
-        let series = table.series(settings, rpc, settings.labels.combination_of(head))?;
+        let since = Stopwatch::since_arrival(&head.extensions);
+        let series = Labelled::begin(self, rpc, settings.labels.combination_of(head))?;
         let info = match settings.side {
             Side::Server => Some(CallInfo::get_or_insert(Side::Server, &mut head.extensions)),
             Side::Client => None,
         };
-        Some(MetricsCall::begin(series, info))
+        Some(MetricsCall { series, info, since, panic_counted: AtomicBool::new(false) })
     }
 }
 
 impl MetricsCall {
-    // In flight is up before anything else is counted, and down after everything: whoever looks in
-    // between finds the call in flight, handled or both, but never neither. And when nothing is in
-    // flight any more, all is counted.
-    fn begin(series: Arc<Series>, info: Option<CallInfo>) -> Self {
-        series.in_flight.increment(1.0);
-        let call = Self {
-            series,
-            info,
-            since: Stopwatch::start(),
-            in_flight: AtomicBool::new(true),
-            panic_counted: AtomicBool::new(false),
-        };
-        call.series.started.increment(1);
-        call
-    }
-
-    /// Once: whoever ends the call comes before whoever drops it.
-    fn leave(&self) {
-        if self.in_flight.load(Ordering::Relaxed) {
-            self.in_flight.store(false, Ordering::Relaxed);
-            self.series.in_flight.decrement(1.0);
-        }
-    }
-
     /// Once per call, however many panics there are.
     fn count_panic(&self) {
-        if !self.panic_counted.swap(true, Ordering::Relaxed) {
-            self.series.panics.increment(1);
+        if !self.panic_counted.swap(true, Ordering::Relaxed)
+            && let Some(series) = self.series.decided()
+        {
+            series.panics.increment(1);
         }
     }
 
@@ -107,6 +87,11 @@ impl MetricsCall {
 }
 
 impl Call for MetricsCall {
+    fn responded(&self, _: &mut response::Parts) {
+        // The head has made its method known, if it can.
+        let _ = self.series.decided();
+    }
+
     fn message(&self, flow: Flow, message: Message) {
         self.series.message(flow, message);
     }
@@ -120,11 +105,12 @@ impl Call for MetricsCall {
     }
 
     fn end(&self, end: End<'_>) {
-        let _last = Leaving(self);
-        self.series.end(end.code(), self.since.elapsed());
+        let _last = Leaving(&self.series);
+        let Some(series) = self.series.decided() else { return };
+        series.end(end.code(), self.since.elapsed());
         if let Some(info) = &self.info {
             for refusal in info.refusals() {
-                self.series.refuse(&refusal);
+                series.refuse(&refusal);
             }
             self.count_recovered_panic();
         }
@@ -136,12 +122,12 @@ impl Call for MetricsCall {
 impl Drop for MetricsCall {
     fn drop(&mut self) {
         self.count_recovered_panic();
-        self.leave();
+        self.series.leave();
     }
 }
 
 /// Leaves even if a recorder panics.
-struct Leaving<'a>(&'a MetricsCall);
+struct Leaving<'a>(&'a Labelled);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {

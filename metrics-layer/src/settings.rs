@@ -1,6 +1,7 @@
 //! What a layer was told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::Recorder;
 use tonic_call::{KnownMethods, Side};
@@ -12,6 +13,7 @@ use crate::names::{CodeSpelling, Names};
 pub(crate) struct Settings {
     pub(crate) side: Side,
     pub(crate) known: Arc<KnownMethods>,
+    pub(crate) server_timeout: Option<Duration>,
     pub(crate) names: Names,
     pub(crate) spelling: CodeSpelling,
     pub(crate) labels: Labels,
@@ -33,6 +35,7 @@ impl Settings {
         Self {
             side,
             known: Arc::new(KnownMethods::learning()),
+            server_timeout: None,
             names: Names::default(),
             spelling: CodeSpelling::default(),
             labels: Labels::new(),

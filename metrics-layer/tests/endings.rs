@@ -183,20 +183,23 @@ async fn a_call_dropped_after_its_deadline_is_a_deadline() {
 #[tokio::test]
 async fn every_other_ending_is_counted_once() {
     type Answer = fn() -> Result<Response<Script>, Status>;
-    let endings: [(&str, Answer); 6] = [
-        ("NotFound", || Ok(Status::not_found("").into_http().map(|()| Script::new()))),
-        ("OK", || Ok(Status::ok("").into_http().map(|()| Script::new().says_end()))),
-        ("Unavailable", || Err(Status::unavailable(""))),
-        ("Aborted", || Ok(Script::new().messages(1).error(Status::aborted("")).respond())),
-        ("Unknown", || Ok(Script::new().messages(1).respond())),
-        ("Unauthenticated", || {
+    let endings: [(&str, &str, Answer); 6] = [
+        ("NotFound", "NotFound", || Ok(Status::not_found("").into_http().map(|()| Script::new()))),
+        ("OK", "OK", || Ok(Status::ok("").into_http().map(|()| Script::new().says_end()))),
+        ("Unavailable", "Unavailable", || Err(Status::unavailable(""))),
+        ("Aborted", "Aborted", || {
+            Ok(Script::new().messages(1).error(Status::aborted("")).respond())
+        }),
+        ("Unknown", "Unknown", || Ok(Script::new().messages(1).respond())),
+        ("InvalidArgument", "Unauthenticated", || {
             let mut response = Response::new(Script::new());
             *response.status_mut() = http::StatusCode::UNAUTHORIZED;
             Ok(response)
         }),
     ];
     for side in SIDES {
-        for (code, answer) in endings {
+        for (on_server, on_client, answer) in endings {
+            let code = if side == Side::Server { on_server } else { on_client };
             let readings = Readings::new();
             let mut service =
                 layer(side, &readings).layer(service_fn(move |_| std::future::ready(answer())));

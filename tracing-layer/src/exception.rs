@@ -33,7 +33,7 @@ impl Exception {
         match end {
             End::Dropped { cause: Cause::Panicked, .. } => Some(Self::panic(None, None)),
             // A service may refuse a call with an error; that is no fault of its own.
-            End::Error { code, error } if side.counts_as_failure(*code) => {
+            End::Error { code, error, .. } if side.counts_as_failure(*code) => {
                 let message = printable(&error.to_string()).into_owned();
                 Some(Self { kind: None, message: Some(message), stack: None })
             }

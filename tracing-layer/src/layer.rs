@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, request};
 use opentelemetry::logs::LoggerProvider;
@@ -196,6 +197,19 @@ impl TracingLayer {
         self
     }
 
+    /// Names the time-out of the server that this layer is in: what was given to tonic's
+    /// `Server::timeout`. By default none is known.
+    ///
+    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
+    /// With it named, a call that it ends is `DEADLINE_EXCEEDED`, an error, and not
+    /// `CANCELLED` by its caller. See
+    /// [`ObserveLayer::server_timeout`].
+    #[must_use]
+    pub fn server_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.server_timeout = timeout.into();
+        self
+    }
+
     /// The observer alone, to let several share one pass over each call:
     /// `ObserveLayer::server((tracing.observer(), other)).known(tracing.known_methods())`.
     pub fn observer(&self) -> Tracing {
@@ -212,12 +226,10 @@ impl<S> Layer<S> for TracingLayer {
     type Service = Observe<S, Tracing>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let observer = self.observer();
-        let layer = match self.settings.side {
-            Side::Server => ObserveLayer::server(observer),
-            Side::Client => ObserveLayer::client(observer),
-        };
-        layer.known(self.known_methods()).layer(inner)
+        ObserveLayer::new(self.settings.side, self.observer())
+            .known(self.known_methods())
+            .server_timeout(self.settings.server_timeout)
+            .layer(inner)
     }
 }
 

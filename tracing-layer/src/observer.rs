@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -9,7 +10,9 @@ use opentelemetry::trace::{
     Link, Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _,
 };
 use opentelemetry::{Context, KeyValue};
-use tonic_call::{CallInfo, Flow, KeptMetadata, Observer, Rpc, Side, TraceIds, peer_address};
+use tonic_call::{
+    CallInfo, Flow, KeptMetadata, Observer, Rpc, Side, Stopwatch, TraceIds, peer_address,
+};
 
 use crate::call::TracingCall;
 use crate::conventions::{MetadataKeys, Naming, name};
@@ -119,6 +122,9 @@ impl Tracing {
             Side::Client => SpanKind::Client,
         };
         let mut builder = SpanBuilder::from_name(name(rpc, naming)).with_kind(kind);
+        // A call that begins late has its span begin when its request came.
+        builder.start_time = Stopwatch::of_late(&head.extensions)
+            .and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
         builder.attributes = Some(conventions.begin(rpc, naming, server));
         builder.links = place.link.clone().map(|link| vec![link]);
         self.0.tracer.start(builder, &place.parent)

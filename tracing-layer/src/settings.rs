@@ -1,6 +1,7 @@
 //! How a layer was built.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, request};
 use tonic_call::{AllowedMetadata, KnownMethods, MethodTable, Rpc, Side};
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) request_metadata: AllowedMetadata,
     pub(crate) response_metadata: AllowedMetadata,
     pub(crate) trace_id: Option<HeaderName>,
+    pub(crate) server_timeout: Option<Duration>,
 }
 
 /// Which calls come from strangers.
@@ -59,6 +61,7 @@ impl Settings {
             request_metadata: AllowedMetadata::default(),
             response_metadata: AllowedMetadata::default(),
             trace_id: None,
+            server_timeout: None,
         }
     }
 

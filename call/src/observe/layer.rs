@@ -29,7 +29,8 @@ impl<O: Observer> ObserveLayer<O> {
         Self::new(Side::Client, observer)
     }
 
-    fn new(side: Side, observer: O) -> Self {
+    /// Watches the calls of that side.
+    pub fn new(side: Side, observer: O) -> Self {
         Self { observer, side, known: Arc::new(KnownMethods::learning()), server_timeout: None }
     }
 

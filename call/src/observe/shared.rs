@@ -111,16 +111,20 @@ impl<C: Call> Shared<C> {
         if self.has_ended() {
             return None;
         }
+        let mut batch = Batch::default();
         if self.call().is_none()
             && let Some(early) = &mut *self.early()
         {
-            return reader.read(data, |message| early.add(message));
+            let trailers = reader.read(data, |message| {
+                batch.add(message);
+                early.add(message);
+            });
+            early.add_batch(batch);
+            return trailers;
         }
         let call = self.call()?;
-        let mut batch = Batch::default();
         let trailers = reader.read(data, |message| {
-            batch.messages += 1;
-            batch.bytes += u64::from(message.len);
+            batch.add(message);
             call.message(flow, message);
         });
         if batch.messages > 0 {

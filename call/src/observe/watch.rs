@@ -54,7 +54,7 @@ impl<C: Call> Watch<C> {
             (None, Some(Box::new(Late::new(observer, head, known))))
         };
         let info = info(side, server_timeout, head);
-        let learns = rpc.known().is_none() && rpc.is_well_formed() && known.learns();
+        let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let unknown = learns.then(|| (Arc::clone(known), rpc));
         let shared = Arc::new(Shared::new(call, info, unknown));
         Some(Self { shared, side, asked_as_grpc, late, responded: false, ok_in_head: false })
