@@ -202,7 +202,7 @@ async fn a_call_that_is_cut_ends_as_whoever_cut_it_says() {
 async fn every_other_ending_is_one_span_which_says_it() {
     // What the service gives; the code, whether a server's span is an error, and the text.
     type Case = (fn() -> Answer, &'static str, bool, &'static str);
-    let cases: [Case; 14] = [
+    let cases: [Case; 12] = [
         (|| Err(Status::unavailable("no backend")), "UNAVAILABLE", true, "no backend"),
         (|| Err(Status::not_found("not there")), "NOT_FOUND", false, "not there"),
         (
@@ -217,9 +217,7 @@ async fn every_other_ending_is_one_span_which_says_it() {
         (|| Ok(Script::new().says_end().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().messages(1).says_end().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().trailers_of(http::HeaderMap::new()).respond()), "UNKNOWN", true, ""),
-        (|| Ok(with_http(StatusCode::UNAUTHORIZED)), "UNAUTHENTICATED", false, ""),
         (|| Ok(with_http(StatusCode::BAD_GATEWAY)), "UNAVAILABLE", true, ""),
-        (|| Ok(with_http(StatusCode::NOT_FOUND)), "UNIMPLEMENTED", true, ""),
         // `OK` in the head of an answer that goes on.
         (
             || {
@@ -253,6 +251,16 @@ async fn every_other_ending_is_one_span_which_says_it() {
                 Side::Client => name != "OK",
             };
             assert_ended(&traces.only(), side, name, failed, description);
+        }
+    }
+    // What strangers can cause at a server is not its failure.
+    for (http, on_client) in
+        [(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"), (StatusCode::NOT_FOUND, "UNIMPLEMENTED")]
+    {
+        for (side, name) in [(Side::Server, "INVALID_ARGUMENT"), (Side::Client, on_client)] {
+            let traces = Traces::new();
+            call(&traces.described(side), to_kind(STREAM), move || Ok(with_http(http))).await;
+            assert_ended(&traces.only(), side, name, side == Side::Client, "");
         }
     }
 }
@@ -294,7 +302,9 @@ async fn a_request_that_broke_off_is_cancelled_whatever_is_answered() {
                 Ok(stream(1, &Status::new(answered, "")))
             })
             .await;
-            assert_ended(&traces.only(), side, "CANCELLED", side == Side::Client, "");
+            // On a client it is its own request stream that failed, and that says why.
+            let description = if side == Side::Client { "reset" } else { "" };
+            assert_ended(&traces.only(), side, "CANCELLED", side == Side::Client, description);
         }
     }
 }
@@ -409,14 +419,8 @@ fn a_panic_is_an_error_once_wherever_it_is_and_whoever_recovers_it() {
             for place in [Place::Call, Place::Future, Place::Body, Place::Request] {
                 let span = panicked(&traces, side, recovery, place);
                 let case = format!("{side:?} {place:?} {recovery:?}");
-                let expected = match (side, recovery, place) {
-                    // That layer's request body, further out, makes an error of the panic, and all that
-                    // is seen here is a request that broke off.
-                    (Side::Client, Recovery::Outside, Place::Request) => "CANCELLED",
-                    _ => "INTERNAL",
-                };
-                assert_eq!(code(&span), expected, "{case}");
-                assert_eq!(text(&span, "error.type").as_deref(), Some(expected), "{case}");
+                assert_eq!(code(&span), "INTERNAL", "{case}");
+                assert_eq!(text(&span, "error.type").as_deref(), Some("INTERNAL"), "{case}");
                 // Never the panic's own text: that is the exception's.
                 let SpanStatus::Error { description } = &span.status else { panic!("{case}") };
                 assert!(["", "internal error"].contains(&&**description), "{case}: {description}");

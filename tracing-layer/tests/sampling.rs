@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::SystemTime;
 
 use allocation_counter::measure;
 use http::{HeaderMap, Request};
@@ -299,10 +300,27 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
 async fn what_is_none_of_grpcs_has_no_span_on_a_server() {
     let (traces, sampler) = asking(true);
     let headers = [("content-type", "application/json"), ("traceparent", TRACEPARENT)];
-    let found = Found::by(&traces.server(), with(to("/orders"), &headers)).await;
-    assert_eq!(found.span(), &SpanContext::empty_context());
+    call(&traces.server(), with(to("/orders"), &headers), || {
+        let page = http::Response::builder().header("content-type", "text/html");
+        Ok(page.body(Script::new().data("<html>".into())).unwrap())
+    })
+    .await;
     traces.none();
     assert!(sampler.take().is_empty());
+}
+
+/// tonic runs a method whatever a request says that it is. Its answer shows that it was a call.
+#[tokio::test]
+async fn what_is_answered_as_grpc_has_a_span_from_its_request_on() {
+    let (traces, _) = asking(true);
+    let headers = [("content-type", "text/plain"), ("traceparent", TRACEPARENT)];
+    let began = SystemTime::now();
+    let request = with(to_kind(Kind::Unary), &headers);
+    call(&traces.server(), request, || Ok(stream(1, &Status::ok("")))).await;
+    let span = traces.only();
+    assert_eq!(span.name, method_of(Kind::Unary));
+    assert_eq!(span.span_context.trace_id().to_string(), TRACEPARENT[3..35]);
+    assert!((began..=span.end_time).contains(&span.start_time));
 }
 
 #[tokio::test]
