@@ -94,15 +94,35 @@
 //! | what happens | [`End`] | code |
 //! |---|---|---|
 //! | trailers, or a head that is the whole answer | `Status` | what they say; a number that gRPC does not define is `Unknown` |
-//! | over without a status | `Missing` | by the HTTP status: gRPC's "HTTP to gRPC status code mapping" |
+//! | over without a status | `Missing` | by the HTTP status: gRPC's "HTTP to gRPC status code mapping"; on a server `InvalidArgument` for what strangers can cause |
 //! | service or response body failed | `Error` | what the error means: see [`code_of_error`] |
 //! | dropped before its end, at any point | `Dropped` | `Cancelled`; `DeadlineExceeded` if its own `grpc-timeout` had passed or was 5 ms away at most |
 //! | a poll, a call or a destructor unwound | `Dropped` | `Internal` |
 //! | the request broke off before its end | `Dropped` | as if dropped, whatever the service then answered: tonic makes `INTERNAL` of a caller that left |
 //!
-//! A request to a server that is not gRPC's (its content type says so, or it is a browser's or a probe's)
-//! passes unwatched. All layers around one call are told the same: its deadline is counted from the
-//! outermost, and who gave it up is decided once.
+//! All layers around one call see the same ending: its deadline is counted from the outermost, and who gave
+//! it up is decided once. On a client a request stream that fails by itself is an `Error` with its own code
+//! and text.
+//!
+//! What tonic's server ends outside all layers looks as if the caller had left: `Server::timeout`, unless
+//! it is [named](ObserveLayer::server_timeout). Calls that are shed (`load_shed`) don't reach layers at all.
+//!
+//! # Which requests are calls
+//!
+//! tonic runs a method for any verb and any content type, so a server's caller must not choose by those
+//! whether it is seen:
+//!
+//! | request to a server | is a call |
+//! |---|---|
+//! | `POST` with `application/grpc…`, or with no content type | from its beginning |
+//! | any other, of a method that is [known](KnownMethods) | from its beginning |
+//! | any other | from the head of its answer, if that has a `grpc-status` or gRPC's content type, and is not the `UNIMPLEMENTED` of a router; or if a layer inside refused it, or anything in it panicked |
+//!
+//! A call that begins late keeps its time of arrival, its [`CallInfo`], and the messages before the head.
+//! Pages, and probes that nothing answers as gRPC, are no calls. On a client all that is sent is a call.
+//!
+//! gRPC-Web, binary and text, is read as gRPC is: with tonic-web, layers may stand on either side of it. The
+//! CORS layer stands outside all others.
 //!
 //! A client sees an expired timer of tonic's as `DeadlineExceeded`, although tonic tells its caller
 //! `Cancelled`. A call begins when the service is called: one that fails before, because `poll_ready`
@@ -121,11 +141,13 @@
 //! | [`Held`] | holds something until a call is really over: a permit |
 //! | [`Deadline`] | `grpc-timeout`, and how long is left |
 //! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
+//! | [`EarlyMessages`] | messages that pass before it is known to whom they belong |
+//! | [`Protocol`] | gRPC or gRPC-Web: in which a call is read, and answered |
 //! | [`code_name`], [`printable`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
 //! | [`peer_address`], [`TraceParent`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
-//! | [`is_grpc`] | whether a request or response is gRPC's |
+//! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
 //! | [`GrpcService`] | what a layer can stand in front of |
 //!
 //! # What it costs

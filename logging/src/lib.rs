@@ -16,21 +16,37 @@
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
 //! # #[tokio::main]
-//! # async fn main() -> Result<(), tonic::transport::Error> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let order_service = KindsServer::new(KindsService::default());
 //! use tonic::transport::Server;
-//! use tonic_logging_layer::LoggingLayer;
+//! use tonic_logging_layer::{LoggingLayer, Methods};
 //!
 //! tracing_subscriber::fmt().json().flatten_event(true).init();
 //!
+//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //! Server::builder()
-//!     .layer(LoggingLayer::server())
-//!     .add_service(orders)
-//!     .serve("127.0.0.1:50051".parse().unwrap())
-//!     .await
+//!     .layer(LoggingLayer::server().methods(&methods))
+//!     .add_service(order_service)
+//!     .serve("127.0.0.1:50051".parse()?)
+//!     .await?;
+//! # Ok(())
 //! # }
+//! ```
+//!
+//! `Methods` say which methods there are, and of which type each is. They come from the descriptor set that
+//! `build.rs` writes beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
+//! tonic_prost_build::configure()
+//!     .file_descriptor_set_path(set)
+//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!
+//! // where `tonic::include_proto!` stands
+//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! ```
 //!
 //! ```json
@@ -102,7 +118,7 @@
 //! | `user_agent.original` | the caller's `user-agent` |
 //! | `enduser.id` | who called, if an authenticating layer said so |
 //! | `grpc.status_message` | what the status says in words, or the error, if it did not end `OK` |
-//! | `grpc.ended_by` | what ended it: `service`, `caller`, `deadline`, `panic` or `refusal` |
+//! | `grpc.ended_by` | what ended it: `service`, `caller`, `deadline`, `panic`, `refusal`, or on a client `transport` |
 //! | `grpc.refused_by`, `grpc.refused_reason` | which layer refused it, and why |
 //! | `request_id` | the request's `x-request-id` |
 //! | `trace_id`, `span_id` | as a tracing layer said, or as the request's `traceparent` says |
@@ -129,7 +145,11 @@
 //! By code and side, as go-grpc-middleware has them: see [`default_level`]. Two exceptions: a call of an
 //! unknown path is `INFO`, so that a scanner wakes nobody, and a slow call is at least `WARN`. The health
 //! and reflection services are logged only when they fail, unless
-//! [included](LoggingLayer::include_infrastructure).
+//! [included](LoggingLayer::include_infrastructure): a watcher who leaves, or whose own deadline ends the
+//! stream, is no failure.
+//!
+//! On a server an answer of HTTP 4xx without a `grpc-status` is `INVALID_ARGUMENT`, ended by the caller:
+//! any stranger can cause it.
 //!
 //! # When events are emitted
 //!
@@ -149,6 +169,22 @@
 //! reflection services have none. The directive `tonic_logging_layer::handler=off` filters it out,
 //! [`handler_span(false)`](LoggingLayer::handler_span)
 //! turns it off.
+//!
+//! # Which requests are calls
+//!
+//! On a server, whatever its verb and content type, every request that runs a method: see
+//! [`tonic_call`](tonic_call#which-requests-are-calls). Pages and probes that nothing answers as gRPC have no
+//! line.
+//!
+//! What tonic's server refuses or ends outside all layers does not reach this one: calls that are shed
+//! (`load_shed`), which the in-flight limit of `tonic-ratelimit-layer` shows; and `Server::timeout`, whose
+//! calls look as if their caller had left unless it is [named](LoggingLayer::server_timeout).
+//!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. From
+//! there it reads gRPC-Web, binary and text, and sees what tonic-web refuses. Inside `GrpcWebLayer` it sees
+//! plain gRPC.
 //!
 //! # What is never written
 //!
@@ -194,3 +230,4 @@ pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
 pub use self::observer::{Logged, Logging};
+pub use tonic_call::Methods;

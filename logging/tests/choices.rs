@@ -226,6 +226,27 @@ async fn infrastructure_is_quiet_unless_it_fails() {
     }
 }
 
+/// Kubernetes and load balancers watch with deadlines of their own, and start again.
+#[tokio::test]
+async fn a_watch_that_ends_by_its_own_deadline_is_quiet_and_a_check_that_does_is_not() {
+    let lines = Lines::listen();
+    for side in SIDES {
+        for path in INFRASTRUCTURE {
+            let mut service = layer(side).layer(answers(|| Ok(stream(1, &Status::ok("")))));
+            let request = with(to(path), &[("grpc-timeout", "0m")]);
+            drop(service.call(request).await.unwrap());
+            if path.ends_with("/Check") {
+                assert_eq!(lines.take_only().code(), "DEADLINE_EXCEEDED", "{path}");
+            } else {
+                lines.none();
+            }
+            // A status of the service's own is its failure.
+            with_status(&layer(side), path, Status::deadline_exceeded("no database")).await;
+            assert_eq!(lines.take_only().code(), "DEADLINE_EXCEEDED", "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn infrastructure_that_is_included_is_like_any_other_call() {
     let lines = Lines::listen();

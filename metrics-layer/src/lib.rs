@@ -12,25 +12,40 @@
 //! ```no_run
 //! # #[cfg(feature = "exporter")]
 //! # mod example {
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
 //! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # let order_service = KindsServer::new(KindsService::default());
 //! use tokio::net::TcpListener;
 //! use tonic::transport::Server;
-//! use tonic_metrics_layer::MetricsLayer;
 //! use tonic_metrics_layer::exporter::Prometheus;
+//! use tonic_metrics_layer::{Methods, MetricsLayer};
 //!
 //! let scrape = Prometheus::new().install()?;
 //! tokio::spawn(scrape.serve(TcpListener::bind("127.0.0.1:9464").await?)); // GET /metrics
 //!
+//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //! Server::builder()
-//!     .layer(MetricsLayer::server())
-//!     .add_service(orders)
+//!     .layer(MetricsLayer::server().methods(&methods))
+//!     .add_service(order_service)
 //!     .serve("127.0.0.1:50051".parse()?)
 //!     .await?;
 //! # Ok(())
 //! # }
 //! # }
+//! ```
+//!
+//! `Methods` say which methods there are, and bound every label. They come from the descriptor set that
+//! `build.rs` writes beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
+//! tonic_prost_build::configure()
+//!     .file_descriptor_set_path(set)
+//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!
+//! // where `tonic::include_proto!` stands
+//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! ```
 //!
 //! # On a client
@@ -86,6 +101,7 @@
 //! | when | what |
 //! |---|---|
 //! | a call begins | `in_flight` up, `started` |
+//! | the head of the first answer for a method makes it [known](#which-methods-there-are) | its call moves from `unknown` to that method, and is `started` there |
 //! | a message has passed, whole | `msg_received` or `msg_sent`, and its size |
 //! | the call is over, [whichever way](tonic_call#how-a-call-ends) | `handled`, `handling`, `refused`, `panics`, then `in_flight` down |
 //!
@@ -108,8 +124,9 @@
 //! registered at zero with all 17 codes, so that the first failure is an increase and not a new
 //! series.
 //!
-//! Without, a method is counted under its name from the first call on that begins after the service
-//! has answered for it, and on a client from the first call that generated code makes; at most 1,000.
+//! Without, a method is counted under its name from the first call on that the service answers: until the
+//! head of that answer, the call is in flight as `unknown`, and nothing else of it is counted. On a client
+//! it is so from the first call on that generated code makes. At most 1,000 methods are learnt.
 //! Everything else is one method, `unknown`, with OpenTelemetry's names `_OTHER`: a scanner that
 //! sends a hundred thousand paths adds no more than that. See [`KnownMethods`](tonic_call::KnownMethods).
 //!
@@ -119,6 +136,22 @@
 //! caller chose. [`Labels`] have declared values, and `other`; together they have at most
 //! [100 combinations](COMBINATIONS_AT_MOST). Of refusals, a hundred reasons are told apart for each
 //! method, and further ones are `other`.
+//!
+//! # Which requests are counted
+//!
+//! On a server, whatever its verb and content type, every request that runs a method: see
+//! [`tonic_call`](tonic_call#which-requests-are-calls). Pages and probes that nothing answers as gRPC are not.
+//! An answer of HTTP 4xx without a `grpc-status` is `InvalidArgument`: any stranger can cause it.
+//!
+//! What tonic's server refuses or ends outside all layers does not reach this one: calls that are shed
+//! (`load_shed`), which the in-flight limit of `tonic-ratelimit-layer` shows; and `Server::timeout`, whose
+//! calls look as if their caller had left unless it is [named](MetricsLayer::server_timeout).
+//!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. From
+//! there it reads gRPC-Web, binary and text, and sees what tonic-web refuses. Inside `GrpcWebLayer` it sees
+//! plain gRPC.
 //!
 //! # Where it is counted
 //!
@@ -177,3 +210,4 @@ pub use self::labels::{COMBINATIONS_AT_MOST, LabelError, Labels};
 pub use self::layer::MetricsLayer;
 pub use self::names::{CodeSpelling, Names};
 pub use self::observer::{Metrics, MetricsCall};
+pub use tonic_call::Methods;

@@ -74,6 +74,9 @@
 //! In an axum router that holds other routes too, put it around tonic's routes alone: its answer is a
 //! gRPC status, which to other clients is an HTTP 200.
 //!
+//! With tonic-web it stands inside or outside `GrpcWebLayer`: outside, it answers in gRPC-Web. The CORS layer
+//! stands outside both.
+//!
 //! # What it can't do
 //!
 //! - **`panic = "abort"`** in the profile that builds the program ends the process at the first

@@ -13,27 +13,42 @@
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # let order_service = KindsServer::new(KindsService::default());
 //! use opentelemetry_sdk::trace::SdkTracerProvider;
 //! use tonic::transport::Server;
-//! use tonic_tracing_layer::TracingLayer;
+//! use tonic_tracing_layer::{Methods, TracingLayer};
 //!
 //! // To http://localhost:4317, unless the environment says otherwise.
 //! let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
 //! let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
 //! opentelemetry::global::set_tracer_provider(provider.clone());
 //!
+//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //! Server::builder()
-//!     .layer(TracingLayer::server())
-//!     .add_service(orders)
+//!     .layer(TracingLayer::server().methods(&methods))
+//!     .add_service(order_service)
 //!     .serve("127.0.0.1:50051".parse()?)
 //!     .await?;
 //! provider.shutdown()?; // sends what was not sent yet
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! `Methods` say which methods there are, and bound every span name. They come from the descriptor set that
+//! `build.rs` writes beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
+//! tonic_prost_build::configure()
+//!     .file_descriptor_set_path(set)
+//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!
+//! // where `tonic::include_proto!` stands
+//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! ```
 //!
 //! `shutdown` blocks until the exporter has sent it all, which needs a runtime that goes on meanwhile: on a
@@ -114,6 +129,10 @@
 //! message and its status. A call that is dropped is `CANCELLED`, or `DEADLINE_EXCEEDED` if its own
 //! timeout has passed; one in which something panicked is `INTERNAL`.
 //!
+//! What tonic's server refuses or ends outside all layers does not reach this one: calls that are shed
+//! (`load_shed`), which the in-flight limit of `tonic-ratelimit-layer` shows; and `Server::timeout`, whose
+//! calls look as if their caller had left unless it is [named](TracingLayer::server_timeout).
+//!
 //! # Which method it is
 //!
 //! With [`methods`](TracingLayer::methods), exactly those of the descriptor set; all else is named
@@ -153,13 +172,19 @@
 //!
 //! # What has no span
 //!
-//! Calls of health and reflection, those that [`filter`](TracingLayer::filter) leaves out, requests that are
-//! not gRPC, calls that have their span by a layer further out on the same server, and those in a context in
+//! Calls of health and reflection, those that [`filter`](TracingLayer::filter) leaves out, requests that
+//! [are no calls](tonic_call#which-requests-are-calls), calls that have their span by a layer further out on the same server, and those in a context in
 //! which [telemetry is suppressed](opentelemetry::Context::is_telemetry_suppressed), as an
 //! exporter's own are: they are not touched at all.
 //!
 //! Where no tracer provider is set, neither before nor after the layer was made, one `WARN` says so, at
 //! the first call. A trace that comes in is then still sent along.
+//!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. From
+//! there it reads gRPC-Web, binary and text, and sees what tonic-web refuses. Inside `GrpcWebLayer` it sees
+//! plain gRPC.
 //!
 //! # What it costs
 //!
@@ -186,3 +211,4 @@ pub use self::layer::TracingLayer;
 pub use self::observer::Tracing;
 pub use self::target::Target;
 pub use self::trace_id::current_trace_id;
+pub use tonic_call::Methods;
