@@ -15,7 +15,7 @@ use tokio::time::advance;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{EndedBy, Kind, MethodTable, ObserveLayer, Side};
-use tonic_call_test_kit::{KINDS, Script, frame_of};
+use tonic_call_test_kit::{KINDS, Script, frame_of, with};
 use tonic_logging_layer::{Finished, LoggingLayer};
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::Level;
@@ -291,7 +291,7 @@ fn told(lines: &[Seen]) -> Vec<(&str, Level)> {
 async fn a_start_is_told_with_what_is_known_by_then() {
     let lines = Lines::listen();
     for side in SIDES {
-        let request = common::with(
+        let request = with(
             to_kind(Kind::BidiStream),
             &[("x-request-id", "8f14e45f"), ("grpc-timeout", "5S"), ("user-agent", "test/1")],
         );
@@ -454,10 +454,8 @@ async fn a_call_that_is_over_tells_all_about_itself() {
         advance(2 * SECOND).await;
         Ok::<_, Infallible>(trailers_only(&Status::aborted("a\nb")))
     });
-    let request = common::with(
-        to("/a.B/C"),
-        &[("grpc-timeout", "9S"), ("user-agent", "ua"), ("x-request-id", "id")],
-    );
+    let request =
+        with(to("/a.B/C"), &[("grpc-timeout", "9S"), ("user-agent", "ua"), ("x-request-id", "id")]);
     run(layer.layer(service), request).await;
     assert_eq!(
         *seen.lock().unwrap(),
