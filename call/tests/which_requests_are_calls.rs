@@ -97,7 +97,7 @@ async fn meet(fate: Fate, request: Request<Body>) -> Result<Response<Script>, St
 }
 
 /// Sends one request with two messages, and gives what the observer saw of it.
-fn send(layer: ObserveLayer<Recorder>, recorder: &Recorder, request: &Sent) -> Option<Recorded> {
+fn send(layer: &ObserveLayer<Recorder>, recorder: &Recorder, request: &Sent) -> Option<Recorded> {
     let &Sent { verb, kind, path, fate } = request;
     let mut builder = Request::builder().method(verb).uri(path);
     if let Some(kind) = kind {
@@ -155,7 +155,7 @@ fn a_request_is_a_call_if_it_asks_so_or_is_known_or_answered_so() {
             let recorder = Recorder::new();
             let layer = ObserveLayer::server(recorder.clone());
             let layer = if described { layer.methods(&methods) } else { layer };
-            let call = send(layer, &recorder, &sent);
+            let call = send(&layer, &recorder, &sent);
 
             let is_known = described && path == "/test.v1.Kinds/Unary";
             let is_certain = asks_as_grpc(&sent) || is_known;
@@ -191,9 +191,9 @@ fn a_method_that_was_answered_once_is_a_call_from_its_beginning() {
         let recorder = Recorder::new();
         let layer = ObserveLayer::server(recorder.clone());
         let first = Sent { verb: "GET", kind: Some("text/plain"), fate: Fate::Streams, ..sent };
-        let call = send(layer.clone(), &recorder, &first).unwrap();
+        let call = send(&layer, &recorder, &first).unwrap();
         assert!(call.known, "its own answer makes it known before it begins");
-        assert!(send(layer, &recorder, &sent).unwrap().known, "{sent:?}");
+        assert!(send(&layer, &recorder, &sent).unwrap().known, "{sent:?}");
     }
 }
 
@@ -203,7 +203,7 @@ fn on_a_client_all_that_is_sent_is_a_call() {
     for sent in every_request("/a.B/C") {
         let recorder = Recorder::new();
         let layer = ObserveLayer::client(recorder.clone());
-        assert!(send(layer, &recorder, &sent).is_some(), "{sent:?}");
+        assert!(send(&layer, &recorder, &sent).is_some(), "{sent:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{Method, request};
+use http::{HeaderValue, Method, request};
 
 use super::{Observer, Side};
 use crate::headers;
@@ -16,7 +16,7 @@ use crate::stopwatch::Stopwatch;
 pub(super) fn asks_as_grpc(head: &request::Parts) -> bool {
     head.method == Method::POST
         && (Protocol::of(&head.headers).is_some()
-            || headers::find(&head.headers, &CONTENT_TYPE).is_none_or(|kind| kind.is_empty()))
+            || headers::find(&head.headers, &CONTENT_TYPE).is_none_or(HeaderValue::is_empty))
 }
 
 /// A request that may turn out to be a call, as it came.
