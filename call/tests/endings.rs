@@ -375,7 +375,7 @@ async fn a_dropped_call_whose_timeout_has_passed_or_nearly_is_a_deadline() {
 
                 let call = recorder.only();
                 assert_eq!(call.ended, Ended::Dropped { responded: responds });
-                assert_eq!((call.code, call.by), (code, by.clone()), "{side:?} after {elapsed} ms");
+                assert_eq!((call.code, call.by), (code, by), "{side:?} after {elapsed} ms");
             }
         }
     }

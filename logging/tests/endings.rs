@@ -400,7 +400,7 @@ async fn a_call_that_is_cut_was_ended_by_what_cut_it() {
         (EndedBy::Caller, Status::cancelled("gone"), "caller"),
     ] {
         for outside in [true, false] {
-            cut_after_a_message(outside, by.clone(), status.clone()).await;
+            cut_after_a_message(outside, by, status.clone()).await;
             let line = lines.take_only();
             assert_eq!(line.ended_by(), ended_by, "outside: {outside}");
             assert_eq!(line.number("grpc.response.messages"), Some(1));
