@@ -7,10 +7,12 @@ use tokio::time::Instant;
 
 use super::builder::JwtBuilder;
 use super::cache::TokenHash;
+use super::events::KeysStatus;
 use super::issuer::{Issuer, KeysFrom};
 use super::key::Key;
 use super::key::set::NoKey;
 use super::limiter::Network;
+use super::readiness::Readiness;
 use super::store::{Asked, Missing, Store};
 use super::token::compact::Compact;
 use super::token::date::Date;
@@ -58,20 +60,49 @@ impl Jwt {
         Self(Arc::new(verifier))
     }
 
-    /// Waits until the keys of all issuers are there: for a health check, or before serving.
+    /// Waits until the keys of all issuers are there: before serving, for example. They can be gone again
+    /// later: health follows [`readiness`](Self::readiness).
     pub async fn ready(&self) {
-        for store in self.stores() {
-            store.ready().await;
+        let mut readiness = self.readiness();
+        while !readiness.is_ready() {
+            readiness.changed().await;
         }
     }
 
-    /// Whether the keys of all issuers are there, and none is too old. If nobody fetches them yet, that
-    /// is seen to, where there is a runtime.
+    /// Whether the keys of all issuers are there, and none are too old. It is false again when an issuer
+    /// withdraws its keys, or when they are [too old](Issuer::stale_for). If nobody fetches them yet, that is
+    /// seen to, where there is a runtime.
     pub fn is_ready(&self) -> bool {
         self.stores().fold(true, |ready, store| {
             store.start();
             ready && store.keys().is_some()
         })
+    }
+
+    /// Follows [`is_ready`](Self::is_ready) in both directions: for a health service.
+    pub fn readiness(&self) -> Readiness {
+        Readiness::new(self.clone())
+    }
+
+    /// Fetches the keys of all issuers now, and returns when that is done: whether all fetches were good. It
+    /// takes at most as long as the [cool-down](Issuer::cool_down) and two
+    /// [fetches](Issuer::fetch_timeout): within the cool-down of a fetch that was asked for, by this or by an
+    /// unknown `kid`, the next one begins at its end.
+    ///
+    /// It asks when it is first polled, inside a Tokio runtime; dropped, it does not take that back.
+    pub async fn refresh(&self) -> bool {
+        let fetches: Vec<_> = self.stores().map(Store::refresh).collect();
+        let mut good = true;
+        for fetch in fetches {
+            good &= fetch.await;
+        }
+        good
+    }
+
+    /// The keys of each issuer as they are now, for gauges and admin pages. Issuers whose keys are given are
+    /// not among them.
+    pub fn keys_status(&self) -> Vec<KeysStatus> {
+        self.stores().map(|store| store.status()).collect()
     }
 
     /// How long ago the oldest keys were fetched; `None` if there are none to fetch, or some are missing.
@@ -80,7 +111,7 @@ impl Jwt {
         ages?.into_iter().max()
     }
 
-    fn stores(&self) -> impl Iterator<Item = &Arc<Store>> {
+    pub(super) fn stores(&self) -> impl Iterator<Item = &Arc<Store>> {
         self.0.issuers.iter().filter_map(|issuer| match &issuer.keys {
             Keys::Kept(store) => Some(store),
             Keys::Given(_) => None,
@@ -103,7 +134,7 @@ impl Jwt {
         match verifier.key(&unsigned) {
             Ok(key) => verifier.finish(unsigned, &key, hash, now, from).into(),
             Err(Missing::No(NoKey::Unknown)) => self.once_asked(token, unsigned, hash, now, from),
-            Err(missing) => verifier.no_key(&unsigned, missing, from).into(),
+            Err(missing) => verifier.no_key(&unsigned, missing).into(),
         }
     }
 
@@ -118,24 +149,21 @@ impl Jwt {
     ) -> Authenticating {
         let verifier = &self.0;
         let Keys::Kept(store) = &verifier.issuers[unsigned.issuer].keys else {
-            return verifier.no_key(&unsigned, Missing::No(NoKey::Unknown), from).into();
+            return verifier.no_key(&unsigned, Missing::No(NoKey::Unknown)).into();
         };
-        let waits = match store.ask(unsigned.header.key_id.as_deref(), unsigned.header.algorithm) {
+        let (id, algorithm) = (unsigned.header.key_id.as_deref(), unsigned.header.algorithm);
+        let waits = match store.ask(id, algorithm, from) {
             Asked::Waits(waits) => waits,
             Asked::Known(Ok(key)) => {
                 return verifier.finish(unsigned, &key, hash, now, from).into();
             }
-            // Nothing was done for it, and it may be as good as any.
-            Asked::Known(Err(missing)) => return verifier.no_key(&unsigned, missing, None).into(),
+            Asked::Known(Err(missing)) => return verifier.no_key(&unsigned, missing).into(),
         };
-        // Counts as bad until it is known to be good: nobody holds all the places there are.
-        verifier.failed(from);
         let (jwt, since) = (self.clone(), Instant::now());
         let (token, issuer) = (token.to_owned(), unsigned.issuer);
         let (header, claims) = (unsigned.header, unsigned.claims);
         Authenticating::later(async move {
             let key = waits.find(header.key_id.as_deref(), header.algorithm).await;
-            jwt.0.forgive(from);
             let parts = match Compact::split(&token) {
                 Ok(parts) => parts,
                 Err(failure) => return failure.into(),
@@ -145,7 +173,7 @@ impl Jwt {
             let now = now.plus(since.elapsed());
             match key {
                 Ok(key) => jwt.0.finish(unsigned, &key, hash, now, from),
-                Err(missing) => jwt.0.no_key(&unsigned, missing, from),
+                Err(missing) => jwt.0.no_key(&unsigned, missing),
             }
         })
     }

@@ -50,8 +50,8 @@ impl JwtBuilder {
     }
 
     /// Sets how many bad tokens per minute one client address may have verified: by default 60, and at
-    /// least one. What it sends beyond them is refused unseen, unless it is remembered as good. A token that waits
-    /// for its key to be fetched counts as bad until it is known to be good.
+    /// least one. What it sends beyond them is refused unseen, unless it is remembered as good. Only a wrong
+    /// signature counts: all other checks are cheap.
     ///
     /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
     /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is

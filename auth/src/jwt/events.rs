@@ -20,6 +20,31 @@ pub struct KeysEvent<'a> {
     pub keys: usize,
     /// How long ago the last good fetch was; `None` if there was none.
     pub age: Option<Duration>,
+    /// How much longer the cool-down lasts: see [`KeysStatus::cool_down`].
+    pub cool_down: Option<Duration>,
+    /// How many tokens were refused for an unknown `kid`: see [`KeysStatus::unknown_kids`].
+    pub unknown_kids: u64,
+}
+
+/// The keys of an issuer as they are now: see [`Jwt::keys_status`](crate::jwt::Jwt::keys_status).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeysStatus {
+    /// Whose keys. A name for logs, not for labels.
+    pub issuer: Arc<str>,
+    /// How many keys verify tokens: none before the first fetch, when they are withdrawn, and when they are
+    /// [too old](crate::jwt::Issuer::stale_for).
+    pub keys: usize,
+    /// How long ago the last good fetch was; `None` if there was none, or if its keys are withdrawn.
+    pub age: Option<Duration>,
+    /// How much longer no fetch begins for an unknown `kid` or a
+    /// [`refresh`](crate::jwt::Jwt::refresh); `None` if it would begin at once.
+    pub cool_down: Option<Duration>,
+    /// How many fetches have failed since the last good one.
+    pub failed_fetches: u32,
+    /// How many tokens were refused, since the verifier was built, because the issuer has no key of their
+    /// `kid`. Strangers can make it grow.
+    pub unknown_kids: u64,
 }
 
 /// How a fetch of keys ended, fit for a label.

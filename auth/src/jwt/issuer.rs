@@ -204,15 +204,17 @@ impl Issuer {
         self
     }
 
-    /// Sets how long after an unknown `kid` has caused a fetch no other does: by default 30 s, of a file
-    /// 5 s.
+    /// Sets how long after a fetch that was asked for, by an unknown `kid` or by [`Jwt::refresh`], no other is
+    /// begun for that: by default 30 s, of a file 5 s. Whoever asks meanwhile is served by one fetch at its
+    /// end.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.pace.cool_down = cool_down;
         self
     }
 
     /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h, at
-    /// least as long as there is [between fetches](Self::refresh_every).
+    /// least as long as there is [between fetches](Self::refresh_every). From then on tokens are refused with
+    /// `UNAVAILABLE`, and the verifier is not [ready](Jwt::readiness).
     pub fn stale_for(mut self, stale: Duration) -> Self {
         self.pace.stale = stale;
         self

@@ -106,16 +106,6 @@ impl Limiter {
         }
     }
 
-    /// One that was taken for bad was not.
-    pub(crate) fn forgive(&self, network: Network) {
-        let mut shard = self.shard(network);
-        let shard = &mut *shard;
-        let account = shard.accounts.get_mut(&network).or(shard.others.as_mut());
-        if let Some(until) = account {
-            *until = until.checked_sub(self.each).unwrap_or(*until);
-        }
-    }
-
     fn shard(&self, network: Network) -> MutexGuard<'_, Shard> {
         // Neighbours get parts of their own, and IPv6 networks, whose low bits differ, too.
         let shard = &self.shards[(network.0 ^ (network.0 >> 16)) as usize % SHARDS];
@@ -163,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_knows_how_long_and_what_was_not_bad_is_taken_back() {
+    fn who_is_refused_knows_how_long() {
         let limiter = Limiter::per_minute(6).expect("a limit");
         let (caller, now) = (network("192.0.2.1"), Instant::now());
         for _ in 0..6 {
@@ -171,11 +161,6 @@ mod tests {
         }
         let later = now + Duration::from_secs(3);
         assert_eq!(limiter.wait(caller, later), Some(Duration::from_secs(7)));
-        limiter.forgive(caller);
-        assert_eq!(limiter.wait(caller, now), None);
-        limiter.failed(caller, now);
-        assert_eq!(limiter.wait(caller, now), Some(Duration::from_secs(10)));
-        limiter.forgive(network("192.0.2.2"));
     }
 
     #[test]

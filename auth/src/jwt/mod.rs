@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Building waits for nobody: the keys come in the background, and until they are there calls are
-//! refused with `UNAVAILABLE`. A health check waits for [`Jwt::ready`].
+//! refused with `UNAVAILABLE`. A health service follows [`Jwt::readiness`]: keys can be withdrawn, or become
+//! too old.
 //!
 //! Several issuers, each with keys and rules of its own:
 //!
@@ -81,7 +82,8 @@
 //!
 //! The check with what was expected and received, in the layer's log line and hook: claims and names
 //! of the token, bounded and escaped, never its text. [`JwtBuilder::on_keys`] is told how each fetch
-//! of keys ended and how old the keys are. Events of the target `tonic_auth_layer` say `WARN` when
+//! of keys ended and how old the keys are; [`Jwt::keys_status`] tells the same at any time, the cool-down, and
+//! how many tokens had an unknown `kid`; [`Jwt::refresh`] asks for a fetch. Events of the target `tonic_auth_layer` say `WARN` when
 //! keys could not be fetched and for each key of a set that is refused, `ERROR` when none is left, and `INFO` when a set has
 //! changed, and `WARN` once when an address has sent too many bad tokens: a proxy, perhaps.
 //!
@@ -104,10 +106,12 @@
 //! They are fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
 //! the last keys serve, for 24 h. No lock is held while keys are fetched, and no good token waits for it.
 //!
-//! A `kid` that is unknown causes one fetch for all who ask, at most 1,024 of whom wait, and not another
-//! one for 30 s. Until then nobody can tell whether another unknown `kid` is a new key's or forged: its
-//! token is refused with `UNAVAILABLE`, so that it may be tried again, and does not count as a bad one. It
-//! is `TOKEN_INVALID` only if the `kid` is one that a key had before. A token that names no key causes no
+//! A `kid` that is unknown causes one fetch, and its call waits for it: at most 1,024 calls in all, and 64 of
+//! one address. In the 30 s after such a fetch (the [cool-down](Issuer::cool_down)) nobody waits: a `kid` that
+//! the fetched set does not have is `TOKEN_INVALID`, like that of a key which was refused, and one more fetch
+//! is scheduled for the end of the cool-down. So a new key is known after 30 s at the latest, however many
+//! `kid`s a stranger invents. `UNAVAILABLE` is for when no keys are there, or when the last fetch failed.
+//! None of this is charged to the caller's address: it costs a look-up. A token that names no key causes no
 //! fetch: where tokens name none, a new key is known after 5 min.
 //!
 //! A file of keys is read when the verifier is built, and again every 5 s.
@@ -166,8 +170,11 @@ mod issuer;
 mod key;
 mod limiter;
 mod own_claims;
+mod places;
+mod readiness;
 mod refresh;
 mod rules;
+mod schedule;
 mod scopes;
 mod source;
 mod store;
@@ -183,6 +190,7 @@ pub use self::algorithm::Algorithm;
 pub use self::authenticator::Jwt;
 pub use self::builder::JwtBuilder;
 pub use self::error::JwtError;
-pub use self::events::{FetchResult, KeysEvent};
+pub use self::events::{FetchResult, KeysEvent, KeysStatus};
 pub use self::issuer::Issuer;
 pub use self::key::{Key, KeyError};
+pub use self::readiness::Readiness;

@@ -24,7 +24,8 @@ pub(crate) async fn run(store: Weak<Store>, wake: Arc<Notify>) {
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = wake.notified() => {}
+                // One was asked for, at once or for later; or the store is gone.
+                () = wake.notified() => continue,
             }
         }
         let Some(store) = store.upgrade() else { return };
@@ -82,9 +83,16 @@ pub(super) fn read(store: &Store, text: &[u8]) -> Result<ReadSet, NoKeys> {
 }
 
 fn tell(store: &Store, result: FetchResult, why: Option<&str>) {
-    let keys = store.keys().map_or(0, |keys| keys.keys().len());
-    let event = KeysEvent { issuer: &store.issuer, result, why, keys, age: store.age() };
-    store.on_keys.tell(&event);
+    let status = store.status();
+    store.on_keys.tell(&KeysEvent {
+        issuer: &status.issuer,
+        result,
+        why,
+        keys: status.keys,
+        age: status.age,
+        cool_down: status.cool_down,
+        unknown_kids: status.unknown_kids,
+    });
 }
 
 /// Says what is new, and what of it is refused: once, not at each fetch.

@@ -1,25 +1,24 @@
 //! The keys of an issuer as they are now, and when they are fetched again.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::algorithm::Algorithm;
-use super::events::OnKeys;
-use super::key::set::{KEYS_AT_MOST, KeySet, NoKey};
+use super::events::{KeysStatus, OnKeys};
+use super::key::set::{KeySet, NoKey};
 use super::key::{Fingerprint, Key, KeyError};
+use super::limiter::Network;
+use super::places::{Place, Places};
 use super::refresh;
+use super::schedule::{Coming, Schedule};
 use super::source::Source;
-
-/// How many calls may wait for keys at once.
-pub(crate) const WAITING_AT_MOST: usize = 1_024;
 
 /// When keys are fetched.
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct Pace {
     pub(crate) every: Duration,
     /// How long one may take.
     pub(crate) timeout: Duration,
-    /// How long after an unknown `kid` has caused one no other does.
+    /// How long after one that was asked for no other is begun for being asked for.
     pub(crate) cool_down: Duration,
     /// How long keys serve after the last good fetch.
     pub(crate) stale: Duration,
@@ -42,42 +41,34 @@ pub(crate) struct Store {
     pub(crate) source: Box<dyn Source>,
     pub(crate) on_keys: OnKeys,
     held: ArcSwapOption<Held>,
-    /// How many fetches have begun.
-    begun: AtomicU64,
     /// How many have ended, and how the last did.
     ended: watch::Sender<Ended>,
-    asked: Mutex<Option<LastAsked>>,
-    /// How many fetches have failed since a good one, and when the next is due: a task that takes the place
-    /// of another goes on with them.
+    /// When the next fetch is due, and how many have failed since a good one: a task that takes the place of
+    /// another goes on with them.
+    schedule: Mutex<Schedule>,
     failures: AtomicU32,
-    due: Mutex<Option<Instant>>,
     /// What was refused of the last set.
     refused: Mutex<Vec<(usize, KeyError)>>,
-    /// Wakes the task that fetches.
+    /// How many tokens were refused because no key has their `kid`.
+    unknown_kids: AtomicU64,
+    /// Tells the task that fetches to look at the schedule again.
     pub(crate) wake: Arc<Notify>,
-    waiting: Arc<Semaphore>,
+    places: Arc<Places>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
 struct Held {
     keys: Arc<KeySet>,
-    /// The `kid`s of keys that were there before, the last ones first.
-    gone: Vec<Box<str>>,
+    /// Which fetch they are of, and when it ended.
+    fetch: u64,
     at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Ended {
+pub(crate) struct Ended {
     count: u64,
     good: bool,
-}
-
-/// That an unknown `kid` has caused a fetch: when, and which.
-#[derive(Clone, Copy, Debug)]
-struct LastAsked {
-    at: Instant,
-    fetch: u64,
 }
 
 /// What becomes of a token whose `kid` is unknown.
@@ -93,7 +84,7 @@ pub(crate) struct Waits {
     store: Arc<Store>,
     fetch: u64,
     ended: watch::Receiver<Ended>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Why there is no key for a token.
@@ -101,7 +92,7 @@ pub(crate) struct Waits {
 pub(crate) enum Missing {
     /// The keys are known, and none is it.
     No(NoKey),
-    /// There are no keys, or only old ones, and the issuer does not answer or was asked just now.
+    /// There are no keys, or only old ones and the issuer does not answer.
     Unavailable(&'static str),
 }
 
@@ -120,14 +111,13 @@ impl Store {
             source,
             on_keys,
             held: ArcSwapOption::empty(),
-            begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
-            asked: Mutex::new(None),
+            schedule: Mutex::default(),
             failures: AtomicU32::new(0),
-            due: Mutex::new(None),
             refused: Mutex::default(),
+            unknown_kids: AtomicU64::new(0),
             wake: Arc::new(Notify::new()),
-            waiting: Arc::new(Semaphore::new(WAITING_AT_MOST)),
+            places: Arc::default(),
             task: Mutex::new(None),
         }
     }
@@ -145,7 +135,7 @@ impl Store {
     /// The keys, unless they are too old.
     pub(crate) fn keys(&self) -> Option<Arc<KeySet>> {
         let held = self.held.load();
-        let held = held.as_ref().filter(|held| held.at.elapsed() <= self.pace.stale)?;
+        let held = held.as_ref().filter(|held| held.at.elapsed() < self.pace.stale)?;
         Some(Arc::clone(&held.keys))
     }
 
@@ -158,7 +148,7 @@ impl Store {
         if age > self.pace.every.saturating_mul(2) {
             self.start();
         }
-        age <= self.pace.stale && held.keys.holds(print)
+        age < self.pace.stale && held.keys.holds(print)
     }
 
     /// How long ago the keys were fetched.
@@ -172,95 +162,120 @@ impl Store {
         keys.find(id, algorithm).cloned().map_err(Missing::No)
     }
 
-    /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask, and not another until the
-    /// cool-down is over.
-    pub(crate) fn ask(self: &Arc<Self>, id: Option<&str>, algorithm: Algorithm) -> Asked {
+    /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask. In the cool-down after it nobody
+    /// waits, and one more is scheduled for the end.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        from: Option<Network>,
+    ) -> Asked {
         // Somebody else may have been first.
         match self.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) => {}
             found => return Asked::Known(found),
         }
         let ended = self.ended.subscribe();
-        let Some(fetch) = self.ask_for_fetch() else {
-            return Asked::Known(self.in_cool_down(id, algorithm));
+        let place = match self.ask_for_fetch() {
+            Coming::Now(fetch) => self.places.take(from).map(|place| (fetch, place)),
+            Coming::Later(_) => None,
         };
-        match Arc::clone(&self.waiting).try_acquire_owned() {
-            Ok(_place) => Asked::Waits(Waits { store: Arc::clone(self), fetch, ended, _place }),
-            Err(_) => Asked::Known(Err(Missing::Unavailable("too many calls wait for them"))),
+        match place {
+            Some((fetch, _place)) => {
+                Asked::Waits(Waits { store: Arc::clone(self), fetch, ended, _place })
+            }
+            None => Asked::Known(self.without_waiting(id, algorithm)),
         }
     }
 
-    /// What is said of a `kid` that can't be asked for now: that it is unknown only if it was known once.
-    /// Any other may be a new key's, whose tokens are not bad because others have asked for nonsense.
-    fn in_cool_down(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
+    /// The key of a token that can't wait for a fetch: what the last set says, unless the issuer is away. A
+    /// stranger who invents `kid`s must not look like an outage.
+    fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         match self.find(id, algorithm) {
-            Err(Missing::No(NoKey::Unknown)) => {}
-            found => return found,
+            Err(Missing::No(NoKey::Unknown)) if !self.issuer_answers() => {
+                Err(Missing::Unavailable("old ones"))
+            }
+            found => found,
         }
-        if !self.ended.borrow().good {
-            return Err(Missing::Unavailable("old ones"));
-        }
-        let held = self.held.load();
-        let gone = held.as_ref().map_or(&[][..], |held| &held.gone);
-        Err(match gone.iter().any(|gone| Some(&**gone) == id) {
-            true => Missing::No(NoKey::Unknown),
-            false => Missing::Unavailable("fetched just now, without that one"),
-        })
     }
 
-    /// Which fetch to wait for: one that others have asked for, or a new one; none in the cool-down.
-    fn ask_for_fetch(self: &Arc<Self>) -> Option<u64> {
+    /// Whether the last fetch was good, or one since it was last asked for.
+    fn issuer_answers(&self) -> bool {
+        let asked = self.schedule().last_asked();
+        let held = self.held.load();
+        let since =
+            held.as_ref().is_some_and(|held| asked.is_some_and(|asked| asked <= held.fetch));
+        since || self.ended.borrow().good
+    }
+
+    /// Asks for a fetch: at once, or in the cool-down at its end.
+    fn ask_for_fetch(self: &Arc<Self>) -> Coming {
         self.start();
-        let now = Instant::now();
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asked) = *asked {
-            if self.ended.borrow().count < asked.fetch {
-                return Some(asked.fetch);
-            }
-            if now < asked.at + self.pace.cool_down {
-                return None;
-            }
+        let ended = self.ended.borrow().count;
+        let mut schedule = self.schedule();
+        let before = schedule.due();
+        let coming = schedule.ask(Instant::now(), self.pace.cool_down, ended);
+        if schedule.due() != before {
+            self.wake.notify_one();
         }
-        let fetch = self.begun.load(Ordering::Acquire) + 1;
-        *asked = Some(LastAsked { at: now, fetch });
-        self.wake.notify_one();
-        Some(fetch)
+        coming
+    }
+
+    /// Asks for a fetch, at once; then waits until it has ended: whether it was good.
+    pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        let (fetch, wait) = match self.ask_for_fetch() {
+            Coming::Now(fetch) => (fetch, Duration::ZERO),
+            Coming::Later(fetch) => (fetch, self.pace.cool_down),
+        };
+        let latest = Instant::now() + wait.saturating_add(self.patience());
+        let store = Arc::clone(self);
+        async move {
+            let asked = ended.wait_for(|ended| ended.count >= fetch);
+            let good = matches!(timeout_at(latest, asked).await, Ok(Ok(ended)) if ended.good);
+            drop(store);
+            good
+        }
+    }
+
+    /// How long a fetch may take that was asked for: one that was under way already, and then itself.
+    fn patience(&self) -> Duration {
+        self.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A fetch begins; how many have failed, if it does, too.
     pub(crate) fn begin(&self) -> u32 {
-        // Whoever asks does so before or after it, not meanwhile.
-        let _asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        self.begun.fetch_add(1, Ordering::AcqRel);
-        // Who has asked before it is answered by it: that asks for no other.
-        pin!(self.wake.notified()).enable();
+        self.schedule().begin(Instant::now());
         self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1)
     }
 
-    /// Sets when the next fetch is due.
+    /// Sets when the next fetch is due by the clock.
     pub(crate) fn next_in(&self, pause: Duration) {
-        let next = Instant::now() + pause;
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        self.schedule().next_at(Instant::now() + pause);
     }
 
     /// When the next fetch is due; `None` if there was none.
     pub(crate) fn due(&self) -> Option<Instant> {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        self.schedule().due()
     }
 
     /// Whoever has fetched before does so no more: what it has begun has failed.
     pub(crate) fn take_over(&self) {
+        let begun = self.schedule().begun();
         let ended = self.ended.borrow().count;
-        if ended < self.begun.load(Ordering::Acquire) {
+        if ended < begun {
             self.end(false);
         }
     }
 
     /// It has ended with keys.
     pub(crate) fn good(&self, keys: KeySet) {
-        let before = self.held.load();
-        let gone = before.as_ref().map(|before| before.gone_from(&keys)).unwrap_or_default();
-        let held = Held { keys: Arc::new(keys), gone, at: Instant::now() };
+        let fetch = self.schedule().begun();
+        let held = Held { keys: Arc::new(keys), fetch, at: Instant::now() };
         self.held.store(Some(Arc::new(held)));
         self.failures.store(0, Ordering::Release);
         self.end(true);
@@ -288,26 +303,47 @@ impl Store {
     }
 
     fn end(&self, good: bool) {
-        let count = self.begun.load(Ordering::Acquire);
+        let count = self.schedule().begun();
         self.ended.send_replace(Ended { count, good });
     }
 
-    /// Waits until there are keys.
-    pub(crate) async fn ready(self: &Arc<Self>) {
-        self.start();
-        let mut ended = self.ended.subscribe();
-        // The sender is in here: it is not gone while we wait.
-        let _ = ended.wait_for(|_| self.keys().is_some()).await;
+    /// A token was refused because no key has its `kid`.
+    pub(crate) fn count_unknown_kid(&self) {
+        self.unknown_kids.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-impl Held {
-    /// The `kid`s that are known from before, and are no longer there.
-    fn gone_from(&self, keys: &KeySet) -> Vec<Box<str>> {
-        let there = |id: &str| keys.keys().iter().any(|key| key.id() == Some(id));
-        let mine = self.keys.keys().iter().filter_map(Key::id);
-        let known = mine.chain(self.gone.iter().map(|gone| &**gone));
-        known.filter(|id| !there(id)).take(KEYS_AT_MOST).map(Box::from).collect()
+    /// When keys that are not too old yet will be, if they are not fetched again.
+    pub(crate) fn stale_at(&self) -> Option<Instant> {
+        let at = self.held.load().as_ref()?.at.checked_add(self.pace.stale)?;
+        (Instant::now() < at).then_some(at)
+    }
+
+    /// Tells when a fetch has ended.
+    pub(crate) fn ended(&self) -> watch::Receiver<Ended> {
+        self.ended.subscribe()
+    }
+
+    /// The keys as they are now.
+    pub(crate) fn status(&self) -> KeysStatus {
+        let keys = self.keys().map_or(0, |keys| keys.keys().len());
+        let cool_down = self.schedule().cooling_down(Instant::now(), self.pace.cool_down);
+        KeysStatus {
+            issuer: Arc::clone(&self.issuer),
+            keys,
+            age: self.age(),
+            cool_down,
+            failed_fetches: self.failed_fetches(),
+            unknown_kids: self.unknown_kids.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many fetches have failed since a good one.
+    fn failed_fetches(&self) -> u32 {
+        let failures = self.failures.load(Ordering::Acquire);
+        let begun = self.schedule().begun();
+        // One that is under way has not failed yet.
+        let under_way = self.ended.borrow().count < begun;
+        failures.saturating_sub(u32::from(under_way))
     }
 }
 
@@ -319,11 +355,9 @@ impl Waits {
         algorithm: Algorithm,
     ) -> Result<Key, Missing> {
         let store = &self.store;
-        // One that was under way already, and then ours.
-        let patience = store.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
         let asked = self.ended.wait_for(|ended| ended.count >= self.fetch);
-        let good =
-            matches!(tokio::time::timeout(patience, asked).await, Ok(Ok(ended)) if ended.good);
+        let asked = timeout(store.patience(), asked).await;
+        let good = matches!(asked, Ok(Ok(ended)) if ended.good);
         match store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) if !good => Err(Missing::Unavailable("old ones")),
             found => found,

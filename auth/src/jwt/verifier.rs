@@ -109,12 +109,8 @@ impl Verifier {
         }
     }
 
-    pub(super) fn no_key(
-        &self,
-        unsigned: &Unsigned<'_>,
-        missing: Missing,
-        from: Option<Network>,
-    ) -> Outcome {
+    /// Refuses a token that no key is there for. That cost a look-up: it is not charged to the address.
+    pub(super) fn no_key(&self, unsigned: &Unsigned<'_>, missing: Missing) -> Outcome {
         let header = &unsigned.header;
         let why = match missing {
             Missing::Unavailable(why) => {
@@ -122,10 +118,14 @@ impl Verifier {
             }
             Missing::No(why) => why,
         };
-        self.failed(from);
         let id = header.key_id.as_deref().unwrap_or("nothing");
         match why {
-            NoKey::Unknown => invalid("kid", "a key of the issuer", id),
+            NoKey::Unknown => {
+                if let Keys::Kept(store) = &self.issuers[unsigned.issuer].keys {
+                    store.count_unknown_kid();
+                }
+                invalid("kid", "a key of the issuer", id)
+            }
             NoKey::None => invalid("kid", format!("a key for {}", header.algorithm), id),
             NoKey::Several => invalid("kid", "which of several keys", id),
             NoKey::Other(bound) => invalid("alg", bound.as_str(), header.algorithm.as_str()),
@@ -225,13 +225,6 @@ impl Verifier {
     pub(super) fn failed(&self, from: Option<Network>) {
         if let (Some(limiter), Some(from)) = (&self.limiter, from) {
             limiter.failed(from, Instant::now());
-        }
-    }
-
-    /// Takes one failure back.
-    pub(super) fn forgive(&self, from: Option<Network>) {
-        if let (Some(limiter), Some(from)) = (&self.limiter, from) {
-            limiter.forgive(from);
         }
     }
 }
