@@ -359,6 +359,7 @@ async fn the_token_of_the_bearer_file_is_sent_as_it_is_then() {
 
 #[tokio::test]
 async fn keys_08_over_tls_only_the_given_roots_are_trusted() {
+    install_provider();
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let provider = Arc::new(default_provider());
@@ -391,6 +392,7 @@ async fn keys_08_over_tls_only_the_given_roots_are_trusted() {
 
 #[tokio::test]
 async fn an_address_that_may_not_be_asked_can_t_be_built() {
+    install_provider();
     let built = |issuer: Issuer| issuer.audience(AUDIENCE).build();
     for url in ["http://id.example/keys", "ftp://id.example/keys", "keys", ""] {
         let refused = built(Jwt::jwks_url(ISSUER, url));
@@ -414,12 +416,19 @@ async fn an_address_that_may_not_be_asked_can_t_be_built() {
 
 #[test]
 fn kubernetes_has_its_certificate_where_it_mounts_it_unless_another_is_given() {
+    install_provider();
     let issuer =
         || Jwt::discover("https://kubernetes.default.svc.cluster.local").audience(AUDIENCE);
     let error = issuer().kubernetes().build().unwrap_err().to_string();
     assert!(error.contains("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"), "{error}");
     assert!(issuer().kubernetes().root_certificates(root()).build().is_ok());
     assert!(issuer().root_certificates(root()).kubernetes().build().is_ok());
+}
+
+/// So that there is TLS with whichever features; `jwt_tls.rs` is about those.
+fn install_provider() {
+    // Another test may have been first.
+    let _ = default_provider().install_default();
 }
 
 fn root() -> String {

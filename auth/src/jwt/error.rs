@@ -40,6 +40,12 @@ pub enum JwtError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The issuer is reached over `https`, and there is no cryptography for TLS: neither of the features
+    /// `tls-ring` and `tls-aws-lc` is on, and the process has no default provider of rustls.
+    NoTls {
+        /// The issuer.
+        issuer: String,
+    },
     /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: is it none or any that is
     /// meant?
     NoFailures,
@@ -66,6 +72,12 @@ impl fmt::Display for JwtError {
             Self::Setting { issuer, setting, problem } => {
                 write!(f, "`{setting}` of the issuer {issuer:?}: {problem}")
             }
+            Self::NoTls { issuer } => write!(
+                f,
+                "the issuer {issuer:?} is reached over https, and there is no TLS provider: turn on \
+                 the feature `tls-ring` or `tls-aws-lc` of tonic-auth-layer, or install a default \
+                 `CryptoProvider` of rustls first"
+            ),
             Self::NoFailures => f.write_str(
                 "`failures_per_minute` of 0: say how many bad tokens an address may have, or with \
                  `any_failures` that they are not counted",

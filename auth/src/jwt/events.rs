@@ -67,8 +67,8 @@ pub enum FetchResult {
     Empty,
     /// The discovery document is another issuer's.
     WrongIssuer,
-    /// The address is not one that may be asked: not `https`, for example. Or the file with the token to
-    /// ask with can't be read.
+    /// The address is not one that may be asked: not `https`, for example, or `https` without a
+    /// [TLS provider](crate#features). Or the file with the token to ask with can't be read.
     Refused,
 }
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::uri::Scheme;
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
+use rustls::ClientConfig;
 
+use super::tls::{self, NoTls};
 use super::{HttpSettings, Roots};
 use crate::jwt::events::FetchResult;
 use crate::jwt::source::{NoKeys, SET_AT_MOST};
@@ -30,7 +30,12 @@ pub(super) struct HttpClient {
     plain: bool,
 }
 
-type Connected = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+#[derive(Clone)]
+enum Connected {
+    Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+    /// There is no TLS provider, and none was needed at first.
+    Plain(Client<HttpConnector, Empty<Bytes>>),
+}
 
 /// A token that is sent to one server and no other, whatever a document says.
 struct Bearer {
@@ -52,9 +57,9 @@ const OURSELVES: HeaderValue =
 
 impl HttpClient {
     /// A client whose first request goes to that address.
-    pub(super) fn new(settings: &HttpSettings, first: &Uri) -> Result<Self, String> {
+    pub(super) fn new(settings: &HttpSettings, first: &Uri) -> Result<Self, NoTls> {
         let with_tls = first.scheme() == Some(&Scheme::HTTPS);
-        let client = connected(tls(settings.roots.as_ref(), with_tls)?);
+        let client = Connected::new(tls::config(settings.roots.as_ref(), with_tls)?);
         let roots = match &settings.roots {
             Some(Roots::File(path)) => Some(path.clone()),
             _ => None,
@@ -73,7 +78,7 @@ impl HttpClient {
     /// at first.
     async fn client(&self) -> Connected {
         let Some(path) = self.roots.clone() else { return self.client.clone() };
-        let anew = move || tls(Some(&Roots::File(path)), true).map(connected);
+        let anew = move || tls::config(Some(&Roots::File(path)), false).map(Connected::new);
         match tokio::task::spawn_blocking(anew).await {
             Ok(Ok(client)) => client,
             _ => self.client.clone(),
@@ -89,9 +94,7 @@ impl HttpClient {
         if let Some(own) = self.bearer.as_ref().filter(|own| own.to == to) {
             request.headers_mut().insert(AUTHORIZATION, bearer(Arc::clone(&own.file)).await?);
         }
-        let unreachable = |error: &dyn Error| NoKeys::new(FetchResult::Unreachable, causes(error));
-        let response =
-            self.client().await.request(request).await.map_err(|error| unreachable(&error))?;
+        let response = self.client().await.request(request).await?;
         if response.status() != StatusCode::OK {
             let elsewhere = match &self.bearer {
                 Some(own) if own.to != to => ", without the token, which is the issuer's alone",
@@ -120,48 +123,38 @@ impl Origin {
     }
 }
 
-fn connected(tls: ClientConfig) -> Connected {
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        // Which scheme may be asked was seen to before.
-        .https_or_http()
-        .enable_http1()
-        .enable_http2()
-        .build();
-    // A connection that is kept for minutes is mostly one that breaks when it is needed.
-    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
-}
-
-/// Where TLS is not needed at first, roots may be missing: a container that asks a sidecar need not have
-/// any. Then nobody is trusted.
-fn tls(roots: Option<&Roots>, needed: bool) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let config = match roots {
-        Some(Roots::Pem(pem)) => config.with_root_certificates(certificates(pem)?),
-        Some(Roots::File(path)) => {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            config.with_root_certificates(certificates(&pem)?)
-        }
-        None => match config.clone().with_native_roots() {
-            Ok(config) => config,
-            Err(_) if !needed => config.with_root_certificates(RootCertStore::empty()),
-            Err(error) => return Err(error.to_string()),
-        },
-    };
-    Ok(config.with_no_client_auth())
-}
-
-fn certificates(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+impl Connected {
+    fn new(tls: Option<ClientConfig>) -> Self {
+        // A connection that is kept for minutes is mostly one that breaks when it is needed.
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_max_idle_per_host(0);
+        let Some(tls) = tls else { return Self::Plain(client.build_http()) };
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            // Which scheme may be asked was seen to before.
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .build();
+        Self::Tls(client.build(connector))
     }
-    if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(roots) }
+
+    async fn request(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, NoKeys> {
+        let answer = match self {
+            Self::Tls(client) => client.request(request).await,
+            Self::Plain(_) if request.uri().scheme() == Some(&Scheme::HTTPS) => {
+                let why = "it is https, and there is no TLS provider: see the features `tls-ring` and \
+                           `tls-aws-lc`";
+                return Err(NoKeys::new(FetchResult::Refused, why));
+            }
+            Self::Plain(client) => client.request(request).await,
+        };
+        answer.map_err(|error| unreachable(&error))
+    }
+}
+
+fn unreachable(error: &dyn Error) -> NoKeys {
+    NoKeys::new(FetchResult::Unreachable, causes(error))
 }
 
 async fn bearer(path: Arc<Path>) -> Result<HeaderValue, NoKeys> {
@@ -192,11 +185,12 @@ fn causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use rustls::ServerConfig;
-    use rustls_pki_types::PrivateKeyDer;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider as aws_lc;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 
@@ -207,7 +201,7 @@ mod tests {
     /// Answers each request over TLS that there is nothing there.
     async fn serve(listener: TcpListener, own: CertifiedKey<rcgen::KeyPair>) {
         let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(aws_lc());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -225,6 +219,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_certificates_is_read_again() {
+        // Whichever features are on; what is installed already serves as well.
+        let _ = aws_lc().install_default();
         let own = certified();
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), certified().cert.pem()).expect("written");

@@ -3,6 +3,7 @@
 mod address;
 mod client;
 mod discovery;
+mod tls;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use http::Uri;
 
 use self::client::HttpClient;
+use self::tls::NoTls;
 use super::{NoKeys, Source};
 use crate::jwt::error::JwtError;
 
@@ -73,7 +75,10 @@ impl HttpKeys {
     fn new(issuer: &str, place: Place, settings: &HttpSettings) -> Result<Self, JwtError> {
         let (Place::At(first) | Place::Discovered { document: first, .. }) = &place;
         let client = HttpClient::new(settings, first);
-        let client = client.map_err(|problem| setting(issuer, "root_certificates", &problem))?;
+        let client = client.map_err(|problem| match problem {
+            NoTls::Provider => JwtError::NoTls { issuer: issuer.to_owned() },
+            NoTls::Roots(problem) => setting(issuer, "root_certificates", &problem),
+        })?;
         Ok(Self { client, place })
     }
 
