@@ -8,9 +8,10 @@ mod token;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tonic::server::NamedService;
-use tonic_auth_layer::jwt::Jwt;
+use tonic_auth_layer::jwt::{Jwt, Readiness};
 use tonic_auth_layer::{Access, AuthLayer};
 use tonic_call::Methods;
 
@@ -40,6 +41,9 @@ const RULES: [(&str, &str); 7] = [
     ("ImportOrders", WRITE),
     ("QuoteOrders", READ),
 ];
+
+/// How often the gauges of keys are set.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
 /// Who is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,14 +115,23 @@ impl Callers {
 }
 
 impl Guard {
-    /// Whether it can tell now.
-    pub fn is_ready(&self) -> bool {
-        self.jwt.is_ready()
+    /// Whether it can tell, now and from now on.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.jwt.readiness()
     }
 
-    /// Waits until it can tell.
-    pub async fn ready(&self) {
-        self.jwt.ready().await;
+    /// Waits until that changes, and meanwhile keeps the gauges of its keys.
+    pub(crate) async fn changed(&self, readiness: &mut Readiness) -> bool {
+        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        loop {
+            tokio::select! {
+                ready = readiness.changed() => {
+                    counts::keys(&self.jwt);
+                    return ready;
+                }
+                _ = gauges.tick() => counts::keys(&self.jwt),
+            }
+        }
     }
 
     /// As a layer around services that have these methods.

@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::codegen::http::Response;
 use tonic::server::NamedService;
 use tonic::transport::Server;
+use tonic_auth_layer::jwt::Readiness;
 use tonic_call::{Methods, MethodsError};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -137,8 +138,8 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
 }
 
 /// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains. With
-/// `guard`, callers need a token, and the server is not ready until it can tell who has a good one. So many
-/// of their calls pass as `limits` say. With `traces`, calls have spans.
+/// `guard`, callers need a token, the server is not ready until it can first tell who has a good one, and the
+/// service of orders is not while it can't. So many of their calls pass as `limits` say. With `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
 /// ended still runs until the runtime does not.
@@ -152,9 +153,10 @@ pub async fn serve(
     traces: Option<&Traces>,
 ) -> Result<Drained, CannotServe> {
     let (health, health_server) = tonic_health::server::health_reporter();
-    let ready = guard.as_ref().is_none_or(Guard::is_ready);
+    let readiness = guard.as_ref().map(Guard::readiness);
+    let ready = readiness.as_ref().is_none_or(Readiness::is_ready);
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    set_health(&health, status).await;
+    set_health(&health, &NAMES, status).await;
 
     let (close, closed) = oneshot::channel::<()>();
     let methods = failed(methods())?;
@@ -193,24 +195,25 @@ pub async fn serve(
         _ = closed.await;
     }));
 
-    let becomes_ready = async {
-        if let (Some(guard), false) = (&guard, ready) {
-            guard.ready().await;
-            tracing::info!("ready: the keys of the issuer are here");
-            set_health(&health, ServingStatus::Serving).await;
+    let follows_keys = async {
+        if let (Some(guard), Some(mut readiness)) = (&guard, readiness) {
+            loop {
+                let ready = guard.changed(&mut readiness).await;
+                keys_changed(&health, ready).await;
+            }
         }
         std::future::pending::<Infallible>().await
     };
     let signal = tokio::select! {
         Some(signal) = signals.recv() => signal,
-        never = becomes_ready => match never {},
+        never = follows_keys => match never {},
         ended = &mut server => {
             failed(failed(ended)?)?;
             return Err(CannotServe::Failed("it ended by itself".to_owned()));
         }
     };
 
-    let not_ready = set_health(&health, ServingStatus::NotServing);
+    let not_ready = set_health(&health, &NAMES, ServingStatus::NotServing);
     let finish = async {
         calls.stop_streams();
         _ = close.send(());
@@ -233,12 +236,34 @@ pub async fn serve(
     Ok(drained)
 }
 
-/// The whole server, and the one service that it is about.
-const NAMES: [&str; 2] = ["", <OrderServiceServer<Orders> as NamedService>::NAME];
+/// The service that needs to know who calls.
+const NEEDS_KEYS: &str = <OrderServiceServer<Orders> as NamedService>::NAME;
 
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in NAMES {
-        health.set_service_status(name, status).await;
+/// The whole server, and that service.
+const NAMES: [&str; 2] = ["", NEEDS_KEYS];
+
+/// Tokens can be verified, or no longer.
+///
+/// The service follows its keys both ways. The whole server, which a Kubernetes probe without a `service` asks
+/// for, waits for the first keys, so that a release with a wrong issuer does not take the place of a good
+/// one; from then on it serves until it drains. What needs no keys is still served, and an issuer's outage,
+/// which comes to all pods at once, must not take every one of them away.
+async fn keys_changed(health: &HealthReporter, ready: bool) {
+    if ready {
+        tracing::info!("ready: the keys of the issuer are here");
+        set_health(health, &NAMES, ServingStatus::Serving).await;
+    } else {
+        tracing::warn!(
+            service = NEEDS_KEYS,
+            "not ready: the keys of the issuer are withdrawn or too old",
+        );
+        set_health(health, &[NEEDS_KEYS], ServingStatus::NotServing).await;
+    }
+}
+
+async fn set_health(health: &HealthReporter, names: &[&str], status: ServingStatus) {
+    for name in names {
+        health.set_service_status(*name, status).await;
     }
 }
 

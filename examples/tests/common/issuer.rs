@@ -30,8 +30,13 @@ impl Issuer {
 
     /// A token for that audience, of that subject, for an hour.
     pub fn token_of(&self, subject: &str, audience: &str, scope: &str) -> String {
+        self.token_by(KEY_ID, subject, audience, scope)
+    }
+
+    /// The same, by a key of that name.
+    pub fn token_by(&self, kid: &str, subject: &str, audience: &str, scope: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
-        let header = json!({ "alg": "EdDSA", "kid": KEY_ID });
+        let header = json!({ "alg": "EdDSA", "kid": kid });
         let claims = json!({ "iss": ISSUER, "aud": audience, "sub": subject, "exp": now + 3600, "scope": scope });
         let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));

@@ -1,10 +1,11 @@
 //! `orders serve --issuer`: whose keys are in a file, or at a URL.
 
+use std::sync::{Arc, Mutex};
+
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -95,9 +96,8 @@ async fn until_the_keys_are_there_nobody_is_let_in_and_the_server_is_not_ready()
     let refused = list(&served, &token).await;
     assert!(refused.err.contains("UNAVAILABLE"), "{refused:?}");
 
-    let (publish, published) = oneshot::channel();
-    tokio::spawn(serve_keys(listener, issuer.keys(), published));
-    publish.send(()).unwrap();
+    let answer = Answer::new(Mutex::new(issuer.keys()));
+    tokio::spawn(serve_keys(listener, answer));
     assert_eq!(status().await, ServingStatus::Serving);
     assert_eq!(list(&served, &token).await.code, Some(0));
 
@@ -115,13 +115,86 @@ async fn until_the_keys_are_there_nobody_is_let_in_and_the_server_is_not_ready()
     assert!(!text.contains(ISSUER) && !text.contains(KEY_ID), "{text}");
 }
 
-/// Answers every request with the keys, once they are published.
-async fn serve_keys(listener: TcpListener, keys: String, published: oneshot::Receiver<()>) {
-    published.await.unwrap();
+/// Guards against: a service that says it is healthy while it refuses everybody; and an outage of the issuer
+/// that takes every pod away.
+#[tokio::test]
+async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_not_the_server() {
+    let issuer = Issuer::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    let answer = Answer::new(Mutex::new(issuer.keys()));
+    tokio::spawn(serve_keys(listener, Arc::clone(&answer)));
+    let mut served = start(&url, &["--metrics", "127.0.0.1:0"]).await;
+    let metrics = served.metrics_address().await;
+    let channel = Endpoint::from_shared(served.url()).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let service = "orders.v1.OrderService".to_owned();
+    let watch = health.watch(HealthCheckRequest { service }).await.unwrap();
+    let mut statuses = watch.into_inner();
+    let mut until = async |status| {
+        while soon(statuses.message()).await.unwrap().unwrap().status() != status {}
+    };
+    let mut whole = async || {
+        let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+        answer.into_inner().status()
+    };
+    let good = issuer.token("orders", "orders.read");
+    let forged = issuer.token_by("forged", "ann", "orders", "orders.read");
+    until(ServingStatus::Serving).await;
+    assert_eq!(whole().await, ServingStatus::Serving);
+    assert_eq!(list(&served, &good).await.code, Some(0));
+    until_sample(&metrics, "auth_jwks_ready 1").await;
+    until_sample(&metrics, "auth_jwks_keys 1").await;
+
+    // A kid that nobody knows makes the server look, and there are none any more.
+    "{\"keys\": []}".clone_into(&mut answer.lock().unwrap());
+    let refused = list(&served, &forged).await;
+    assert!(refused.err.contains("UNAVAILABLE"), "{refused:?}");
+    until(ServingStatus::NotServing).await;
+    assert_eq!(whole().await, ServingStatus::Serving);
+    let refused = list(&served, &good).await;
+    assert!(refused.err.contains("UNAVAILABLE"), "{refused:?}");
+    until_sample(&metrics, "auth_jwks_ready 0").await;
+    until_sample(&metrics, "auth_jwks_keys 0").await;
+
+    *answer.lock().unwrap() = issuer.keys();
+    until(ServingStatus::Serving).await;
+    assert_eq!(list(&served, &good).await.code, Some(0));
+    until_sample(&metrics, "auth_jwks_ready 1").await;
+    // The set is new, and has no such key: the token is bad, and nobody's outage.
+    let refused = list(&served, &forged).await;
+    assert!(refused.err.contains("UNAUTHENTICATED"), "{refused:?}");
+    until_sample(&metrics, "auth_jwks_unknown_kids_total 1").await;
+    let (_, text) = get(&metrics, "/metrics").await;
+    let cool_down = text.lines().find_map(|line| line.strip_prefix("auth_jwks_cool_down_seconds "));
+    assert!(cool_down.expect("there").parse::<f64>().unwrap() <= 30.0, "{cool_down:?}");
+    assert!(!text.contains("forged"), "{text}");
+
+    served.signal(Signal::INT);
+    let (_, _, log) = served.ended().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let unknown: Vec<_> = lines.filter(|line| line["auth.check"] == "kid").collect();
+    let [unknown] = &unknown[..] else { panic!("one: {log}") };
+    assert_eq!(unknown["auth.received"], "forged");
+    assert!(log.contains("not ready: the keys of the issuer are withdrawn"), "{log}");
+}
+
+/// Gauges are set once a second.
+async fn until_sample(metrics: &str, sample: &str) {
+    let shown =
+        async { while !get(metrics, "/metrics").await.1.lines().any(|line| line == sample) {} };
+    soon(shown).await;
+}
+
+/// What the issuer's server answers, whatever it is asked.
+type Answer = Arc<Mutex<String>>;
+
+async fn serve_keys(listener: TcpListener, answer: Answer) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         _ = stream.read(&mut [0; 4096]).await;
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", keys.len());
-        _ = stream.write_all((head + &keys).as_bytes()).await;
+        let text = answer.lock().unwrap().clone();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+        _ = stream.write_all((head + &text).as_bytes()).await;
     }
 }
