@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::asking::Asked;
 use super::builder::JwtBuilder;
 use super::cache::TokenHash;
 use super::events::KeysStatus;
@@ -13,7 +14,7 @@ use super::key::Key;
 use super::key::set::NoKey;
 use super::limiter::Network;
 use super::readiness::Readiness;
-use super::store::{Asked, Missing, Store};
+use super::store::{Missing, Store};
 use super::token::compact::Compact;
 use super::token::date::Date;
 use super::verifier::{Keys, Unsigned, Verifier};

@@ -160,6 +160,7 @@
 //!   own.
 
 mod algorithm;
+mod asking;
 mod authenticator;
 mod builder;
 mod cache;

@@ -13,13 +13,14 @@ use serde_json::json;
 use tokio::time::{Instant, advance};
 
 use super::algorithm::Algorithm;
+use super::asking::Asked;
 use super::events::{FetchResult, OnKeys};
 use super::issuer::{Issuer, KeysFrom};
 use super::key::set::NoKey;
 use super::limiter::Network;
 use super::places::{WAITING_AT_MOST, WAITING_OF_ONE};
 use super::source::{NoKeys, Source};
-use super::store::{Asked, Missing, Pace, Store};
+use super::store::{Missing, Pace, Store};
 
 const UNKNOWN: Missing = Missing::No(NoKey::Unknown);
 const NONE: Missing = Missing::Unavailable("none");
