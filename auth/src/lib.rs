@@ -169,7 +169,7 @@
 //! `ClientConfig::builder()` would panic. So neither is on by default, as with tonic; without a provider
 //! [`build`](jwt::JwtBuilder::build) fails for an issuer at an `https` address, and says so. A provider that
 //! is [installed](https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html#method.install_default)
-//! is preferred to those of the features. The signatures of tokens are verified by aws-lc-rs in any case, which
+//! is preferred to those of the features; a program that has both must install one for everything else. The signatures of tokens are verified by aws-lc-rs in any case, which
 //! is no provider of rustls by that.
 
 mod access;

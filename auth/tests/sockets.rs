@@ -241,8 +241,11 @@ async fn g09_who_watches_outside_is_told_that_it_was_a_refusal() {
 
 #[tokio::test]
 async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
     use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, ServerTlsConfig};
 
+    // With all features there are two providers, of which tonic's server takes none by itself.
+    let _ = aws_lc_rs::default_provider().install_default();
     let known = authenticate_fn(|call: &Incoming<'_>| {
         // Failed attempts are limited by it: it must be there with TLS, too.
         assert!(call.peer().unwrap().ip().is_loopback());
