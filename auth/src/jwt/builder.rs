@@ -92,7 +92,7 @@ impl JwtBuilder {
     ///
     /// When an issuer has no audience, is there twice, or a setting of it can't be, and when
     /// [`failures_per_minute`](Self::failures_per_minute) is 0. A file of keys must be there and have a usable
-    /// one in it.
+    /// one in it, and for an issuer at an `https` address there must be a [TLS provider](crate#features).
     pub fn build(self) -> Result<Jwt, JwtError> {
         if self.issuers.is_empty() {
             return Err(JwtError::NoIssuer);

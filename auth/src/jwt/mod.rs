@@ -100,7 +100,8 @@
 //! is in it, there are no keys: calls are refused with `UNAVAILABLE`, an `ERROR` says so, and it is
 //! fetched again soon. What is no set at all replaces nothing. A file is held to the same.
 //!
-//! Keys from a URL or by discovery (feature `http`) are fetched over TLS, without TLS only from loopback
+//! Keys from a URL or by discovery (feature `http`) are fetched over TLS ([features](crate#features) `tls-ring`
+//! and `tls-aws-lc`), without TLS only from loopback
 //! or where [said](Issuer::allow_plain_http) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
 //! keys, goes by no proxy, and follows no redirect, nor a document that came by TLS to where there is none.
 //! They are fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
