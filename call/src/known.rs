@@ -51,7 +51,7 @@ impl KnownMethods {
     /// One more than the highest [index](KnownMethod::index) there will ever be.
     pub fn capacity(&self) -> usize {
         match &self.0 {
-            Source::Described(methods) => methods.len(),
+            Source::Described(methods) => methods.capacity(),
             Source::Learnt(_) => LEARNT_AT_MOST,
         }
     }

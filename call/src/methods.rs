@@ -11,11 +11,15 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::kind::{Idempotency, Kind};
-use crate::rpc::{KnownMethod, Rpc};
+use crate::rpc::{HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc};
 
 /// The methods of a set of services, with the kind and idempotency of each.
 ///
-/// Read once, from the descriptor set that `tonic-prost-build` writes; cloning shares it.
+/// Read once, from the descriptor set that `tonic-prost-build` writes; cloning shares it. The methods of
+/// the standard health service (`grpc.health.v1.Health`) and of the reflection services
+/// (`grpc.reflection.v1.ServerReflection` and its `v1alpha`) are always known, since a program's own
+/// descriptor set seldom has them; [`iter`](Self::iter) and [`len`](Self::len) tell of those that were
+/// described.
 ///
 /// ```
 /// # use tonic_call::{Kind, Methods};
@@ -25,12 +29,15 @@ use crate::rpc::{KnownMethod, Rpc};
 /// assert_eq!(method.kind(), Kind::ServerStream);
 /// # Ok::<(), tonic_call::MethodsError>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Methods(Arc<Inner>);
 
 #[derive(Clone, Default)]
 struct Inner {
+    /// Those that are described, and behind them the standard ones that are not.
     list: Vec<Method>,
+    /// How many are described.
+    described: usize,
     by_name: FxHashMap<Arc<str>, usize>,
     services: FxHashSet<Box<str>>,
 }
@@ -64,8 +71,9 @@ impl Methods {
         Self::default().and_descriptor_set(encoded)
     }
 
-    /// Adds the methods of a further set, for example that of the standard health service, which
-    /// `tonic_health::pb::FILE_DESCRIPTOR_SET` holds.
+    /// Adds the methods of a further set. What a set says of the standard services counts: they are then
+    /// among those that are [described](Self::iter), as those of `tonic_health::pb::FILE_DESCRIPTOR_SET`
+    /// are.
     ///
     /// # Errors
     ///
@@ -73,6 +81,7 @@ impl Methods {
     pub fn and_descriptor_set(self, encoded: &[u8]) -> Result<Self, MethodsError> {
         let set = FileDescriptorSet::decode(encoded).map_err(MethodsError::Decode)?;
         let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.remove_standard();
         for file in &set.file {
             let dot = if file.package().is_empty() { "" } else { "." };
             for service in &file.service {
@@ -83,13 +92,22 @@ impl Methods {
                 inner.services.insert(name.into());
             }
         }
+        inner.add_standard();
         Ok(Self(Arc::new(inner)))
     }
 
     /// The method of that name, if there is one.
     pub fn get(&self, service: &str, method: &str) -> Option<&Method> {
-        let index = *self.0.by_name.get(&*format!("{service}/{method}"))?;
-        self.0.list.get(index)
+        self.by_full(&format!("{service}/{method}"))
+    }
+
+    /// The method that a call names, if it is one of these. Allocates nothing.
+    pub fn of(&self, rpc: &Rpc) -> Option<&Method> {
+        self.by_full(rpc.full())
+    }
+
+    fn by_full(&self, full: &str) -> Option<&Method> {
+        self.0.list.get(*self.0.by_name.get(full)?)
     }
 
     /// Whether there is a service of that fully qualified name, with or without methods.
@@ -102,19 +120,28 @@ impl Methods {
         rpc.is_well_formed() && self.has_full(rpc.full())
     }
 
-    /// All methods, in the order of the descriptor set: that of [`KnownMethod::index`].
+    /// The methods that the descriptor sets describe, in their order: that of [`KnownMethod::index`].
+    ///
+    /// The standard ones are among them only if a set describes them, so that what is done for each method
+    /// (a rule that must be there, a series that begins at 0) is done for those that the program serves.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Method> {
-        self.0.list.iter()
+        self.0.list[..self.0.described].iter()
     }
 
-    /// How many methods there are.
+    /// How many methods are [described](Self::iter).
     pub fn len(&self) -> usize {
-        self.0.list.len()
+        self.0.described
     }
 
-    /// Whether there are none.
+    /// Whether none is described.
     pub fn is_empty(&self) -> bool {
-        self.0.list.is_empty()
+        self.len() == 0
+    }
+
+    /// One more than the highest [index](KnownMethod::index): how many methods are known, with the
+    /// standard ones.
+    pub fn capacity(&self) -> usize {
+        self.0.list.len()
     }
 
     pub(crate) fn has_full(&self, full: &str) -> bool {
@@ -128,7 +155,37 @@ impl Methods {
     }
 }
 
+/// The methods of the services that are standard: `health.proto` and `reflection.proto` of gRPC.
+const STANDARD: [(&str, &str, Kind); 5] = [
+    (HEALTH, "Check", Kind::Unary),
+    (HEALTH, "List", Kind::Unary),
+    (HEALTH, "Watch", Kind::ServerStream),
+    (REFLECTION, "ServerReflectionInfo", Kind::BidiStream),
+    (REFLECTION_ALPHA, "ServerReflectionInfo", Kind::BidiStream),
+];
+
 impl Inner {
+    /// Forgets the standard methods that no set has described, so that one can.
+    fn remove_standard(&mut self) {
+        for method in self.list.drain(self.described..) {
+            self.by_name.remove(&method.full);
+        }
+    }
+
+    /// Adds the standard methods that no set has described.
+    fn add_standard(&mut self) {
+        self.described = self.list.len();
+        for (service, name, kind) in STANDARD {
+            let full: Arc<str> = format!("{service}/{name}").into();
+            if let Entry::Vacant(entry) = self.by_name.entry(Arc::clone(&full)) {
+                entry.insert(self.list.len());
+                let (service_len, idempotency) = (service.len(), Idempotency::Unknown);
+                self.list.push(Method { full, service_len, kind, idempotency });
+            }
+            self.services.insert(service.into());
+        }
+    }
+
     fn add(&mut self, service: &str, method: &MethodDescriptorProto) -> Result<(), MethodsError> {
         let full: Arc<str> = format!("{service}/{}", method.name()).into();
         let added = Method {
@@ -185,6 +242,15 @@ fn idempotency_of(method: &MethodDescriptorProto) -> Idempotency {
         Some(IdempotencyLevel::NoSideEffects) => Idempotency::NoSideEffects,
         Some(IdempotencyLevel::Idempotent) => Idempotency::Idempotent,
         Some(IdempotencyLevel::IdempotencyUnknown) | None => Idempotency::Unknown,
+    }
+}
+
+/// No method is described: only the standard ones are known.
+impl Default for Methods {
+    fn default() -> Self {
+        let mut inner = Inner::default();
+        inner.add_standard();
+        Self(Arc::new(inner))
     }
 }
 

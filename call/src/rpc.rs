@@ -9,7 +9,11 @@ use tonic::GrpcMethod;
 use crate::kind::{Idempotency, Kind};
 
 /// The standard health service.
-const HEALTH: &str = "grpc.health.v1.Health";
+pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
+
+/// The reflection service, and the older one that most clients ask first.
+pub(crate) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+pub(crate) const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// The method a call names: its path, split as gRPC does.
 ///
@@ -119,19 +123,15 @@ impl Rpc {
     }
 
     /// Whether there is certainly no such method: a descriptor set says which are served here, and
-    /// this is none of them. Without a descriptor set nothing is certain.
+    /// this is none of them, nor one of the standard health and reflection services. Without a descriptor
+    /// set nothing is certain.
     pub fn is_undescribed(&self) -> bool {
         self.undescribed
     }
 
     /// Whether this is a call of the standard health or reflection services.
     pub fn is_infrastructure(&self) -> bool {
-        matches!(
-            self.service(),
-            HEALTH
-                | "grpc.reflection.v1.ServerReflection"
-                | "grpc.reflection.v1alpha.ServerReflection"
-        )
+        matches!(self.service(), HEALTH | REFLECTION | REFLECTION_ALPHA)
     }
 
     /// Whether this is a call of the standard health service, `grpc.health.v1.Health`.

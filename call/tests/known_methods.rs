@@ -165,7 +165,7 @@ async fn what_a_generated_client_calls_is_known_from_the_first_call_on() {
 async fn with_a_descriptor_set_exactly_its_methods_are_known() {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
     let known = Arc::new(KnownMethods::from(&methods));
-    assert_eq!((known.len(), known.capacity()), (5, 5));
+    assert_eq!((known.len(), known.capacity()), (5, 10), "with the standard ones");
     for (path, is_known) in
         [("/test.v1.Kinds/Unary", true), ("/test.v1.Kinds/Other", false), ("/a.B/C", false)]
     {
@@ -197,6 +197,78 @@ fn a_descriptor_set_tells_kind_and_idempotency() {
     assert_eq!(idempotency("Unary"), Idempotency::Unknown);
     assert_eq!(idempotency("Peek"), Idempotency::NoSideEffects);
     assert!(methods.has_service("test.v1.Kinds") && !methods.has_service("test.v1"));
+}
+
+const STANDARD: [(&str, Kind); 5] = [
+    ("grpc.health.v1.Health/Check", Kind::Unary),
+    ("grpc.health.v1.Health/List", Kind::Unary),
+    ("grpc.health.v1.Health/Watch", Kind::ServerStream),
+    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Kind::BidiStream),
+    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Kind::BidiStream),
+];
+
+#[tokio::test]
+async fn with_any_descriptor_set_health_and_reflection_are_known() {
+    let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
+    let known = Arc::new(KnownMethods::from(&methods));
+    for (full, kind) in STANDARD {
+        let (service, name) = full.split_once('/').unwrap();
+        assert_eq!(methods.get(service, name).unwrap().kind(), kind, "{full}");
+        assert!(methods.has_service(service), "{full}");
+        let recorder = Recorder::new();
+        let mut service = layer(Side::Server, &recorder, &known)
+            .layer(service_fn(async |_| Ok::<_, Infallible>(refused())));
+        service.call(request(&format!("/{full}"))).await.unwrap();
+        assert!(recorder.only().known, "{full}");
+    }
+    for path in ["/grpc.health.v1.Health/Other", "/grpc.health.v1.Healthy/Check"] {
+        assert!(!call(Side::Server, &known, request(path), refused).await, "{path}");
+    }
+    // Nobody is asked for a rule for them, and nothing is counted of them before they are called.
+    assert_eq!(methods.len(), 5);
+    assert!(methods.iter().all(|method| method.service() == "test.v1.Kinds"));
+}
+
+#[test]
+fn a_set_may_describe_health_as_well_in_its_own_way_and_in_any_order() {
+    use prost::Message as _;
+    use prost_types::method_options::IdempotencyLevel;
+    use prost_types::{
+        FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, MethodOptions,
+        ServiceDescriptorProto,
+    };
+
+    let check = MethodDescriptorProto {
+        name: Some("Check".to_owned()),
+        options: Some(MethodOptions {
+            idempotency_level: Some(IdempotencyLevel::NoSideEffects.into()),
+            ..MethodOptions::default()
+        }),
+        ..MethodDescriptorProto::default()
+    };
+    let file = FileDescriptorProto {
+        package: Some("grpc.health.v1".to_owned()),
+        service: vec![ServiceDescriptorProto {
+            name: Some("Health".to_owned()),
+            method: vec![check],
+            ..ServiceDescriptorProto::default()
+        }],
+        ..FileDescriptorProto::default()
+    };
+    let health = FileDescriptorSet { file: vec![file] }.encode_to_vec();
+    for sets in [[&health, FILE_DESCRIPTOR_SET], [FILE_DESCRIPTOR_SET, &health]] {
+        let [first, second] = sets;
+        let methods = Methods::from_descriptor_set(first).unwrap();
+        let methods = methods.and_descriptor_set(second).unwrap();
+        let check = methods.get("grpc.health.v1.Health", "Check").unwrap();
+        assert_eq!(check.idempotency(), tonic_call::Idempotency::NoSideEffects);
+        assert_eq!((methods.len(), methods.capacity()), (6, 10));
+        assert!(methods.iter().any(|method| method.full() == "grpc.health.v1.Health/Check"));
+        for (full, kind) in STANDARD {
+            let (service, name) = full.split_once('/').unwrap();
+            assert_eq!(methods.get(service, name).unwrap().kind(), kind, "{full}");
+        }
+    }
 }
 
 #[test]
