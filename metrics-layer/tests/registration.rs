@@ -144,6 +144,26 @@ async fn a_call_of_a_described_method_adds_no_series() {
 }
 
 #[tokio::test]
+async fn health_has_its_name_and_kind_with_any_descriptor_set_and_no_series_before_it_is_called() {
+    let readings = Readings::new();
+    let layer = MetricsLayer::server().methods(&methods()).with_recorder(readings.clone());
+    let _ = layer.observer();
+    assert_eq!(readings.sum("grpc_server_started_total", "grpc_service=\"grpc.health"), 0.0);
+    assert!(!readings.all().keys().any(|series| series.contains("grpc.health")));
+    for _ in 0..3 {
+        one_call(layer.clone(), "/grpc.health.v1.Health/Check").await;
+        one_call(layer.clone(), "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").await;
+    }
+    for labels in [
+        "grpc_type=\"unary\",grpc_service=\"grpc.health.v1.Health\",grpc_method=\"Check\"",
+        "grpc_type=\"bidi_stream\",grpc_service=\"grpc.reflection.v1.ServerReflection\"",
+    ] {
+        assert_eq!(readings.sum("grpc_server_started_total", labels), 3.0, "{labels}");
+    }
+    assert_eq!(readings.sum("grpc_server_started_total", "grpc_method=\"unknown\""), 0.0);
+}
+
+#[tokio::test]
 async fn handles_are_asked_for_once_per_method_and_code() {
     let readings = Readings::new();
     let layer = MetricsLayer::server().with_recorder(readings.clone());
@@ -242,15 +262,16 @@ async fn a_method_beyond_the_table_does_not_take_the_place_of_those_that_are_not
     let metrics = MetricsLayer::client().methods(&methods()).with_recorder(readings.clone());
     let layer = ObserveLayer::client(metrics.observer());
     let mut service = layer.layer(Answers);
-    // What generated code calls is known at once: here more than the descriptor set has.
-    for name in ["A", "B", "C", "D", "E", "F", "G"] {
+    // What generated code calls is known at once: here more than the descriptor set has, with the five
+    // standard methods.
+    for name in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"] {
         let mut request = Request::post(format!("/a.B/{name}")).body(Script::new()).unwrap();
         request.extensions_mut().insert(GrpcMethod::new("a.B", name));
         drop(service.call(request).await.unwrap());
     }
     one_call(layer, "/x/y").await;
     let started = |labels| readings.sum("grpc_client_started_total", labels);
-    assert_eq!(started("grpc_service=\"a.B\""), 7.0);
+    assert_eq!(started("grpc_service=\"a.B\""), 12.0);
     assert_eq!(started("grpc_service=\"unknown\",grpc_method=\"unknown\""), 1.0);
 }
 
