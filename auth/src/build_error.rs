@@ -3,14 +3,15 @@
 use std::error::Error;
 use std::fmt;
 
-use tonic_call::UnknownMethod;
+use tonic_call::RuleError;
 
 /// What is wrong with how a layer was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A rule is for a method or service that is not in `methods`.
-    UnknownMethod(UnknownMethod),
+    /// A rule can never match a call: its name can't be one, there are two for the same method or service,
+    /// or [`methods`](crate::AuthBuilder::methods) has no such method or service.
+    NeverMatches(RuleError),
     /// Methods without a rule, of which [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) allows none.
     NotRuled(Vec<String>),
     /// [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) needs [`AuthBuilder::methods`](crate::AuthBuilder::methods).
@@ -30,7 +31,7 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownMethod(unknown) => unknown.fmt(f),
+            Self::NeverMatches(error) => error.fmt(f),
             Self::NotRuled(methods) => {
                 write!(f, "no rule says who may call {}", methods.join(", "))
             }
@@ -52,7 +53,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::UnknownMethod(unknown) => Some(unknown),
+            Self::NeverMatches(error) => Some(error),
             _ => None,
         }
     }

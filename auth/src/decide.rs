@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::{Extensions, HeaderMap, request};
 use tonic::Status;
-use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, printable};
+use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRules, printable};
 
 use crate::authenticate::Outcome;
 use crate::decision::{Decision, Verdict};
@@ -32,7 +32,20 @@ impl Settings {
             failure: None,
             extensions: Some(&head.extensions),
         });
+        self.called(rpc);
         Passed { identity: None }
+    }
+
+    /// Takes note of a call that may: what strangers try says nothing of the rules.
+    fn called(&self, rpc: &Rpc) {
+        if let Some(rules) = self.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
+            tracing::info!(
+                calls = UncalledRules::CALLS,
+                rules,
+                "no call has matched these rules for methods and services: are their names right? With \
+                 `AuthBuilder::methods` a wrong one is an error of `build`"
+            );
+        }
     }
 
     /// Decides a call by what the authenticator found. `Err` is what a caller who may not is told.
@@ -63,7 +76,10 @@ impl Settings {
             info.set_principal(identity.principal());
         }
         let identity = match judged {
-            Ok(identity) => Some(identity),
+            Ok(identity) => {
+                self.called(rpc);
+                Some(identity)
+            }
             Err((failure, identity)) => {
                 self.refuse(&failure, ruled, &info, head, rpc)?;
                 identity

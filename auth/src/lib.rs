@@ -85,7 +85,8 @@
 //! and without one a caller must be known. A path that is not exactly `/service/method` is refused,
 //! whatever the rules say; with [`methods`](AuthBuilder::methods), so is every method that is not
 //! described, and with [`every_method_ruled`](AuthBuilder::every_method_ruled) a new method without a
-//! rule is an error when the layer is built.
+//! rule is an error when the layer is built. So is, always, a rule that can never match: a name with a slash,
+//! or the same method or service a second time; with `methods`, also one that is misspelt or not qualified.
 //!
 //! # What the caller sees
 //!
@@ -126,7 +127,9 @@
 //! - In [`on_decision`](AuthBuilder::on_decision), for each call that is decided, passed ones too, and
 //!   once more when a stream is ended. [`Decision::result`] fits a label; who is calling does not.
 //! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic. The first health probe that is
-//!   refused is told at `WARN`, and so is [shadow mode](AuthBuilder::shadow) when the layer is built.
+//!   refused is told at `WARN`, and so is [shadow mode](AuthBuilder::shadow) when the layer is built. Without
+//!   [`methods`](AuthBuilder::methods), one event at `INFO` names the rules that none of the first 1,000 calls
+//!   that passed has matched.
 //!
 //! # What the handler sees
 //!

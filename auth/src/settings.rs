@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
-use tonic_call::{Kind, MethodTable, Rpc};
+use tonic_call::{Kind, MethodTable, Methods, Rpc, UncalledRules};
 
 use crate::access::Access;
 use crate::answers::Answers;
@@ -19,8 +19,10 @@ pub(crate) struct Settings {
     pub(crate) authenticator: Box<dyn Authenticate>,
     pub(crate) rules: Rules,
     pub(crate) default: Access,
-    /// The methods that there are, if that is known, and the kind of each.
-    pub(crate) kinds: Option<MethodTable<Option<Kind>>>,
+    /// The methods that there are, if that is known.
+    pub(crate) methods: Option<Methods>,
+    /// The rules that no call has matched; `None` if `methods` has shown that each can match.
+    pub(crate) uncalled: Option<UncalledRules>,
     pub(crate) shadow: bool,
     pub(crate) answers: Answers,
     pub(crate) secrets: Secrets,
@@ -68,17 +70,15 @@ impl Settings {
         Ruled::By(self.rules.rule(rpc).unwrap_or(&self.default))
     }
 
-    /// Whether there is certainly no such method. The standard health and reflection services are
-    /// rarely in the descriptor set.
+    /// Whether there is certainly no such method.
     fn is_undescribed(&self, rpc: &Rpc) -> bool {
-        let Some(kinds) = &self.kinds else { return false };
-        kinds.rule(rpc).is_none() && !rpc.is_infrastructure()
+        self.methods.as_ref().is_some_and(|methods| !methods.contains(rpc))
     }
 
     /// Whether a call of that method may be ended when the credentials expire: not if it has one
     /// message either way, which was decided when it came.
     pub(crate) fn ends_at_expiry(&self, rpc: &Rpc) -> bool {
-        let kind = self.kinds.as_ref().and_then(|kinds| *kinds.get(rpc));
-        self.end_streams && kind != Some(Kind::Unary)
+        let method = self.methods.as_ref().and_then(|methods| methods.of(rpc));
+        self.end_streams && method.is_none_or(|method| method.kind() != Kind::Unary)
     }
 }

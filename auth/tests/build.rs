@@ -24,7 +24,12 @@ fn f01_a_rule_for_a_method_that_does_not_exist_is_named() {
     assert!(error(rule).contains("\"test.v1.Kind\""));
     // Whatever the order in which they are said.
     let rule = builder().method("test.v1.Kinds", "Unnary", Access::public()).methods(&methods());
-    assert!(matches!(rule.build(), Err(BuildError::UnknownMethod(_))));
+    assert!(matches!(rule.build(), Err(BuildError::NeverMatches(_))));
+    let rule = builder().methods(&methods()).service("Kinds", Access::public());
+    assert!(error(rule).contains("did you mean \"test.v1.Kinds\"?"));
+    // Those are always there.
+    let rule = builder().methods(&methods()).service("grpc.health.v1.Health", Access::public());
+    assert!(rule.build().is_ok());
 }
 
 #[test]
@@ -69,10 +74,83 @@ fn f04_a_rule_that_nobody_can_meet_is_an_error() {
 }
 
 #[test]
-fn f05_a_rule_that_was_set_twice_is_checked_twice() {
-    let rule =
-        builder().method("a.B", "C", Access::scope("")).method("a.B", "C", Access::scope("good"));
-    assert!(rule.build().is_err());
+fn f05_two_rules_for_the_same_are_an_error_even_if_they_say_the_same() {
+    for describe in [false, true] {
+        let builder = || if describe { builder().methods(&methods()) } else { builder() };
+        let unary = |builder: AuthBuilder| {
+            builder.method("test.v1.Kinds", "Unary", Access::scope("orders.write"))
+        };
+        assert!(unary(builder()).build().is_ok());
+        let named = "there are two rules for \"test.v1.Kinds/Unary\"";
+        assert!(error(unary(unary(builder()))).contains(named));
+        let other = unary(builder()).method("test.v1.Kinds", "Unary", Access::public());
+        assert!(error(other).contains(named));
+        let service = |builder: AuthBuilder| builder.service("test.v1.Kinds", Access::public());
+        assert!(service(unary(builder())).build().is_ok(), "the most exact one counts");
+        assert!(error(service(service(builder()))).contains("two rules for \"test.v1.Kinds\""));
+    }
+    // The faults of each rule are seen, too.
+    let rule = builder().method("a.B", "C", Access::scope("")).method("a.B", "C", Access::public());
+    assert!(error(rule).contains("asks for"));
+}
+
+#[test]
+fn f12_a_name_that_no_call_can_have_is_an_error_with_what_was_meant() {
+    for describe in [false, true] {
+        let builder = || if describe { builder().methods(&methods()) } else { builder() };
+        for (rule, named) in [
+            (
+                builder().service("/test.v1.Kinds", Access::public()),
+                "\"/test.v1.Kinds\" can never match: a service has no slash in its name; a rule \
+                 for one method has two names; did you mean \"test.v1.Kinds\"?",
+            ),
+            (
+                builder().method("test.v1.Kinds", "/Unary", Access::public()),
+                "did you mean \"test.v1.Kinds/Unary\"?",
+            ),
+            (builder().service("test.v1.Kinds/Unary", Access::public()), "has two names"),
+            (builder().method("test.v1.Kinds", "", Access::public()), "a name is empty"),
+            (builder().service("", Access::public()), "a name is empty"),
+            (builder().method("test.v1.Kinds", "Una ry", Access::public()), "a character"),
+        ] {
+            let error = error(rule);
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn f13_without_methods_rules_that_nobody_has_called_are_named_once() {
+    let rules = |builder: AuthBuilder| {
+        builder
+            .method("test.v1.Kinds", "Unary", Access::public())
+            .method("test.v1.Kinds", "Peek", Access::authenticated())
+            .service("test.v1.Kind", Access::public())
+    };
+    let lines = Lines::default();
+    let _collect = lines.collect();
+    let told = || {
+        let text = lines.text();
+        let told = text.lines().filter(|line| line.contains("no call has matched these rules"));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let layer = rules(builder()).method("test.v1.Kinds", "Typo", Access::public()).build().unwrap();
+    for _ in 0..1_000 {
+        // What a stranger tries does not count.
+        call_as(&layer, "/test.v1.Kinds/Other", "bad").await;
+    }
+    for _ in 0..499 {
+        call(&layer, UNARY, &[]).await.passed();
+        call_as(&layer, "/test.v1.Kinds/Peek", "ann").await.passed();
+    }
+    call(&layer, UNARY, &[]).await.passed();
+    assert_eq!(told(), [""; 0]);
+    for _ in 0..2_000 {
+        call(&layer, UNARY, &[]).await.passed();
+    }
+    let [line] = &told()[..] else { panic!("{:?}", told()) };
+    assert!(line.contains("INFO") && line.contains("1000"), "{line}");
+    assert!(line.contains("\"test.v1.Kind, test.v1.Kinds/Typo\""), "{line}");
 }
 
 #[test]

@@ -134,7 +134,7 @@
 //! |---|---|
 //! | [`Rpc`] | the name of the method that is called |
 //! | [`KnownMethods`], [`Methods`] | which methods are served here, learnt or from a descriptor set: what bounds every label |
-//! | [`MethodTable`] | settings per method, service, or by default |
+//! | [`MethodTable`], [`UncalledRules`] | settings per method, service, or by default, and which of them no call matches |
 //! | [`CallInfo`] | what layers tell each other of a call, and what ended it |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
 //! | [`Cut`] | ends a call from outside, even while nobody polls it |
@@ -187,11 +187,13 @@ mod peer;
 mod protocol;
 mod rejection;
 mod rpc;
+mod rule;
 mod service;
 mod stopwatch;
 mod table;
 mod text;
 mod trace;
+mod uncalled;
 mod unwind;
 mod web;
 mod words;
@@ -223,9 +225,11 @@ pub use self::peer::peer_address;
 pub use self::protocol::Protocol;
 pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
+pub use self::rule::RuleError;
 pub use self::service::{BoxError, GrpcService};
 pub use self::stopwatch::Stopwatch;
-pub use self::table::{MethodTable, UnknownMethod};
+pub use self::table::MethodTable;
 pub use self::text::{TEXT_AT_MOST, printable};
 pub use self::trace::{TraceIds, TraceParent};
+pub use self::uncalled::UncalledRules;
 pub use self::unwind::drop_caught;

@@ -144,6 +144,15 @@ impl Methods {
         self.0.list.len()
     }
 
+    /// Those that are described, and the standard ones.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Method> {
+        self.0.list.iter()
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.0.services.iter().map(|service| &**service)
+    }
+
     pub(crate) fn has_full(&self, full: &str) -> bool {
         self.0.by_name.contains_key(full)
     }

@@ -1,17 +1,16 @@
 //! Settings per method.
 
-use std::error::Error;
-use std::fmt;
-
 use rustc_hash::FxHashMap;
 
 use crate::methods::Methods;
 use crate::rpc::Rpc;
+use crate::rule::RuleError;
 
 /// One value per method, with one per service and a default behind it.
 ///
 /// The most exact rule wins: method, then service, then default. Built once, read without
-/// allocation. Setting a rule twice keeps the later one.
+/// allocation. A rule that could never match, and one that is set twice (the later one counts), are
+/// errors of [`check`](Self::check).
 ///
 /// ```
 /// # use tonic_call::{MethodTable, Rpc};
@@ -28,31 +27,33 @@ pub struct MethodTable<T> {
     methods: FxHashMap<Box<str>, T>,
     services: FxHashMap<Box<str>, T>,
     default: T,
-}
-
-/// A rule for something that does not exist: it would never apply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownMethod {
-    rule: String,
+    /// What is wrong with the rules by themselves.
+    faults: Vec<RuleError>,
 }
 
 impl<T> MethodTable<T> {
     /// A table that has nothing but a default.
     pub fn new(default: T) -> Self {
-        Self { methods: FxHashMap::default(), services: FxHashMap::default(), default }
+        let (methods, services) = (FxHashMap::default(), FxHashMap::default());
+        Self { methods, services, default, faults: Vec::new() }
     }
 
     /// Sets the value of one method of a fully qualified service.
     #[must_use]
     pub fn method(mut self, service: &str, method: &str, value: T) -> Self {
-        self.methods.insert(format!("{service}/{method}").into(), value);
+        let rule = format!("{service}/{method}");
+        let before = self.methods.insert(rule.as_str().into(), value);
+        self.faults.extend(RuleError::of_method(service, method));
+        self.faults.extend(before.map(|_| RuleError::Twice { rule }));
         self
     }
 
     /// Sets the value of all methods of a fully qualified service that have none of their own.
     #[must_use]
     pub fn service(mut self, service: &str, value: T) -> Self {
-        self.services.insert(service.into(), value);
+        let before = self.services.insert(service.into(), value);
+        self.faults.extend(RuleError::of_service(service));
+        self.faults.extend(before.map(|_| RuleError::Twice { rule: service.to_owned() }));
         self
     }
 
@@ -75,24 +76,48 @@ impl<T> MethodTable<T> {
     /// # Errors
     ///
     /// As [`check`](Self::check).
-    pub fn checked(self, methods: &Methods) -> Result<Self, UnknownMethod> {
+    pub fn checked(self, methods: &Methods) -> Result<Self, RuleError> {
         self.check(methods).map(|()| self)
     }
 
-    /// Checks that every rule is for a service or method that exists.
+    /// Checks that every rule is for a service or method that exists, and that no two are for the same.
     ///
     /// # Errors
     ///
-    /// Names the first rule, in alphabetical order, that is for something else.
-    pub fn check(&self, methods: &Methods) -> Result<(), UnknownMethod> {
-        let unknown_method = |rule: &&str| !methods.has_full(rule);
-        let unknown_service = |rule: &&str| !methods.has_service(rule);
-        let of_methods = self.methods.keys().map(|rule| &**rule).filter(unknown_method);
-        let of_services = self.services.keys().map(|rule| &**rule).filter(unknown_service);
-        match of_methods.chain(of_services).min() {
-            Some(rule) => Err(UnknownMethod { rule: rule.to_owned() }),
-            None => Ok(()),
+    /// Those of [`check_names`](Self::check_names); then the first rule, in alphabetical order, for a
+    /// service or method that does not exist.
+    pub fn check(&self, methods: &Methods) -> Result<(), RuleError> {
+        self.check_names()?;
+        let of_methods = self.method_rules().filter(|rule| !methods.has_full(rule)).min();
+        let of_services = self.service_rules().filter(|rule| !methods.has_service(rule)).min();
+        match (of_methods, of_services) {
+            (None, None) => Ok(()),
+            (Some(method), None) => Err(RuleError::unknown_method(method, methods)),
+            (Some(method), Some(service)) if method < service => {
+                Err(RuleError::unknown_method(method, methods))
+            }
+            (_, Some(service)) => Err(RuleError::unknown_service(service, methods)),
         }
+    }
+
+    /// Checks what can be checked without knowing which methods there are.
+    ///
+    /// # Errors
+    ///
+    /// The first rule, in alphabetical order, whose name no call can have, and then the first that is there
+    /// twice.
+    pub fn check_names(&self) -> Result<(), RuleError> {
+        self.faults.iter().min().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// What the rules for methods are for: `pkg.Svc/Method`.
+    pub(crate) fn method_rules(&self) -> impl Iterator<Item = &str> {
+        self.methods.keys().map(|rule| &**rule)
+    }
+
+    /// What the rules for services are for.
+    pub(crate) fn service_rules(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(|rule| &**rule)
     }
 }
 
@@ -101,26 +126,6 @@ impl<T: Default> Default for MethodTable<T> {
         Self::new(T::default())
     }
 }
-
-impl UnknownMethod {
-    /// What the rule was for: `pkg.Svc/Method`, or `pkg.Svc`.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-}
-
-impl fmt::Display for UnknownMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.rule.contains('/') { "method" } else { "service" };
-        write!(
-            f,
-            "a rule is for the {what} {:?}, which the descriptor set does not have",
-            self.rule
-        )
-    }
-}
-
-impl Error for UnknownMethod {}
 
 #[cfg(test)]
 mod tests {
@@ -146,20 +151,63 @@ mod tests {
         }
     }
 
+    fn methods() -> Methods {
+        Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
+            .expect("a descriptor set")
+    }
+
     #[test]
-    fn a_rule_for_a_method_that_does_not_exist_is_named() {
-        let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
-            .expect("a descriptor set");
+    fn a_rule_for_a_method_that_does_not_exist_is_named_with_what_was_probably_meant() {
         let table = MethodTable::new(0).method("test.v1.Kinds", "Unary", 1);
-        assert_eq!(table.check(&methods), Ok(()));
+        assert_eq!(table.check(&methods()), Ok(()));
+        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&methods()).is_ok());
 
-        let error = table.clone().method("test.v1.Kinds", "Unnary", 1).check(&methods);
-        let error = error.expect_err("no such method");
-        assert_eq!(error.rule(), "test.v1.Kinds/Unnary");
-        assert!(error.to_string().contains("\"test.v1.Kinds/Unnary\""), "{error}");
+        let method = |service, method| table.clone().method(service, method, 1);
+        let service = |service| table.clone().service(service, 1);
+        for (table, rule, nearest) in [
+            (method("test.v1.Kinds", "Unnary"), "test.v1.Kinds/Unnary", "test.v1.Kinds/Unary"),
+            (method("test.v1.Kinds", "peek"), "test.v1.Kinds/peek", "test.v1.Kinds/Peek"),
+            (method("Kinds", "Peek"), "Kinds/Peek", "test.v1.Kinds/Peek"),
+            (method("test.v1.Kind", "Peek"), "test.v1.Kind/Peek", "test.v1.Kinds/Peek"),
+            (service("test.v1.Kind"), "test.v1.Kind", "test.v1.Kinds"),
+            (service("Kinds"), "Kinds", "test.v1.Kinds"),
+            (service("grpc.health.Health"), "grpc.health.Health", ""),
+            (service("Health"), "Health", "grpc.health.v1.Health"),
+            (service("elsewhere.v1.Service"), "elsewhere.v1.Service", ""),
+        ] {
+            let error = table.check(&methods()).expect_err(rule);
+            assert_eq!((error.rule(), table.check_names()), (rule, Ok(())));
+            let text = error.to_string();
+            assert!(text.contains(&format!("{rule:?}")), "{text}");
+            let meant = format!("did you mean {nearest:?}?");
+            assert_eq!(text.contains(&meant), !nearest.is_empty(), "{text}");
+        }
+        let both = service("z.Z").method("y.Y", "Y", 1);
+        assert_eq!(both.check(&methods()).expect_err("neither").rule(), "y.Y/Y");
+    }
 
-        let error = table.service("test.v1.Kind", 1).check(&methods).expect_err("no such service");
-        assert_eq!(error.rule(), "test.v1.Kind");
-        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&methods).is_ok());
+    #[test]
+    fn two_rules_for_the_same_are_named() {
+        let method = MethodTable::new(0).method("a.B", "C", 1).method("a.B", "C", 2);
+        let error = method.check_names().expect_err("twice");
+        assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one could count");
+        assert_eq!(get(&method, "/a.B/C"), 2);
+        let service = MethodTable::new(0).service("a.B", 1).service("a.B", 1);
+        assert_eq!(service.check(&methods()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
+        let apart = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 1).service("a.C", 1);
+        assert_eq!(apart.check_names(), Ok(()));
+    }
+
+    #[test]
+    fn a_name_that_no_call_has_is_an_error_with_and_without_a_descriptor_set() {
+        for table in [
+            MethodTable::new(0).service("/a.B", 1),
+            MethodTable::new(0).method("a.B", "/C", 1),
+            MethodTable::new(0).service("", 1),
+        ] {
+            let error = table.check_names().expect_err("no name");
+            assert!(matches!(error, RuleError::Malformed { .. }));
+            assert_eq!(table.check(&methods()), Err(error));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
-use tonic_call::Methods;
+use tonic_call::{Methods, RuleError};
 use tonic_ratelimit_layer::{BuildError, Quota, RateLimitLayer, Rule};
 
 use crate::cli::Auth;
@@ -97,10 +97,13 @@ impl Limits {
         let limits = RateLimitLayer::server(self.rules.clone());
         let limits = limits.methods(methods).behind(&self.behind).domain(DOMAIN);
         limits.build().map_err(|error| match error {
-            BuildError::UnknownMethod(unknown) => {
-                let kind = if unknown.rule().contains('/') { "method" } else { "service" };
-                format!("--limit {}=…: this server has no such {kind}", unknown.rule())
+            BuildError::NeverMatches(RuleError::Unknown { rule, nearest, .. }) => {
+                let kind = if rule.contains('/') { "method" } else { "service" };
+                let meant = nearest.map(|near| format!("; did you mean {near}?"));
+                let meant = meant.unwrap_or_default();
+                format!("--limit {rule}=…: this server has no such {kind}{meant}")
             }
+            BuildError::NeverMatches(error) => format!("--limit {}=…: {error}", error.rule()),
             BuildError::Network(text) => {
                 format!(
                     "--behind {text}: it is neither a network, such as 10.0.0.0/8, nor an address"
@@ -205,6 +208,12 @@ mod tests {
             ),
             (&["orders.v1.Gone=5/10"], "--limit orders.v1.Gone=…: this server has no such service"),
             (&["GetOrder=5/10"], "--limit GetOrder=…: this server has no such service"),
+            (&["OrderService=5/10"], "no such service; did you mean orders.v1.OrderService?"),
+            (
+                &["orders.v1.OrderService/GetOder=5/10"],
+                "no such method; did you mean orders.v1.OrderService/GetOrder?",
+            ),
+            (&["orders.v1.OrderService/Get/Order=5/10"], "a name has no slash in it"),
             (&["**=5/10"], "no such service"),
             (&["*="], "the quota \"\" is not"),
             (&["*=0/10"], "the quota \"0/10\""),

@@ -3,14 +3,15 @@
 use std::error::Error;
 use std::fmt;
 
-use tonic_call::UnknownMethod;
+use tonic_call::RuleError;
 
 /// What is wrong with how a layer was built, or with what its limits were to be replaced with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A rule is for a method or service that is not in `methods`.
-    UnknownMethod(UnknownMethod),
+    /// A rule can never match a call: its name can't be one, there are two for the same method or service,
+    /// or [`methods`](crate::RateLimitBuilder::methods) has no such method or service.
+    NeverMatches(RuleError),
     /// A limit that can't be enforced, or lets nothing pass.
     #[non_exhaustive]
     Limit {
@@ -32,7 +33,7 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownMethod(unknown) => unknown.fmt(f),
+            Self::NeverMatches(error) => error.fmt(f),
             Self::Limit { of, name, wrong } => write!(f, "the limit {name:?} of {of} {wrong}"),
             Self::Network(text) => {
                 write!(f, "the proxy {text:?} is neither a network, as 10.0.0.0/8, nor an address")
@@ -46,7 +47,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::UnknownMethod(unknown) => Some(unknown),
+            Self::NeverMatches(error) => Some(error),
             _ => None,
         }
     }

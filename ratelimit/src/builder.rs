@@ -63,8 +63,11 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Makes a rule for a method or service that is not one of these an error, of [`build`](Self::build) and
-    /// of [`replace`](crate::Handle::replace).
+    /// Makes a rule for a method or service that is not one of these, nor of the standard health and
+    /// reflection services, an error, of [`build`](Self::build) and of [`replace`](crate::Handle::replace).
+    ///
+    /// Without it a rule whose name is misspelt can't be told from one that nobody needs yet: rules that no
+    /// call has matched are named in one event at `INFO` after the first 1,000 calls that passed.
     pub fn methods(mut self, methods: &Methods) -> Self {
         self.methods = Some(methods.clone());
         self

@@ -4,7 +4,7 @@ use http::header::RETRY_AFTER;
 use http::request;
 use smallvec::SmallVec;
 use tonic::Status;
-use tonic_call::{CallInfo, Rejection, Rpc, is_grpc, printable};
+use tonic_call::{CallInfo, Rejection, Rpc, UncalledRules, is_grpc, printable};
 
 use crate::answer::{Refusal, milliseconds};
 use crate::caller::{Caller, Hashed, panicked};
@@ -14,7 +14,7 @@ use crate::guarded::guarded;
 use crate::permits::Permits;
 use crate::settings::{BY, Settings};
 use crate::settle::{Ask, Asks, settle};
-use crate::table::{Limit, Measure};
+use crate::table::{Limit, Measure, Table};
 
 /// A call that may.
 #[derive(Debug, Default)]
@@ -33,6 +33,7 @@ impl Settings {
         let table = self.table.load();
         let limits = table.limits(&rpc, self.include_infrastructure);
         if limits.is_empty() {
+            called(&table, &rpc);
             return Ok(Passed::default());
         }
         let mut asks = self.asks(limits, &rpc, head);
@@ -45,6 +46,7 @@ impl Settings {
         if !passes {
             return Err(self.refuse(&asks, now, &rpc, head));
         }
+        called(&table, &rpc);
         self.tell_passed(&asks, now, &rpc, head);
         let fields = self.fields_on_accepted.then(|| Box::new(fields(&asks, now)));
         Ok(Passed { permits, fields: fields.filter(|fields| !fields.is_empty()) })
@@ -198,6 +200,18 @@ impl Settings {
         if guarded(|| hook(&decision)).is_err() {
             tracing::error!("the hook of a `RateLimitLayer` panicked");
         }
+    }
+}
+
+/// Takes note of a call that passes, for the rules that no call has matched.
+fn called(table: &Table, rpc: &Rpc) {
+    if let Some(rules) = table.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
+        tracing::info!(
+            calls = UncalledRules::CALLS,
+            rules,
+            "no call has matched these rules for methods and services: are their names right? With \
+             `RateLimitBuilder::methods` a wrong one is an error of `build`"
+        );
     }
 }
 

@@ -42,7 +42,8 @@
 //! for a method, that for its service and the default say nothing of it. The methods that a rule is for share
 //! its limits; [`per_method`](Quota::per_method) gives each its own. With
 //! [`methods`](RateLimitBuilder::methods) a rule for a method that does not exist is an error when the layer
-//! is built, and so is at any time what is impossible, such as a quota of nothing. Health and reflection
+//! is built, and so is at any time what is impossible: a quota of nothing, a name with a slash, two rules for
+//! the same method. Health and reflection
 //! services are not limited by the default, unless [asked for](RateLimitBuilder::include_infrastructure). A
 //! path that is no method's is limited by the default.
 //!
@@ -97,6 +98,8 @@
 //! - In [`on_decision`](RateLimitBuilder::on_decision), for each call that has a limit.
 //!   [`Decision::result`] and [`Decision::limit`] fit labels.
 //! - In an event of `tracing` at `DEBUG` for each refusal, at `ERROR` for a panic in a function of yours. At
+//!   `INFO`, once and without [`methods`](RateLimitBuilder::methods): the rules that none of the first 1,000
+//!   calls that passed has matched. At
 //!   `WARN`, once: when a limit has as many keys as it may have; when the first 1,000 calls of limits by
 //!   address all came from loopback or had none; when those of limits by principal had none.
 //!

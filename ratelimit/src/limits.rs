@@ -125,24 +125,19 @@ impl Limits {
         Self { default: default.into(), rules: Vec::new() }
     }
 
-    /// Limits one method of a fully qualified service. Of two rules for it the later counts.
+    /// Limits one method of a fully qualified service. Two rules for the same method are an error where the
+    /// limits are used: several limits of one method are one [`Rule`].
     #[must_use]
-    pub fn method(self, service: &str, method: &str, rule: impl Into<Rule>) -> Self {
-        self.rule(Place::Method(service.to_owned(), method.to_owned()), rule.into())
+    pub fn method(mut self, service: &str, method: &str, rule: impl Into<Rule>) -> Self {
+        self.rules.push((Place::Method(service.to_owned(), method.to_owned()), rule.into()));
+        self
     }
 
-    /// Limits the methods of a fully qualified service that have no rule of their own, together. Of two
-    /// rules for it the later counts.
+    /// Limits the methods of a fully qualified service that have no rule of their own, together. Two rules
+    /// for the same service are an error where the limits are used: several limits are one [`Rule`].
     #[must_use]
-    pub fn service(self, service: &str, rule: impl Into<Rule>) -> Self {
-        self.rule(Place::Service(service.to_owned()), rule.into())
-    }
-
-    fn rule(mut self, place: Place, rule: Rule) -> Self {
-        match self.rules.iter_mut().find(|(present, _)| *present == place) {
-            Some(present) => present.1 = rule,
-            None => self.rules.push((place, rule)),
-        }
+    pub fn service(mut self, service: &str, rule: impl Into<Rule>) -> Self {
+        self.rules.push((Place::Service(service.to_owned()), rule.into()));
         self
     }
 }

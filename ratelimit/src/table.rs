@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic_call::{MethodTable, Methods, Rpc};
+use tonic_call::{MethodTable, Methods, Rpc, UncalledRules};
 
 use crate::build_error::BuildError;
 use crate::fields::is_printable;
@@ -24,6 +24,8 @@ pub(crate) struct Table {
     default: Arc<[Limit]>,
     /// Every rule, with what it is for.
     places: Vec<(Place, Arc<[Limit]>)>,
+    /// The rules that no call has matched; `None` if `methods` has shown that each can match.
+    pub(crate) uncalled: Option<UncalledRules>,
 }
 
 /// One limit, as it is enforced.
@@ -73,10 +75,10 @@ impl Table {
                 Place::Method(service, method) => table = table.method(service, method, limits),
             }
         }
-        if let Some(methods) = methods {
-            table.check(methods).map_err(BuildError::UnknownMethod)?;
-        }
-        Ok(Self { rules: table, default: by_default, places })
+        let checked = methods.map_or_else(|| table.check_names(), |methods| table.check(methods));
+        checked.map_err(BuildError::NeverMatches)?;
+        let uncalled = methods.is_none().then(|| UncalledRules::of(&table));
+        Ok(Self { rules: table, default: by_default, places, uncalled })
     }
 
     /// The limits of a call, in the order in which they are locked.

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Hand, Who, call, methods, passes};
+use common::{Hand, Lines, Who, call, methods, passes};
 use tonic_ratelimit_layer::{
     BuildError, InFlight, Key, Limits, Quota, RateLimitBuilder, RateLimitLayer, Rule,
 };
@@ -122,7 +122,7 @@ fn d04_a_rule_for_a_method_that_does_not_exist_is_named() {
         (rules().service("test.v1.Kind", quota()), "\"test.v1.Kind\""),
     ] {
         let error = builder.build().unwrap_err();
-        assert!(matches!(error, BuildError::UnknownMethod(_)));
+        assert!(matches!(error, BuildError::NeverMatches(_)));
         assert!(std::error::Error::source(&error).is_some());
         assert!(error.to_string().contains(name), "{error}");
     }
@@ -151,17 +151,83 @@ fn d05_other_settings_are_checked_too() {
 }
 
 #[test]
-fn d06_of_two_rules_for_one_place_the_later_counts() {
-    let layer = server(Quota::per_second(9))
-        .service("test.v1.Kinds", Quota::per_second(1))
-        .service("test.v1.Kinds", Quota::per_second(2))
-        .method("test.v1.Kinds", "Unary", Quota::per_second(3))
-        .method("test.v1.Kinds", "Unary", Quota::per_second(4))
-        .with_clock(Hand::default().clock())
-        .build()
-        .unwrap();
-    assert_eq!(passes(&layer, &Who::default()), 4);
-    assert_eq!(passes(&layer, &common::path(common::PEEK)), 2);
+fn d06_two_rules_for_one_place_are_an_error_that_names_it() {
+    let quota = || Quota::per_second(1);
+    for describe in [false, true] {
+        let any = || match describe {
+            true => server(quota()).methods(&methods()),
+            false => server(quota()),
+        };
+        let method = |builder: RateLimitBuilder| builder.method("test.v1.Kinds", "Unary", quota());
+        let service = |builder: RateLimitBuilder| builder.service("test.v1.Kinds", quota());
+        assert!(method(service(any())).build().is_ok(), "the most exact one counts");
+        let named = error(method(method(any())));
+        assert!(named.contains("there are two rules for \"test.v1.Kinds/Unary\""), "{named}");
+        let named = error(service(service(any())));
+        assert!(named.contains("there are two rules for \"test.v1.Kinds\""), "{named}");
+        // Also when they are replaced, and if one comes with the `Limits`.
+        let twice = || Limits::none().service("test.v1.Kinds", quota());
+        assert!(service(server(twice())).build().is_err());
+        let handle = any().build().unwrap().handle();
+        assert!(handle.replace(twice().service("test.v1.Kinds", quota())).is_err());
+        assert!(handle.replace(twice()).is_ok());
+    }
+}
+
+#[test]
+fn d09_a_name_that_no_call_can_have_is_an_error_with_what_was_meant() {
+    let quota = || Quota::per_second(1);
+    for describe in [false, true] {
+        let any = || match describe {
+            true => server(quota()).methods(&methods()),
+            false => server(quota()),
+        };
+        for (builder, named) in [
+            (any().service("/test.v1.Kinds", quota()), "did you mean \"test.v1.Kinds\"?"),
+            (any().method("test.v1.Kinds", "/Unary", quota()), "\"test.v1.Kinds/Unary\"?"),
+            (any().service("test.v1.Kinds/Unary", quota()), "has two names"),
+            (any().method("", "Unary", quota()), "a name is empty"),
+        ] {
+            let error = error(builder);
+            assert!(error.contains(named), "{error}");
+        }
+    }
+    let error = error(server(quota()).methods(&methods()).service("Kinds", quota()));
+    assert!(error.contains("did you mean \"test.v1.Kinds\"?"), "{error}");
+}
+
+#[test]
+fn d10_without_methods_rules_that_nobody_has_called_are_named_once() {
+    let lines = Lines::default();
+    let _collect = lines.collect();
+    let told = || {
+        let text = lines.text();
+        let told = text.lines().filter(|line| line.contains("no call has matched these rules"));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let limits = |typo: &str| {
+        Limits::none()
+            .service("test.v1.Kinds", Quota::per_second(10_000).burst(10_000))
+            .method("test.v1.Kinds", typo, Rule::unlimited())
+            .service("test.v1.Kind", Rule::unlimited())
+    };
+    let layer = server(limits("Unnary")).build().unwrap();
+    for _ in 0..999 {
+        call(&layer, &Who::default()).passed();
+    }
+    assert_eq!(told(), [""; 0]);
+    for _ in 0..2_000 {
+        call(&layer, &Who::default()).passed();
+    }
+    let [line] = &told()[..] else { panic!("{:?}", told()) };
+    assert!(line.contains("INFO") && line.contains("1000"), "{line}");
+    assert!(line.contains("\"test.v1.Kind, test.v1.Kinds/Unnary\""), "{line}");
+    // New rules are waited for anew.
+    layer.handle().replace(limits("Peeek")).unwrap();
+    for _ in 0..2_000 {
+        call(&layer, &Who::default()).passed();
+    }
+    assert!(told().len() == 2 && told()[1].contains("test.v1.Kinds/Peeek"), "{:?}", told());
 }
 
 #[test]
