@@ -77,7 +77,8 @@ impl AuthBuilder {
     }
 
     /// Says who may call the methods that no rule is for; by default everybody who is
-    /// [known](Access::authenticated). What is certainly no method nobody may call.
+    /// [known](Access::authenticated). What is certainly no method nobody may call: if this access is public,
+    /// nobody has to be known to be answered `UNIMPLEMENTED`.
     pub fn default_access(mut self, access: Access) -> Self {
         self.default = access;
         self
@@ -98,7 +99,7 @@ impl AuthBuilder {
     }
 
     /// Knows exactly these methods, and those of the standard health and reflection services. A call of
-    /// any other is refused, and a rule for any other is an error of [`build`](Self::build).
+    /// any other is answered `UNIMPLEMENTED` and not passed on, and a rule for any other is an error of [`build`](Self::build).
     ///
     /// Without it a rule whose name is misspelt can't be told from one that nobody needs yet: rules that no
     /// call has matched are named in one event at `INFO` after the first 1,000 calls that passed.

@@ -20,9 +20,20 @@ pub(crate) struct Passed {
     pub(crate) identity: Option<Identity>,
 }
 
+/// Who passes; or what is wrong, and who it is if that is known.
+type Judged = Result<Identity, (Failure, Option<Identity>)>;
+
 impl Settings {
-    /// Lets a call pass that needs no caller.
-    pub(crate) fn public(&self, head: &request::Parts, rpc: &Rpc) -> Passed {
+    /// Decides a call that needs no caller: it passes, if there is such a method.
+    pub(crate) fn public(
+        &self,
+        ruled: Ruled<'_>,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<Passed, Status> {
+        if let Ruled::Unknown(_) = ruled {
+            return self.conclude(Err((unserved(rpc), None)), false, ruled, head, rpc);
+        }
         self.tell(&Decision {
             verdict: Verdict::Public,
             shadow: false,
@@ -33,7 +44,7 @@ impl Settings {
             extensions: Some(&head.extensions),
         });
         self.called(rpc);
-        Passed { identity: None }
+        Ok(Passed { identity: None })
     }
 
     /// Takes note of a call that may: what strangers try says nothing of the rules.
@@ -58,6 +69,18 @@ impl Settings {
     ) -> Result<Passed, Status> {
         let cached = matches!(found, Ok(Outcome::Identified { cached: true, .. }));
         let judged = self.judge(found, ruled, head, rpc);
+        self.conclude(judged, cached, ruled, head, rpc)
+    }
+
+    /// Tells of what was found, and does it.
+    fn conclude(
+        &self,
+        judged: Judged,
+        cached: bool,
+        ruled: Ruled<'_>,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<Passed, Status> {
         let (identity, failure) = match &judged {
             Ok(identity) => (Some(identity), None),
             Err((failure, identity)) => (identity.as_ref(), Some(failure)),
@@ -91,14 +114,13 @@ impl Settings {
         Ok(Passed { identity })
     }
 
-    /// Who passes; or what is wrong, and who it is if that is known.
     fn judge(
         &self,
         found: Result<Outcome, String>,
         ruled: Ruled<'_>,
         head: &mut request::Parts,
         rpc: &Rpc,
-    ) -> Result<Identity, (Failure, Option<Identity>)> {
+    ) -> Judged {
         let (failure, identity) = match found {
             Ok(Outcome::Identified { identity, .. }) => match self.expired(&identity) {
                 Some(failure) => (failure, None),
@@ -124,9 +146,7 @@ impl Settings {
         match ruled {
             Ruled::By(access) => guarded(|| access.allows(identity, rpc))
                 .unwrap_or_else(|panic| Err(self.panicked(panic, "access", head, rpc))),
-            Ruled::Unknown => {
-                Err(Failure::new(Reason::MethodUnknown, "method").received(rpc.path()))
-            }
+            Ruled::Unknown(_) => Err(unserved(rpc)),
         }
     }
 
@@ -187,11 +207,7 @@ impl Settings {
             info.add_refusal(Refusal::shadow(BY, reason.as_str()));
             return Ok(());
         }
-        let access = match ruled {
-            Ruled::By(access) => Some(access),
-            Ruled::Unknown => None,
-        };
-        let status = self.answers.status(failure, access);
+        let status = self.answers.status(failure, ruled.access());
         Err(Rejection::new(Refusal::new(BY, reason.as_str()), status).into_status(&head.extensions))
     }
 
@@ -202,6 +218,11 @@ impl Settings {
             tracing::error!("the hook of an `AuthLayer` panicked");
         }
     }
+}
+
+/// There is no such method, for all that is known here.
+fn unserved(rpc: &Rpc) -> Failure {
+    Failure::new(Reason::MethodUnknown, "method").received(rpc.path())
 }
 
 /// No authenticator found what it looks for.

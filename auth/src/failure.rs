@@ -25,7 +25,7 @@ pub enum Reason {
     ScopeInsufficient,
     /// The caller is known, and the method's own function says no.
     AccessDenied,
-    /// The caller is known, and there is no such method.
+    /// There is no such method, and the caller is known, or need not be.
     MethodUnknown,
     /// Whether they are good can't be told now.
     VerifierUnavailable,
@@ -56,15 +56,15 @@ impl Reason {
             | Self::CredentialsMalformed
             | Self::TokenInvalid
             | Self::TokenExpired => Code::Unauthenticated,
-            Self::ScopeInsufficient | Self::AccessDenied | Self::MethodUnknown => {
-                Code::PermissionDenied
-            }
+            Self::ScopeInsufficient | Self::AccessDenied => Code::PermissionDenied,
+            // As tonic's router answers: callers who know an older method fall back on it.
+            Self::MethodUnknown => Code::Unimplemented,
             Self::VerifierUnavailable => Code::Unavailable,
             Self::RateLimited => Code::ResourceExhausted,
         }
     }
 
-    /// All that the caller is told in words.
+    /// All that the caller is told in words; of a method that is not there nothing, as by tonic's router.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::CredentialsMissing => "credentials are missing",
@@ -73,7 +73,7 @@ impl Reason {
             Self::TokenExpired => "the credentials have expired",
             Self::ScopeInsufficient => "permission denied: a scope is missing",
             Self::AccessDenied => "permission denied",
-            Self::MethodUnknown => "permission denied: no such method",
+            Self::MethodUnknown => "",
             Self::VerifierUnavailable => "credentials can't be verified now, try again later",
             Self::RateLimited => "too many bad credentials, try again later",
         }

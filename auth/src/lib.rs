@@ -82,9 +82,11 @@
 //! [`Access`] says it of a method, a service, or by default: [public](Access::public),
 //! [authenticated](Access::authenticated), [all](Access::all_scopes) or [any](Access::any_scope) of some
 //! scopes, or a [function](Access::function) of the identity and the method. The most exact rule counts,
-//! and without one a caller must be known. A path that is not exactly `/service/method` is refused,
-//! whatever the rules say; with [`methods`](AuthBuilder::methods), so is every method that is not
-//! described, and with [`every_method_ruled`](AuthBuilder::every_method_ruled) a new method without a
+//! and without one a caller must be known. A path that is not exactly `/service/method` never gets through,
+//! whatever the rules say; with [`methods`](AuthBuilder::methods), nor does a method that is not described,
+//! even if it is served. A caller who is known, or need not be because what would apply is public, gets the
+//! answer that tonic gives where a method is missing, `UNIMPLEMENTED`: during a rolling upgrade clients fall
+//! back on an older method by that code. With [`every_method_ruled`](AuthBuilder::every_method_ruled) a new method without a
 //! rule is an error when the layer is built. So is, always, a rule that can never match: a name with a slash,
 //! or the same method or service a second time; with `methods`, also one that is misspelt or not qualified.
 //!
@@ -102,7 +104,7 @@
 //! | they have expired | `UNAUTHENTICATED` | `TOKEN_EXPIRED` | `invalid_token` |
 //! | the caller is known, and lacks a scope | `PERMISSION_DENIED` | `SCOPE_INSUFFICIENT` | `insufficient_scope` |
 //! | the caller is known, and a function says no | `PERMISSION_DENIED` | `ACCESS_DENIED` | |
-//! | the caller is known, and there is no such method | `PERMISSION_DENIED` | `METHOD_UNKNOWN` | |
+//! | there is no such method, and the caller is known or need not be | `UNIMPLEMENTED` | `METHOD_UNKNOWN` | |
 //! | it can't be told now: no keys yet, or a check panicked | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` | |
 //! | too many bad credentials came from there | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | |
 //!
@@ -110,7 +112,7 @@
 //! [known](Failure::retry_after).
 //!
 //! Nothing else of the failed check is told. To a request that is not gRPC (its content type is not
-//! `application/grpc…`) the HTTP status is 401, 403, 429 or 503, since a 200 would be a yes.
+//! `application/grpc…`) the HTTP status is 401, 403, 404, 429 or 503, since a 200 would be a yes.
 //!
 //! With [`end_streams_at_expiry`](AuthBuilder::end_streams_at_expiry) a stream ends `UNAUTHENTICATED` when
 //! its credentials expire, also while its caller reads nothing.

@@ -14,7 +14,7 @@ use crate::decide::forget;
 use crate::future::{Asking, Inbound, ResponseFuture};
 use crate::guarded::{Guarded, guarded};
 use crate::incoming::Incoming;
-use crate::settings::{Ruled, Settings};
+use crate::settings::Settings;
 
 /// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
 #[derive(Clone)]
@@ -54,9 +54,9 @@ where
         // Not by what a generated client says of itself: here the path alone decides.
         let rpc = Rpc::from_uri(&head.uri);
         let ruled = settings.ruled(&rpc);
-        let decided = match ruled {
-            Ruled::By(access) if access.is_public() => Ok(settings.public(&head, &rpc)),
-            _ => {
+        let decided = match ruled.is_public() {
+            true => settings.public(ruled, &mut head, &rpc),
+            false => {
                 let found = guarded(|| {
                     let incoming = Incoming::new(&head, &rpc, settings.clock.now());
                     settings.authenticator.authenticate(&incoming)

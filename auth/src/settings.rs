@@ -45,8 +45,25 @@ pub(crate) struct Rules {
 #[derive(Clone, Copy)]
 pub(crate) enum Ruled<'a> {
     By(&'a Access),
-    /// There is no such method: nobody.
-    Unknown,
+    /// There is no such method: nobody. Those who have this access learn it; others learn as little as of
+    /// any method.
+    Unknown(&'a Access),
+}
+
+impl<'a> Ruled<'a> {
+    /// Whether the answer is the same whoever calls, so that nobody is asked who it is.
+    pub(crate) fn is_public(self) -> bool {
+        let (Self::By(access) | Self::Unknown(access)) = self;
+        access.is_public()
+    }
+
+    /// The rule of a method that there is.
+    pub(crate) fn access(self) -> Option<&'a Access> {
+        match self {
+            Self::By(access) => Some(access),
+            Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl Rules {
@@ -64,10 +81,11 @@ impl Rules {
 impl Settings {
     /// Who may call that method.
     pub(crate) fn ruled(&self, rpc: &Rpc) -> Ruled<'_> {
-        if !rpc.is_well_formed() || self.is_undescribed(rpc) {
-            return Ruled::Unknown;
+        let access = self.rules.rule(rpc).unwrap_or(&self.default);
+        match rpc.is_well_formed() && !self.is_undescribed(rpc) {
+            true => Ruled::By(access),
+            false => Ruled::Unknown(access),
         }
-        Ruled::By(self.rules.rule(rpc).unwrap_or(&self.default))
     }
 
     /// Whether there is certainly no such method.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{UNARY, builder, by_token, call, call_as, request, send};
 use tonic::Code;
 use tonic_auth_layer::{Access, AuthLayer, Identity, authenticate_fn};
-use tonic_call::{CallInfo, Methods};
+use tonic_call::{CallInfo, Methods, Refusal};
 
 fn methods() -> Methods {
     Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
@@ -118,36 +118,91 @@ async fn a10_a_function_of_identity_and_method_decides() {
     other.is_refused(Code::PermissionDenied, "ACCESS_DENIED");
 }
 
+const NO_METHODS: [&str; 6] =
+    ["/", "/test.v1.Kinds", "/test.v1.Kinds/", "//Unary", "/test.v1.Kinds/Unary/", "/a/b/c"];
+
+const NOT_DESCRIBED: [&str; 4] = [
+    "/test.v1.Kinds/Unnary",
+    "/test.v1.Kinds/unary",
+    "/other.Service/Unary",
+    "/grpc.health.v1.Health/Other",
+];
+
 #[tokio::test]
-async fn a11_a_path_that_is_not_service_and_method_is_refused_even_if_all_is_public() {
-    let layer = builder()
-        .default_access(Access::public())
-        .service("test.v1.Kinds", Access::public())
-        .build()
-        .unwrap();
-    for path in
-        ["/", "/test.v1.Kinds", "/test.v1.Kinds/", "//Unary", "/test.v1.Kinds/Unary/", "/a/b/c"]
-    {
+async fn a11_a_path_that_is_not_service_and_method_is_unimplemented_for_callers_who_are_known() {
+    let layer = builder().service("test.v1.Kinds", Access::scope("root")).build().unwrap();
+    for path in NO_METHODS {
         let called = call(&layer, path, &[]).await;
         called.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING");
+        for (token, reason) in [("bad", "TOKEN_INVALID"), ("expired", "TOKEN_EXPIRED")] {
+            call_as(&layer, path, token).await.is_refused(Code::Unauthenticated, reason);
+        }
         let called = call_as(&layer, path, "ann").await;
-        called.is_refused(Code::PermissionDenied, "METHOD_UNKNOWN");
+        called.is_refused(Code::Unimplemented, "METHOD_UNKNOWN");
+        assert_eq!(called.message, "", "as tonic's router says");
+        assert_eq!(called.field("auth.check").as_deref(), Some("Text(\"method\")"));
     }
 }
 
 #[tokio::test]
-async fn a12_a_method_that_is_not_described_is_refused_even_if_all_is_public() {
+async fn a12_a_method_that_is_not_described_is_unimplemented_and_never_passed_on() {
     let layer = builder()
-        .default_access(Access::public())
-        .service("test.v1.Kinds", Access::public())
+        .public_health()
+        .service("test.v1.Kinds", Access::scope("root"))
         .methods(&methods())
         .build()
         .unwrap();
-    call(&layer, UNARY, &[]).await.passed();
-    for path in ["/test.v1.Kinds/Unnary", "/test.v1.Kinds/unary", "/other.Service/Unary"] {
+    for path in &NOT_DESCRIBED[..3] {
         call(&layer, path, &[]).await.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING");
         let called = call_as(&layer, path, "ann").await;
-        called.is_refused(Code::PermissionDenied, "METHOD_UNKNOWN");
+        called.is_refused(Code::Unimplemented, "METHOD_UNKNOWN");
+        assert_eq!(called.call.principal().as_deref(), Some("https://id.example#ann"));
+    }
+}
+
+#[tokio::test]
+async fn a27_where_what_would_apply_is_public_no_caller_is_needed_for_unimplemented() {
+    let by_default = builder().default_access(Access::public());
+    let of_service = builder().service("test.v1.Kinds", Access::public()).public_health();
+    let by_default = by_default.methods(&methods()).build().unwrap();
+    let of_service = of_service.methods(&methods()).build().unwrap();
+    for path in NO_METHODS.iter().chain(&NOT_DESCRIBED) {
+        for token in [None, Some("ann"), Some("bad"), Some("unknown")] {
+            let called = match token {
+                None => call(&by_default, path, &[]).await,
+                Some(token) => call_as(&by_default, path, token).await,
+            };
+            called.is_refused(Code::Unimplemented, "METHOD_UNKNOWN");
+        }
+        let open = ["/test.v1.Kinds/Unnary", "/test.v1.Kinds/unary", NOT_DESCRIBED[3]];
+        let (code, reason) = match open.contains(path) {
+            true => (Code::Unimplemented, "METHOD_UNKNOWN"),
+            false => (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+        };
+        call(&of_service, path, &[]).await.is_refused(code, reason);
+    }
+    call(&by_default, UNARY, &[]).await.passed();
+    // Closed is closed: a rule of its own that is not public asks for a caller.
+    let closed = builder()
+        .default_access(Access::public())
+        .service("test.v1.Kinds", Access::authenticated())
+        .methods(&methods())
+        .build()
+        .unwrap();
+    let called = call(&closed, "/test.v1.Kinds/Unnary", &[]).await;
+    called.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn a28_a_shadow_passes_on_what_is_not_described() {
+    for public in [false, true] {
+        let builder = if public { builder().default_access(Access::public()) } else { builder() };
+        let layer = builder.methods(&methods()).shadow().build().unwrap();
+        for path in NO_METHODS.iter().chain(&NOT_DESCRIBED) {
+            let called = call_as(&layer, path, "ann").await;
+            called.passed();
+            assert_eq!(called.refusals, [Refusal::shadow("auth", "METHOD_UNKNOWN")], "{path}");
+        }
     }
 }
 

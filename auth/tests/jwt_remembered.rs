@@ -100,7 +100,7 @@ async fn i02_each_layer_holds_it_to_rules_of_its_own_though_they_share_what_is_r
         let refused = call_as(&by_method, STREAM, &token).await;
         refused.is_refused(Code::PermissionDenied, "ACCESS_DENIED");
         let refused = call_as(&by_method, "/no/such/method", &token).await;
-        refused.is_refused(Code::PermissionDenied, "METHOD_UNKNOWN");
+        refused.is_refused(Code::Unimplemented, "METHOD_UNKNOWN");
     }
 }
 

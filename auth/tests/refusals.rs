@@ -80,7 +80,7 @@ async fn b05_whoever_does_not_speak_grpc_gets_no_200() {
             (UNARY, Some("unknown"), StatusCode::SERVICE_UNAVAILABLE),
             (UNARY, Some("limited"), StatusCode::TOO_MANY_REQUESTS),
             ("/test.v1.Kinds/Peek", Some("ann"), StatusCode::FORBIDDEN),
-            ("/healthz", Some("ann"), StatusCode::FORBIDDEN),
+            ("/healthz", Some("ann"), StatusCode::NOT_FOUND),
         ] {
             let mut request = request(path, &[]);
             request.headers_mut().remove("content-type");

@@ -272,3 +272,45 @@ async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
     assert_eq!(outcome, Outcome::ok(1));
     assert!(ann().to(&plain).is_err());
 }
+
+/// The head of an answer to a gRPC request, without what differs from second to second.
+async fn head_of(mut channel: Channel, path: &str) -> http::HeaderMap {
+    use tower::{Service as _, ServiceExt as _};
+
+    let request = http::Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", "Bearer ann")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let response = channel.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!(response.status(), http::StatusCode::OK, "{path}");
+    assert!(http_body::Body::is_end_stream(response.body()), "{path}");
+    let mut headers = response.headers().clone();
+    headers.remove("date");
+    // Of an unknown service tonic's router says it, of an unknown method its generated code does not.
+    headers.remove("content-length");
+    headers
+}
+
+/// Guards against: a client that falls back on an older method when the new one is not there yet, and
+/// cannot because it is told that it may not.
+#[tokio::test]
+async fn g11_a_method_that_is_not_there_is_answered_as_by_tonic_but_for_the_details() {
+    let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap();
+    let (with_auth, _) = serve(builder().methods(&methods).build().unwrap()).await;
+    let (incoming, endpoint) = listen();
+    let bare = Server::builder().add_service(KindsServer::new(KindsService::default()));
+    tokio::spawn(bare.serve_with_incoming(incoming));
+    let bare = endpoint.connect().await.unwrap();
+    for path in ["/test.v1.Kinds/Newer", "/test.v2.Kinds/Unary", "/test.v1.Kinds", "/a/b/c"] {
+        let by_tonic = head_of(bare.clone(), path).await;
+        let mut by_auth = head_of(with_auth.clone(), path).await;
+        assert_eq!(by_tonic["grpc-status"], "12", "{path}");
+        assert!(by_auth.remove("grpc-status-details-bin").is_some(), "{path}");
+        assert_eq!(by_auth, by_tonic, "{path}");
+    }
+    // A method that is served, and not described, stays closed.
+    let (closed, _) = serve(builder().methods(&Methods::default()).build().unwrap()).await;
+    assert_eq!(head_of(closed, "/test.v1.Kinds/Unary").await["grpc-status"], "12");
+}

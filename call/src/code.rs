@@ -169,6 +169,8 @@ pub(crate) fn http_of_code(code: Code) -> StatusCode {
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        // What a client without gRPC makes of it, too: "HTTP to gRPC status code mapping".
+        Code::Unimplemented => StatusCode::NOT_FOUND,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
