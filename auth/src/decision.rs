@@ -1,11 +1,10 @@
 //! What an operator's hook is told.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Extensions;
-use tonic_call::{Rpc, peer_address};
+use tonic_call::{Peer, Rpc};
 
 use crate::failure::Failure;
 use crate::identity::Identity;
@@ -79,9 +78,9 @@ impl<'a> Decision<'a> {
         self.failure
     }
 
-    /// The address at the other end of the connection, when the call came in. Never a label.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.extensions.and_then(peer_address)
+    /// The other end of the connection, when the call came in. Never a label.
+    pub fn peer(&self) -> Option<Peer> {
+        self.extensions.and_then(Peer::of)
     }
 }
 

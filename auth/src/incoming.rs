@@ -1,12 +1,11 @@
 //! What of a call an authenticator sees.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
-use tonic_call::Rpc;
+use tonic_call::{Peer, Rpc};
 
 use crate::failure::{Failure, Reason};
 
@@ -56,9 +55,14 @@ impl<'a> Incoming<'a> {
         self.now
     }
 
-    /// The address at the other end of the connection. Behind a proxy it is the proxy's.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        tonic_call::peer_address(self.extensions())
+    /// The other end of the connection. Behind a proxy it is the proxy: see
+    /// [`TrustedProxies::client_of`](tonic_call::TrustedProxies::client_of).
+    pub fn peer(&self) -> Option<Peer> {
+        Peer::of(self.extensions())
+    }
+
+    pub(crate) fn head(&self) -> &'a request::Parts {
+        self.head
     }
 
     /// A copy that outlives the call.

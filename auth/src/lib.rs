@@ -169,13 +169,15 @@
 //! | `http` | yes | fetches keys over HTTP: over `https` with one of the two below, or with the default provider of rustls that the program has installed |
 //! | `tls-ring` | no | fetches keys over `https`, with ring |
 //! | `tls-aws-lc` | no | fetches keys over `https`, with aws-lc-rs; with both features it is this one that is used |
+//! | `tls-connect-info` | yes | reads the caller's address below the TLS of an incoming of one's own (tonic's own TLS needs it not) |
+//! | `axum` | no | reads the caller's address where `axum::serve` accepts the connections |
 //!
 //! A program that uses rustls with one provider must not get a second one by a dependency: its own
 //! `ClientConfig::builder()` would panic. So neither is on by default, as with tonic; without a provider
 //! [`build`](jwt::JwtBuilder::build) fails for an issuer at an `https` address, and says so. A provider that
 //! is [installed](https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html#method.install_default)
-//! is preferred to those of the features; a program that has both must install one for everything else. The signatures of tokens are verified by aws-lc-rs in any case, which
-//! is no provider of rustls by that.
+//! is preferred to those of the features; a program that has both must install one for everything else. The
+//! signatures of tokens are verified by aws-lc-rs in any case, which is no provider of rustls by that.
 
 mod access;
 mod answers;

@@ -111,6 +111,67 @@ async fn j04_an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
     called(3, "192.0.2.2").await.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
 }
 
+/// Guards against: one stranger's bad tokens refusing everybody who comes by the same ingress.
+#[tokio::test(start_paused = true)]
+async fn j06_behind_an_ingress_60_bad_tokens_of_one_stranger_refuse_nobody_else() {
+    use std::net::SocketAddr;
+    use tonic::transport::server::TcpConnectInfo;
+
+    let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
+    let jwt = Jwt::builder().issuer(Jwt::keys(ISSUER, [key]).audience(AUDIENCE));
+    let jwt = jwt.behind(["10.0.0.0/8"]).build().unwrap();
+    let layer = layer(jwt).build().unwrap();
+    let called = async |token: &str, peer: &str, forwarded: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", &*bearer), ("x-forwarded-for", forwarded)];
+        let mut request = common::request(UNARY, &headers);
+        let remote_addr = Some(SocketAddr::new(peer.parse().unwrap(), 4_711));
+        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+        common::send(&layer, request).await
+    };
+    let forged = |n: u32| Signer::secret(&[7; 32]).token(json!({ "jti": n }));
+    let ingress = "10.1.2.3";
+    for n in 0..60 {
+        // Whatever it writes itself, the ingress says who it is; and a /64 is one caller.
+        let forwarded = format!("192.0.2.{n}, 2001:db8:0:1::{n:x}");
+        let refused = called(&forged(n), ingress, &forwarded).await;
+        refused.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
+    }
+    let refused = called(&forged(60), ingress, "2001:db8:0:1:ffff::1").await;
+    refused.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+    // Others come with tokens that nobody has seen yet.
+    for n in 0..100 {
+        let good = token(json!({ "jti": n }));
+        called(&good, ingress, &format!("198.51.100.{n}")).await.passed();
+    }
+    called(&token(json!({ "jti": "of the same" })), ingress, "2001:db8:0:2::1").await.passed();
+    // Who is no proxy of ours only says something.
+    for n in 0..60 {
+        let forwarded = format!("198.51.100.{n}");
+        let refused = called(&forged(100 + n), "203.0.113.9", &forwarded).await;
+        refused.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
+    }
+    let refused = called(&forged(999), "203.0.113.9", "198.51.100.99").await;
+    refused.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
+    called(&token(json!({ "jti": "still" })), ingress, "198.51.100.99").await.passed();
+}
+
+#[test]
+fn j07_networks_of_proxies_are_checked_where_they_are_written() {
+    let builder = || {
+        let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
+        Jwt::builder().issuer(Jwt::keys(ISSUER, [key]).audience(AUDIENCE))
+    };
+    assert!(builder().behind(["10.0.0.0/8", "::1"]).behind(["192.0.2.7"]).build().is_ok());
+    for bad in ["ingress", "10.0.0.0/33", ""] {
+        let error = builder().behind(["10.0.0.0/8", bad]).build().unwrap_err().to_string();
+        assert!(error.contains(&format!("the proxy {bad:?} is neither a network")), "{error}");
+    }
+    let both = builder().behind(["::1"]).client_address(|_| None).build().unwrap_err();
+    assert!(both.to_string().contains("`behind` and `client_address`"), "{both}");
+    assert!(builder().behind([""; 0]).client_address(|_| None).build().is_ok());
+}
+
 #[test]
 fn j05_a_remembered_token_costs_no_allocation() {
     let jwt = by_secret();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use http::{Request, Response};
 use tonic::body::Body;
-use tonic_call::{CallInfo, Side, peer_address};
+use tonic_call::{CallInfo, Peer, Side};
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitBuilder, RateLimitLayer, Rule};
 use tower::{Layer, Service, ServiceBuilder};
@@ -122,8 +122,8 @@ impl KeyExtractor for ByPeer {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
-        let peer = peer_address(request.extensions());
-        peer.map(|peer| peer.ip()).ok_or(GovernorError::UnableToExtractKey)
+        let peer = Peer::of(request.extensions());
+        peer.and_then(|peer| peer.ip()).ok_or(GovernorError::UnableToExtractKey)
     }
 }
 

@@ -144,7 +144,8 @@
 //! | [`EarlyMessages`] | messages that pass before it is known to whom they belong |
 //! | [`Protocol`] | gRPC or gRPC-Web: in which a call is read, and answered |
 //! | [`code_name`], [`printable`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
-//! | [`peer_address`], [`TraceParent`], [`TraceIds`] | who is at the other end, and which trace the call belongs to |
+//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, behind proxies too, and which addresses are one caller's |
+//! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
 //! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
@@ -161,7 +162,9 @@
 //! | feature | default | what it does |
 //! |---|---|---|
 //! | `channel` | yes | reads what went wrong in a client `Channel`; without it a refused connection is `Unknown` |
-//! | `server` | yes | reads what tonic's server says of a connection; without it there is no `peer_address` |
+//! | `server` | yes | reads what tonic's server says of a connection; without it there are no [`Peer`] and no [`TrustedProxies`] |
+//! | `tls-connect-info` | yes | reads what there is below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
+//! | `axum` | no | reads axum's `ConnectInfo<SocketAddr>`, where `axum::serve` accepts the connections |
 
 mod answer;
 mod body_reader;
@@ -181,6 +184,8 @@ mod known;
 mod message;
 mod metadata;
 mod methods;
+#[cfg(feature = "server")]
+mod networks;
 mod observe;
 #[cfg(feature = "server")]
 mod peer;
@@ -194,6 +199,8 @@ mod table;
 mod text;
 mod trace;
 mod uncalled;
+#[cfg(feature = "server")]
+mod unix_peer;
 mod unwind;
 mod web;
 mod words;
@@ -217,11 +224,13 @@ pub use self::known::{KnownMethods, LEARNT_AT_MOST};
 pub use self::message::{Batch, Flow, Message};
 pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};
 pub use self::methods::{Method, Methods, MethodsError};
+#[cfg(feature = "server")]
+pub use self::networks::{ClientNetwork, NetworkError, TrustedProxies};
 pub use self::observe::{
     Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
 };
 #[cfg(feature = "server")]
-pub use self::peer::peer_address;
+pub use self::peer::Peer;
 pub use self::protocol::Protocol;
 pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
@@ -232,4 +241,6 @@ pub use self::table::MethodTable;
 pub use self::text::{TEXT_AT_MOST, printable};
 pub use self::trace::{TraceIds, TraceParent};
 pub use self::uncalled::UncalledRules;
+#[cfg(feature = "server")]
+pub use self::unix_peer::UnixPeer;
 pub use self::unwind::drop_caught;

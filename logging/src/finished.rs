@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{End, EndedBy, FieldValue, Rpc, Side, TraceIds, printable};
+use tonic_call::{End, EndedBy, FieldValue, Peer, Rpc, Side, TraceIds, printable};
 use tracing::Level;
 
 use crate::level;
@@ -79,8 +78,8 @@ impl<'a> Finished<'a> {
     }
 
     /// The other end of a server's connection: the caller, or the proxy before it.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.call.peer
+    pub fn peer(&self) -> Option<&'a Peer> {
+        self.call.peer.as_ref()
     }
 
     /// How long its caller was to wait: `grpc-timeout`, if it is well formed.

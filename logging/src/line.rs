@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{FieldValue, Flow, Kind, Message, Side, code_name, joined, printable};
+use tonic_call::{FieldValue, Flow, Kind, Message, Peer, Side, code_name, joined, printable};
 use tracing::field::{Value, display};
 
 use crate::finished::Finished;
@@ -107,8 +107,9 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     let (responses, response_bytes) = facts.responses.unzip();
     set(Key::ResponseMessages, &responses);
     set(Key::ResponseBytes, &response_bytes);
-    let (address, port) = call.peer.map(|peer| (display(peer.ip()), peer.port())).unzip();
+    let address = call.peer.as_ref().and_then(Peer::address).map(display);
     set(Key::PeerAddress, &address);
+    let port = call.peer.as_ref().and_then(Peer::socket_addr).map(|address| address.port());
     set(Key::PeerPort, &port);
     // Less than a millisecond is not nothing.
     let timeout_ms = call.timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000) as u64);

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,8 +7,8 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 use tonic::Code;
 use tonic_call::{
-    Batch, Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Rpc, Side, Stopwatch,
-    TraceIds, peer_address, timeout_of,
+    Batch, Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Peer, Rpc, Side, Stopwatch,
+    TraceIds, timeout_of,
 };
 use tracing::{Level, Span};
 
@@ -35,7 +34,7 @@ pub struct Logged {
     pub(crate) stopwatch: Stopwatch,
     pub(crate) rpc: Rpc,
     pub(crate) info: CallInfo,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<Peer>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) request_id: Option<HeaderValue>,
@@ -91,7 +90,7 @@ impl Observer for Logging {
             stopwatch: Stopwatch::since_arrival(&head.extensions),
             rpc: rpc.clone(),
             // What a proxy received, a client may send on: it is another call's peer.
-            peer: (settings.side == Side::Server).then(|| peer_address(&head.extensions)).flatten(),
+            peer: (settings.side == Side::Server).then(|| Peer::of(&head.extensions)).flatten(),
             timeout: timeout_of(headers).ok().flatten(),
             user_agent: shown(headers, &USER_AGENT).cloned(),
             request_id: request_id(headers).cloned(),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use tonic_call::RuleError;
+use tonic_call::{NetworkError, RuleError};
 
 /// What is wrong with how a layer was built, or with what its limits were to be replaced with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum BuildError {
         wrong: String,
     },
     /// A proxy's network that is neither a network (`10.0.0.0/8`) nor an address.
-    Network(String),
+    Network(NetworkError),
     /// A domain that is nothing, or not printable ASCII.
     Domain(String),
     /// No key could be remembered: [`keys_at_most`](crate::RateLimitBuilder::keys_at_most) is 0.
@@ -35,9 +35,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::NeverMatches(error) => error.fmt(f),
             Self::Limit { of, name, wrong } => write!(f, "the limit {name:?} of {of} {wrong}"),
-            Self::Network(text) => {
-                write!(f, "the proxy {text:?} is neither a network, as 10.0.0.0/8, nor an address")
-            }
+            Self::Network(error) => error.fmt(f),
             Self::Domain(text) => write!(f, "the domain {text:?} is not printable ASCII"),
             Self::NoKeys => f.write_str("`keys_at_most` is 0: no key could be remembered"),
         }
@@ -48,6 +46,7 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::NeverMatches(error) => Some(error),
+            Self::Network(error) => Some(error),
             _ => None,
         }
     }

@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use tonic_call::Methods;
+use tonic_call::{Methods, TrustedProxies};
 
 use crate::build_error::BuildError;
 use crate::caller::Seeds;
 use crate::clock::Clock;
 use crate::decision::{Decision, Hook};
 use crate::fields::is_printable;
-use crate::forwarded::Networks;
 use crate::hints::Hints;
 use crate::layer::RateLimitLayer;
 use crate::limits::{Limits, Rule};
@@ -80,11 +79,12 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Believes what proxies in these networks say in `x-forwarded-for`: networks (`10.0.0.0/8`) or
+    /// Trusts what proxies in these networks say in `x-forwarded-for`: networks (`10.0.0.0/8`) or
     /// addresses. [`Key::peer`](crate::Key::peer) is then the last address in it that is none of theirs.
     ///
     /// If the call comes from elsewhere, the header is not looked at. If it names no address where a proxy
-    /// should have, the address of that proxy counts. By default nobody is believed.
+    /// should have, the address of that proxy counts. By default no proxy is trusted. A text that is neither a
+    /// network nor an address is an error of [`build`](Self::build).
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
         self
@@ -139,7 +139,7 @@ impl RateLimitBuilder {
         if !is_printable(&domain) {
             return Err(BuildError::Domain(domain));
         }
-        let networks = Networks::parse(&self.behind).map_err(BuildError::Network)?;
+        let proxies = TrustedProxies::new(&self.behind).map_err(BuildError::Network)?;
         let table = Table::new(&self.limits, self.methods.as_ref(), self.keys_at_most, None)?;
         Ok(RateLimitLayer::with(Settings {
             table: ArcSwap::from_pointee(table),
@@ -147,7 +147,7 @@ impl RateLimitBuilder {
             methods: self.methods,
             keys_at_most: self.keys_at_most,
             include_infrastructure: self.include_infrastructure,
-            networks,
+            proxies,
             domain,
             fields_on_accepted: self.fields_on_accepted,
             clock: self.clock.unwrap_or_default(),

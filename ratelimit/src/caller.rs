@@ -1,12 +1,10 @@
 //! By which keys one call is limited.
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher, RandomState};
-use std::net::IpAddr;
 
 use http::{HeaderName, request};
-use tonic_call::{CallInfo, Rpc, peer_address, printable};
+use tonic_call::{CallInfo, ClientNetwork, Rpc, TrustedProxies, printable};
 
-use crate::forwarded::Networks;
 use crate::guarded::guarded;
 use crate::hints::Hints;
 use crate::key::{Key, KeyFn, Kind};
@@ -52,7 +50,7 @@ impl Hasher for Twice {
 /// One call, as keys see it. What several limits ask is found out once.
 pub(crate) struct Caller<'a> {
     pub(crate) seeds: &'a Seeds,
-    pub(crate) networks: &'a Networks,
+    pub(crate) proxies: &'a TrustedProxies,
     pub(crate) hints: &'a Hints,
     pub(crate) rpc: &'a Rpc,
     pub(crate) head: &'a request::Parts,
@@ -79,16 +77,11 @@ impl Caller<'_> {
     }
 
     fn peer(&self) -> Hashed {
-        let peer = peer_address(&self.head.extensions).map(|peer| peer.ip());
-        let client = peer.map(|peer| self.networks.client(peer, &self.head.headers));
+        let client = self.proxies.client_of(self.head);
         self.hints.peer(client);
-        self.seeds.hash(|hasher| match client {
-            Some(IpAddr::V4(address)) => {
-                hasher.write_u32(address.to_bits());
-                true
-            }
-            Some(IpAddr::V6(address)) => {
-                hasher.write_u64((address.to_bits() >> 64) as u64);
+        self.seeds.hash(|mut hasher| match client.map(ClientNetwork::of) {
+            Some(network) => {
+                network.hash(&mut hasher);
                 true
             }
             None => false,

@@ -56,7 +56,7 @@ impl Settings {
     fn asks<'a>(&self, limits: &'a [Limit], rpc: &Rpc, head: &request::Parts) -> Asks<'a> {
         let mut caller = Caller {
             seeds: &self.seeds,
-            networks: &self.networks,
+            proxies: &self.proxies,
             hints: &self.hints,
             rpc,
             head,

@@ -1,13 +1,12 @@
 //! What an operator's hook is told.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
 use tonic::Code;
-use tonic_call::{Rpc, peer_address};
+use tonic_call::{Peer, Rpc};
 
 /// What the layer decided of one call. See [`RateLimitBuilder::on_decision`](crate::RateLimitBuilder::on_decision).
 #[derive(Clone, Copy)]
@@ -101,8 +100,8 @@ impl<'a> Decision<'a> {
     }
 
     /// The address at the other end of the connection. Never a label.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        peer_address(self.extensions)
+    pub fn peer(&self) -> Option<Peer> {
+        Peer::of(self.extensions)
     }
 }
 

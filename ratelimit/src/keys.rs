@@ -13,7 +13,7 @@
 //! | an L4 balancer with the PROXY protocol | `Key::peer`, if what accepts connections reads it | tonic does not: give it a listener that does, whose streams say the address in `TcpConnectInfo` |
 //! | Envoy, nginx, an ingress or a cloud's L7 balancer | `Key::peer` and [`behind`](crate::RateLimitBuilder::behind) | each adds to `x-forwarded-for` who called it |
 //! | a mesh's sidecar | `Key::principal`, or `behind(["127.0.0.1", "::1"])` if it adds `x-forwarded-for` | all calls come from loopback; a warning tells so after the first 1,000 |
-//! | axum's own server (`axum::serve`) | a function that reads its `ConnectInfo` | only tonic's server says the address where `Key::peer` looks: all calls would share one limit |
+//! | axum's own server (`axum::serve`) | `Key::peer` with the feature `axum`, and `into_make_service_with_connect_info::<SocketAddr>()` | without either of them no address is known: all calls would share one limit |
 //! | a NAT64 | `Key::principal` | all its addresses are in one /64 |
 //! | a Unix socket | `Key::principal` | there is no address: all calls share one limit by it |
 //!

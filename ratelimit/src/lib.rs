@@ -170,7 +170,6 @@ mod clock;
 mod decide;
 mod decision;
 mod fields;
-mod forwarded;
 mod future;
 mod guarded;
 mod handle;

@@ -3,13 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tonic_call::Methods;
+use tonic_call::{Methods, TrustedProxies};
 
 use crate::build_error::BuildError;
 use crate::caller::Seeds;
 use crate::clock::Clock;
 use crate::decision::Hook;
-use crate::forwarded::Networks;
 use crate::hints::Hints;
 use crate::limits::Limits;
 use crate::table::Table;
@@ -24,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) methods: Option<Methods>,
     pub(crate) keys_at_most: usize,
     pub(crate) include_infrastructure: bool,
-    pub(crate) networks: Networks,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) domain: String,
     pub(crate) fields_on_accepted: bool,
     pub(crate) clock: Clock,

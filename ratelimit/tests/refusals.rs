@@ -262,7 +262,7 @@ fn c11_the_hook_is_told_each_decision() {
     ]);
     let builder = builder.on_decision(move |decision| {
         assert_eq!(decision.rpc().full(), "test.v1.Kinds/Unary");
-        assert_eq!(decision.peer().unwrap().ip().to_string(), "192.0.2.1");
+        assert_eq!(decision.peer().unwrap().ip().unwrap().to_string(), "192.0.2.1");
         hook.lock().unwrap().push((
             decision.result(),
             decision.reason(),

@@ -1,12 +1,12 @@
 //! How spans and their attributes are called: the one place that knows it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use opentelemetry::logs::Severity;
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 use tonic::Code;
-use tonic_call::{AllowedMetadata, Flow, Rpc, Side, code_name, printable};
+use tonic_call::{AllowedMetadata, Flow, Peer, Rpc, Side, code_name, printable};
 
 use crate::target::Target;
 
@@ -182,20 +182,28 @@ impl Conventions {
     }
 
     /// Who is at the other end of a server's connection.
-    pub(crate) fn peer(self, peer: SocketAddr, attributes: &mut Vec<KeyValue>) {
-        let (address, port) = (peer.ip().to_string(), i64::from(peer.port()));
+    pub(crate) fn peer(self, peer: &Peer, attributes: &mut Vec<KeyValue>) {
+        let mut add = |old, new, value: Option<Value>| {
+            let Some(value) = value else { return };
+            if self.is_old() {
+                attributes.push(KeyValue::new(old, value.clone()));
+            }
+            attributes.push(KeyValue::new(new, value));
+        };
+        let tcp = peer.socket_addr();
+        let address = peer.address().map(|address| address.to_string().into());
+        add(key::OLD_CLIENT_ADDRESS, key::PEER_ADDRESS, address);
+        let port = tcp.map(|address| i64::from(address.port()).into());
+        add(key::OLD_CLIENT_PORT, key::PEER_PORT, port);
         if self.is_old() {
-            let family = match peer.ip() {
+            let family = tcp.map(|address| match address.ip() {
                 IpAddr::V4(_) => "ipv4",
                 IpAddr::V6(_) => "ipv6",
-            };
-            attributes.push(KeyValue::new(key::OLD_CLIENT_ADDRESS, address.clone()));
-            attributes.push(KeyValue::new(key::OLD_CLIENT_PORT, port));
-            attributes.push(KeyValue::new(key::OLD_TRANSPORT, "tcp"));
-            attributes.push(KeyValue::new(key::OLD_TYPE, family));
+            });
+            let transport = if tcp.is_some() { "tcp" } else { "unix" };
+            attributes.push(KeyValue::new(key::OLD_TRANSPORT, transport));
+            attributes.extend(family.map(|family| KeyValue::new(key::OLD_TYPE, family)));
         }
-        attributes.push(KeyValue::new(key::PEER_ADDRESS, address));
-        attributes.push(KeyValue::new(key::PEER_PORT, port));
     }
 
     /// How many attempts came before this one.

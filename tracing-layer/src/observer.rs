@@ -10,9 +10,7 @@ use opentelemetry::trace::{
     Link, Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _,
 };
 use opentelemetry::{Context, KeyValue};
-use tonic_call::{
-    CallInfo, Flow, KeptMetadata, Observer, Rpc, Side, Stopwatch, TraceIds, peer_address,
-};
+use tonic_call::{CallInfo, Flow, KeptMetadata, Observer, Peer, Rpc, Side, Stopwatch, TraceIds};
 
 use crate::call::TracingCall;
 use crate::conventions::{MetadataKeys, Naming, name};
@@ -136,9 +134,9 @@ impl Tracing {
         let mut attributes = Vec::new();
         conventions.original(rpc, naming, &mut attributes);
         if *side == Side::Server
-            && let Some(peer) = peer_address(&head.extensions)
+            && let Some(peer) = Peer::of(&head.extensions)
         {
-            conventions.peer(peer, &mut attributes);
+            conventions.peer(&peer, &mut attributes);
         }
         if let Some(attempts) = previous_attempts(&head.headers) {
             conventions.previous_attempts(attempts, &mut attributes);

@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::transport::{Endpoint, Server};
-use tonic_call::{CallInfo, Kind, MethodTable, Side, TraceIds, peer_address};
+use tonic_call::{CallInfo, Kind, MethodTable, Peer, Side, TraceIds};
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
@@ -455,7 +455,7 @@ async fn an_endpoint_can_be_public_by_where_the_caller_is() {
     let traces = Traces::new();
     let layer = traces.described(Side::Server).public_endpoint_if(|rpc, head| {
         assert_eq!(rpc.full(), method_of(Kind::Unary));
-        peer_address(&head.extensions).is_none_or(|peer| !peer.ip().is_loopback())
+        Peer::of(&head.extensions).and_then(|peer| peer.ip()).is_none_or(|ip| !ip.is_loopback())
     });
     for (peer, is_public) in [("127.0.0.1:1", false), ("192.0.2.1:1", true)] {
         let mut request = from_a_stranger();

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::algorithm::Algorithm;
 use super::key::Key;
 use super::key::set::NoKey;
-use super::limiter::Network;
 use super::places::Place;
 use super::schedule::Coming;
 use super::store::{Ended, Missing, Store};
+use tonic_call::ClientNetwork;
 
 /// What becomes of a token whose `kid` is unknown.
 pub(crate) enum Asked {
@@ -37,7 +37,7 @@ impl Store {
         self: &Arc<Self>,
         id: Option<&str>,
         algorithm: Algorithm,
-        from: Option<Network>,
+        from: Option<ClientNetwork>,
     ) -> Asked {
         // Somebody else may have been first.
         match self.find(id, algorithm) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic_call::ClientNetwork;
 
 use super::asking::Asked;
 use super::builder::JwtBuilder;
@@ -12,7 +13,6 @@ use super::events::KeysStatus;
 use super::issuer::{Issuer, KeysFrom};
 use super::key::Key;
 use super::key::set::NoKey;
-use super::limiter::Network;
 use super::readiness::Readiness;
 use super::store::{Missing, Store};
 use super::token::compact::Compact;
@@ -119,7 +119,7 @@ impl Jwt {
         })
     }
 
-    fn token(&self, token: &str, now: Date, from: Option<Network>) -> Authenticating {
+    fn token(&self, token: &str, now: Date, from: Option<ClientNetwork>) -> Authenticating {
         let verifier = &self.0;
         let hash = verifier.cache.as_ref().map(|_| TokenHash::of(token));
         if let Some(outcome) = hash.and_then(|hash| verifier.remembered(&hash, now)) {
@@ -146,7 +146,7 @@ impl Jwt {
         unsigned: Unsigned<'_>,
         hash: Option<TokenHash>,
         now: Date,
-        from: Option<Network>,
+        from: Option<ClientNetwork>,
     ) -> Authenticating {
         let verifier = &self.0;
         let Keys::Kept(store) = &verifier.issuers[unsigned.issuer].keys else {

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use tonic_call::TrustedProxies;
+
 use super::authenticator::Jwt;
 use super::cache::Cache;
 use super::error::JwtError;
@@ -8,7 +10,7 @@ use super::events::{KeysEvent, OnKeys};
 use super::issuer::Issuer;
 use super::limiter::Limiter;
 use super::trust::trust;
-use super::verifier::{AddressOf, Keys, Revoked, Trusted, Verifier};
+use super::verifier::{AddressFn, AddressOf, Keys, Revoked, Trusted, Verifier};
 use crate::identity::Identity;
 use crate::incoming::Incoming;
 
@@ -19,7 +21,8 @@ pub struct JwtBuilder {
     cache: usize,
     /// `None` is any.
     failures: Option<u32>,
-    address: Option<AddressOf>,
+    address: Option<AddressFn>,
+    behind: Vec<String>,
     revoked: Option<Revoked>,
     on_keys: OnKeys,
 }
@@ -31,6 +34,7 @@ impl Default for JwtBuilder {
             cache: 10_000,
             failures: Some(60),
             address: None,
+            behind: Vec::new(),
             revoked: None,
             on_keys: OnKeys::default(),
         }
@@ -53,9 +57,10 @@ impl JwtBuilder {
     /// least one. What it sends beyond them is refused unseen, unless it is remembered as good. Only a wrong
     /// signature counts: all other checks are cheap.
     ///
-    /// Behind a proxy that shows its own address for all callers, say [which](Self::client_address) is the
-    /// caller's, or turn it [off](Self::any_failures). Callers on loopback, and those of whom no address is
-    /// known, are not limited.
+    /// Behind a proxy that shows its own address for all callers, name [its network](Self::behind), say
+    /// [which address](Self::client_address) is the caller's, or turn it [off](Self::any_failures): else one
+    /// stranger's bad tokens refuse everybody's new ones. Callers on loopback, and those of whom no address is
+    /// known, are not limited; those of one IPv6 /64 are one.
     pub fn failures_per_minute(self, failures: u32) -> Self {
         Self { failures: Some(failures), ..self }
     }
@@ -65,8 +70,17 @@ impl JwtBuilder {
         Self { failures: None, ..self }
     }
 
-    /// Says which address is the caller's: by default the one at the other end of the connection. `None` is
-    /// not limited.
+    /// Trusts what proxies in these networks say in `x-forwarded-for`: networks (`10.0.0.0/8`) or addresses.
+    /// The bad tokens are then counted to the last address in it that is none of theirs; if the call comes
+    /// from elsewhere, the header is not looked at. By default no proxy is trusted.
+    pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.behind.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
+    /// Says in its own way which address is the caller's: by default the one at the other end of the
+    /// connection, or [behind](Self::behind) proxies the one that they name. `None` is not limited. Does not go
+    /// together with `behind`.
     pub fn client_address(
         self,
         of: impl Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync + 'static,
@@ -90,9 +104,11 @@ impl JwtBuilder {
     ///
     /// # Errors
     ///
-    /// When an issuer has no audience, is there twice, or a setting of it can't be, and when
-    /// [`failures_per_minute`](Self::failures_per_minute) is 0. A file of keys must be there and have a usable
-    /// one in it, and for an issuer at an `https` address there must be a [TLS provider](crate#features).
+    /// When an issuer has no audience, is there twice, or a setting of it can't be, when
+    /// [`failures_per_minute`](Self::failures_per_minute) is 0, and when a text of [`behind`](Self::behind) is
+    /// neither a network nor an address, or `client_address` is set as well. A file of keys must be there
+    /// and have a usable one in it, and for an issuer at an `https` address there must be a
+    /// [TLS provider](crate#features).
     pub fn build(self) -> Result<Jwt, JwtError> {
         if self.issuers.is_empty() {
             return Err(JwtError::NoIssuer);
@@ -100,6 +116,12 @@ impl JwtBuilder {
         if self.failures == Some(0) {
             return Err(JwtError::NoFailures);
         }
+        let proxies = TrustedProxies::new(&self.behind).map_err(JwtError::Network)?;
+        let address = match self.address {
+            Some(_) if !proxies.is_empty() => return Err(JwtError::TwoAddresses),
+            Some(function) => AddressOf::Function(function),
+            None => AddressOf::Client(proxies),
+        };
         let mut trusted: Vec<Trusted> = Vec::new();
         for issuer in self.issuers {
             if trusted.iter().any(|other| *other.name == *issuer.name) {
@@ -116,7 +138,7 @@ impl JwtBuilder {
             issuers: trusted,
             cache: Cache::new(self.cache),
             limiter: self.failures.and_then(Limiter::per_minute),
-            address: self.address,
+            address,
             revoked: self.revoked,
         }))
     }

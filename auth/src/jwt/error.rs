@@ -3,6 +3,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tonic_call::NetworkError;
+
 use super::key::KeyError;
 
 /// Why a verifier can't be built as it was asked for.
@@ -49,6 +51,11 @@ pub enum JwtError {
     /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: is it none or any that is
     /// meant?
     NoFailures,
+    /// A proxy's network that is neither a network (`10.0.0.0/8`) nor an address.
+    Network(NetworkError),
+    /// [`behind`](crate::jwt::JwtBuilder::behind) and [`client_address`](crate::jwt::JwtBuilder::client_address)
+    /// both say which address is the caller's.
+    TwoAddresses,
     /// A file that can't be read, or has not in it what it should.
     File {
         /// The file.
@@ -82,6 +89,10 @@ impl fmt::Display for JwtError {
                 "`failures_per_minute` of 0: say how many bad tokens an address may have, or with \
                  `any_failures` that they are not counted",
             ),
+            Self::Network(error) => error.fmt(f),
+            Self::TwoAddresses => f.write_str(
+                "`behind` and `client_address` both say which address is the caller's: leave one out",
+            ),
             Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
         }
     }
@@ -91,6 +102,7 @@ impl Error for JwtError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Key { error, .. } => Some(error),
+            Self::Network(error) => Some(error),
             _ => None,
         }
     }

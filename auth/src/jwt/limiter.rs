@@ -2,11 +2,14 @@
 //! invent.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxBuildHasher;
 use tokio::time::Instant;
+use tonic_call::ClientNetwork;
 
 /// How many parts the table has.
 const SHARDS: usize = 16;
@@ -27,24 +30,16 @@ pub(crate) struct Limiter {
 /// For each address when all that it had is forgotten (GCRA's theoretical arrival time).
 #[derive(Debug, Default)]
 struct Shard {
-    accounts: HashMap<Network, Instant>,
+    accounts: HashMap<ClientNetwork, Instant>,
     others: Option<Instant>,
     swept: Option<Instant>,
 }
 
-/// An address of IPv4, or the first 64 bits of one of IPv6: who has one of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Network(u64);
-
-impl Network {
-    /// `None` for loopback: behind a sidecar all callers have that address.
-    pub(crate) fn of(address: IpAddr) -> Option<Self> {
-        match address.to_canonical() {
-            address if address.is_loopback() => None,
-            IpAddr::V4(address) => Some(Self(u64::from(address.to_bits()))),
-            IpAddr::V6(address) => Some(Self((address.to_bits() >> 64) as u64)),
-        }
-    }
+/// Whose bad tokens are counted together. `None` for loopback: behind a sidecar all callers have that
+/// address.
+pub(crate) fn accountable(address: IpAddr) -> Option<ClientNetwork> {
+    let loopback = address.to_canonical().is_loopback();
+    (!loopback).then(|| ClientNetwork::of(address))
 }
 
 impl Limiter {
@@ -60,7 +55,7 @@ impl Limiter {
     }
 
     /// How long it is until one more may be looked at; `None` if it may be now.
-    pub(crate) fn wait(&self, network: Network, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(&self, network: ClientNetwork, now: Instant) -> Option<Duration> {
         let shard = self.shard(network);
         let account = shard
             .accounts
@@ -76,14 +71,14 @@ impl Limiter {
         self.told.call_once(|| {
             tracing::warn!(
                 "an address has sent too many bad tokens, and is refused what is not remembered as \
-                 good: if it is a proxy's, say which address is the caller's (`client_address`), or \
-                 turn the limit off (`any_failures`)",
+                 good: if it is a proxy's, name its network (`JwtBuilder::behind`), say which address \
+                 is the caller's (`client_address`), or turn the limit off (`any_failures`)",
             );
         });
     }
 
     /// One was bad.
-    pub(crate) fn failed(&self, network: Network, now: Instant) {
+    pub(crate) fn failed(&self, network: ClientNetwork, now: Instant) {
         let mut shard = self.shard(network);
         let later = |until: Option<Instant>| {
             let until = until.map_or(now, |until| until.max(now)) + self.each;
@@ -106,9 +101,8 @@ impl Limiter {
         }
     }
 
-    fn shard(&self, network: Network) -> MutexGuard<'_, Shard> {
-        // Neighbours get parts of their own, and IPv6 networks, whose low bits differ, too.
-        let shard = &self.shards[(network.0 ^ (network.0 >> 16)) as usize % SHARDS];
+    fn shard(&self, network: ClientNetwork) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[FxBuildHasher.hash_one(network) as usize % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,13 +112,17 @@ mod tests {
     use super::*;
 
     impl Limiter {
-        fn allows(&self, network: Network, now: Instant) -> bool {
+        fn allows(&self, network: ClientNetwork, now: Instant) -> bool {
             self.wait(network, now).is_none()
         }
     }
 
-    fn network(text: &str) -> Network {
-        Network::of(text.parse().expect("an address")).expect("not loopback")
+    fn network(text: &str) -> ClientNetwork {
+        accountable(text.parse().expect("an address")).expect("not loopback")
+    }
+
+    fn numbered(n: u64) -> ClientNetwork {
+        ClientNetwork::of(IpAddr::V6(u128::from(n << 20 | 1 << 63).rotate_left(64).into()))
     }
 
     #[test]
@@ -169,7 +167,7 @@ mod tests {
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         for own in ["127.0.0.1", "::1", "127.8.8.8", "::ffff:127.0.0.1"] {
-            assert_eq!(Network::of(own.parse().expect("an address")), None, "{own}");
+            assert_eq!(accountable(own.parse().expect("an address")), None, "{own}");
         }
     }
 
@@ -180,15 +178,15 @@ mod tests {
         limiter.failed(caller, now);
         limiter.failed(caller, now);
         for n in 0..100_000_u64 {
-            limiter.failed(Network(n << 20), now);
+            limiter.failed(numbered(n), now);
         }
         let sizes =
             limiter.shards.iter().map(|shard| shard.lock().expect("no panic").accounts.len());
         assert!(sizes.max() <= Some(ADDRESSES_AT_MOST));
         assert!(!limiter.allows(caller, now));
-        assert!(!limiter.allows(Network(200_000 << 20), now), "shares the account of the rest");
+        assert!(!limiter.allows(numbered(200_000), now), "shares the account of the rest");
         let later = now + Duration::from_secs(61);
-        assert!(limiter.allows(Network(200_000 << 20), later));
+        assert!(limiter.allows(numbered(200_000), later));
     }
 
     #[test]

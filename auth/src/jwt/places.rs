@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::limiter::Network;
+use tonic_call::ClientNetwork;
 
 /// How many calls may wait for the keys of an issuer at once.
 pub(crate) const WAITING_AT_MOST: usize = 1_024;
@@ -19,19 +19,19 @@ pub(crate) struct Places(Mutex<Taken>);
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by: HashMap<Network, usize>,
+    by: HashMap<ClientNetwork, usize>,
 }
 
 /// A place, for as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    from: Option<Network>,
+    from: Option<ClientNetwork>,
 }
 
 impl Places {
     /// A place, if there is one for a caller at that address.
-    pub(crate) fn take(self: &Arc<Self>, from: Option<Network>) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, from: Option<ClientNetwork>) -> Option<Place> {
         let mut taken = self.lock();
         if taken.all >= WAITING_AT_MOST {
             return None;
@@ -70,8 +70,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn network(text: &str) -> Option<Network> {
-        Network::of(text.parse().expect("an address"))
+    fn network(text: &str) -> Option<ClientNetwork> {
+        crate::jwt::limiter::accountable(text.parse().expect("an address"))
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::asking::Asked;
 use super::events::{FetchResult, OnKeys};
 use super::issuer::{Issuer, KeysFrom};
 use super::key::set::NoKey;
-use super::limiter::Network;
+use super::limiter;
 use super::places::{WAITING_AT_MOST, WAITING_OF_ONE};
 use super::source::{NoKeys, Source};
 use super::store::{Missing, Pace, Store};
@@ -399,7 +399,7 @@ async fn one_address_does_not_take_all_the_places() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a", "new"], 3)]);
     let store = store(&source);
     settle().await;
-    let from = |text: &str| Network::of(text.parse().expect("an address"));
+    let from = |text: &str| limiter::accountable(text.parse().expect("an address"));
     let ask = |name: &str, text: &str| store.ask(Some(name), Algorithm::EdDSA, from(text));
     let mut waiting = Vec::new();
     for n in 0..2_000 {

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tonic_call::{ClientNetwork, TrustedProxies};
 
 use super::cache::{Cache, TokenHash, Verified};
 use super::fault::invalid;
 use super::key::set::{KeySet, NoKey};
 use super::key::{Fingerprint, Key};
-use super::limiter::{Limiter, Network};
+use super::limiter::{Limiter, accountable};
 use super::own_claims::OwnClaims;
 use super::rules::{Rules, in_time};
 use super::scopes::ScopesAt;
@@ -25,13 +26,20 @@ use crate::incoming::Incoming;
 
 pub(super) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
 
-pub(super) type AddressOf = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
+/// Which address is to answer for a bad token.
+pub(super) enum AddressOf {
+    /// The peer's, or the one that these proxies name.
+    Client(TrustedProxies),
+    Function(AddressFn),
+}
+
+pub(super) type AddressFn = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
 
 pub(super) struct Verifier {
     pub(super) issuers: Vec<Trusted>,
     pub(super) cache: Option<Cache>,
     pub(super) limiter: Option<Limiter>,
-    pub(super) address: Option<AddressOf>,
+    pub(super) address: AddressOf,
     pub(super) revoked: Option<Revoked>,
 }
 
@@ -139,7 +147,7 @@ impl Verifier {
         key: &Key,
         hash: Option<TokenHash>,
         now: Date,
-        from: Option<Network>,
+        from: Option<ClientNetwork>,
     ) -> Outcome {
         let parts = unsigned.parts;
         let signed = parts.signature().and_then(|signature| {
@@ -198,17 +206,17 @@ impl Verifier {
     }
 
     /// Who is to answer for what is wrong with a call.
-    pub(super) fn network_of(&self, call: &Incoming<'_>) -> Option<Network> {
+    pub(super) fn network_of(&self, call: &Incoming<'_>) -> Option<ClientNetwork> {
         // Nobody asks where there is no limit.
         self.limiter.as_ref()?;
         let address = match &self.address {
-            Some(address) => address(call),
-            None => call.peer().map(|peer| peer.ip()),
+            AddressOf::Function(address) => address(call),
+            AddressOf::Client(proxies) => proxies.client_of(call.head()),
         };
-        address.and_then(Network::of)
+        address.and_then(accountable)
     }
 
-    pub(super) fn may_be_verified(&self, from: Option<Network>) -> Result<(), Failure> {
+    pub(super) fn may_be_verified(&self, from: Option<ClientNetwork>) -> Result<(), Failure> {
         match (&self.limiter, from) {
             (Some(limiter), Some(from)) => match limiter.wait(from, Instant::now()) {
                 None => Ok(()),
@@ -222,7 +230,7 @@ impl Verifier {
         }
     }
 
-    pub(super) fn failed(&self, from: Option<Network>) {
+    pub(super) fn failed(&self, from: Option<ClientNetwork>) {
         if let (Some(limiter), Some(from)) = (&self.limiter, from) {
             limiter.failed(from, Instant::now());
         }

@@ -135,9 +135,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "WHAT=RATE/BURST[:BY]|off", help_heading = HOW_MANY)]
     pub limit: Vec<Limit>,
 
-    /// Network or address of a proxy that says in x-forwarded-for who calls, for limits by `peer`; may be given
-    /// more than once. Whoever calls from there may say what he likes
-    #[arg(long, value_name = "NETWORK", requires = "limit", help_heading = HOW_MANY)]
+    /// Network or address of a proxy that is trusted to name any client in x-forwarded-for: for limits by
+    /// `peer`, and for the limit of bad tokens from one address; may be given more than once
+    #[arg(long, value_name = "NETWORK", help_heading = HOW_MANY)]
     pub behind: Vec<String>,
 
     /// Obey the request metadata x-fault

@@ -90,7 +90,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
         store = Store::open(&args.db) => store.map_err(CannotServe::Open)?,
     };
 
-    let guard = match callers.guard() {
+    let guard = match callers.guard(&args.behind) {
         Ok(guard) => guard,
         Err(error) => {
             store.close().await;

@@ -289,6 +289,34 @@ async fn only_a_proxy_may_say_who_calls() {
     assert_eq!(calls.passed, 20);
 }
 
+/// Guards against: one stranger's bad tokens refusing everybody who comes by the same ingress.
+#[tokio::test]
+async fn bad_tokens_count_against_the_client_that_a_proxy_names_with_and_without_a_limit() {
+    for limit in [&[][..], &["--limit", "off"]] {
+        let behind = ["--behind", "127.0.0.1"];
+        let (_folder, issuer, served) = start(&[&behind, limit].concat()).await;
+        let stranger = Issuer::new();
+        let get = async |token: String, client_is: &str| {
+            let bearer = format!("Bearer {token}");
+            let metadata = [("authorization", &*bearer), ("x-forwarded-for", client_is)];
+            let mut client = client(&served, &metadata).await;
+            client.get_order(GetOrderRequest { id: "x".to_owned() }).await.unwrap_err()
+        };
+        let mut refused = BTreeSet::new();
+        // Sixty at once, and one more each second.
+        for n in 0..100 {
+            let forged = stranger.token_of(&n.to_string(), "orders", BOTH);
+            refused.insert(reason(&get(forged, "192.0.2.1").await));
+        }
+        assert!(refused.contains("RATE_LIMITED"), "{limit:?}: {refused:?}");
+        for n in 0..5 {
+            let good = issuer.token_of(&n.to_string(), "orders", BOTH);
+            let status = get(good, &format!("198.51.100.{n}")).await;
+            assert_eq!(status.code(), Code::NotFound, "{limit:?}: {status:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_invents_keys_is_held_by_the_limit_beside() {
     const BY_TENANT: [&str; 2] = ["--limit", "*=1/3:metadata:x-tenant"];
@@ -381,7 +409,8 @@ async fn a_limit_that_makes_no_sense_is_told_before_anything_listens() {
         (&["--limit", "*=1/1", "--limit", "*=1/1"], "--limit *=1/1 is there twice"),
         (&["--limit", "*=1/1", "--limit", "off"], "--limit off"),
         (&["--limit", "*=1/1:peer", "--behind", "ingress"], "--behind ingress"),
-        (&["--behind", "10.0.0.0/8"], "--limit"),
+        (&["--behind", "ingress"], "--behind ingress"),
+        (&["--behind", "ingress", "--limit", "off"], "--behind ingress"),
     ] {
         let ran = run(&[&SERVE[..], &["--db", ":memory:"], flags].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{flags:?}");

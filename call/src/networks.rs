@@ -1,33 +1,81 @@
 //! Which address is the caller's, behind proxies.
 
+use std::error::Error;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, request};
 use ipnet::{IpNet, Ipv4Net};
+
+use crate::peer::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The networks of the proxies that are believed.
+/// The networks of proxies whose `x-forwarded-for` is trusted. By default there are none.
+///
+/// ```
+/// use tonic_call::TrustedProxies;
+///
+/// let proxies = TrustedProxies::new(["10.0.0.0/8", "2001:db8::7"])?;
+/// # Ok::<(), tonic_call::NetworkError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Networks(Box<[IpNet]>);
+pub struct TrustedProxies(Box<[IpNet]>);
 
-impl Networks {
-    /// Reads networks (`10.0.0.0/8`) and single addresses; the error is the text that is neither.
-    pub(crate) fn parse(texts: &[String]) -> Result<Self, String> {
-        let read = |text: &String| network(text).ok_or_else(|| text.clone());
-        texts.iter().map(read).collect::<Result<_, _>>().map(Self)
+/// A text that is neither a network (`10.0.0.0/8`) nor an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkError {
+    text: String,
+}
+
+/// The addresses that are one caller's: of IPv4 one address, of IPv6 a /64, since a caller that has one
+/// address of it has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientNetwork(Prefix);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Prefix {
+    V4(u32),
+    V6(u64),
+}
+
+impl TrustedProxies {
+    /// Reads networks (`10.0.0.0/8`) and single addresses.
+    ///
+    /// # Errors
+    ///
+    /// Names the first text that is neither.
+    pub fn new<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, NetworkError> {
+        let read = |text: T| {
+            let text = text.as_ref();
+            network(text).ok_or_else(|| NetworkError { text: text.to_owned() })
+        };
+        networks.into_iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether no proxy is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address of whoever called the outermost of our proxies, if `peer` is one of them.
+    /// The address of a call's caller: that of the [peer](Peer), or, if the peer is one of these proxies,
+    /// of the client that called the outermost of them. `None` without a peer that has an IP address.
+    pub fn client_of(&self, head: &request::Parts) -> Option<IpAddr> {
+        let peer = Peer::of(&head.extensions)?.ip()?;
+        Some(self.client(peer, &head.headers))
+    }
+
+    /// The address of the client that called the outermost of these proxies, if `peer` is one of them;
+    /// else `peer`. IPv4 in IPv6 is given as IPv4.
     ///
-    /// Each proxy adds who called it at the right end of the list. What a proxy of ours says is believed,
-    /// so the last address that is none of ours is the caller's; what stands left of it is whatever the
-    /// caller sent. A hop that is missing or no address ends the walk at the proxy that should have named it.
-    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    /// Each proxy adds who called it at the right end of the list. What a trusted proxy says is true, so the
+    /// last address that is none of theirs is the caller's; what stands left of it is whatever the caller
+    /// sent. A hop that is missing or no address ends the walk at the proxy that should have named it.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if self.0.is_empty() {
             return client;
@@ -44,6 +92,32 @@ impl Networks {
         client
     }
 }
+
+impl ClientNetwork {
+    /// The one that an address belongs to. IPv4 in IPv6 (`::ffff:192.0.2.1`) is IPv4.
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => Prefix::V4(address.to_bits()),
+            IpAddr::V6(address) => Prefix::V6((address.to_bits() >> 64) as u64),
+        })
+    }
+}
+
+impl NetworkError {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(f, "the proxy {text:?} is neither a network, as 10.0.0.0/8, nor an address")
+    }
+}
+
+impl Error for NetworkError {}
 
 /// A network, or an address as the network of only that; of IPv4 in IPv6, the one of IPv4.
 fn network(text: &str) -> Option<IpNet> {
@@ -85,12 +159,11 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn networks(texts: &[&str]) -> Networks {
-        let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
-        Networks::parse(&texts).expect("networks")
+    fn networks(texts: &[&str]) -> TrustedProxies {
+        TrustedProxies::new(texts).expect("networks")
     }
 
-    fn client(networks: &Networks, peer: &str, lines: &[&[u8]]) -> String {
+    fn client(networks: &TrustedProxies, peer: &str, lines: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             let line = HeaderValue::from_bytes(line).expect("a header value");
@@ -152,7 +225,7 @@ mod tests {
 
     #[test]
     fn without_proxies_nobody_is_believed() {
-        let nobody = Networks::default();
+        let nobody = TrustedProxies::default();
         assert_eq!(client(&nobody, "10.1.2.3", &[b"198.51.100.1"]), "10.1.2.3");
         assert_eq!(client(&nobody, "::ffff:192.0.2.1", &[b"198.51.100.1"]), "192.0.2.1");
     }
@@ -174,8 +247,42 @@ mod tests {
         }
         for text in ["", "proxy", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/-1", "[::1]", "10.0.0.1:80"]
         {
-            assert_eq!(Networks::parse(&[text.to_owned()]).err().as_deref(), Some(text));
+            let error = TrustedProxies::new(["10.0.0.0/8", text]).expect_err(text);
+            assert_eq!(error.text(), text);
+            assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn addresses_of_one_64_are_one_callers_and_those_of_ipv4_each_its_own() {
+        let of = |text| ClientNetwork::of(ip(text));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        // The same bits are not the same.
+        assert_ne!(of("192.0.2.1"), of("0:0:c000:201::"));
+    }
+
+    #[test]
+    fn the_caller_of_a_request_is_its_peer_or_who_called_the_proxy() {
+        let ours = networks(&["10.0.0.0/8"]);
+        let caller = |peer: Option<&str>| {
+            let mut request = http::Request::new(());
+            let named = HeaderValue::from_static("198.51.100.1");
+            request.headers_mut().insert("x-forwarded-for", named);
+            if let Some(peer) = peer {
+                let remote_addr = Some(SocketAddr::new(ip(peer), 7));
+                let info =
+                    tonic::transport::server::TcpConnectInfo { local_addr: None, remote_addr };
+                request.extensions_mut().insert(info);
+            }
+            let client = ours.client_of(&request.into_parts().0);
+            client.map(|client| client.to_string())
+        };
+        assert_eq!(caller(Some("10.1.2.3")).as_deref(), Some("198.51.100.1"));
+        assert_eq!(caller(Some("192.0.2.1")).as_deref(), Some("192.0.2.1"));
+        assert_eq!(caller(None), None);
     }
 
     proptest! {
