@@ -231,6 +231,31 @@ async fn an_ipv6_peer_is_told_without_brackets_and_a_mapped_one_as_ipv4() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_peer_is_told_by_its_path_on_one_line_and_has_no_port() {
+    use std::os::unix::net::SocketAddr as UnixAddr;
+    use std::sync::Arc;
+
+    use tonic::transport::server::UdsConnectInfo;
+
+    let lines = Lines::listen();
+    for (path, address) in [
+        (None, None),
+        (Some("/run/a client.sock"), Some("/run/a client.sock")),
+        (Some("/run/\n\u{202e}.sock"), Some("/run/\\n\\u{202e}.sock")),
+    ] {
+        let mut request = to_kind(Kind::Unary);
+        let peer_addr = path.map(|path| UnixAddr::from_pathname(path).unwrap());
+        let peer_addr = peer_addr.map(|address| Arc::new(address.into()));
+        request.extensions_mut().insert(UdsConnectInfo { peer_addr, peer_cred: None });
+        common::call(&layer(Side::Server), request, || Ok(stream(1, &Status::ok("")))).await;
+        let line = lines.take_only();
+        assert_eq!(line.text("network.peer.address"), address);
+        assert_eq!(line.number("network.peer.port"), None);
+    }
+}
+
 /// Guards against the caller of a proxying handler being taken for the peer of its next call, whose
 /// extensions it handed on.
 #[tokio::test]

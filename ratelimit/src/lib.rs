@@ -161,6 +161,13 @@
 //! No allocation for a call that passes, unless it is limited in flight (one), has more than four limits (one), the
 //! fields are asked for, or a function of yours makes some. A limit costs a lock of a part of its keys, held for the
 //! time of the decision; no function of yours runs under it.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `tls-connect-info` | yes | reads the caller's address below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
+//! | `axum` | no | reads the caller's address where `axum::serve` accepts the connections, and the router is made a service by `into_make_service_with_connect_info::<SocketAddr>()` |
 
 mod answer;
 mod build_error;

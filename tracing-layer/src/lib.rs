@@ -112,7 +112,7 @@
 //! | `rpc.method` | `pkg.Svc/Method`, or `_OTHER` | at the start, or at the end if it is not known before |
 //! | `rpc.method_original` | the path as it came, bounded and escaped | beside `_OTHER` |
 //! | `server.address`, `server.port` | on a server what `:authority` says, on a client the [`Target`] | at the start |
-//! | `network.peer.address`, `network.peer.port` | on a server, over TCP: the other end of the connection | if the span is recorded |
+//! | `network.peer.address`, `network.peer.port` | on a server, the other end of the connection; over a Unix socket its path, if it has one, and no port | if the span is recorded |
 //! | `previous-rpc-attempts` | what `grpc-previous-rpc-attempts` says | if the span is recorded |
 //! | `rpc.request.metadata.<name>`, `rpc.response.metadata.<name>` | a list of texts | if [allowed](TracingLayer::request_metadata) |
 //! | `rpc.response.status_code` | `OK`, `NOT_FOUND` … | at the end |
@@ -191,6 +191,13 @@
 //! A call that has no span costs looking up its name. One that is not sampled allocates what
 //! [`tonic_call`] does for any observer, its [`CallInfo`](tonic_call::CallInfo), its context and what the
 //! sampler is shown; one that is sampled what the SDK keeps of it besides. A message allocates nothing.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `tls-connect-info` | yes | tells the peer below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
+//! | `axum` | no | tells the peer where `axum::serve` accepts the connections, and the router is made a service by `into_make_service_with_connect_info::<SocketAddr>()` |
 
 mod baggage;
 mod call;

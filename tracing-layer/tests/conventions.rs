@@ -128,6 +128,44 @@ async fn the_old_ones_name_service_and_method_apart_and_give_the_code_as_a_numbe
     }
 }
 
+/// Who is at the other end, by a span of that generation, where it is over a Unix socket.
+#[cfg(unix)]
+async fn unix_peer(conventions: Conventions, path: Option<&str>) -> Vec<(String, Value)> {
+    use std::os::unix::net::SocketAddr as UnixAddr;
+    use std::sync::Arc;
+
+    use tonic::transport::server::UdsConnectInfo;
+
+    let traces = Traces::new();
+    let mut request = to("/test.v1.Kinds/Unary");
+    let peer_addr = path.map(|path| UnixAddr::from_pathname(path).unwrap());
+    let peer_addr = peer_addr.map(|address| Arc::new(address.into()));
+    request.extensions_mut().insert(UdsConnectInfo { peer_addr, peer_cred: None });
+    let layer = traces.described(Side::Server).conventions(conventions);
+    call(&layer, request, || full_answer(&Status::ok(""))).await;
+    let of_peer = |(key, _): &(String, Value)| {
+        ["client.", "network."].iter().any(|prefix| key.starts_with(prefix))
+    };
+    found(&traces.only()).into_iter().filter(of_peer).collect()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_peer_over_a_unix_socket_is_its_path_and_has_neither_port_nor_family() {
+    let path = "/run/a\nb.sock";
+    let shown = || Value::from("/run/a\\nb.sock");
+    for conventions in ALL {
+        let mut named = vec![("network.peer.address", shown())];
+        let mut nameless = Vec::new();
+        if matches!(conventions, Conventions::Old | Conventions::OldAndReleased) {
+            named.extend([("client.address", shown()), ("network.transport", "unix".into())]);
+            nameless.push(("network.transport", "unix".into()));
+        }
+        assert_eq!(unix_peer(conventions, Some(path)).await, expected(&named), "{conventions:?}");
+        assert_eq!(unix_peer(conventions, None).await, expected(&nameless), "{conventions:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_released_ones_give_the_code_by_its_name() {
     for side in SIDES {
