@@ -101,7 +101,8 @@ where
 
     // `TlsConnectInfo<IO::ConnectInfo>`, which tonic names only where it brings a provider of cryptography.
     type Info<IO> = <TlsStream<IO> as Connected>::ConnectInfo;
-    extensions.get::<Info<IO>>().map(|info| info.get_ref())
+    let info = extensions.get::<Info<IO>>()?;
+    Some(info.get_ref())
 }
 
 #[cfg(not(feature = "tls-connect-info"))]
