@@ -227,7 +227,7 @@ fn a14_health_and_reflection_are_not_limited_unless_asked_for() {
 
 #[test]
 fn a15_a_path_that_is_no_methods_is_limited_by_the_default() {
-    let limits = Limits::of(Quota::per_second(1)).service("", Quota::per_second(5));
+    let limits = Limits::of(Quota::per_second(1)).service("test.v1.Kinds", Quota::per_second(5));
     let layer = RateLimitLayer::server(limits).with_clock(Hand::default().clock()).build().unwrap();
     call(&layer, &path("/healthz")).passed();
     for other in ["/", "/test.v1.Kinds", "/test.v1.Kinds/Unary/", "//test.v1.Kinds/Unary"] {
