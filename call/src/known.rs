@@ -14,7 +14,7 @@ use crate::rpc::{KnownMethod, Rpc};
 
 /// The methods that are known to be served, so that a label never holds what a stranger sent.
 ///
-/// With a descriptor set these are exactly its methods. Without, a path becomes known when a
+/// With a descriptor set these are exactly its methods, and those of health and reflection. Without, a path becomes known when a
 /// service answered for it: a response head arrived that was not already the whole answer, or the
 /// call ended `OK`. It is known before [`Call::responded`](crate::Call::responded) is called for that
 /// head, so that a first call can have its label then. A refusal never makes a path known, whichever
