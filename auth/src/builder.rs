@@ -201,6 +201,7 @@ impl AuthBuilder {
             clock: self.clock,
             hook: self.hook,
             told_of_health: AtomicBool::new(false),
+            told_of_preflights: AtomicBool::new(false),
         }))
     }
 

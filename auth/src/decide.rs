@@ -47,6 +47,24 @@ impl Settings {
         Ok(Passed { identity: None })
     }
 
+    /// Refuses a CORS preflight: it never has credentials, and a tonic service would run its method,
+    /// which no browser has asked for.
+    pub(crate) fn preflight(
+        &self,
+        ruled: Ruled<'_>,
+        head: &mut request::Parts,
+        rpc: &Rpc,
+    ) -> Result<Passed, Status> {
+        if !self.told_of_preflights.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                shadow = self.shadow,
+                "a CORS preflight was refused: put the CORS layer outside the `AuthLayer`"
+            );
+        }
+        let failure = Failure::new(Reason::CredentialsMissing, "preflight");
+        self.conclude(Err((failure, None)), false, ruled, head, rpc)
+    }
+
     /// Takes note of a call that may: what strangers try says nothing of the rules.
     fn called(&self, rpc: &Rpc) {
         if let Some(rules) = self.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {

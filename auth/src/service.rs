@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
-use tonic_call::{BoxError, GrpcService, Rpc};
+use tonic_call::{BoxError, GrpcService, Rpc, is_preflight};
 use tower_service::Service;
 
 use crate::authenticate::Authenticating;
@@ -54,9 +54,10 @@ where
         // Not by what a generated client says of itself: here the path alone decides.
         let rpc = Rpc::from_uri(&head.uri);
         let ruled = settings.ruled(&rpc);
-        let decided = match ruled.is_public() {
-            true => settings.public(ruled, &mut head, &rpc),
-            false => {
+        let decided = match (is_preflight(&head), ruled.is_public()) {
+            (true, _) => settings.preflight(ruled, &mut head, &rpc),
+            (false, true) => settings.public(ruled, &mut head, &rpc),
+            (false, false) => {
                 let found = guarded(|| {
                     let incoming = Incoming::new(&head, &rpc, settings.clock.now());
                     settings.authenticator.authenticate(&incoming)

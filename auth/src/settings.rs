@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Hook>,
     /// Whether an operator was told that health probes are refused.
     pub(crate) told_of_health: AtomicBool,
+    /// The same of CORS preflights.
+    pub(crate) told_of_preflights: AtomicBool,
 }
 
 /// Who may call which methods, as far as it was said.

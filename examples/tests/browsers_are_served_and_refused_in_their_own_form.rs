@@ -15,9 +15,10 @@ use prost::Message as _;
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::body::Body;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_auth_layer::{Access, ApiKeys, AuthLayer, Identity};
-use tonic_call::{EndedBy, ObserveLayer};
+use tonic_call::{CallInfo, EndedBy, ObserveLayer, Side};
 use tonic_call_test_kit::v1::Act;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::{KindsService, Recorder, ask, frame_of, listen};
@@ -44,13 +45,13 @@ impl Drop for Service {
 }
 
 impl Service {
-    /// Observer, limits and auth outside tonic-web; CORS outermost, or nowhere.
-    async fn start(cors: bool, quota: Quota, default: Access) -> Self {
+    /// Observer, limits and auth outside tonic-web; CORS outermost.
+    async fn start(quota: Quota) -> Self {
         let recorder = Recorder::new();
         let reached = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&reached);
         let auth = AuthLayer::new(ApiKeys::new().key(KEY, Identity::new("tests")).unwrap());
-        let auth = auth.default_access(default).build().unwrap();
+        let auth = auth.build().unwrap();
         let (incoming, _) = listen();
         let address = incoming.local_addr().unwrap().to_string();
         let layers = tower::ServiceBuilder::new()
@@ -64,17 +65,11 @@ impl Service {
             }))
             .into_inner();
         let kinds = KindsServer::new(KindsService::default());
-        let server = Server::builder().accept_http1(true);
-        let serve = match cors {
-            true => tokio::spawn(async move {
-                let mut server = server.layer(CorsLayer::very_permissive()).layer(layers);
-                server.add_service(kinds).serve_with_incoming(incoming).await.unwrap();
-            }),
-            false => tokio::spawn(async move {
-                let mut server = server.layer(layers);
-                server.add_service(kinds).serve_with_incoming(incoming).await.unwrap();
-            }),
-        };
+        let server = Server::builder().accept_http1(true).layer(CorsLayer::very_permissive());
+        let serve = tokio::spawn(async move {
+            let mut server = server.layer(layers);
+            server.add_service(kinds).serve_with_incoming(incoming).await.unwrap();
+        });
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { address, recorder, reached, http, serve }
     }
@@ -127,7 +122,7 @@ fn plenty() -> Quota {
 
 #[tokio::test]
 async fn a_browsers_call_passes_all_layers_and_is_seen_as_what_it_is() {
-    let service = Service::start(true, plenty(), Access::authenticated()).await;
+    let service = Service::start(plenty()).await;
     for (n, kind) in ["application/grpc-web+proto", "application/grpc-web-text"].iter().enumerate()
     {
         let answer = service.call(kind, Some(KEY)).await;
@@ -147,7 +142,7 @@ async fn refusals_are_answered_in_the_form_in_which_they_are_read() {
         ("application/grpc-web-text+proto", "application/grpc-web-text+proto"),
     ] {
         let once = Quota::every(Duration::from_secs(3_600)).burst(2);
-        let service = Service::start(true, once, Access::authenticated()).await;
+        let service = Service::start(once).await;
         let answer = service.call(kind, None).await;
         assert_eq!(answer.headers()["grpc-status"], "16", "{kind}");
         assert_eq!(
@@ -177,23 +172,53 @@ async fn refusals_are_answered_in_the_form_in_which_they_are_read() {
 
 #[tokio::test]
 async fn a_preflight_is_answered_by_the_cors_layer_outside_and_is_no_call() {
-    let service = Service::start(true, plenty(), Access::authenticated()).await;
+    let service = Service::start(plenty()).await;
     let answer = service.preflight().await;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["access-control-allow-origin"], ORIGIN);
     assert_eq!((service.reached(), service.recorder.begun()), (0, 0));
 }
 
-/// tonic would run the method for it, without credentials.
+/// tonic would run the method for it, without credentials: over HTTP/2 tonic-web passes it on.
 #[tokio::test]
 async fn a_preflight_that_no_cors_layer_outside_has_answered_reaches_no_method() {
-    for default in [Access::authenticated(), Access::public()] {
-        let service = Service::start(false, plenty(), default).await;
-        let answer = service.preflight().await;
-        assert!(answer.status().is_client_error(), "{answer:?}");
-        assert_eq!(service.reached(), 0);
-        // Who asks as gRPC does still passes.
-        assert_eq!(service.call("application/grpc-web", Some(KEY)).await.status(), 200);
-        assert_eq!(service.reached(), 1);
+    let auth = |default| {
+        let keys = ApiKeys::new().key(KEY, Identity::new("tests")).unwrap();
+        AuthLayer::new(keys).default_access(default).build().unwrap()
+    };
+    let limit = || RateLimitLayer::server(plenty()).build().unwrap();
+    preflights(auth(Access::authenticated()), 401, "auth", "CREDENTIALS_MISSING").await;
+    preflights(auth(Access::public()), 401, "auth", "CREDENTIALS_MISSING").await;
+    preflights(limit(), 403, "ratelimit", "PREFLIGHT").await;
+}
+
+/// What becomes of a preflight, and of an `OPTIONS` that is none, in front of a tonic service.
+async fn preflights<L>(layer: L, http: u16, by: &'static str, reason: &str)
+where
+    L: tower::Layer<Routes>,
+    L::Service: tower::Service<Request<Body>, Error = std::convert::Infallible>,
+    <L::Service as tower::Service<Request<Body>>>::Response: IntoStatus,
+{
+    let kinds = Routes::new(KindsServer::new(KindsService::default()));
+    let mut service = layer.layer(kinds);
+    let request = Request::options("/test.v1.Kinds/ClientStream")
+        .version(http::Version::HTTP_2)
+        .header("origin", ORIGIN)
+        .header("access-control-request-method", "POST");
+    let mut request = request.body(Body::empty()).unwrap();
+    let info = CallInfo::get_or_insert(Side::Server, request.extensions_mut());
+    let answer = tower::Service::call(&mut service, request).await.unwrap();
+    assert_eq!(answer.status(), http);
+    let refusal = info.refusal().unwrap();
+    assert_eq!((refusal.by, &*refusal.reason), (by, reason));
+}
+
+trait IntoStatus {
+    fn status(&self) -> http::StatusCode;
+}
+
+impl<B> IntoStatus for Response<B> {
+    fn status(&self) -> http::StatusCode {
+        Self::status(self)
     }
 }

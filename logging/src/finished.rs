@@ -168,8 +168,7 @@ impl<'a> Finished<'a> {
 
     fn is_of_unknown_path(&self) -> bool {
         let rpc = &self.call.rpc;
-        // Who describes the services of a program often leaves out the standard ones.
-        let certainly = rpc.is_undescribed() && !rpc.is_infrastructure();
+        let certainly = rpc.is_undescribed();
         let probably = rpc.known().is_none() && self.code == Code::Unimplemented;
         self.side() == Side::Server && (certainly || probably)
     }

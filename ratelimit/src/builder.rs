@@ -1,6 +1,7 @@
 //! How a layer is built.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -154,6 +155,7 @@ impl RateLimitBuilder {
             hook: self.hook,
             seeds: Seeds::default(),
             hints: Hints::default(),
+            told_of_preflights: AtomicBool::new(false),
         }))
     }
 }

@@ -1,10 +1,12 @@
 //! Decides each call, and tells of it.
 
+use std::sync::atomic::Ordering;
+
 use http::header::RETRY_AFTER;
 use http::request;
 use smallvec::SmallVec;
 use tonic::Status;
-use tonic_call::{CallInfo, Rejection, Rpc, UncalledRules, is_grpc, printable};
+use tonic_call::{CallInfo, Rejection, Rpc, UncalledRules, is_grpc, is_preflight, printable};
 
 use crate::answer::{Refusal, milliseconds};
 use crate::caller::{Caller, Hashed, panicked};
@@ -28,6 +30,9 @@ pub(crate) struct Passed {
 impl Settings {
     /// Decides a call. `Err` is what a caller who may not is told.
     pub(crate) fn decide(&self, head: &request::Parts) -> Result<Passed, Status> {
+        if is_preflight(head) {
+            return Err(self.refuse_preflight(head));
+        }
         // Not by what a generated client says of itself: here the path alone decides.
         let rpc = Rpc::from_uri(&head.uri);
         let table = self.table.load();
@@ -50,6 +55,19 @@ impl Settings {
         self.tell_passed(&asks, now, &rpc, head);
         let fields = self.fields_on_accepted.then(|| Box::new(fields(&asks, now)));
         Ok(Passed { permits, fields: fields.filter(|fields| !fields.is_empty()) })
+    }
+
+    /// A CORS preflight is for a CORS layer outside to answer. Passed on, it would run the method, which no
+    /// browser has asked for.
+    fn refuse_preflight(&self, head: &request::Parts) -> Status {
+        if !self.told_of_preflights.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a CORS preflight was refused: put the CORS layer outside the `RateLimitLayer`"
+            );
+        }
+        let status = Status::permission_denied("CORS preflights are not served here");
+        let refusal = tonic_call::Refusal::new(BY, "PREFLIGHT");
+        Rejection::new(refusal, status).into_status(&head.extensions)
     }
 
     /// Finds out all that is asked before anything is locked: functions that are not ours may run long.

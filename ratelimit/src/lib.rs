@@ -9,26 +9,42 @@
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # let order_service = KindsServer::new(KindsService::default());
 //! use tonic::transport::Server;
-//! use tonic_ratelimit_layer::{InFlight, Key, Quota, RateLimitLayer};
+//! use tonic_ratelimit_layer::{InFlight, Key, Methods, Quota, RateLimitLayer};
 //!
+//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //! let per_caller = |calls| Quota::per_second(calls).by(Key::principal());
 //! let limits = RateLimitLayer::server(per_caller(100).burst(200)) // every method, unless a rule says otherwise
 //!     .method("orders.v1.OrderService", "CreateOrder", [per_caller(5), Quota::per_second(50)])
 //!     .method("orders.v1.OrderService", "WatchOrder", (per_caller(1), InFlight::new(10).by(Key::principal())))
+//!     .methods(&methods)
 //!     .build()?;
 //!
 //! Server::builder()
 //!     .layer(limits)
-//!     .add_service(orders)
+//!     .add_service(order_service)
 //!     .serve("127.0.0.1:50051".parse()?)
 //!     .await?;
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! `Methods` say which methods there are: a rule for any other is an error of `build`. They
+//! come from the descriptor set that `build.rs` writes beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
+//! tonic_prost_build::configure()
+//!     .file_descriptor_set_path(set)
+//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!
+//! // where `tonic::include_proto!` stands
+//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! ```
 //!
 //! # What is limited
@@ -148,6 +164,12 @@
 //! layers. State is one per layer, and shared by its clones. In an axum router, all requests that come through
 //! it are limited, of gRPC or not.
 //!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. It answers a
+//! caller of gRPC-Web in gRPC-Web. A preflight that reaches it is refused, with one WARN that says
+//! so: a tonic service would run its method.
+//!
 //! # What it does not do
 //!
 //! - **Limits across servers**: each server counts for itself. With *n* of them behind a balancer, give each
@@ -210,3 +232,4 @@ pub use self::parse::ParseQuotaError;
 pub use self::permits::Permits;
 pub use self::quota::Quota;
 pub use self::service::RateLimit;
+pub use tonic_call::Methods;

@@ -1,5 +1,6 @@
 //! How a layer was built, and the limits that it enforces now.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Hook>,
     pub(crate) seeds: Seeds,
     pub(crate) hints: Hints,
+    /// Whether an operator was told that CORS preflights are refused.
+    pub(crate) told_of_preflights: AtomicBool,
 }
 
 impl Settings {

@@ -82,9 +82,7 @@ impl Tracing {
         if rpc.known().is_some() || known.knows(rpc) || answered.knows(rpc) {
             return Naming::Known;
         }
-        // Nobody describes the standard services of a program, which are there all the same.
-        let is_undescribed =
-            (rpc.is_undescribed() || known.methods().is_some()) && !rpc.is_infrastructure();
+        let is_undescribed = rpc.is_undescribed() || known.methods().is_some();
         match rpc.is_well_formed() && !is_undescribed {
             true => Naming::Pending,
             false => Naming::Other,
