@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tonic_auth_layer::Reason;
 use tonic_auth_layer::jwt::{FetchResult, Jwt, JwtError};
+use tonic_auth_layer::{Outcome, Reason};
 
 use self::jwt_support::*;
 
@@ -91,6 +91,32 @@ async fn a_file_that_is_replaced_by_way_of_a_link_is_read_again() {
     until(&mut results, (FetchResult::Ok, 2)).await;
     passes(ask(&jwt, &old.token_of("old", json!({}))));
     passes(ask(&jwt, &new.token_of("new", json!({}))));
+}
+
+/// Guards against: a key of small order, by which anybody can sign without any private half.
+#[tokio::test]
+async fn rule_16_what_anybody_can_sign_is_not_signed() {
+    let good = Signer::ed();
+    // The neutral point, as a key and as the `R` of a signature whose `S` is 0, fits every message.
+    let mut neutral = vec![0; 32];
+    neutral[0] = 1;
+    let weak = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": encoded(&neutral) });
+    let header = json!({ "alg": "EdDSA", "kid": "weak" }).to_string();
+    let [header, claims] = [header, claims(json!({})).to_string()];
+    let signature = encoded(&[&neutral[..], &[0; 32]].concat());
+    let forged =
+        format!("{}.{}.{signature}", encoded(header.as_bytes()), encoded(claims.as_bytes()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, set(&[good.jwk("good"), weak.clone()])).unwrap();
+    let jwt = Jwt::jwks_file(ISSUER, &path).audience(AUDIENCE).build().unwrap();
+    passes(ask(&jwt, &good.token_of("good", json!({}))));
+    let asked = ask_and_wait(&jwt, &forged).await;
+    assert!(matches!(asked, Outcome::Refused(_) | Outcome::Unavailable(_)), "{asked:?}");
+    std::fs::write(&path, set(&[weak])).unwrap();
+    let alone = Jwt::jwks_file(ISSUER, &path).audience(AUDIENCE).build();
+    assert!(matches!(alone, Err(JwtError::File { .. })), "no key of it can be used");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod error;
 pub(crate) mod jwk;
 mod roca;
 pub(crate) mod set;
+mod small_order;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +105,9 @@ impl Key {
                 _ => &signature::ED25519,
             },
         };
+        if algorithm.family() == Family::Ed && small_order::is_small(der) {
+            return Err(KeyError::Weak("an Ed25519 key of small order"));
+        }
         let key =
             ParsedPublicKey::new(verify, der).map_err(|_| KeyError::Mismatch { algorithm })?;
         Self::parsed(algorithm, key)

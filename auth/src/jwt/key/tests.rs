@@ -155,6 +155,32 @@ fn rule_16_rsa_keys_of_a_faulty_generator_are_refused_as_jwk_and_as_pem() {
     assert_eq!(taken(&n), (None, None));
 }
 
+/// Guards against: a key by which a signature of zeros is good for whatever message.
+#[test]
+fn rule_16_ed25519_keys_of_small_order_are_refused_as_jwk_and_as_pem() {
+    // RFC 8410 §4: what stands before the point.
+    const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    let taken = |point: &[u8]| {
+        let der = STANDARD.encode([&PREFIX, point].concat());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(point) });
+        (
+            refused(jwk.clone()),
+            Key::jwk(jwk.to_string()).err(),
+            Key::pem(Algorithm::EdDSA, pem).err(),
+        )
+    };
+    let weak = Some(KeyError::Weak("an Ed25519 key of small order"));
+    let points: Vec<_> = super::small_order::all().collect();
+    assert_eq!(points.len(), 14);
+    for point in points {
+        assert_eq!(taken(&point), (weak.clone(), weak.clone(), weak.clone()), "{point:x?}");
+    }
+    // RFC 8032 §7.1, test 1.
+    let good = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    assert_eq!(taken(&URL_SAFE_NO_PAD.decode(good).expect("base64")), (None, None, None));
+}
+
 #[test]
 fn keys_02_what_a_key_says_of_itself_may_be_left_out() {
     for good in [
