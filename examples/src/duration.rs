@@ -7,6 +7,23 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads a whole number with `ms`, `s`, `m` or `h` behind it; without a unit it means seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let duration = parse_any(text)?;
+    if duration > LONGEST {
+        return Err("a duration is at most 24h".to_owned());
+    }
+    Ok(duration)
+}
+
+/// As [`parse`], for how long a token lives, which can be longer than a day.
+pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = parse_any(text)?;
+    if lifetime < Duration::from_secs(1) {
+        return Err("a token lives for a second at least".to_owned());
+    }
+    Ok(lifetime)
+}
+
+fn parse_any(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds: u64 = match unit {
@@ -16,17 +33,15 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => 0,
     };
-    let duration = number
+    number
         .parse()
         .ok()
         .filter(|_| milliseconds > 0)
         .and_then(|number: u64| number.checked_mul(milliseconds))
         .map(Duration::from_millis)
-        .ok_or("a duration is a whole number and a unit, such as 5s, 200ms or 1m")?;
-    if duration > LONGEST {
-        return Err("a duration is at most 24h".to_owned());
-    }
-    Ok(duration)
+        .ok_or_else(|| {
+            "a duration is a whole number and a unit, such as 5s, 200ms or 1m".to_owned()
+        })
 }
 
 #[cfg(test)]
@@ -62,6 +77,14 @@ mod tests {
             "५s",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_can_be_longer_than_a_day_but_not_nothing() {
+        assert_eq!(parse_lifetime("168h"), Ok(Duration::from_secs(604_800)));
+        for text in ["0", "999ms", "", "18446744073709551615h"] {
+            assert!(parse_lifetime(text).is_err(), "{text:?}");
         }
     }
 }

@@ -89,11 +89,16 @@ pub enum CannotGuard {
 }
 
 impl Callers {
-    /// What tells them from others, if any are kept out. `behind` are the networks of the proxies that name
-    /// their clients: bad tokens are counted to those.
+    /// What tells them from others, if any are kept out. A token that lives longer than `longest_token` is
+    /// refused. `behind` are the networks of the proxies that name their clients: bad tokens are counted
+    /// to those.
     ///
     /// Inside a Tokio runtime keys are fetched from here on; nobody waits for them.
-    pub fn guard(&self, behind: &[String]) -> Result<Option<Guard>, CannotGuard> {
+    pub fn guard(
+        &self,
+        longest_token: Duration,
+        behind: &[String],
+    ) -> Result<Option<Guard>, CannotGuard> {
         let issuer = match self {
             Self::Anybody => return Ok(None),
             Self::Issuer { name, audience, keys } => {
@@ -109,6 +114,7 @@ impl Callers {
                 key.issuer()
             }
         };
+        let issuer = issuer.max_lifetime(longest_token);
         let jwt = Jwt::builder().issuer(issuer).behind(behind).on_keys(counts::fetch).build();
         let jwt = jwt.map_err(|error| CannotGuard::Issuer(error.to_string()))?;
         Ok(Some(Guard { jwt }))

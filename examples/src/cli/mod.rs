@@ -125,6 +125,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL|FILE", requires = "issuer", help_heading = CALLERS, value_parser = key_set)]
     pub jwks: Option<KeySet>,
 
+    /// How long a token may live, from its `iat` to its `exp`, such as 1h or 48h: one that lives longer is
+    /// refused [default: 24h]
+    #[arg(long, value_name = "TIME", help_heading = CALLERS, value_parser = duration::parse_lifetime)]
+    pub longest_token: Option<Duration>,
+
     /// How many calls pass: RATE per second, and BURST at once. WHAT is a method, such as
     /// orders.v1.OrderService/GetOrder, a service, or `*` for all that no other limit is for. BY is whose calls
     /// share it: `principal`, those of one caller; `peer`, those from one address (of IPv6, one /64);
@@ -144,6 +149,9 @@ pub struct ServeArgs {
     #[arg(long, hide = true)]
     faults: bool,
 }
+
+/// How long a token may live where nothing else is asked for.
+const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The heading of what says who may call.
 const CALLERS: &str = "Who may call";
@@ -195,8 +203,10 @@ impl ServeArgs {
             return Some((ErrorKind::ValueValidation, error));
         }
         let whose = self.issuer.is_some() || self.dev_key.is_some();
-        let why = "--auth off asks for no token: --issuer and --dev-key make no sense with it";
-        (whose && self.auth == Auth::Off).then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
+        let which = whose || self.longest_token.is_some();
+        let why = "--auth off asks for no token: --issuer, --dev-key and --longest-token make no sense \
+                   with it";
+        (which && self.auth == Auth::Off).then(|| (ErrorKind::ArgumentConflict, why.to_owned()))
     }
 
     /// Who is let in.
@@ -213,6 +223,11 @@ impl ServeArgs {
                 Callers::Development(self.dev_key.clone().unwrap_or_else(own))
             }
         }
+    }
+
+    /// How long the tokens of callers may live.
+    pub fn longest_token(&self) -> Duration {
+        self.longest_token.unwrap_or(LONGEST_TOKEN)
     }
 
     /// How many calls pass. The error says what does not go together.

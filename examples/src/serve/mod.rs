@@ -69,7 +69,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
     let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
     let drain = failed(args.drain())?;
-    let callers = args.callers();
+    let (callers, longest_token) = (args.callers(), args.longest_token());
     let limits = failed(args.limits())?;
 
     let listening = listen(&args.listen).await;
@@ -90,7 +90,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
         store = Store::open(&args.db) => store.map_err(CannotServe::Open)?,
     };
 
-    let guard = match callers.guard(&args.behind) {
+    let guard = match callers.guard(longest_token, &args.behind) {
         Ok(guard) => guard,
         Err(error) => {
             store.close().await;

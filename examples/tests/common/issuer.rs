@@ -35,12 +35,32 @@ impl Issuer {
 
     /// The same, by a key of that name.
     pub fn token_by(&self, kid: &str, subject: &str, audience: &str, scope: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        let exp = now() + 3600;
+        self.sign(
+            kid,
+            &json!({ "iss": ISSUER, "aud": audience, "sub": subject, "exp": exp, "scope": scope }),
+        )
+    }
+
+    /// A token for `orders`, of Ann, to read, which was issued now and lives that many seconds.
+    pub fn token_for(&self, seconds: u64) -> String {
+        let (iat, exp) = (now(), now() + seconds);
+        self.sign(
+            KEY_ID,
+            &json!({ "iss": ISSUER, "aud": "orders", "sub": "ann", "iat": iat, "exp": exp,
+            "scope": "orders.read" }),
+        )
+    }
+
+    fn sign(&self, kid: &str, claims: &Value) -> String {
         let header = json!({ "alg": "EdDSA", "kid": kid });
-        let claims = json!({ "iss": ISSUER, "aud": audience, "sub": subject, "exp": now + 3600, "scope": scope });
-        let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let message = format!("{}.{}", encode(header), encode(claims));
+        let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(&header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.0.sign(message.as_bytes()));
         format!("{message}.{signature}")
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
 }

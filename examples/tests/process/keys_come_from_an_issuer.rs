@@ -65,6 +65,36 @@ async fn a_token_for_us_passes_and_one_for_others_does_not() {
 }
 
 #[tokio::test]
+async fn a_token_that_lives_too_long_is_refused_after_a_day_or_what_is_asked_for() {
+    const HOUR: u64 = 3_600;
+    let issuer = Issuer::new();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys.json");
+    std::fs::write(&keys, issuer.keys()).unwrap();
+    let never = 253_402_300_799 - HOUR * 24 * 365 * 200;
+    for (more, good, bad) in [
+        (&[][..], 23 * HOUR, &[25 * HOUR, never][..]),
+        (&["--longest-token", "1h"], HOUR - 60, &[2 * HOUR]),
+        (&["--longest-token", "48h"], 47 * HOUR, &[49 * HOUR]),
+    ] {
+        let metrics = [more, &["--metrics", "off"]].concat();
+        let served = start(keys.to_str().unwrap(), &metrics).await;
+        assert_eq!(list(&served, &issuer.token_for(good)).await.code, Some(0), "{more:?}");
+        for &bad in bad {
+            let refused = list(&served, &issuer.token_for(bad)).await;
+            assert!(refused.err.contains("UNAUTHENTICATED"), "{more:?}: {refused:?}");
+        }
+        served.signal(Signal::INT);
+        let (_, _, log) = served.ended().await;
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        let refused: Vec<_> = lines.filter(|line| line["auth.check"] == "exp").collect();
+        assert_eq!(refused.len(), bad.len(), "{log}");
+        let expected = refused[0]["auth.expected"].as_str().unwrap();
+        assert!(expected.starts_with("a lifetime of at most "), "{expected}");
+    }
+}
+
+#[tokio::test]
 async fn keys_that_cannot_be_are_1_and_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("keys.json");
