@@ -14,11 +14,16 @@
 //! # #[cfg(feature = "http")]
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 //! # let orders = KindsServer::new(KindsService::default());
+//! use std::time::Duration;
+//!
 //! use tonic::transport::Server;
 //! use tonic_auth_layer::{Access, AuthLayer, Jwt};
 //!
 //! // Keys are fetched in the background; calls are answered `UNAVAILABLE` until they are there.
-//! let jwt = Jwt::discover("https://id.example").audience("orders").build()?;
+//! let jwt = Jwt::discover("https://id.example")
+//!     .audience("orders")
+//!     .max_lifetime(Duration::from_secs(24 * 60 * 60)) // a token that lives longer is refused
+//!     .build()?;
 //!
 //! let auth = AuthLayer::new(jwt)           // every method asks for a caller who is known …
 //!     .public_health()                     // … but this
