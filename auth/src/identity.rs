@@ -8,9 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::Extensions;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
 use tonic::Status;
+
+use crate::jwt::token::json::has_private_names;
 
 /// Who is calling, and by what we know it.
 ///
@@ -185,9 +187,14 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the claims don't fit the type, or there are none.
+    /// When the claims don't fit the type, or there are none. Also when a member in them has a name that
+    /// serde_json keeps for itself (`$serde_json::private::…`): with some of its features, a type with a
+    /// [`Value`] in it would get something else than what the token says.
     pub fn claims_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         match &self.0.claims {
+            Some(claims) if has_private_names(claims) => {
+                Err(serde_json::Error::custom("a member has a name that is private to serde_json"))
+            }
             Some(claims) => T::deserialize(&**claims),
             None => T::deserialize(&Value::Object(Map::new())),
         }

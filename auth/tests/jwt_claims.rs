@@ -110,7 +110,7 @@ fn claims_that_do_not_fit_are_refused_and_never_remembered() {
     let jwt = employees();
     for (claims, says) in [
         (json!({ "level": 3 }), "missing field `tenant`"),
-        (json!({ "tenant": "shop", "level": 300 }), "invalid value: integer `300`, expected u8"),
+        (json!({ "tenant": "shop", "level": true }), "invalid type: boolean `true`, expected u8"),
         (json!({ "tenant": 7, "level": 3 }), "invalid type: integer `7`, expected a string"),
     ] {
         let (unfit, read) = (token(claims), READ.get());
@@ -187,6 +187,31 @@ fn each_issuer_has_a_type_of_its_own() {
     assert_eq!(wrapped.claims_as::<All>().unwrap().0["iss"], "level");
     assert_eq!(wrapped.claims_as::<Wrapped>().unwrap().0.unwrap().level, 3);
     assert!(Identity::new("x").claims_as::<Level>().is_err(), "where there are none");
+}
+
+/// Guards against: serde_json's features `arbitrary_precision` and `raw_value`, which another crate of the
+/// program can turn on, and with which an object that a stranger writes is read as something else.
+#[test]
+fn rule_06_an_object_with_a_private_name_of_serde_json_is_an_object_for_checks_and_handlers() {
+    let hostile = [
+        json!({ "$serde_json::private::Number": "7" }),
+        json!({ "$serde_json::private::RawValue": "{\"admin\":true}" }),
+    ];
+    for object in hostile {
+        let caller = passes(ask(&by_secret(), &token(json!({ "x": [object], "level": 3.5 }))));
+        assert_eq!(caller.claims().unwrap()["x"][0], object);
+        assert_eq!(caller.claims().unwrap()["level"], 3.5);
+        // A type with a `Value` in it would be given a number, or the object in the text.
+        assert!(caller.claims_as::<serde_json::Value>().is_err());
+        let typed = issuer().claims_as::<serde_json::Value>().build().unwrap();
+        invalid_by(ask(&typed, &token(json!({ "x": [object] }))), "claims");
+        for time in ["exp", "nbf", "iat"] {
+            invalid_by(ask(&by_secret(), &token(json!({ time: object }))), time);
+        }
+        for text in ["sub", "aud", "scope"] {
+            invalid_by(ask(&by_secret(), &token(json!({ text: object }))), text);
+        }
+    }
 }
 
 #[tokio::test]

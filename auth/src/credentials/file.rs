@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -18,6 +19,8 @@ use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
 use crate::clock::Clock;
 use crate::incoming::CREDENTIALS_AT_MOST;
+use crate::jwt::token::date::Date;
+use crate::jwt::token::json::{Twice, object};
 
 /// A token in a file that somebody else renews: one that Kubernetes projects, for example.
 ///
@@ -222,9 +225,9 @@ fn expiry_of(token: &str) -> Option<SystemTime> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    let exp = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(exp)
+    let claims = object(&claims, Twice::Refused).ok()?;
+    let Value::Number(expires) = claims.get("exp")? else { return None };
+    Date::from_number(expires).map(Date::time)
 }
 
 impl fmt::Debug for TokenFile {

@@ -160,7 +160,7 @@ mod tests {
             identity: Identity::new("jwt"),
             issuer,
             key: Fingerprint::default(),
-            expires: Date::from_number(&Number::from(1)),
+            expires: Date::from_number(&Number::from(1)).expect("a date"),
             not_before: None,
         }
     }

@@ -1,11 +1,16 @@
 //! JSON Web Tokens: which are believed, and by which keys.
 //!
 //! ```no_run
+//! use std::time::Duration;
+//!
 //! use tonic_auth_layer::jwt::Jwt;
 //!
 //! # #[cfg(feature = "http")]
 //! # fn build() -> Result<(), tonic_auth_layer::jwt::JwtError> {
-//! let jwt = Jwt::discover("https://id.example").audience("orders").build()?;
+//! let jwt = Jwt::discover("https://id.example")
+//!     .audience("orders")
+//!     .max_lifetime(Duration::from_secs(24 * 60 * 60)) // a token that lives longer is refused
+//!     .build()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -48,7 +53,7 @@
 //! | `alg` | an algorithm, in exactly its spelling; `none` is not one |
 //! | `crit`, `b64`, `enc`, `zip` | no extension that changes what the token means; other members are ignored, and keys that they name or bring (`jku`, `x5u`, `jwk`, `x5c`) are never used |
 //! | `kid`, `typ` | absent, or a text |
-//! | `iss`, `exp`, `nbf`, `iat` | a text and three numbers, of which only the first two must be there |
+//! | `iss`, `exp`, `nbf`, `iat` | a text and three numbers, of which only the first two must be there; the numbers are seconds, none after the year 9999, and of `exp` and `iat` none before 1970 |
 //! | `iss` | one of the issuers, to the letter |
 //! | `alg` | one of that [issuer's](Issuer::algorithms) |
 //! | `typ` | absent, `JWT` or `at+jwt`, or what the [issuer](Issuer::typ) is said to write |
@@ -91,7 +96,7 @@
 //!
 //! Each key verifies by one algorithm: the one that its `alg` says; without `alg` the one of its curve,
 //! or for RSA the first that the issuer is allowed. Secrets are at least as long as their hash, RSA
-//! keys have 2048 to 8192 bits. Of a set, keys are left out, with a reason, that are secret or private,
+//! keys have 2048 to 8192 bits, and Ed25519 keys are not of small order. Of a set, keys are left out, with a reason, that are secret or private,
 //! for another use (`use`, `key_ops`), of an unknown type or curve, too weak, malformed, not allowed to
 //! the issuer, or that share their `kid` with a different key; the others serve.
 //!
@@ -182,7 +187,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod store_tests;
-mod token;
+pub(crate) mod token;
 mod trust;
 #[cfg(test)]
 mod vectors_tests;

@@ -1,4 +1,4 @@
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::failure::Failure;
 use crate::jwt::fault::{invalid, shown_value};
@@ -24,19 +24,26 @@ impl Claims {
             Some(Value::String(issuer)) => issuer.clone(),
             value => return Err(invalid("iss", "a text", shown_value(value))),
         };
-        let Some(expires) = date(&members, "exp")? else {
+        let Some(expires) = date(&members, "exp", Date::from_number)? else {
             return Err(invalid("exp", "a date", "nothing"));
         };
-        let not_before = date(&members, "nbf")?;
-        let issued = date(&members, "iat")?;
+        let not_before = date(&members, "nbf", Date::start_from_number)?;
+        let issued = date(&members, "iat", Date::from_number)?;
         Ok(Self { members, issuer, expires, not_before, issued })
     }
 }
 
-fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Date>, Failure> {
+fn date(
+    members: &Map<String, Value>,
+    name: &'static str,
+    read: fn(&Number) -> Option<Date>,
+) -> Result<Option<Date>, Failure> {
     match members.get(name) {
         None => Ok(None),
-        Some(Value::Number(number)) => Ok(Some(Date::from_number(number))),
+        value @ Some(Value::Number(number)) => match read(number) {
+            Some(date) => Ok(Some(date)),
+            None => Err(invalid(name, "seconds from 1970 to the year 9999", shown_value(value))),
+        },
         value => Err(invalid(name, "a number of seconds", shown_value(value))),
     }
 }
@@ -44,6 +51,7 @@ fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Date>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Reason;
 
     fn failed(text: &str) -> &'static str {
         Claims::read(text.as_bytes()).expect_err(text).check()
@@ -66,8 +74,39 @@ mod tests {
     #[test]
     fn rule_11_exp_must_be_there_and_a_number() {
         assert_eq!(failed(r#"{"iss":"a"}"#), "exp");
-        for exp in ["null", "\"9999999999\"", "[1]", "true", "{}"] {
+        for exp in [
+            "null",
+            "\"9999999999\"",
+            "[1]",
+            "true",
+            "{}",
+            r#"{"$serde_json::private::Number":"1"}"#,
+        ] {
             assert_eq!(failed(&format!(r#"{{"iss":"a","exp":{exp}}}"#)), "exp", "{exp}");
+        }
+    }
+
+    #[test]
+    fn rule_11_a_date_that_no_clock_shows_is_malformed() {
+        for (claim, value) in [
+            ("exp", "1e300"),
+            ("exp", "253402300800"),
+            ("exp", "-1"),
+            ("nbf", "1e300"),
+            ("nbf", "-1e300"),
+            ("iat", "253402300800"),
+            ("iat", "-1"),
+        ] {
+            let text = match claim {
+                "exp" => format!(r#"{{"iss":"a","exp":{value}}}"#),
+                _ => format!(r#"{{"iss":"a","exp":1,"{claim}":{value}}}"#),
+            };
+            let failure = Claims::read(text.as_bytes()).expect_err(&text);
+            assert_eq!(
+                (failure.reason(), failure.check()),
+                (Reason::TokenInvalid, claim),
+                "{text}"
+            );
         }
     }
 

@@ -2,7 +2,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Number;
 
-/// The end of the year 9999. What lies behind it is as far as that: sums with it can't overflow.
+/// The last second of the year 9999. No token names a later one, and sums that reach it stop there, so that
+/// none can overflow.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A point in time as a token writes it: seconds since 1970, with a fraction if need be (RFC 7519
@@ -11,20 +12,22 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 pub(crate) struct Date(Duration);
 
 impl Date {
-    pub(crate) fn from_number(number: &Number) -> Self {
+    /// `None` for a number before 1970 or after the year 9999: no clock has shown it, so it is a mistake
+    /// (milliseconds, for example) or an attempt at a token that never expires.
+    pub(crate) fn from_number(number: &Number) -> Option<Self> {
         let since = match number.as_u64() {
-            Some(seconds) => Duration::from_secs(seconds.min(LAST.as_secs())),
-            // Whatever is left is negative, a fraction, or huge; a number of JSON is never NaN. With
-            // arbitrary precision it may be too huge for a float.
-            None => match number.as_f64() {
-                Some(seconds) if seconds > 0.0 => {
-                    Duration::from_secs_f64(seconds.min(LAST.as_secs_f64()))
-                }
-                None if !number.to_string().starts_with('-') => LAST,
-                _ => Duration::ZERO,
-            },
+            Some(seconds) => Duration::from_secs(seconds),
+            // A fraction, negative or huge. With arbitrary precision it can be too huge for a float.
+            None => Duration::try_from_secs_f64(number.as_f64()?).ok()?,
         };
-        Self(since)
+        (since <= LAST).then_some(Self(since))
+    }
+
+    /// As [`from_number`](Self::from_number), for a date from which on something is good: one before 1970
+    /// is as good as 1970.
+    pub(crate) fn start_from_number(number: &Number) -> Option<Self> {
+        let is_early = number.as_f64().is_some_and(|at| (-LAST.as_secs_f64()..0.0).contains(&at));
+        if is_early { Some(Self(Duration::ZERO)) } else { Self::from_number(number) }
     }
 
     pub(crate) fn from_time(time: SystemTime) -> Self {
@@ -53,8 +56,12 @@ impl Date {
 mod tests {
     use super::*;
 
-    fn date(text: &str) -> Date {
+    fn read(text: &str) -> Option<Date> {
         Date::from_number(&serde_json::from_str(text).expect("a number"))
+    }
+
+    fn date(text: &str) -> Date {
+        read(text).expect(text)
     }
 
     #[test]
@@ -62,18 +69,44 @@ mod tests {
         assert_eq!(date("1700000000.25"), Date(Duration::from_millis(1_700_000_000_250)));
         assert!(date("1700000000") < date("1700000000.25"));
         assert_eq!(date("1.7e9"), date("1700000000"));
+        for zero in ["0", "-0", "-0.0", "5e-324"] {
+            assert_eq!(date(zero), Date(Duration::ZERO), "{zero}");
+        }
     }
 
     #[test]
-    fn no_date_overflows() {
-        for huge in ["1e308", "18446744073709551615", "18446744073709551616", "253402300800"] {
-            assert_eq!(date(huge), Date(LAST), "{huge}");
-            assert_eq!(date(huge).plus(Duration::MAX), Date(LAST), "{huge}");
-            assert!(date(huge).time() > SystemTime::now());
+    fn rule_11_a_date_lies_between_1970_and_9999() {
+        assert_eq!(date("253402300799"), Date(LAST));
+        for odd in [
+            "253402300800",
+            "253402300799.5",
+            "1800000000000",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1e300",
+            "-1e300",
+            "-1",
+            "-0.5",
+            "-9223372036854775808",
+        ] {
+            assert_eq!(read(odd), None, "{odd}");
         }
-        for early in ["-1", "-1e308", "-9223372036854775808", "0", "-0.5", "5e-324"] {
-            assert_eq!(date(early), Date(Duration::ZERO), "{early}");
+    }
+
+    #[test]
+    fn rule_12_what_is_good_from_before_1970_on_is_good() {
+        let start = |text| Date::start_from_number(&serde_json::from_str(text).expect("a number"));
+        assert_eq!(start("-5"), Some(Date(Duration::ZERO)));
+        assert_eq!(start("1700000000.25"), Some(date("1700000000.25")));
+        for odd in ["-1e300", "-253402300800", "253402300800", "1e300"] {
+            assert_eq!(start(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn no_sum_overflows() {
+        assert_eq!(date("1").plus(Duration::MAX), Date(LAST));
+        assert!(date("253402300799").time() > SystemTime::now());
         assert_eq!(date("1").since(date("2")), Duration::ZERO);
     }
 

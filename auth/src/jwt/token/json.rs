@@ -10,9 +10,12 @@ use serde_json::{Map, Number, Value};
 /// How deep arrays and objects may nest.
 const DEPTH_AT_MOST: u8 = 32;
 
-/// As what serde_json shows a number to a visitor when some crate of the program asks it for
-/// arbitrary precision.
+/// The name by which serde_json hands a number to a visitor, as an object with this one member, when some
+/// crate of the program turns its feature `arbitrary_precision` on.
 const NUMBER: &str = "$serde_json::private::Number";
+
+/// As [`NUMBER`], for a text of JSON inside of JSON, with the feature `raw_value`.
+const RAW: &str = "$serde_json::private::RawValue";
 
 /// What is done about a member that stands twice in one object.
 #[derive(Clone, Copy)]
@@ -36,7 +39,7 @@ pub(crate) enum NotJson {
 pub(crate) fn object(text: &[u8], twice: Twice) -> Result<Map<String, Value>, NotJson> {
     let why = Cell::new(NotJson::Malformed);
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Reader { twice, depth: DEPTH_AT_MOST, why: &why }.deserialize(&mut reader);
+    let value = Reader { text, twice, depth: DEPTH_AT_MOST, why: &why }.deserialize(&mut reader);
     match value.and_then(|value| reader.end().map(|()| value)) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(NotJson::NotAnObject),
@@ -44,8 +47,21 @@ pub(crate) fn object(text: &[u8], twice: Twice) -> Result<Map<String, Value>, No
     }
 }
 
+/// Whether some object in it has a member that serde_json, when it reads a value into a type, would take for
+/// a number or for a text of JSON. What is then read is not what the checks have seen.
+pub(crate) fn has_private_names(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name == NUMBER || name == RAW || has_private_names(value)),
+        Value::Array(values) => values.iter().any(has_private_names),
+        _ => false,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Reader<'a> {
+    text: &'a [u8],
     twice: Twice,
     depth: u8,
     why: &'a Cell<NotJson>,
@@ -121,23 +137,60 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let inner = self.deeper()?;
         let mut members = Map::new();
         let mut twice = false;
-        while let Some(name) = entries.next_key::<String>()? {
+        while let Some(name) = entries.next_key_seed(NameIn(self.text))? {
+            let name = match name {
+                Name::Member(name) => name,
+                Name::OfNumber => {
+                    let number: String = entries.next_value()?;
+                    let number: Result<Number, _> = serde_json::from_str(&number);
+                    return number.map(Value::Number).map_err(A::Error::custom);
+                }
+            };
             let value = entries.next_value_seed(inner)?;
             twice |= members.insert(name, value).is_some();
-        }
-        // Beside others it is a member like any.
-        if members.len() == 1
-            && !twice
-            && let Some(Value::String(number)) = members.get(NUMBER)
-        {
-            let number: Result<Number, _> = serde_json::from_str(number);
-            return number.map(Value::Number).map_err(A::Error::custom);
         }
         match self.twice {
             Twice::Refused if twice => Err(self.refuse(NotJson::Twice)),
             Twice::Null if twice => Ok(Value::Null),
             _ => Ok(Value::Object(members)),
         }
+    }
+}
+
+/// A name in an object that a visitor is shown.
+enum Name {
+    Member(String),
+    /// No object stands there, but a number.
+    OfNumber,
+}
+
+/// Reads a name, and tells the text's own from one that serde_json makes up for a number: only those of
+/// the text stand in it.
+struct NameIn<'a>(&'a [u8]);
+
+impl<'de> DeserializeSeed<'de> for NameIn<'_> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Name, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NameIn<'_> {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    /// A name with escapes, which is copied from the text.
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(Name::Member(name.to_owned()))
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name, E> {
+        let is_made_up = name == NUMBER && !self.0.as_ptr_range().contains(&name.as_ptr());
+        Ok(if is_made_up { Name::OfNumber } else { Name::Member(name.to_owned()) })
     }
 }
 
@@ -196,7 +249,6 @@ mod tests {
             ("{} {}", NotJson::Malformed),
             ("{}\0", NotJson::Malformed),
             ("\u{feff}{}", NotJson::Malformed),
-            (r#"{"a":1e999}"#, NotJson::Malformed),
             (r#"{"a":"\ud800"}"#, NotJson::Malformed),
             (r#"{"a":NaN}"#, NotJson::Malformed),
         ] {
@@ -214,13 +266,36 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_arbitrary_precision_is_a_number() {
-        let shown = read(r#"{"exp":{"$serde_json::private::Number":"17.5"}}"#);
-        assert_eq!(shown.expect("an object")["exp"], serde_json::json!(17.5));
-        assert!(read(r#"{"exp":{"$serde_json::private::Number":"x"}}"#).is_err());
-        let beside = read(r#"{"exp":{"$serde_json::private::Number":"17.5","a":1}}"#);
-        assert!(beside.expect("an object")["exp"].is_object());
-        let number = r#""$serde_json::private::Number":"1""#;
-        assert_eq!(read(&format!(r#"{{"exp":{{{number},{number}}}}}"#)), Err(NotJson::Twice));
+    fn rule_06_only_a_number_is_a_number() {
+        let number = "$serde_json::private::Number";
+        let raw = "$serde_json::private::RawValue";
+        for name in [number, raw, r"$serde_json::\u0070rivate::Number"] {
+            for value in [r#""17.5""#, r#""x""#, r#""{}""#, "17", "{}"] {
+                let text =
+                    format!(r#"{{"exp":{{"{name}":{value}}},"all":[{{"{name}":{value}}}]}}"#);
+                let members = read(&text).expect(&text);
+                let name = name.replace(r"\u0070", "p");
+                let value: Value = serde_json::from_str(value).expect("JSON");
+                for object in [&members["exp"], &members["all"][0]] {
+                    let object = object.as_object().expect(&text);
+                    assert_eq!((object.len(), &object[&name]), (1, &value), "{text}");
+                    assert!(has_private_names(&Value::Object(object.clone())));
+                }
+            }
+        }
+        let alone = format!(r#"{{"{number}":"17.5"}}"#);
+        assert_eq!(read(&alone).expect("an object")[number], "17.5");
+        let twice = format!(r#"{{"exp":{{"{number}":"1","{number}":"1"}}}}"#);
+        assert_eq!(read(&twice), Err(NotJson::Twice));
+        assert!(!has_private_names(&serde_json::json!({ "a": [{ "b": number }], "c": raw })));
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        let numbers = read(r#"{"a":17.5,"b":[1e3,-2],"c":18446744073709551615,"d":-0.5}"#);
+        let numbers = numbers.expect("an object");
+        assert_eq!((numbers["a"].as_f64(), numbers["d"].as_f64()), (Some(17.5), Some(-0.5)));
+        assert_eq!((numbers["b"][0].as_f64(), numbers["b"][1].as_i64()), (Some(1e3), Some(-2)));
+        assert_eq!(numbers["c"].as_u64(), Some(u64::MAX));
     }
 }
