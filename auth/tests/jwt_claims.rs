@@ -111,7 +111,7 @@ fn claims_that_do_not_fit_are_refused_and_never_remembered() {
     for (claims, says) in [
         (json!({ "level": 3 }), "missing field `tenant`"),
         (json!({ "tenant": "shop", "level": true }), "invalid type: boolean `true`, expected u8"),
-        (json!({ "tenant": 7, "level": 3 }), "invalid type: integer `7`, expected a string"),
+        (json!({ "tenant": [], "level": 3 }), "invalid type: sequence, expected a string"),
     ] {
         let (unfit, read) = (token(claims), READ.get());
         for _ in 0..2 {

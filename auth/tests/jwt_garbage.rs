@@ -37,6 +37,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!(NOW)),
         Just(json!(NOW + 300)),
         Just(json!(1e300)),
+        Just(json!(LAST)),
+        Just(json!(LAST + 1.0)),
+        Just(json!({ "$serde_json::private::Number": "1" })),
         Just(json!(u64::MAX)),
         Just(json!(ISSUER)),
         Just(json!(AUDIENCE)),
@@ -58,6 +61,9 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn any_name(names: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     proptest::sample::select(names)
 }
+
+/// The last second of the year 9999.
+const LAST: f64 = 253_402_300_799.0;
 
 const HEADERS: &[&str] = &["alg", "kid", "typ", "crit", "b64", "enc", "zip", "jwk", "jku", "x"];
 const CLAIMS: &[&str] =
@@ -93,10 +99,10 @@ fn is_good(header: &Value, claims: &Value) -> bool {
         && header.get("b64").is_none_or(|b64| *b64 == json!(true))
         && claims["iss"] == ISSUER
         && claims.get("aud").is_some_and(is_mine)
-        && number("exp").flatten().is_some_and(|exp| now < exp + 60.0)
-        && number("nbf").is_none_or(|nbf| nbf.is_some_and(|nbf| nbf <= now + 60.0))
-        && number("iat").is_none_or(|iat| iat.is_some())
-        && claims.get("sub").is_none_or(Value::is_string)
+        && number("exp").flatten().is_some_and(|exp| now < exp + 60.0 && exp <= LAST)
+        && number("nbf").is_none_or(|nbf| nbf.is_some_and(|nbf| -LAST <= nbf && nbf <= now + 60.0))
+        && number("iat").is_none_or(|iat| iat.is_some_and(|iat| (0.0..=LAST).contains(&iat)))
+        && claims.get("sub").is_none_or(|sub| sub.as_str().is_some_and(|sub| !sub.is_empty()))
         && claims.get("cnf").is_none()
         && scope.is_none_or(|scope| scope.is_null() || texts(scope))
 }
