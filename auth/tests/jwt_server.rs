@@ -61,6 +61,27 @@ async fn keys_are_found_by_discovery_and_by_their_url() {
     assert!(server.requests("/keys")[0].contains("user-agent: tonic-auth-layer/"));
 }
 
+#[tokio::test]
+async fn keys_of_many_tenants_come_from_one_url_also_those_that_are_asked_for() {
+    let (old, new) = (Signer::p256(), Signer::p256());
+    let template = "https://login.example/{tenantid}/v2.0";
+    let of = |signer: &Signer, kid: &str, tenant: &str| {
+        let iss = template.replace("{tenantid}", tenant);
+        signer.token_of(kid, json!({ "iss": iss, "tid": tenant }))
+    };
+    let mut key = new.jwk("new");
+    key["issuer"] = json!("https://login.example/one/v2.0");
+    let server = KeyServer::start(Answer::Keys(vec![old.jwk("old")])).await;
+    let (jwt, _results) =
+        told(Jwt::jwks_url(template, server.keys()).tenants("tid", ["one", "two"]));
+    jwt.ready().await;
+    passes(ask(&jwt, &of(&old, "old", "two")));
+    server.now(Answer::Keys(vec![old.jwk("old"), key]));
+    invalid_by(ask_and_wait(&jwt, &of(&new, "new", "two")).await, "key_issuer");
+    passes(ask(&jwt, &of(&new, "new", "one")));
+    assert_eq!(server.fetches(), 2);
+}
+
 #[test]
 fn who_only_asks_whether_it_is_ready_starts_the_fetching() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

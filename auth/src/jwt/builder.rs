@@ -124,10 +124,13 @@ impl JwtBuilder {
         };
         let mut trusted: Vec<Trusted> = Vec::new();
         for issuer in self.issuers {
-            if trusted.iter().any(|other| *other.name == *issuer.name) {
-                return Err(JwtError::IssuerTwice(issuer.name));
+            let issuer = trust(issuer, &self.on_keys)?;
+            if let Some(name) =
+                issuer.names().find(|name| trusted.iter().any(|other| other.is(name)))
+            {
+                return Err(JwtError::IssuerTwice(name.to_string()));
             }
-            trusted.push(trust(issuer, &self.on_keys)?);
+            trusted.push(issuer);
         }
         for keys in trusted.iter().map(|issuer| &issuer.keys) {
             if let Keys::Kept(store) = keys {

@@ -17,6 +17,11 @@ pub enum JwtError {
     IssuerTwice(String),
     /// The issuer has no audience: it would be believed what it says to others.
     NoAudience(String),
+    /// [`cognito`](crate::jwt::Issuer::cognito) without an app client, or with one that has no name: any app of
+    /// the user pool would be let in.
+    NoClients(String),
+    /// [`tenants`](crate::jwt::Issuer::tenants) without a tenant: no token would ever pass.
+    NoTenants(String),
     /// The issuer has no key, or may use no algorithm.
     NoKeys(String),
     /// A key of the issuer's.
@@ -71,6 +76,10 @@ impl fmt::Display for JwtError {
             Self::NoIssuer => f.write_str("no issuer is given"),
             Self::IssuerTwice(issuer) => write!(f, "the issuer {issuer:?} is given twice"),
             Self::NoAudience(issuer) => write!(f, "the issuer {issuer:?} has no audience"),
+            Self::NoClients(issuer) => {
+                write!(f, "the issuer {issuer:?} has no app client, or one without a name")
+            }
+            Self::NoTenants(issuer) => write!(f, "the issuer {issuer:?} has no tenant"),
             Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key and no algorithm"),
             Self::Key { issuer, error } => write!(f, "a key of the issuer {issuer:?}: {error}"),
             Self::Leeway { issuer, leeway } => {

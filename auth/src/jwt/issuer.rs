@@ -14,6 +14,7 @@ use super::scopes::ScopesAt;
 #[cfg(feature = "http")]
 use super::source::http::HttpSettings;
 use super::store::Pace;
+use super::tenants::TenantSetting;
 use super::token::header::Typ;
 
 /// An issuer that is believed, and what its tokens must say.
@@ -32,6 +33,9 @@ pub struct Issuer {
     pub(super) required: &'static [&'static str],
     pub(super) issued: bool,
     pub(super) subject: Option<&'static str>,
+    pub(super) exactly: &'static [(&'static str, &'static str)],
+    pub(super) clients: Option<Vec<String>>,
+    pub(super) tenants: Option<TenantSetting>,
     pub(super) scopes: ScopesAt,
     pub(super) claims: Option<OwnClaims>,
     pub(super) pace: Pace,
@@ -66,6 +70,9 @@ impl Issuer {
             required: &[],
             issued: false,
             subject: None,
+            exactly: &[],
+            clients: None,
+            tenants: None,
             scopes: ScopesAt::Usual,
             claims: None,
             pace: Pace {
@@ -80,7 +87,7 @@ impl Issuer {
     }
 
     /// Adds who a token must be for: us. At least one is needed, and a token needs one of them, in
-    /// exactly this spelling.
+    /// exactly this spelling. Only tokens of [Amazon Cognito](Self::cognito) do without.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self

@@ -54,10 +54,13 @@
 //! | `crit`, `b64`, `enc`, `zip` | no extension that changes what the token means; other members are ignored, and keys that they name or bring (`jku`, `x5u`, `jwk`, `x5c`) are never used |
 //! | `kid`, `typ` | absent, or a text |
 //! | `iss`, `exp`, `nbf`, `iat` | a text and three numbers, of which only the first two must be there; the numbers are seconds, none after the year 9999, and of `exp` and `iat` none before 1970 |
-//! | `iss` | one of the issuers, to the letter |
+//! | `iss` | one of the issuers, to the letter; of an issuer with [tenants](Issuer::tenants), its name with a tenant in it |
+//! | `tenant` | a tenant that is allowed, and that the issuer's claim names too |
 //! | `alg` | one of that [issuer's](Issuer::algorithms) |
 //! | `typ` | absent, `JWT` or `at+jwt`, or what the [issuer](Issuer::typ) is said to write |
-//! | `aud` | one of [our names](Issuer::audience), to the letter |
+//! | `token_use` | `access`, for tokens of [Amazon Cognito](Issuer::cognito) |
+//! | `aud` | one of [our names](Issuer::audience), to the letter; absent only for tokens of Amazon Cognito |
+//! | `client_id` | one of the app clients, to the letter, for tokens of Amazon Cognito |
 //! | `exp` | later than now, give or take the [leeway](Issuer::leeway) |
 //! | `nbf` | absent, or not later than now, give or take the leeway |
 //! | `exp` | not further off than the [longest lifetime](Issuer::max_lifetime) |
@@ -67,6 +70,7 @@
 //! | `keys` | keys of the issuer, not too old |
 //! | `kid` | a key of the issuer's that has this name; if the token names none, the only key for its algorithm |
 //! | `alg` | the one algorithm of that key |
+//! | `key_issuer` | for an issuer with tenants: a key that says nothing of its issuer, or the token's own |
 //! | `signature` | the key's, in base64url with one spelling |
 //! | `scope`, `scopes_at` | absent, a text, or an array of texts |
 //! | `claims` | what fits the type that the issuer's [are read into](Issuer::claims_as) |
@@ -157,6 +161,17 @@
 //! A caller's pod gets a token for `orders` by a projected volume (`serviceAccountToken` with
 //! `audience: orders`): the one that is mounted by default is for the cluster itself, and is refused.
 //!
+//! # Issuers with rules of their own
+//!
+//! None of these holds by default.
+//!
+//! | issuer | its tokens | what to set |
+//! |---|---|---|
+//! | any that follows RFC 9068 | are `at+jwt`, apart from its ID tokens | [`Issuer::rfc9068`] |
+//! | Kubernetes | are of service accounts | [`Issuer::kubernetes`] |
+//! | Amazon Cognito | have no `aud`: `client_id` and `token_use` say what they are for | [`Issuer::cognito`] |
+//! | Microsoft Entra, for many tenants | have an `iss` per tenant, and one `aud` for all | [`Issuer::tenants`] |
+//!
 //! # What it doesn't do
 //!
 //! - Replay: whoever has a bearer token can use it until it expires. Tokens bound to a key (DPoP, mutual
@@ -178,6 +193,7 @@ mod key;
 mod limiter;
 mod own_claims;
 mod places;
+mod presets;
 mod readiness;
 mod refresh;
 mod rules;
@@ -187,6 +203,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod store_tests;
+mod tenants;
 pub(crate) mod token;
 mod trust;
 #[cfg(test)]

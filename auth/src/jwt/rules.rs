@@ -28,6 +28,10 @@ pub(crate) struct Rules {
     pub(crate) issued: bool,
     /// How their `sub` must begin.
     pub(crate) subject: Option<&'static str>,
+    /// Texts that must be exactly these.
+    pub(crate) exactly: &'static [(&'static str, &'static str)],
+    /// Whose tokens are taken, by `client_id`, also without an audience.
+    pub(crate) clients: Option<Vec<String>>,
 }
 
 impl Rules {
@@ -35,7 +39,9 @@ impl Rules {
     pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Failure> {
         self.algorithm(header)?;
         self.typ.check(header.typ.as_deref())?;
+        self.exact_texts(claims)?;
         self.audience(claims)?;
+        self.client(claims)?;
         in_time(claims.expires, claims.not_before, self.leeway, now)?;
         self.lifetime(claims, now)?;
         self.texts(claims)?;
@@ -59,12 +65,37 @@ impl Rules {
         let good = match value {
             Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
             Some(one) => mine(one),
-            None => false,
+            // Then the client stands for it.
+            None => self.clients.is_some(),
         };
         if good {
             return Ok(());
         }
-        Err(invalid("aud", self.audiences.join(" or "), shown_value(value)))
+        let expected = if self.audiences.is_empty() {
+            "nothing".to_owned()
+        } else {
+            self.audiences.join(" or ")
+        };
+        Err(invalid("aud", expected, shown_value(value)))
+    }
+
+    /// Case counts.
+    fn client(&self, claims: &Claims) -> Result<(), Failure> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        match claims.members.get("client_id") {
+            Some(Value::String(client)) if clients.contains(client) => Ok(()),
+            value => Err(invalid("client_id", clients.join(" or "), shown_value(value))),
+        }
+    }
+
+    fn exact_texts(&self, claims: &Claims) -> Result<(), Failure> {
+        for &(name, text) in self.exactly {
+            let value = claims.members.get(name);
+            if value.and_then(Value::as_str) != Some(text) {
+                return Err(invalid(name, text, shown_value(value)));
+            }
+        }
+        Ok(())
     }
 
     /// From `iat` on, if it is there; in any case from now on, which an `iat` in the future would hide.

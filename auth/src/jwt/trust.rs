@@ -16,6 +16,7 @@ use super::scopes::ScopesAt;
 use super::source::http::HttpKeys;
 use super::source::{KeyFile, Source, file};
 use super::store::Store;
+use super::tenants::{PLACEHOLDER, Tenants};
 use super::verifier::{Keys, Trusted};
 
 /// The farthest that an issuer's clock may be off.
@@ -35,9 +36,17 @@ pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
     if issuer.name.is_empty() {
         return Err(setting("iss", "it has no name"));
     }
-    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
+    let needs_audience = issuer.clients.is_none();
+    if needs_audience && issuer.audiences.is_empty()
+        || issuer.audiences.iter().any(String::is_empty)
+    {
         return Err(JwtError::NoAudience(issuer.name));
     }
+    if issuer.clients.as_ref().is_some_and(|all| all.is_empty() || all.iter().any(String::is_empty))
+    {
+        return Err(JwtError::NoClients(issuer.name));
+    }
+    let tenants = tenants(&issuer)?;
     if issuer.leeway > LEEWAY_AT_MOST {
         return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
     }
@@ -71,8 +80,33 @@ pub(super) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         required: issuer.required,
         issued: issuer.issued,
         subject: issuer.subject,
+        exactly: issuer.exactly,
+        clients: issuer.clients,
     };
-    Ok(Trusted { name, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
+    Ok(Trusted { name, tenants, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
+}
+
+fn tenants(issuer: &Issuer) -> Result<Option<Tenants>, JwtError> {
+    let wrong = |problem| {
+        Err(JwtError::Setting { issuer: issuer.name.clone(), setting: "tenants", problem })
+    };
+    let Some(setting) = &issuer.tenants else {
+        // To the letter, it is no token's `iss`.
+        return match issuer.name.contains(PLACEHOLDER) {
+            true => wrong(format!("the issuer has {PLACEHOLDER} in it, and no tenants are given")),
+            false => Ok(None),
+        };
+    };
+    if setting.allowed.is_empty() {
+        return Err(JwtError::NoTenants(issuer.name.clone()));
+    }
+    #[cfg(feature = "http")]
+    if matches!(issuer.keys, KeysFrom::Discovery) {
+        return wrong(
+            "a template has no document to discover keys by: use `Jwt::jwks_url`".to_owned(),
+        );
+    }
+    Tenants::compile(&issuer.name, setting.clone()).map(Some).or_else(wrong)
 }
 
 fn algorithms(issuer: &Issuer) -> Vec<Algorithm> {

@@ -15,6 +15,7 @@ use super::own_claims::OwnClaims;
 use super::rules::{Rules, in_time};
 use super::scopes::ScopesAt;
 use super::store::{Missing, Store};
+use super::tenants::Tenants;
 use super::token::claims::Claims;
 use super::token::compact::Compact;
 use super::token::date::Date;
@@ -46,6 +47,8 @@ pub(super) struct Verifier {
 /// An issuer, with its own rules and its own keys: nothing of it is used for another's tokens.
 pub(super) struct Trusted {
     pub(super) name: Arc<str>,
+    /// Whose names its tokens have instead.
+    pub(super) tenants: Option<Tenants>,
     pub(super) rules: Rules,
     pub(super) scopes: ScopesAt,
     pub(super) claims: Option<OwnClaims>,
@@ -94,11 +97,17 @@ impl Verifier {
         let header = Header::read(&parts.header()?)?;
         let claims = Claims::read(&parts.payload()?)?;
         // To the letter, and each has keys of its own.
-        let issuer = self.issuers.iter().position(|issuer| *issuer.name == *claims.issuer);
+        let place = |is: fn(&Trusted, &str) -> bool| {
+            self.issuers.iter().position(|issuer| is(issuer, &claims.issuer))
+        };
+        let issuer = place(Trusted::is).or_else(|| place(Trusted::has_tenant));
         let Some(issuer) = issuer else {
             let names: Vec<_> = self.issuers.iter().map(|issuer| &*issuer.name).collect();
             return Err(invalid("iss", names.join(" or "), &claims.issuer));
         };
+        if let Some(tenants) = &self.issuers[issuer].tenants {
+            tenants.check(&claims)?;
+        }
         self.issuers[issuer].rules.check(&header, &claims, now)?;
         Ok(Unsigned { parts, issuer, header, claims })
     }
@@ -149,6 +158,11 @@ impl Verifier {
         now: Date,
         from: Option<ClientNetwork>,
     ) -> Outcome {
+        if let Some(tenants) = &self.issuers[unsigned.issuer].tenants
+            && let Err(failure) = tenants.check_key(key.issuers(), &unsigned.claims)
+        {
+            return failure.into();
+        }
         let parts = unsigned.parts;
         let signed = parts.signature().and_then(|signature| {
             if key.verifies(parts.message(), &signature) {
@@ -178,7 +192,7 @@ impl Verifier {
         in_time(expires, not_before, leeway, now)?;
         let scopes = issuer.scopes.read(&claims.members)?;
         let mut identity = Identity::new("jwt")
-            .with_issuer(Arc::clone(&issuer.name))
+            .with_issuer(issuer.name_in(&claims))
             .with_scopes(scopes)
             .with_expires_at(expires.plus(leeway).time());
         if let Some(subject) = claims.members.get("sub").and_then(|subject| subject.as_str()) {
@@ -234,6 +248,29 @@ impl Verifier {
         if let (Some(limiter), Some(from)) = (&self.limiter, from) {
             limiter.failed(from, Instant::now());
         }
+    }
+}
+
+impl Trusted {
+    /// The names that its tokens can have.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let own = self.tenants.is_none().then_some(&self.name);
+        own.into_iter().chain(self.tenants.iter().flat_map(Tenants::issuers))
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.names().any(|mine| **mine == *name)
+    }
+
+    /// Whether that is the name of one of its tenants, if only of one that is not allowed.
+    fn has_tenant(&self, name: &str) -> bool {
+        self.tenants.as_ref().is_some_and(|tenants| tenants.has(name))
+    }
+
+    /// Who has issued a token that it was found to have written.
+    fn name_in(&self, claims: &Claims) -> Arc<str> {
+        let name = self.names().find(|name| ***name == *claims.issuer);
+        Arc::clone(name.unwrap_or(&self.name))
     }
 }
 

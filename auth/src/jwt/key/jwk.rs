@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::{Key, KeyError};
+use super::{Key, KeyError, KeyIssuers};
 use crate::jwt::algorithm::{Algorithm, Family};
 use crate::jwt::token::json::{Twice, object};
 
@@ -74,7 +74,7 @@ pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Resul
         Some(_) => return Err(KeyError::Unsupported("a key type that is not supported")),
         None => return Err(KeyError::Malformed("no `kty`")),
     };
-    with_id(key, members)
+    with_id(Key { issuers: KeyIssuers::read(members), ..key }, members)
 }
 
 /// `use` is absent or `sig`, and `key_ops` is absent or has `verify` in it.

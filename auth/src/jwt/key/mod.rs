@@ -1,6 +1,7 @@
 //! Keys that verify tokens, each for one algorithm.
 
 mod error;
+mod issuers;
 pub(crate) mod jwk;
 mod roca;
 pub(crate) mod set;
@@ -21,6 +22,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
 
 pub use self::error::KeyError;
+pub(crate) use self::issuers::KeyIssuers;
 use crate::jwt::algorithm::{Algorithm, Family};
 
 /// A key that verifies tokens. It is bound to one algorithm, and verifies by no other.
@@ -29,10 +31,12 @@ pub struct Key {
     id: Option<Arc<str>>,
     algorithm: Algorithm,
     material: Arc<Material>,
+    issuers: KeyIssuers,
     print: Fingerprint,
 }
 
-/// What makes two keys the same one: material, algorithm and `kid`.
+/// What makes two keys the same one: material, algorithm, `kid`, and once they are in a set, whose tokens they
+/// sign.
 pub(crate) type Fingerprint = [u8; 32];
 
 enum Material {
@@ -75,12 +79,12 @@ impl Key {
     /// algorithm, while one takes the place of another for example, a token must name its own.
     #[must_use]
     pub fn with_id(self, id: impl Into<Arc<str>>) -> Self {
-        let Self { algorithm, material, print, .. } = self;
+        let Self { algorithm, material, issuers, print, .. } = self;
         let id = id.into();
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&print);
         hash.update(id.as_bytes());
-        Self { id: Some(id), algorithm, material, print: fingerprint(hash) }
+        Self { id: Some(id), algorithm, material, issuers, print: fingerprint(hash) }
     }
 
     /// The one algorithm this key is for.
@@ -145,7 +149,25 @@ impl Key {
         hash.update(algorithm.as_str().as_bytes());
         hash.update(b"\0");
         hash.update(bytes);
-        Self { id: None, algorithm, material: Arc::new(material), print: fingerprint(hash) }
+        let material = Arc::new(material);
+        let issuers = KeyIssuers::Any;
+        Self { id: None, algorithm, material, issuers, print: fingerprint(hash) }
+    }
+
+    /// As a key of a set. It is another one if it signs tokens of other issuers: what is remembered by it is
+    /// looked at again.
+    fn in_set(self) -> Self {
+        if self.issuers == KeyIssuers::Any {
+            return self;
+        }
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&self.print);
+        self.issuers.hash_into(&mut hash);
+        Self { print: fingerprint(hash), ..self }
+    }
+
+    pub(crate) fn issuers(&self) -> &KeyIssuers {
+        &self.issuers
     }
 
     /// Whether that is this key's signature of the message, by its own algorithm. Secrets are compared

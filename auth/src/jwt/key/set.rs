@@ -58,7 +58,7 @@ impl KeySet {
                 _ => {}
             }
         }
-        Ok(Self { keys, nameless: true })
+        Ok(Self { keys: keys.into_iter().map(Key::in_set).collect(), nameless: true })
     }
 
     /// Reads a set entry by entry: one that can't be used is left out, and spoils no other
@@ -124,7 +124,8 @@ impl KeySet {
     }
 }
 
-/// Leaves out all keys of a `kid` that is not one key's alone. The same key twice is one.
+/// Leaves out all keys of a `kid` that is not one key's alone. The same key twice is one, which signs the
+/// tokens of both their issuers.
 fn one_per_id(keys: Vec<(usize, Key)>, refused: &mut Vec<(usize, KeyError)>) -> Vec<Key> {
     let mut of_id: HashMap<String, Option<Fingerprint>> = HashMap::new();
     for (_, key) in &keys {
@@ -137,9 +138,11 @@ fn one_per_id(keys: Vec<(usize, Key)>, refused: &mut Vec<(usize, KeyError)>) -> 
     for (place, key) in keys {
         if key.id().is_some_and(|id| of_id.get(id) == Some(&None)) {
             refused.push((place, KeyError::DuplicateId));
-        } else if !kept.iter().any(|other| other.print == key.print) {
+        } else if let Some(same) = kept.iter_mut().find(|other| other.print == key.print) {
+            same.issuers.merge(key.issuers);
+        } else {
             kept.push(key);
         }
     }
-    kept
+    kept.into_iter().map(Key::in_set).collect()
 }
