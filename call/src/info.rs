@@ -12,6 +12,7 @@ use crate::deadline::Deadline;
 use crate::end::{Cause, End};
 use crate::field::FieldValue;
 use crate::observe::Side;
+use crate::text::printable;
 use crate::trace::TraceIds;
 
 /// A slot in the request's extensions that an outer layer puts there and inner ones fill, since
@@ -153,7 +154,8 @@ impl CallInfo {
         self.said()?.refusal().cloned()
     }
 
-    /// Says that a panic was recovered, with its text. It is for the operator; the first one counts.
+    /// Says that a panic was recovered, with its text. It is for the operator; the first one counts. The text
+    /// is kept as [`printable`] shows it: on one line, and bounded.
     pub fn set_panic(&self, message: impl Into<Arc<str>>) {
         self.add_panic(message.into(), None);
     }
@@ -168,6 +170,10 @@ impl CallInfo {
     }
 
     fn add_panic(&self, message: Arc<str>, stack: Option<Stack>) {
+        let message = match printable(&*message) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(shown) => shown.into(),
+        };
         self.say().panic.get_or_insert((message, stack));
     }
 
@@ -406,6 +412,14 @@ mod tests {
         info.set_panic_with_stack("another", Arc::new("at main.rs:1:1"));
         assert!(info.panic_stack().is_none());
         assert_eq!(info.panic().as_deref(), Some("in a destructor"));
+    }
+
+    #[test]
+    fn the_text_of_a_panic_is_one_bounded_line() {
+        let info = CallInfo::new(Side::Server);
+        info.set_panic("\u{1b}[31m\n".repeat(10_000));
+        let text = info.panic().expect("a panic");
+        assert!(text.len() <= crate::TEXT_AT_MOST && text.starts_with(r"\u{1b}[31m\n"), "{text}");
     }
 
     #[test]

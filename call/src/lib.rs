@@ -143,7 +143,7 @@
 //! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
 //! | [`EarlyMessages`] | messages that pass before it is known to whom they belong |
 //! | [`Protocol`] | gRPC or gRPC-Web: in which a call is read, and answered |
-//! | [`code_name`], [`printable`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
+//! | [`code_name`], [`printable`], [`printable_lines`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, behind proxies too, and which addresses are one caller's |
 //! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
@@ -238,7 +238,7 @@ pub use self::rule::RuleError;
 pub use self::service::{BoxError, GrpcService};
 pub use self::stopwatch::Stopwatch;
 pub use self::table::MethodTable;
-pub use self::text::{TEXT_AT_MOST, printable};
+pub use self::text::{LINES_AT_MOST, TEXT_AT_MOST, printable, printable_lines};
 pub use self::trace::{TraceIds, TraceParent};
 pub use self::uncalled::UncalledRules;
 #[cfg(feature = "server")]

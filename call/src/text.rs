@@ -1,10 +1,15 @@
 //! Text from the wire, made fit to be shown.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write};
 
 /// How many bytes of a text from the wire are shown, at most, with what escaping adds.
 pub const TEXT_AT_MOST: usize = 1_024;
+
+/// How many bytes [`printable_lines`] takes, at most, as JSON writes them.
+///
+/// With the other fields of an event it stays under 16 KiB, where container runtimes split a line of the log.
+pub const LINES_AT_MOST: usize = 8 * 1_024;
 
 /// What stands for the rest.
 const REST: char = '…';
@@ -19,6 +24,58 @@ pub fn printable<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if bytes.len() <= TEXT_AT_MOST && !text.chars().any(is_unfit) => text.into(),
         _ => escaped(bytes).into(),
+    }
+}
+
+/// Text of several lines, such as a stack: like [`printable`], but line feeds stay, and it has at most
+/// [`LINES_AT_MOST`] bytes as JSON writes it, where a line feed, a quotation mark and a backslash are two.
+///
+/// What is too long is not written any further, however long it would be.
+pub fn printable_lines<T: Display + ?Sized>(text: &T) -> String {
+    let mut out = Lines { text: String::new(), bytes: 0, fits: 0 };
+    // An error says that it is full.
+    let _ = write!(out, "{text}");
+    out.text
+}
+
+/// Takes a text until it is full.
+struct Lines {
+    text: String,
+    /// How long it is in JSON.
+    bytes: usize,
+    /// How much of the text leaves room for [`REST`].
+    fits: usize,
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut utf8 = [0; 4];
+        for char in text.chars() {
+            if char != '\n' && is_unfit(char) {
+                self.add(&char.escape_default().to_string())?;
+            } else {
+                self.add(char.encode_utf8(&mut utf8))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Adds a piece, whole or not at all.
+    fn add(&mut self, piece: &str) -> fmt::Result {
+        let escaped = piece.bytes().filter(|byte| matches!(byte, b'\n' | b'"' | b'\\')).count();
+        self.bytes += piece.len() + escaped;
+        if self.bytes > LINES_AT_MOST {
+            self.text.truncate(self.fits);
+            self.text.push(REST);
+            return Err(fmt::Error);
+        }
+        self.text.push_str(piece);
+        if self.bytes <= LINES_AT_MOST - REST.len_utf8() {
+            self.fits = self.text.len();
+        }
+        Ok(())
     }
 }
 
@@ -53,7 +110,7 @@ struct Bounded {
 
 impl Bounded {
     /// Adds a piece, whole or not at all. False says that the text is full.
-    fn push(&mut self, piece: std::fmt::Arguments<'_>) -> bool {
+    fn push(&mut self, piece: fmt::Arguments<'_>) -> bool {
         // Writing to a `String` does not fail.
         let _ = self.text.write_fmt(piece);
         if self.text.len() > TEXT_AT_MOST {
@@ -119,7 +176,51 @@ mod tests {
         assert_eq!(printable(&exactly), format!("{}\\n", "x".repeat(TEXT_AT_MOST - 2)));
     }
 
+    /// How long JSON writes it, without the quotation marks around it.
+    fn in_json(text: &str) -> usize {
+        text.chars().map(|char| char.len_utf8() + usize::from("\n\"\\".contains(char))).sum()
+    }
+
+    #[test]
+    fn lines_stay_lines_and_are_bounded_as_json_writes_them() {
+        let stack = "0: a::b\n    at ./src/a.rs:1:2\n";
+        assert_eq!(printable_lines(stack), stack);
+        assert_eq!(printable_lines("a\r\n\x1b[31m\u{2028}b"), "a\\r\n\\u{1b}[31m\\u{2028}b");
+        for (piece, most) in
+            [("x", LINES_AT_MOST), ("\n", LINES_AT_MOST / 2), ("\"", LINES_AT_MOST / 2)]
+        {
+            let fits = piece.repeat(most);
+            assert_eq!(printable_lines(&fits), fits);
+            let cut = printable_lines(&piece.repeat(most + 1));
+            assert!(cut.ends_with(REST) && in_json(&cut) <= LINES_AT_MOST, "{piece:?}");
+            assert!(in_json(&cut) >= LINES_AT_MOST - 8, "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn what_never_ends_is_written_no_further() {
+        struct Endless;
+
+        impl Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("0123456789\n")?;
+                }
+            }
+        }
+
+        assert!(printable_lines(&Endless).ends_with(REST));
+    }
+
     proptest::proptest! {
+        #[test]
+        fn whatever_the_lines_were_they_are_bounded(text in "(?s).{0,300}", times in 0_usize..60) {
+            let text = text.repeat(times);
+            let shown = printable_lines(&text);
+            proptest::prop_assert!(in_json(&shown) <= LINES_AT_MOST);
+            proptest::prop_assert!(!shown.chars().any(|char| char != '\n' && is_unfit(char)));
+        }
+
         #[test]
         fn whatever_it_was_it_is_one_bounded_line(bytes in proptest::collection::vec(0_u8.., 0..3_000)) {
             let shown = printable(&bytes);
