@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tonic_call::drop_caught;
+use tonic_call::{drop_caught, printable};
 
-/// Runs a piece that may panic; what it panicked with is told as text.
+/// Runs a piece that may panic; what it panicked with is told as text, on one line and bounded.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(text_of)
 }
@@ -42,10 +42,28 @@ impl<T> Drop for Guarded<T> {
 
 fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
+        (Some(text), _) => printable(text).into_owned(),
+        (_, Some(text)) => printable(text).into_owned(),
         _ => "a panic without a text".to_owned(),
     };
     drop_caught(payload);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_call::TEXT_AT_MOST;
+    use tonic_call_test_kit::silence_panics;
+
+    use super::*;
+
+    #[test]
+    fn what_a_piece_panics_with_is_one_bounded_line() {
+        silence_panics();
+        let short = guarded(|| -> () { panic!("a text, on purpose") });
+        assert_eq!(short, Err("a text, on purpose".to_owned()));
+        let long = guarded(|| -> () { panic!("{}on purpose", "\n\u{1b}".repeat(50_000)) });
+        let long = long.expect_err("it panics");
+        assert!(long.len() <= TEXT_AT_MOST && long.starts_with(r"\n\u{1b}"), "{long}");
+    }
 }

@@ -3,17 +3,17 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tonic_call::drop_caught;
+use tonic_call::{drop_caught, printable};
 
-/// Runs a piece that may panic; what it panicked with is told as text.
+/// Runs a piece that may panic; what it panicked with is told as text, on one line and bounded.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(text_of)
 }
 
 fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
+        (Some(text), _) => printable(text).into_owned(),
+        (_, Some(text)) => printable(text).into_owned(),
         _ => "a panic without a text".to_owned(),
     };
     drop_caught(payload);
@@ -36,6 +36,8 @@ mod tests {
         assert_eq!(told(|| panic!("a text, on purpose")).as_deref(), Some("a text, on purpose"));
         assert_eq!(told(|| panic!("{}, on purpose", 7)).as_deref(), Some("7, on purpose"));
         assert_eq!(told(|| ()), None);
+        let long = told(|| panic!("{}on purpose", "\n\u{1b}".repeat(50_000))).expect("a panic");
+        assert!(long.len() <= tonic_call::TEXT_AT_MOST && long.starts_with(r"\n\u{1b}"), "{long}");
 
         let owned = Arc::new(());
         let payload = (Arc::clone(&owned), PanicsInDrop);

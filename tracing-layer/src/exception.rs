@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger, LoggerProvider};
 use opentelemetry::trace::{SpanRef, TraceContextExt as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use tonic_call::{CallInfo, Cause, End, Side, printable};
+use tonic_call::{CallInfo, Cause, End, Side, printable, printable_lines};
 
 use crate::conventions::{self, exception};
 
@@ -48,7 +48,7 @@ impl Exception {
 
     fn panic(message: Option<&str>, stack: Option<&(dyn Display + Send + Sync)>) -> Self {
         let message = message.map(|message| printable(message).into_owned());
-        Self { kind: Some("panic"), message, stack: stack.map(ToString::to_string) }
+        Self { kind: Some("panic"), message, stack: stack.map(printable_lines) }
     }
 
     /// As an event of the span.
@@ -100,4 +100,27 @@ fn tell(logger: &impl Logger, side: Side, exception: &Exception, context: &Conte
         record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
     }
     logger.emit(record);
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_call::{LINES_AT_MOST, TEXT_AT_MOST};
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_panic_is_bounded_whoever_recovered_it() {
+        let info = CallInfo::new(Side::Server);
+        let stack = "   0: orders::deep\n\u{1b}".repeat(10_000);
+        info.set_panic_with_stack("\n\u{1b}".repeat(50_000), Arc::new(stack));
+        let told = Exception::recovered(&info).expect("a panic");
+        let message = told.message.expect("a text");
+        assert!(message.len() <= TEXT_AT_MOST && message.starts_with(r"\n\u{1b}"), "{message}");
+        let stack = told.stack.expect("a stack");
+        assert!(stack.len() <= LINES_AT_MOST, "{} bytes", stack.len());
+        assert!(
+            stack.starts_with("   0: orders::deep\n\\u{1b}") && stack.ends_with('…'),
+            "{stack}"
+        );
+    }
 }
