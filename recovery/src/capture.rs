@@ -4,11 +4,14 @@ use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 
-use tonic_call::drop_caught;
+use tonic_call::{drop_caught, printable};
+
+use crate::stack::Frames;
 
 /// A panic that was caught.
 #[derive(Debug)]
@@ -21,9 +24,13 @@ pub(crate) struct Caught {
 #[derive(Debug)]
 pub(crate) struct Trace {
     /// Of which panic.
-    payload: (TypeId, Option<String>),
+    payload: PayloadId,
     pub(crate) location: Option<String>,
-    pub(crate) backtrace: Backtrace,
+    /// None where the environment asks for none.
+    pub(crate) backtrace: Option<Backtrace>,
+    frames: Frames,
+    /// What is shown of the stack. Made when it is asked for, since symbols take long to look up.
+    stack: OnceLock<String>,
 }
 
 thread_local! {
@@ -40,16 +47,23 @@ static QUIETLY: AtomicBool = AtomicBool::new(false);
 /// Call it once, at the start of the program. It puts a panic hook before the one that is there,
 /// which still sees every panic; calling it again changes nothing. Without it a recovered panic is
 /// told by its message alone, since only a panic hook sees more.
+///
+/// `RUST_BACKTRACE=0` in the environment leaves the backtraces out, and `RUST_BACKTRACE=full` shows all frames
+/// of them; otherwise those are shown that are the program's own. `RUST_LIB_BACKTRACE` counts instead, if it is
+/// set. Both are read here, once.
 pub fn capture_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        let frames = Frames::wanted();
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if CATCHING.get() {
                 LAST.set(Some(Box::new(Trace {
                     payload: identity_of(info.payload()),
-                    location: info.location().map(ToString::to_string),
-                    backtrace: Backtrace::force_capture(),
+                    location: info.location().map(|at| printable(&at.to_string()).into_owned()),
+                    backtrace: (frames != Frames::None).then(Backtrace::force_capture),
+                    frames,
+                    stack: OnceLock::new(),
                 })));
                 if QUIETLY.load(Ordering::Relaxed) {
                     return;
@@ -92,9 +106,26 @@ pub(crate) fn plain_text_of(payload: &(dyn Any + Send)) -> Option<&str> {
     literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
+/// The type of a payload, and the hash of its text, which may be long.
+type PayloadId = (TypeId, Option<u64>);
+
 /// Tells panics apart, without running code of the payload's.
-fn identity_of(payload: &(dyn Any + Send)) -> (TypeId, Option<String>) {
-    (payload.type_id(), plain_text_of(payload).map(ToOwned::to_owned))
+fn identity_of(payload: &(dyn Any + Send)) -> PayloadId {
+    let hash = |text: &str| {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        hasher.finish()
+    };
+    (payload.type_id(), plain_text_of(payload).map(hash))
+}
+
+impl Trace {
+    /// What is shown of the stack, if anything.
+    pub(crate) fn stack(&self) -> Option<&str> {
+        let backtrace = self.backtrace.as_ref()?;
+        Some(&**self.stack.get_or_init(|| self.frames.of(backtrace)))
+            .filter(|text| !text.is_empty())
+    }
 }
 
 impl fmt::Display for Trace {
@@ -102,7 +133,7 @@ impl fmt::Display for Trace {
         if let Some(location) = &self.location {
             writeln!(f, "at {location}")?;
         }
-        self.backtrace.fmt(f)
+        f.write_str(self.stack().unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request;
 use http::uri::PathAndQuery;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
+use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side, printable};
 
 use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
@@ -105,9 +105,9 @@ pub(crate) fn with_current<T>(act: impl FnOnce(&Context) -> T) -> T {
 }
 
 fn emit(panic: &Panic<'_>) {
-    // A path is the caller's text. It has no control characters, as no URI has.
+    // A path is the caller's text.
     let method = panic.rpc().map(|rpc| if rpc.is_well_formed() { rpc.full() } else { rpc.path() });
-    let method = method.map(|method| format!("{method:.256}"));
+    let method = method.map(|method| format!("{:.256}", printable(method)));
     tracing::error!(
         target: "tonic_recovery_layer",
         {
@@ -116,7 +116,7 @@ fn emit(panic: &Panic<'_>) {
             exception.r#type = "panic",
             exception.message = panic.message(),
             exception.location = panic.location(),
-            exception.stacktrace = panic.backtrace().map(tracing::field::display),
+            exception.stacktrace = panic.stack(),
         },
         "a panic was recovered"
     );

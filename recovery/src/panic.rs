@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::Status;
-use tonic_call::Rpc;
+use tonic_call::{Rpc, printable};
 
 use crate::capture::{Caught, Trace, catch, plain_text_of};
 
@@ -42,7 +42,7 @@ pub enum Place {
 
 impl<'a> Panic<'a> {
     pub(crate) fn new(caught: &'a Caught, place: Place, rpc: Option<&'a Rpc>) -> Self {
-        let message = catch(|| text_of(&*caught.payload)).unwrap_or_else(|caught| {
+        let message = catch(|| text_of(&*caught.payload).map(shown)).unwrap_or_else(|caught| {
             caught.discard();
             None
         });
@@ -50,7 +50,9 @@ impl<'a> Panic<'a> {
         Self { caught, message, place, rpc }
     }
 
-    /// The text of the panic. If its payload is neither a text nor an error, this says so.
+    /// The text of the panic, as [`printable`] shows it: on one line, and at most
+    /// [`TEXT_AT_MOST`](tonic_call::TEXT_AT_MOST) bytes. The whole is in the [payload](Self::payload). If that is
+    /// neither a text nor an error, this says so.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -81,9 +83,17 @@ impl<'a> Panic<'a> {
         self.caught.trace.clone()
     }
 
-    /// The stack, once [`capture_panics`](crate::capture_panics) was called.
+    /// The whole stack, once [`capture_panics`](crate::capture_panics) was called; `None` if the environment
+    /// says `RUST_BACKTRACE=0`.
     pub fn backtrace(&self) -> Option<&Backtrace> {
-        self.caught.trace.as_ref().map(|trace| &trace.backtrace)
+        self.caught.trace.as_ref()?.backtrace.as_ref()
+    }
+
+    /// What helps of the [stack](Self::backtrace), as text: the frames of the program, in at most
+    /// [`LINES_AT_MOST`](tonic_call::LINES_AT_MOST) bytes. Those of the panic itself, of the runtime, of tonic and
+    /// of what stands below and between are left out, unless there are no others.
+    pub fn stack(&self) -> Option<&str> {
+        self.caught.trace.as_ref()?.stack()
     }
 }
 
@@ -116,6 +126,13 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+fn shown(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => printable(text),
+        Cow::Owned(text) => printable(&text).into_owned().into(),
     }
 }
 

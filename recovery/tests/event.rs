@@ -53,7 +53,7 @@ async fn an_error_event_tells_the_operator() {
         "rpc.method=\"a.B/C\"",
         "panic.place=\"future\"",
         "exception.type=\"panic\"",
-        r#"exception.message="a\nb on purpose""#,
+        r#"exception.message="a\\nb on purpose""#,
     ] {
         assert!(event.contains(part), "{part} in {event}");
     }

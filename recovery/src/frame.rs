@@ -1,0 +1,257 @@
+//! Whose code a frame of a stack is.
+
+use std::env;
+use std::path::Path;
+
+/// Crates below the code that was called, and ours. What they have on the stack is the same for every panic of
+/// every program.
+const BELOW: [&str; 45] = [
+    "alloc",
+    "async_trait",
+    "axum",
+    "axum_core",
+    "backtrace",
+    "bytes",
+    "core",
+    "futures",
+    "futures_channel",
+    "futures_core",
+    "futures_util",
+    "h2",
+    "http_body",
+    "http_body_util",
+    "hyper",
+    "hyper_util",
+    "pin_project",
+    "pin_project_lite",
+    "scoped_tls",
+    "std",
+    "sync_wrapper",
+    "test",
+    "tokio",
+    "tokio_rustls",
+    "tokio_stream",
+    "tokio_util",
+    "tonic",
+    "tonic_auth_layer",
+    "tonic_call",
+    "tonic_call_test_kit",
+    "tonic_layers",
+    "tonic_logging_layer",
+    "tonic_metrics_layer",
+    "tonic_ratelimit_layer",
+    "tonic_recovery_layer",
+    "tonic_tracing_layer",
+    "tonic_web",
+    "tower",
+    "tower_http",
+    "tower_layer",
+    "tower_service",
+    "tracing",
+    "tracing_core",
+    "tracing_futures",
+    "tracing_opentelemetry",
+];
+
+/// The folders of our crates, where a program is built beside them.
+const FOLDERS: [&str; 8] = [
+    "auth",
+    "call",
+    "call/test-kit",
+    "logging",
+    "metrics-layer",
+    "ratelimit",
+    "recovery",
+    "tracing-layer",
+];
+
+/// Through which every panic goes, by function or by file.
+const MACHINERY: [&str; 3] =
+    ["core::panicking::", "std::panicking::", "tonic_recovery_layer::capture::"];
+const MACHINERY_FILES: [&str; 2] = ["/src/panicking.rs", "/src/capture.rs"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The program's, or of a crate that it has chosen.
+    Program,
+    /// Of a crate below.
+    Below,
+    /// Not worth a line in any case.
+    Nobody,
+}
+
+/// Whose a function is, by its name, or if that does not tell, by the file that it is in. Names that come from
+/// debug information have no crate in them.
+pub(crate) fn whose(symbol: &str, place: Option<&str>) -> Whose {
+    // How programs and threads begin, in C; and what has no name.
+    const NAMELESS: [&str; 6] = ["_start", "<unknown>", "main", "start_thread", "clone", "clone3"];
+    if symbol.starts_with("__") || NAMELESS.contains(&symbol) {
+        return Whose::Nobody;
+    }
+    let name = crate_of(symbol).map(ToOwned::to_owned);
+    let is_below = match (&name, place) {
+        (Some(name), _) => BELOW.contains(&&**name),
+        (None, Some(place)) => is_below(place),
+        (None, None) => false,
+    };
+    let in_machinery = MACHINERY.iter().any(|start| symbol.starts_with(start))
+        || name.is_none()
+            && place.is_some_and(|at| MACHINERY_FILES.iter().any(|of| at.contains(of)));
+    match (is_below, in_machinery) {
+        (true, true) => Whose::Nobody,
+        (true, false) => Whose::Below,
+        (false, _) => Whose::Program,
+    }
+}
+
+/// The crate that a function is of: of `<a::B as c::D>::e` it is `a`, and `c` if `B` is any type.
+fn crate_of(symbol: &str) -> Option<&str> {
+    let is_qualified = symbol.starts_with('<');
+    let mut rest = symbol;
+    loop {
+        rest = rest.trim_start_matches(['<', '&', '*', '(', '[', ' ']);
+        let prefixes = ["mut ", "const ", "dyn ", "impl "];
+        match prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    let is_of_a_name = |char: char| char.is_alphanumeric() || char == '_';
+    let name = rest.split(|char| !is_of_a_name(char)).next().filter(|name| !name.is_empty())?;
+    let after = &rest[name.len()..];
+    // With a hash behind it, in newer names.
+    let after = match after.strip_prefix('[') {
+        Some(hash) => hash.split_once(']').map_or("", |(_, after)| after),
+        None => after,
+    };
+    if after.starts_with("::") {
+        return Some(name);
+    }
+    let (_, of) = rest.split_once(" as ").filter(|_| is_qualified)?;
+    crate_of(of)
+}
+
+/// Whether a file is of a crate below.
+fn is_below(place: &str) -> bool {
+    let place = place.replace('\\', "/");
+    if place.starts_with("/rustc/") || place.contains("/rustlib/src/rust/library/") {
+        return true;
+    }
+    let folder = ["/registry/src/", "/git/checkouts/", "/vendor/"].iter().find_map(|of| {
+        let (_, folder) = place.split_once(of)?;
+        // A registry has a folder of its own there.
+        if *of == "/registry/src/" {
+            folder.split_once('/').map(|(_, rest)| rest)
+        } else {
+            Some(folder)
+        }
+    });
+    match folder.and_then(|folder| folder.split('/').next()) {
+        Some(folder) => BELOW.contains(&&*name_in(folder)),
+        None => is_ours(&place),
+    }
+}
+
+/// `hyper_util` of `hyper-util-0.1.17`, or of `hyper-util-6f17d22bba15001f`.
+fn name_in(folder: &str) -> String {
+    let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = folder.match_indices('-').find_map(|(at, _)| {
+        let end = &folder[at + 1..];
+        (end.starts_with(|char: char| char.is_ascii_digit()) && end.contains('.') || is_hash(end))
+            .then(|| &folder[..at])
+    });
+    name.unwrap_or(folder).replace('-', "_")
+}
+
+/// Whether a file is of one of our crates, where those are built from the workspace that they are kept in.
+fn is_ours(place: &str) -> bool {
+    // As the compiler names this file: from there on, or in full.
+    let file = file!().replace('\\', "/");
+    let Some(workspace) = file.strip_suffix("recovery/src/frame.rs") else { return false };
+    // The standard library leaves out the folder that the program runs in.
+    let place = match place.strip_prefix("./") {
+        Some(rest) => env::current_dir().unwrap_or_default().join(rest),
+        None => Path::new(place).to_owned(),
+    };
+    let place = place.to_string_lossy().replace('\\', "/");
+    FOLDERS.iter().any(|folder| {
+        let folder = format!("{workspace}{folder}/src/");
+        place.starts_with(&folder) || place.contains(&format!("/{folder}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_of_the_crate_that_its_name_begins_with() {
+        for (symbol, name) in [
+            ("orders::service::create::{{closure}}", Some("orders")),
+            ("<orders::Orders as orders::v1::Service>::get::{{closure}}", Some("orders")),
+            (
+                "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once",
+                Some("alloc"),
+            ),
+            ("<F as futures_core::future::TryFuture>::try_poll", Some("futures_core")),
+            ("<&mut tower::util::Oneshot<S> as core::future::Future>::poll", Some("tower")),
+            ("<dyn core::any::Any>::type_id", Some("core")),
+            ("core[5f8d]::ops::function::FnOnce::call_once", Some("core")),
+            ("<T as orders::Kind>::of", Some("orders")),
+            ("<(A, B) as tonic_call::Observer>::begin", Some("tonic_call")),
+            ("poll<&mut dyn core::future::Future<Output=<T as orders::Kind>::Of>>", None),
+            ("{closure#0}<orders::Orders>", None),
+            ("sqlite3_step", None),
+            ("", None),
+        ] {
+            assert_eq!(crate_of(symbol), name, "{symbol}");
+        }
+    }
+
+    #[test]
+    fn a_function_without_a_crate_is_of_that_of_its_file() {
+        let cargo = "/home/ann/.cargo";
+        for (file, below) in [
+            ("/rustc/59807616/library/core/src/future/future.rs:133:9".to_owned(), true),
+            ("/opt/rust/lib/rustlib/src/rust/library/std/src/thread.rs:1:1".to_owned(), true),
+            (
+                format!("{cargo}/registry/src/index.crates.io-1949cf/tokio-1.52.3/src/task.rs:1:1"),
+                true,
+            ),
+            (
+                format!(
+                    "{cargo}/registry/src/index.crates.io-1949cf/hyper-util-0.1.17/src/a.rs:1:1"
+                ),
+                true,
+            ),
+            (
+                format!("{cargo}/registry/src/index.crates.io-1949cf/sqlx-core-0.8.6/src/a.rs:1:1"),
+                false,
+            ),
+            (
+                format!(
+                    "{cargo}/git/checkouts/tonic-layers-6f17d22bba15001f/a2e3213/call/src/a.rs:1:1"
+                ),
+                true,
+            ),
+            ("/home/ann/orders/vendor/h2/src/lib.rs:1:1".to_owned(), true),
+            ("/home/ann/orders/vendor/stock/src/lib.rs:1:1".to_owned(), false),
+            (r"C:\Users\ann\.cargo\registry\src\index-1\tower-0.5.2\src\a.rs:1:1".to_owned(), true),
+            ("/home/ann/orders/src/service/create.rs:12:5".to_owned(), false),
+            ("/home/ann/orders/tokio/src/main.rs:12:5".to_owned(), false),
+        ] {
+            assert_eq!(is_below(&file), below, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_every_panic_goes_through_is_worth_no_line() {
+        for symbol in ["std::panicking::panic_with_hook", "__rustc::rust_begin_unwind", "clone3"] {
+            assert_eq!(whose(symbol, None), Whose::Nobody, "{symbol}");
+        }
+        let core = "/rustc/0/library/core/src/panicking.rs:259:5";
+        assert_eq!(whose("panic_display<alloc::string::String>", Some(core)), Whose::Nobody);
+        assert_eq!(whose("{closure#0}", Some(file!())), Whose::Below);
+        assert_eq!(whose("orders::panicking::of", Some("./src/panicking.rs:1:1")), Whose::Program);
+    }
+}
