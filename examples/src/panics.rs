@@ -1,13 +1,45 @@
 //! What recovery needs beside its layers: panics told with their place, and each handler's stream guarded.
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::Write as _;
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+
 use tonic::Status;
 use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::Stream;
+use tonic_call::{printable, printable_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 
-/// To be called once, when the process starts: a recovered panic is then told with its place, as an event.
+/// To be called once, when the process starts: a recovered panic is then told with its place, as an event. Any
+/// other is a line on standard error, bounded as all that is told.
 pub fn capture() {
+    panic::set_hook(Box::new(|info| {
+        // If nobody reads it, nothing can be done.
+        _ = std::io::stderr().lock().write_all(told(info).as_bytes());
+    }));
     capture_panics_quietly();
+}
+
+/// As the standard library tells it, but for the text of the panic: that is on the same line, and bounded.
+fn told(info: &PanicHookInfo<'_>) -> String {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let line = format!("thread '{name}' panicked{place}: {}\n", printable(text_of(info.payload())));
+    // Only if `RUST_BACKTRACE` asks for it.
+    let stack = Backtrace::capture();
+    match stack.status() {
+        BacktraceStatus::Captured => line + &printable_lines(&stack) + "\n",
+        _ => line,
+    }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    let text = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a payload that is not a text")
 }
 
 /// A handler's stream: if it panics, what it had sent before still arrives, and then a status.
@@ -15,4 +47,33 @@ pub fn stream<T: Send + 'static>(
     stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
 ) -> BoxStream<T> {
     Box::pin(RecoverStream::new(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What the hook tells of a panic with that text.
+    fn told_of(text: &str) -> String {
+        let seen = Arc::new(Mutex::new(String::new()));
+        let hook = Arc::clone(&seen);
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| *hook.lock().expect("no panic in here") = told(info)));
+        _ = catch_unwind(|| panic!("{text}"));
+        panic::set_hook(before);
+        let seen = seen.lock().expect("no panic in here");
+        seen.clone()
+    }
+
+    #[test]
+    fn a_panic_outside_calls_is_one_bounded_line_and_a_bounded_stack() {
+        let told = told_of(&"\n\u{1b}[31m".repeat(20_000));
+        let (line, stack) = told.split_once('\n').expect("a line");
+        assert!(line.starts_with("thread '") && line.contains("panics.rs:"), "{line}");
+        assert!(line.ends_with('…') && line.contains(r"\n\u{1b}[31m"), "{line}");
+        assert!(line.len() < 2_048 && stack.len() < 16 * 1_024, "{} {}", line.len(), stack.len());
+    }
 }

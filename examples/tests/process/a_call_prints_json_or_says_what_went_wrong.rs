@@ -6,7 +6,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::common::process::{Ran, Served, orders, run};
+use crate::common::process::{Ran, SERVE, Served, orders, run};
 use crate::common::soon;
 
 async fn call(served: &Served, arguments: &[&str]) -> Ran {
@@ -155,6 +155,33 @@ async fn a_panic_is_internal_to_the_caller_and_one_event_to_the_operator() {
     let (_, _, log) = served.ended().await;
     assert_eq!(log.matches("asked to panic").count(), 2, "{log}");
     assert!(log.contains("ERROR") && log.contains("faults.rs"), "{log}");
+}
+
+/// Guards against: a line that a container runtime splits, and a stack of which nothing is the service's own.
+#[tokio::test]
+async fn a_panic_is_one_short_line_with_the_frames_of_the_service_alone() {
+    for (backtrace, has_stack) in [("1", true), ("0", false)] {
+        let serve = [&SERVE[..], &["--db", ":memory:", "--log", "json", "--faults"]].concat();
+        let mut command = orders(&serve);
+        command.env("RUST_BACKTRACE", backtrace);
+        let served = Served::spawn(command).await;
+        let ran = call(&served, &["-H", "x-fault=panic", "get-order", "--id", "x"]).await;
+        assert!(ran.err.starts_with("INTERNAL: "), "{ran:?}");
+        served.signal(Signal::INT);
+        let (_, _, log) = served.ended().await;
+        let told = |line: &&str| line.contains("a panic was recovered");
+        let line = log.lines().find(told).expect(&log);
+        assert!(line.len() < 16 * 1_024, "{} bytes", line.len());
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["exception.location"].as_str().unwrap().contains("faults.rs"), "{line:#}");
+        let stack = line["exception.stacktrace"].as_str().unwrap_or_default();
+        assert_eq!(stack.contains("faults.rs"), has_stack, "{line:#}");
+        for not_of_it in
+            ["/tokio-", "/hyper-", "/tracing-", "/rustc/", "recovery/src/", "call/src/"]
+        {
+            assert!(!stack.contains(not_of_it), "{not_of_it} in {stack}");
+        }
+    }
 }
 
 #[tokio::test]
