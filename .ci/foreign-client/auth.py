@@ -90,6 +90,8 @@ def bad(tokens):
         ("expired", expired, {"exp": time.time() - 1}),
         ("not valid yet", invalid, {"nbf": time.time() + hour}),
         ("that never expires", invalid, {"exp": None}),
+        ("that lives for a year", invalid, {"exp": time.time() + 366 * 24 * hour}),
+        ("that lives for ages", invalid, {"exp": 1e300}),
         ("for somebody else", invalid, {"aud": "billing"}),
         ("for nobody", invalid, {"aud": None}),
         ("of somebody else", invalid, {"iss": "https://id.example"}),
