@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tonic_call::{drop_caught, printable};
 
-/// Runs a piece that may panic; what it panicked with is told as text, on one line and bounded.
+/// Runs a piece that may panic; the error is the text of the panic, on one line and bounded.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(text_of)
 }

@@ -1,4 +1,4 @@
-//! What recovery needs beside its layers: panics told with their place, and each handler's stream guarded.
+//! What recovery needs beside its layers: the place of each panic, and a guard around each handler's stream.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -12,18 +12,18 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic_call::{printable, printable_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 
-/// To be called once, when the process starts: a recovered panic is then told with its place, as an event. Any
-/// other is a line on standard error, bounded as all that is told.
+/// To be called once, when the process starts: the event of a recovered panic then has its place. Any other panic
+/// is a line on standard error, which is bounded too.
 pub fn capture() {
     panic::set_hook(Box::new(|info| {
         // If nobody reads it, nothing can be done.
-        _ = std::io::stderr().lock().write_all(told(info).as_bytes());
+        _ = std::io::stderr().lock().write_all(report(info).as_bytes());
     }));
     capture_panics_quietly();
 }
 
-/// As the standard library tells it, but for the text of the panic: that is on the same line, and bounded.
-fn told(info: &PanicHookInfo<'_>) -> String {
+/// As the standard library writes it, but the text of the panic is on the same line, and bounded.
+fn report(info: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
@@ -56,12 +56,14 @@ mod tests {
 
     use super::*;
 
-    /// What the hook tells of a panic with that text.
-    fn told_of(text: &str) -> String {
+    /// What the hook writes about a panic with that text.
+    fn report_of(text: &str) -> String {
         let seen = Arc::new(Mutex::new(String::new()));
         let hook = Arc::clone(&seen);
         let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| *hook.lock().expect("no panic in here") = told(info)));
+        panic::set_hook(Box::new(move |info| {
+            *hook.lock().expect("no panic in here") = report(info);
+        }));
         _ = catch_unwind(|| panic!("{text}"));
         panic::set_hook(before);
         let seen = seen.lock().expect("no panic in here");
@@ -70,8 +72,8 @@ mod tests {
 
     #[test]
     fn a_panic_outside_calls_is_one_bounded_line_and_a_bounded_stack() {
-        let told = told_of(&"\n\u{1b}[31m".repeat(20_000));
-        let (line, stack) = told.split_once('\n').expect("a line");
+        let report = report_of(&"\n\u{1b}[31m".repeat(20_000));
+        let (line, stack) = report.split_once('\n').expect("a line");
         assert!(line.starts_with("thread '") && line.contains("panics.rs:"), "{line}");
         assert!(line.ends_with('…') && line.contains(r"\n\u{1b}[31m"), "{line}");
         assert!(line.len() < 2_048 && stack.len() < 16 * 1_024, "{} {}", line.len(), stack.len());

@@ -1,4 +1,4 @@
-//! What is told of a panic.
+//! A panic as the handler of a layer sees it.
 
 use std::any::Any;
 use std::backtrace::Backtrace;

@@ -23,8 +23,9 @@ pub(crate) enum Frames {
 }
 
 impl Frames {
-    /// What the environment asks for, as `std::backtrace` has it: `RUST_LIB_BACKTRACE`, or if that is not set
-    /// `RUST_BACKTRACE`. `0` is none, `full` all; where neither is set, who captures panics wants to see them.
+    /// What the environment asks for, by the rules of `std::backtrace`: `RUST_LIB_BACKTRACE`, or if that is not
+    /// set `RUST_BACKTRACE`. `0` means none and `full` all. If neither is set, the program still gets its own
+    /// frames, since it has called `capture_panics`.
     pub(crate) fn wanted() -> Self {
         let value = env::var_os("RUST_LIB_BACKTRACE").or_else(|| env::var_os("RUST_BACKTRACE"));
         match value {
