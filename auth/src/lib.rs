@@ -2,22 +2,22 @@
 //!
 //! ```toml
 //! [dependencies]
-//! tonic-auth-layer = "0.1"
+//! tonic-auth-layer = { version = "0.1", features = ["tls-aws-lc"] } # or "tls-ring": for an https issuer
 //! tonic = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
+//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
 //! # fn main() {}
 //! # #[cfg(feature = "http")]
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # let order_service = KindsServer::new(KindsService::default());
 //! use std::time::Duration;
 //!
 //! use tonic::transport::Server;
-//! use tonic_auth_layer::{Access, AuthLayer, Jwt};
+//! use tonic_auth_layer::{Access, AuthLayer, Jwt, Methods};
 //!
 //! // Keys are fetched in the background; calls are answered `UNAVAILABLE` until they are there.
 //! let jwt = Jwt::discover("https://id.example")
@@ -25,18 +25,34 @@
 //!     .max_lifetime(Duration::from_secs(24 * 60 * 60)) // a token that lives longer is refused
 //!     .build()?;
 //!
+//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //! let auth = AuthLayer::new(jwt)           // every method asks for a caller who is known …
+//!     .methods(&methods)
 //!     .public_health()                     // … but this
 //!     .method("orders.v1.OrderService", "CreateOrder", Access::scope("orders.write"))
 //!     .build()?;
 //!
 //! Server::builder()
 //!     .layer(auth)
-//!     .add_service(orders)
+//!     .add_service(order_service)
 //!     .serve("127.0.0.1:50051".parse()?)
 //!     .await?;
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! `Methods` say which methods there are: a call of any other is refused, and a rule for any other is an error
+//! of `build`. They come from the descriptor set that `build.rs` writes beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
+//! tonic_prost_build::configure()
+//!     .file_descriptor_set_path(set)
+//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!
+//! // where `tonic::include_proto!` stands
+//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! ```
 //!
 //! A handler asks who is calling:
@@ -151,6 +167,12 @@
 //! to know who is calling, limits per caller for example. In an axum router put it around tonic's
 //! routes alone: any other path is refused.
 //!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. It answers a
+//! caller of gRPC-Web in gRPC-Web. A preflight that reaches it is refused, whatever the rules say, with one WARN that says
+//! so: a tonic service would run its method, without credentials.
+//!
 //! # What it does not do
 //!
 //! - **Replay**: a bearer token is good for whoever holds it, until it expires. Short lifetimes and TLS
@@ -233,3 +255,4 @@ pub use self::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
 pub use self::jwt::Jwt;
 pub use self::layer::AuthLayer;
 pub use self::service::Auth;
+pub use tonic_call::Methods;
