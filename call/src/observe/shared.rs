@@ -21,14 +21,14 @@ pub(super) struct Shared<C> {
     /// Empty until the call begins: for most with their request, for others with their answer.
     call: OnceLock<C>,
     /// What passes before a call begins; `None` once it has begun, or never will.
-    early: Mutex<Option<EarlyMessages>>,
+    early: Mutex<Option<Box<EarlyMessages>>>,
     /// What the layers of the call share, if there is any of it.
     pub(super) info: Option<CallInfo>,
     /// The method, while an answer can still make it known.
     unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ended: AtomicBool,
     request_failed: AtomicBool,
-    request_error: OnceLock<RequestError>,
+    request_error: OnceLock<Box<RequestError>>,
     unwound: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl<C: Call> Shared<C> {
         unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ) -> Self {
         Self {
-            early: Mutex::new(call.is_none().then(EarlyMessages::default)),
+            early: Mutex::new(call.is_none().then(Box::default)),
             call: call.map_or_else(OnceLock::new, OnceLock::from),
             info,
             unknown,
@@ -85,7 +85,7 @@ impl<C: Call> Shared<C> {
         *self.early() = None;
     }
 
-    fn early(&self) -> MutexGuard<'_, Option<EarlyMessages>> {
+    fn early(&self) -> MutexGuard<'_, Option<Box<EarlyMessages>>> {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,7 +141,7 @@ impl<C: Call> Shared<C> {
     /// The request stream of a client failed by itself: its own error says why.
     pub(super) fn request_failed_with(&self, error: &BoxError) {
         let error = RequestError { code: code_of_error(&**error), text: Words(error).to_string() };
-        let _ = self.request_error.set(error);
+        let _ = self.request_error.set(Box::new(error));
         self.request_failed();
     }
 
@@ -150,7 +150,7 @@ impl<C: Call> Shared<C> {
     }
 
     pub(super) fn request_error(&self) -> Option<&RequestError> {
-        self.request_error.get()
+        self.request_error.get().map(|error| &**error)
     }
 
     pub(super) fn has_unwound(&self) -> bool {
