@@ -255,4 +255,4 @@ pub use self::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
 pub use self::jwt::Jwt;
 pub use self::layer::AuthLayer;
 pub use self::service::Auth;
-pub use tonic_call::Methods;
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

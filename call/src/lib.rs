@@ -148,6 +148,7 @@
 //! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
+//! | [`option_layer`] | a layer that a setting turns on and off |
 //! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
 //! | [`GrpcService`] | what a layer can stand in front of |
 //!
@@ -187,6 +188,7 @@ mod methods;
 #[cfg(feature = "server")]
 mod networks;
 mod observe;
+mod option;
 #[cfg(feature = "server")]
 mod peer;
 mod protocol;
@@ -229,6 +231,7 @@ pub use self::networks::{ClientNetwork, NetworkError, TrustedProxies};
 pub use self::observe::{
     Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
 };
+pub use self::option::{OptionBody, OptionFuture, OptionLayer, OptionService, option_layer};
 #[cfg(feature = "server")]
 pub use self::peer::Peer;
 pub use self::protocol::Protocol;

@@ -237,4 +237,4 @@ pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
 pub use self::observer::{Logged, Logging};
-pub use tonic_call::Methods;
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -210,4 +210,4 @@ pub use self::labels::{COMBINATIONS_AT_MOST, LabelError, Labels};
 pub use self::layer::MetricsLayer;
 pub use self::names::{CodeSpelling, Names};
 pub use self::observer::{Metrics, MetricsCall};
-pub use tonic_call::Methods;
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -232,4 +232,4 @@ pub use self::parse::ParseQuotaError;
 pub use self::permits::Permits;
 pub use self::quota::Quota;
 pub use self::service::RateLimit;
-pub use tonic_call::Methods;
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

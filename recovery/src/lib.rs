@@ -117,3 +117,4 @@ pub use self::panic::{Panic, Place};
 pub use self::service::Recover;
 pub use self::stream::RecoverStream;
 pub use self::task::captured;
+pub use tonic_call::{BoxChannel, OptionLayer, option_layer};

@@ -218,4 +218,4 @@ pub use self::layer::TracingLayer;
 pub use self::observer::Tracing;
 pub use self::target::Target;
 pub use self::trace_id::current_trace_id;
-pub use tonic_call::Methods;
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
