@@ -13,6 +13,12 @@ use crate::incoming::Incoming;
 ///
 /// Functions become one by [`authenticate_fn`](crate::authenticate_fn) and
 /// [`authenticate_async`](crate::authenticate_async).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not authenticate callers",
+    label = "not an `Authenticate`",
+    note = "a `JwtBuilder` becomes one by `.build()?`, a function by `authenticate_fn` or \
+            `authenticate_async`"
+)]
 pub trait Authenticate: Send + Sync + 'static {
     /// Looks at a call. An answer that is known at once is [`Ready`](Authenticating::Ready), and costs no
     /// allocation.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use http::uri::PathAndQuery;
 use tonic_call::{MethodTable, Methods, Rpc, UncalledRules};
+use tower_layer::Layer;
 
 use crate::access::Access;
 use crate::answers::{Answers, is_quotable};
@@ -15,12 +16,14 @@ use crate::clock::Clock;
 use crate::decision::{Decision, Hook};
 use crate::layer::AuthLayer;
 use crate::secrets::Secrets;
+use crate::service::Auth;
 use crate::settings::{Rules, Settings};
 
 /// Builds an [`AuthLayer`].
-#[must_use = "a layer stands nowhere before it is built"]
+#[derive(Clone)]
+#[must_use = "call `build()` to get the layer"]
 pub struct AuthBuilder {
-    authenticator: Box<dyn Authenticate>,
+    authenticator: Arc<dyn Authenticate>,
     rules: Rules,
     /// Every rule, with what it is for.
     all: Vec<(String, Access)>,
@@ -37,7 +40,7 @@ pub struct AuthBuilder {
 }
 
 impl AuthBuilder {
-    pub(crate) fn new(authenticator: Box<dyn Authenticate>) -> Self {
+    pub(crate) fn new(authenticator: Arc<dyn Authenticate>) -> Self {
         let default = Access::authenticated();
         Self {
             authenticator,
@@ -235,6 +238,22 @@ impl AuthBuilder {
         let names = methods.iter().map(tonic_call::Method::full);
         let not_ruled: Vec<_> = names.filter(|full| !has_rule(full)).map(str::to_owned).collect();
         if not_ruled.is_empty() { Ok(()) } else { Err(BuildError::NotRuled(not_ruled)) }
+    }
+}
+
+/// What no service is, so that a forgotten [`build`](AuthBuilder::build) is an error that says so.
+#[diagnostic::on_unimplemented(
+    message = "an `AuthBuilder` is not a layer yet: call `.build()?` to get the `AuthLayer`",
+    label = "a `.build()?` is missing on an `AuthBuilder`",
+    note = "`build` checks the rules, so that a wrong one is an error when the server starts"
+)]
+pub trait Built {}
+
+impl<S: Built> Layer<S> for AuthBuilder {
+    type Service = Auth<S>;
+
+    fn layer(&self, _: S) -> Auth<S> {
+        unreachable!("no service is `Built`")
     }
 }
 

@@ -184,7 +184,7 @@ impl Settings {
     ) -> Failure {
         let panic = self.secrets.scrubbed_text(panic, &head.headers);
         tracing::error!(
-            rpc.method = %printable(rpc.path()),
+            rpc.method = &*rpc.shown(),
             exception.message = %printable(&panic),
             check,
             "a panic in authentication, the call is refused"
@@ -204,7 +204,7 @@ impl Settings {
     ) -> Result<(), Status> {
         explain(failure, info);
         tracing::debug!(
-            rpc.method = %printable(rpc.path()),
+            rpc.method = &*rpc.shown(),
             shadow = self.shadow,
             reason = failure.reason().as_str(),
             check = failure.check(),
@@ -240,7 +240,7 @@ impl Settings {
 
 /// There is no such method, for all that is known here.
 fn unserved(rpc: &Rpc) -> Failure {
-    Failure::new(Reason::MethodUnknown, "method").received(rpc.path())
+    Failure::new(Reason::MethodUnknown, "method").received(&*rpc.shown())
 }
 
 /// No authenticator found what it looks for.

@@ -21,7 +21,7 @@ impl AuthLayer {
     /// rule says otherwise.
     #[expect(clippy::new_ret_no_self, reason = "what is set wrong must be seen before it is used")]
     pub fn new(authenticator: impl Authenticate) -> AuthBuilder {
-        AuthBuilder::new(Box::new(authenticator))
+        AuthBuilder::new(Arc::new(authenticator))
     }
 
     pub(crate) fn with(settings: Settings) -> Self {

@@ -1,7 +1,7 @@
 //! How a layer was built, and who may call what by that.
 
-use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 use tonic_call::{Kind, MethodTable, Methods, Rpc, UncalledRules};
 
@@ -16,7 +16,7 @@ use crate::secrets::Secrets;
 pub(crate) const BY: &str = "auth";
 
 pub(crate) struct Settings {
-    pub(crate) authenticator: Box<dyn Authenticate>,
+    pub(crate) authenticator: Arc<dyn Authenticate>,
     pub(crate) rules: Rules,
     pub(crate) default: Access,
     /// The methods that there are, if that is known.
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
 }
 
 /// Who may call which methods, as far as it was said.
+#[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) table: MethodTable<Access>,
     pub(crate) public_health: bool,

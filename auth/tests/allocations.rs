@@ -90,6 +90,6 @@ fn k02_a_public_method_costs_nothing() {
 fn k03_sending_a_token_costs_nothing() {
     let bare = count(&mut inner(), Side::Client);
     let token = BearerToken::new("abc").unwrap();
-    let layer = CredentialsLayer::bearer(token).allow_plain_text();
+    let layer = CredentialsLayer::bearer(token).allow_unencrypted();
     assert_eq!(count(&mut layer.layer(inner()), Side::Client), bare);
 }

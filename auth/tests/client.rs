@@ -53,7 +53,7 @@ async fn authorization(layer: &CredentialsLayer) -> Result<String, Status> {
 }
 
 fn plain(source: impl TokenSource) -> CredentialsLayer {
-    CredentialsLayer::bearer(source).allow_plain_text()
+    CredentialsLayer::bearer(source).allow_unencrypted()
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ fn h07_an_endpoint_that_does_not_encrypt_gets_no_credentials() {
         let endpoint = Endpoint::from_shared(uri.to_owned()).unwrap();
         let error = CredentialsLayer::bearer(token("abc")).to(&endpoint).unwrap_err();
         assert_eq!(error, NotEncrypted::Endpoint, "{uri}");
-        assert!(error.to_string().contains("allow_plain_text"));
+        assert!(error.to_string().contains("allow_unencrypted"));
     }
 }
 

@@ -422,7 +422,7 @@ async fn an_address_that_may_not_be_asked_can_t_be_built() {
     let refused = built(Jwt::discover("http://id.example"));
     assert!(matches!(refused, Err(JwtError::Setting { setting: "discover", .. })));
     assert!(
-        built(Jwt::discover("http://id.example").root_certificates(root()).allow_plain_http())
+        built(Jwt::discover("http://id.example").root_certificates(root()).allow_unencrypted())
             .is_ok()
     );
     for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {

@@ -33,7 +33,7 @@ async fn serve(layer: AuthLayer) -> (Channel, KindsService) {
 
 fn with_token(channel: Channel, token: &str) -> KindsClient<Credentials<Channel>> {
     let token = BearerToken::new(token).unwrap();
-    KindsClient::new(CredentialsLayer::bearer(token).allow_plain_text().layer(channel))
+    KindsClient::new(CredentialsLayer::bearer(token).allow_unencrypted().layer(channel))
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The name of the method that is called.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::request;
@@ -7,6 +8,7 @@ use http::uri::{PathAndQuery, Uri};
 use tonic::GrpcMethod;
 
 use crate::kind::{Idempotency, Kind};
+use crate::text::printable;
 
 /// The standard health service.
 pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
@@ -102,6 +104,12 @@ impl Rpc {
     /// Service and method, `pkg.Svc/Method`; empty if the path is not well formed.
     pub fn full(&self) -> &str {
         self.names.map_or("", |at| &self.path()[at.service.into()..])
+    }
+
+    /// The method as lines show it, printable: [`full`](Self::full), or the path as it came where that names
+    /// none.
+    pub fn shown(&self) -> Cow<'_, str> {
+        printable(if self.is_well_formed() { self.full() } else { self.path() })
     }
 
     /// The path as it came. It is the caller's text: bound and escape it before it is shown.

@@ -20,3 +20,28 @@ mod switched_off {
         channel: Observe<Channel, Option<Recorder>>,
     }
 }
+
+/// As a layer that a setting turns on or off.
+mod turned_on {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(ObserveLayer::server(Recorder::new()))),
+        client: option_layer(Some(ObserveLayer::client(Recorder::new()))),
+        channel: OptionService<Observe<Channel, Recorder>, Channel>,
+    }
+}
+
+mod turned_off {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(ObserveLayer::server(Recorder::new())).filter(|_| false)),
+        client: option_layer(Some(ObserveLayer::client(Recorder::new())).filter(|_| false)),
+        channel: OptionService<Observe<Channel, Recorder>, Channel>,
+    }
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::request;
-use tonic_call::{CallInfo, Rpc, Side, TraceIds, joined, printable};
+use tonic_call::{CallInfo, Rpc, Side, TraceIds, joined};
 use tracing::Span;
 
 use crate::line::Hex;
@@ -25,7 +25,7 @@ pub(crate) fn around(rpc: &Rpc, head: &request::Parts) -> Span {
 
 /// The method, as far as it is one; whatever path it was, otherwise.
 pub(crate) fn method(rpc: &Rpc) -> Cow<'_, str> {
-    printable(if rpc.is_well_formed() { rpc.full() } else { rpc.path() })
+    rpc.shown()
 }
 
 fn trace(head: &request::Parts) -> Option<TraceIds> {

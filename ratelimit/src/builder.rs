@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tonic_call::{Methods, TrustedProxies};
+use tower_layer::Layer;
 
 use crate::build_error::BuildError;
 use crate::caller::Seeds;
@@ -15,6 +16,7 @@ use crate::fields::is_printable;
 use crate::hints::Hints;
 use crate::layer::RateLimitLayer;
 use crate::limits::{Limits, Rule};
+use crate::service::RateLimit;
 use crate::settings::Settings;
 use crate::table::Table;
 
@@ -22,7 +24,8 @@ use crate::table::Table;
 pub const KEYS_AT_MOST: usize = 100_000;
 
 /// Builds a [`RateLimitLayer`].
-#[must_use = "a layer stands nowhere before it is built"]
+#[derive(Clone)]
+#[must_use = "call `build()` to get the layer"]
 pub struct RateLimitBuilder {
     limits: Limits,
     methods: Option<Methods>,
@@ -157,6 +160,22 @@ impl RateLimitBuilder {
             hints: Hints::default(),
             told_of_preflights: AtomicBool::new(false),
         }))
+    }
+}
+
+/// What no service is, so that a forgotten [`build`](RateLimitBuilder::build) is an error that says so.
+#[diagnostic::on_unimplemented(
+    message = "a `RateLimitBuilder` is not a layer yet: call `.build()?` to get the `RateLimitLayer`",
+    label = "a `.build()?` is missing on a `RateLimitBuilder`",
+    note = "`build` checks the limits, so that a wrong one is an error when the server starts"
+)]
+pub trait Built {}
+
+impl<S: Built> Layer<S> for RateLimitBuilder {
+    type Service = RateLimit<S>;
+
+    fn layer(&self, _: S) -> RateLimit<S> {
+        unreachable!("no service is `Built`")
     }
 }
 

@@ -125,7 +125,7 @@ impl Caller<'_> {
 /// Tells the operator of a panic in a function that is not ours.
 pub(crate) fn panicked(panic: String, of: &'static str, rpc: &Rpc, head: &request::Parts) {
     tracing::error!(
-        rpc.method = %printable(rpc.path()),
+        rpc.method = &*rpc.shown(),
         exception.message = %printable(&panic),
         of,
         "a function of a rate limit panicked"

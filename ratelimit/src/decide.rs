@@ -6,7 +6,7 @@ use http::header::RETRY_AFTER;
 use http::request;
 use smallvec::SmallVec;
 use tonic::Status;
-use tonic_call::{CallInfo, Rejection, Rpc, UncalledRules, is_grpc, is_preflight, printable};
+use tonic_call::{CallInfo, Rejection, Rpc, UncalledRules, is_grpc, is_preflight};
 
 use crate::answer::{Refusal, milliseconds};
 use crate::caller::{Caller, Hashed, panicked};
@@ -162,7 +162,7 @@ impl Settings {
         let limit = refusal.by.limit;
         let wait_ms = refusal.wait.map(milliseconds);
         tracing::debug!(
-            rpc.method = %printable(rpc.path()),
+            rpc.method = &*rpc.shown(),
             shadow = limit.shadow,
             reason = refusal.reason.as_str(),
             limit = &*limit.name,

@@ -20,7 +20,7 @@ pub struct RateLimitLayer {
 impl RateLimitLayer {
     /// Limits the calls of a server: all together by a [`Quota`](crate::Quota), an
     /// [`InFlight`](crate::InFlight) or several, or by [`Limits`].
-    #[must_use = "a layer stands nowhere before it is built"]
+    #[must_use = "call `build()` to get the layer"]
     pub fn server(limits: impl Into<Limits>) -> RateLimitBuilder {
         RateLimitBuilder::new(limits.into())
     }

@@ -15,3 +15,28 @@ tonic_call_test_kit::fits! {
     client: layer(),
     channel: RateLimit<Channel>,
 }
+
+/// As a layer that a setting turns on or off.
+mod turned_on {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(layer())),
+        client: option_layer(Some(layer())),
+        channel: OptionService<RateLimit<Channel>, Channel>,
+    }
+}
+
+mod turned_off {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(layer()).filter(|_| false)),
+        client: option_layer(Some(layer()).filter(|_| false)),
+        channel: OptionService<RateLimit<Channel>, Channel>,
+    }
+}

@@ -106,8 +106,7 @@ pub(crate) fn with_current<T>(act: impl FnOnce(&Context) -> T) -> T {
 
 fn emit(panic: &Panic<'_>) {
     // A path is the caller's text.
-    let method = panic.rpc().map(|rpc| if rpc.is_well_formed() { rpc.full() } else { rpc.path() });
-    let method = method.map(|method| format!("{:.256}", printable(method)));
+    let method = panic.rpc().map(|rpc| format!("{:.256}", rpc.shown()));
     tracing::error!(
         target: "tonic_recovery_layer",
         {

@@ -9,3 +9,28 @@ tonic_call_test_kit::fits! {
     client: RecoveryLayer::client(),
     channel: Recover<Channel>,
 }
+
+/// As a layer that a setting turns on or off.
+mod turned_on {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(RecoveryLayer::server())),
+        client: option_layer(Some(RecoveryLayer::client())),
+        channel: OptionService<Recover<Channel>, Channel>,
+    }
+}
+
+mod turned_off {
+    use tonic_call::{OptionService, option_layer};
+
+    use super::*;
+
+    tonic_call_test_kit::fits! {
+        server: option_layer(Some(RecoveryLayer::server()).filter(|_| false)),
+        client: option_layer(Some(RecoveryLayer::client()).filter(|_| false)),
+        channel: OptionService<Recover<Channel>, Channel>,
+    }
+}

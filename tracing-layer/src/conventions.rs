@@ -270,7 +270,7 @@ pub(crate) fn name(rpc: &Rpc, naming: Naming) -> std::borrow::Cow<'static, str> 
 
 /// The path as the caller sent it, in the form of a method's name if it has it.
 fn original(rpc: &Rpc) -> String {
-    printable(if rpc.is_well_formed() { rpc.full() } else { rpc.path() }).into_owned()
+    rpc.shown().into_owned()
 }
 
 #[cfg(test)]

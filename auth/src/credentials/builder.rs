@@ -6,12 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::transport::Endpoint;
+use tower_layer::Layer;
 
 use super::layer::CredentialsLayer;
+use super::service::Credentials;
 use super::source::TokenSource;
 
 /// Credentials, of which it is not said yet where they may be sent.
-#[must_use = "credentials are sent by a layer"]
+#[derive(Clone)]
+#[must_use = "call `to(&endpoint)` to get the layer"]
 pub struct CredentialsBuilder {
     source: Arc<dyn TokenSource>,
 }
@@ -49,7 +52,7 @@ impl CredentialsBuilder {
 
     /// Sends them whether the connection is encrypted or not: to a sidecar on loopback, over a Unix
     /// socket, by a connector of your own that encrypts.
-    pub fn allow_plain_text(self) -> CredentialsLayer {
+    pub fn allow_unencrypted(self) -> CredentialsLayer {
         CredentialsLayer::new(self.source, true)
     }
 }
@@ -70,6 +73,23 @@ fn tonic_has_tls() -> bool {
     id(Endpoint::tls_config) != id(<Endpoint as WithoutTls>::tls_config)
 }
 
+/// What no channel is, so that a forgotten [`to`](CredentialsBuilder::to) is an error that says so.
+#[diagnostic::on_unimplemented(
+    message = "a `CredentialsBuilder` is not a layer yet: call `.to(&endpoint)?` to get the \
+               `CredentialsLayer`",
+    label = "a `.to(&endpoint)?` is missing on a `CredentialsBuilder`",
+    note = "`to` checks that the connection is encrypted; `allow_unencrypted` does without"
+)]
+pub trait Addressed {}
+
+impl<S: Addressed> Layer<S> for CredentialsBuilder {
+    type Service = Credentials<S>;
+
+    fn layer(&self, _: S) -> Credentials<S> {
+        unreachable!("no channel is `Addressed`")
+    }
+}
+
 impl fmt::Debug for CredentialsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CredentialsBuilder")
@@ -81,11 +101,11 @@ impl fmt::Display for NotEncrypted {
         f.write_str(match self {
             Self::Endpoint => {
                 "credentials are not sent in plain text: the endpoint is not https; \
-                 `allow_plain_text` sends them all the same"
+                 `allow_unencrypted` sends them all the same"
             }
             Self::Tonic => {
                 "credentials are not sent in plain text: tonic is built without TLS, and https is then \
-                 not encrypted; enable its feature tls-aws-lc or tls-ring, or call `allow_plain_text`"
+                 not encrypted; enable its feature tls-aws-lc or tls-ring, or call `allow_unencrypted`"
             }
         })
     }

@@ -256,7 +256,7 @@ impl Issuer {
 
     /// Fetches keys without TLS, too: whoever can change the answer on its way can make tokens. Without
     /// it only loopback is asked so. What is found by way of TLS is never fetched without it.
-    pub fn allow_plain_http(mut self) -> Self {
+    pub fn allow_unencrypted(mut self) -> Self {
         self.http.plain = true;
         self
     }

@@ -111,7 +111,7 @@
 //!
 //! Keys from a URL or by discovery (feature `http`) are fetched over TLS ([features](crate#features) `tls-ring`
 //! and `tls-aws-lc`), without TLS only from loopback
-//! or where [said](Issuer::allow_plain_http) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
+//! or where [said](Issuer::allow_unencrypted) so. A fetch takes at most 5 s and 1 MiB, yields at most 100
 //! keys, goes by no proxy, and follows no redirect, nor a document that came by TLS to where there is none.
 //! They are fetched again after 5 min, or while the issuer is away after pauses of 1 s to 60 s. While it is away
 //! the last keys serve, for 24 h. No lock is held while keys are fetched, and no good token waits for it.

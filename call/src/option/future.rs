@@ -26,12 +26,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projected::On(on) => {
-                on.poll(cx).map_ok(|response| response.map(OptionBody::on))
-            }
-            Projected::Off(off) => {
-                off.poll(cx).map_ok(|response| response.map(OptionBody::off))
-            }
+            Projected::On(on) => on.poll(cx).map_ok(|response| response.map(OptionBody::on)),
+            Projected::Off(off) => off.poll(cx).map_ok(|response| response.map(OptionBody::off)),
         }
     }
 }

@@ -60,7 +60,7 @@ impl DevKey {
                 Err(not_made(io::Error::other("it is a link that leads nowhere")))
             }
             read => {
-                tracing::info!(?path, "made a development key");
+                tracing::info!(path = %path.display(), "made a development key");
                 read
             }
         }

@@ -78,7 +78,7 @@ impl Credentials {
         // A file may be a pipe into which nobody has written yet.
         let found = tokio::task::spawn_blocking(move || find(&credentials)).await;
         let (found, advice) = found.map_err(|error| Failure::Input(error.to_string()))??;
-        Ok(Self { layer: found.map(CredentialsBuilder::allow_plain_text), advice })
+        Ok(Self { layer: found.map(CredentialsBuilder::allow_unencrypted), advice })
     }
 }
 

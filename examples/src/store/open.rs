@@ -89,7 +89,7 @@ async fn in_file(
     // SQLite reads what begins with `file:` as a URI: an absolute path is the same file for both of us.
     let path = &std::path::absolute(path)
         .map_err(|error| CannotOpen::Failed(format!("{path:?}: {error}")))?;
-    tracing::debug!(?path, "opening the database");
+    tracing::debug!(path = %path.display(), "opening the database");
     recognise(path).await?;
     let lock = Lock::take(path)?;
     let options = file(path, wait);
