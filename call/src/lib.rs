@@ -196,6 +196,7 @@ mod rejection;
 mod rpc;
 mod rule;
 mod service;
+mod side_check;
 mod stopwatch;
 mod table;
 mod text;

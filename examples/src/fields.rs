@@ -6,17 +6,8 @@ use tonic_call::CallInfo;
 /// The order that the call is about.
 pub(crate) const ORDER_ID: &str = "order.id";
 
-/// What lines have a key of their own for: of a refused token, which check has failed and how; of one call
-/// too many, which limit it was, by what key, and after how long it would pass.
-pub(crate) const KEYS: [&str; 7] = [
-    ORDER_ID,
-    "auth.check",
-    "auth.expected",
-    "auth.received",
-    "ratelimit.limit",
-    "ratelimit.key",
-    "ratelimit.wait_ms",
-];
+/// What lines have a key of their own for, besides what the layers add.
+pub(crate) const KEYS: [&str; 1] = [ORDER_ID];
 
 /// The metadata that lines tell: how often the caller has tried before.
 pub(crate) const METADATA: [&str; 1] = ["grpc-previous-rpc-attempts"];

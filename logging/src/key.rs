@@ -78,6 +78,18 @@ const OF_FORMATTERS: [&str; 9] = [
     "threadId",
 ];
 
+/// What the layers of this workspace [add](tonic_call::CallInfo::add_field) to calls: each has a key of its
+/// own, declared or not.
+pub(crate) const OF_LAYERS: [&str; 7] = [
+    "auth.check",
+    "auth.expected",
+    "auth.received",
+    "ratelimit.limit",
+    "ratelimit.key",
+    "ratelimit.wait_ms",
+    "ratelimit.shadow",
+];
+
 /// What stands before the names of metadata.
 pub(crate) const REQUEST_METADATA: &str = "rpc.request.metadata.";
 /// As [`REQUEST_METADATA`].

@@ -147,7 +147,8 @@ impl LoggingLayer {
     }
 
     /// Gives these of the [fields](tonic_call::CallInfo::add_field) that handlers add a key of their
-    /// own. Others go into the one key `fields`, as JSON.
+    /// own. Others go into the one key `fields`, as JSON. What the layers of this workspace add, `auth.…` and
+    /// `ratelimit.…`, has keys of its own without being declared.
     ///
     /// There is room for 40 keys, those of metadata included. What is declared beyond them goes into
     /// `fields`, too.

@@ -123,6 +123,9 @@
 //! | `request_id` | the request's `x-request-id` |
 //! | `trace_id`, `span_id` | as a tracing layer said, or as the request's `traceparent` says |
 //! | `rpc.request.metadata.<name>`, `rpc.response.metadata.<name>` | metadata from the allow-lists |
+//! | `auth.check`, `auth.expected`, `auth.received` | which check of a caller's credentials failed, and how |
+//! | `ratelimit.limit`, `ratelimit.key`, `ratelimit.wait_ms` | which limit refused it, the kind of its key, and when to come back |
+//! | `ratelimit.shadow` | the limit in shadow mode that would have refused it |
 //! | a declared key | what the handler [added](tonic_call::CallInfo::add_field) under it |
 //! | `fields` | what else the handler added, as JSON; and what there is no room for beyond 40 declared keys |
 //!

@@ -16,13 +16,13 @@ use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, dispatcher};
 
-use crate::key::Key;
+use crate::key::{Key, OF_LAYERS};
 
 /// The target of all events of this crate.
 pub(crate) const TARGET: &str = "tonic_logging_layer";
 
 /// How many keys an event can have. As many values lie on the stack while it is written.
-pub(crate) const KEYS_AT_MOST: usize = 64;
+pub(crate) const KEYS_AT_MOST: usize = 64 + OF_LAYERS.len();
 
 /// One kind of event, at one level, with one set of keys.
 pub(crate) struct Site {

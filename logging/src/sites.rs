@@ -3,7 +3,7 @@
 use tonic_call::AllowedMetadata;
 use tracing::Level;
 
-use crate::key::{self, Key, REQUEST_METADATA, RESPONSE_METADATA};
+use crate::key::{self, Key, OF_LAYERS, REQUEST_METADATA, RESPONSE_METADATA};
 use crate::level::{LEVELS, place};
 use crate::settings::Settings;
 use crate::site::{KEYS_AT_MOST, Site};
@@ -13,7 +13,7 @@ pub(crate) struct Sites {
     finished: [&'static Site; LEVELS.len()],
     pub(crate) starts: Option<&'static Site>,
     pub(crate) messages: Option<&'static Site>,
-    /// The keys behind those of every line: of metadata first, then of declared fields.
+    /// The keys behind those of every line: of metadata first, then of declared fields, then of what layers add.
     extra: Vec<&'static str>,
     of_metadata: usize,
 }
@@ -26,10 +26,15 @@ impl Sites {
         };
         let mut extra = named(REQUEST_METADATA, &settings.request_metadata);
         extra.extend(named(RESPONSE_METADATA, &settings.response_metadata));
-        let room = KEYS_AT_MOST - Key::NAMES.len();
+        let room = KEYS_AT_MOST - Key::NAMES.len() - OF_LAYERS.len();
         let of_metadata = extra.len().min(room);
         extra.extend(&settings.fields);
         extra.truncate(room);
+        for key in OF_LAYERS {
+            if !extra[of_metadata..].contains(&key) {
+                extra.push(key);
+            }
+        }
         Self {
             finished: LEVELS.map(|level| Site::of("finished call", level, &extra)),
             starts: settings.starts.map(|level| Site::of("started call", level, &extra)),

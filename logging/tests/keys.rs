@@ -363,6 +363,32 @@ async fn declared_fields_of_every_kind_have_keys_of_their_own() {
     assert_eq!(line.text("fields"), None);
 }
 
+/// What `tonic-auth-layer` and `tonic-ratelimit-layer` add to a call.
+const OF_LAYERS: [&str; 7] = [
+    "auth.check",
+    "auth.expected",
+    "auth.received",
+    "ratelimit.limit",
+    "ratelimit.key",
+    "ratelimit.wait_ms",
+    "ratelimit.shadow",
+];
+
+/// Guards against JSON in a text, in which no log store finds anything.
+#[tokio::test]
+async fn what_the_layers_add_has_keys_of_its_own_declared_or_not() {
+    let lines = Lines::listen();
+    let of_layers =
+        |info: &CallInfo| OF_LAYERS.into_iter().for_each(|key| info.add_field(key, 7_u64));
+    for declared in [&[][..], &["order.id"], &OF_LAYERS] {
+        let line = with_fields(&lines, declared, of_layers).await;
+        for key in OF_LAYERS {
+            assert_eq!(line.fields.get(key), Some(&json!(7)), "{key} with {declared:?}");
+        }
+        assert_eq!(line.text("fields"), None);
+    }
+}
+
 #[tokio::test]
 async fn other_fields_of_every_kind_are_json_in_one() {
     let lines = Lines::listen();

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use http::{request, response};
 use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
@@ -59,13 +59,32 @@ impl Observer for Metrics {
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<MetricsCall> {
         let settings = self.settings();
         let since = Stopwatch::since_arrival(&head.extensions);
-        let series = Labelled::begin(self, rpc, settings.labels.combination_of(head))?;
+        let combination = settings.labels.combination_of(head);
+        let Some(series) = Labelled::begin(self, rpc, combination) else {
+            warn();
+            return None;
+        };
         let info = match settings.side {
             Side::Server => Some(CallInfo::get_or_insert(Side::Server, &mut head.extensions)),
             Side::Client => None,
         };
         Some(MetricsCall { series, info, since, panic_counted: AtomicBool::new(false) })
     }
+}
+
+/// Says once that nobody will see a count. Not before a call: a recorder may be installed after the layer is
+/// made.
+#[cold]
+fn warn() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            target: "tonic_metrics_layer",
+            "no recorder of the crate `metrics` is installed, so that calls are not counted until there is \
+             one: install it before the first call, for example by `exporter::Prometheus`, or give it to the \
+             layer by `with_recorder`. One for another version of `metrics` does not count"
+        );
+    });
 }
 
 impl MetricsCall {

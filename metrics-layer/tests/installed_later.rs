@@ -1,4 +1,5 @@
-//! A recorder that is installed after the layer was built counts from then on.
+//! A recorder that is installed after the layer was built counts from then on, and one warning says that there
+//! was none.
 //!
 //! Alone in its file: there is one installed recorder per process.
 #![allow(clippy::unwrap_used)]
@@ -6,6 +7,8 @@
 mod readings;
 
 use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -19,6 +22,9 @@ use self::readings::Readings;
 
 #[tokio::test]
 async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
+    let warnings = Warnings::default();
+    let writer = warnings.clone();
+    tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
     let layer = MetricsLayer::server().methods(&methods);
     let mut service = layer.layer(service_fn(async |request: Request<tonic::body::Body>| {
@@ -27,8 +33,14 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
         Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
     }));
     let readings = Readings::new();
+    // A program may make its layers first.
+    assert_eq!(warnings.lines(), [""; 0]);
     for installed in [false, true] {
         if installed {
+            let lines = warnings.lines();
+            let [line] = &lines[..] else { panic!("one warning for three calls, not {lines:?}") };
+            assert!(line.contains(" WARN tonic_metrics_layer: no recorder "), "{line}");
+            assert!(line.contains("`with_recorder`"), "{line}");
             metrics::set_global_recorder(readings.clone()).unwrap();
         }
         for _ in 0..3 {
@@ -40,8 +52,30 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
     }
     assert_eq!(readings.sum("grpc_server_handled_total", "grpc_code=\"OK\""), 3.0);
     assert_eq!(readings.sum("grpc_server_in_flight", ""), 0.0);
+    assert_eq!(warnings.lines().len(), 1, "and none once there is a recorder");
     // The methods that were not called are there too.
     assert!(readings.all().keys().any(|key| key.contains("Peek")));
+}
+
+/// What is written.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<u8>>>);
+
+impl Warnings {
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Warnings {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn is_missing() -> bool {

@@ -6,6 +6,7 @@ use tower_layer::Layer;
 use super::{Observe, Observer, Side};
 use crate::known::KnownMethods;
 use crate::methods::Methods;
+use crate::side_check::SideCheck;
 
 /// Makes a tower layer of an [`Observer`].
 ///
@@ -16,6 +17,7 @@ pub struct ObserveLayer<O> {
     side: Side,
     known: Arc<KnownMethods>,
     server_timeout: Option<Duration>,
+    side_check: Arc<SideCheck>,
 }
 
 impl<O: Observer> ObserveLayer<O> {
@@ -31,7 +33,13 @@ impl<O: Observer> ObserveLayer<O> {
 
     /// Watches the calls of that side.
     pub fn new(side: Side, observer: O) -> Self {
-        Self { observer, side, known: Arc::new(KnownMethods::learning()), server_timeout: None }
+        Self {
+            observer,
+            side,
+            known: Arc::new(KnownMethods::learning()),
+            server_timeout: None,
+            side_check: Arc::default(),
+        }
     }
 
     /// Knows exactly these methods, instead of learning them from traffic.
@@ -70,6 +78,7 @@ impl<S, O: Observer> Layer<S> for ObserveLayer<O> {
             side: self.side,
             known: Arc::clone(&self.known),
             server_timeout: self.server_timeout,
+            side_check: Arc::clone(&self.side_check),
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::any::type_name;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use super::watch::Watch;
 use super::{Observer, ResponseBody, ResponseFuture, Side};
 use crate::known::KnownMethods;
 use crate::service::{BoxError, GrpcService};
+use crate::side_check::SideCheck;
 
 /// A service or channel whose calls are watched: see [`ObserveLayer`](super::ObserveLayer).
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ pub struct Observe<S, O> {
     pub(super) side: Side,
     pub(super) known: Arc<KnownMethods>,
     pub(super) server_timeout: Option<Duration>,
+    pub(super) side_check: Arc<SideCheck>,
 }
 
 impl<S, O, B> Service<Request<B>> for Observe<S, O>
@@ -42,7 +45,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let Self { observer, side, known, server_timeout, .. } = &*self;
+        let Self { observer, side, known, server_timeout, side_check, .. } = &*self;
+        side_check.check(*side, &head.extensions, type_name::<O>());
         let watch = Watch::begin(observer, *side, known, *server_timeout, &mut head);
         let Some(watch) = watch else {
             let request = Request::from_parts(head, tonic::body::Body::new(body));

@@ -1,0 +1,79 @@
+//! A layer that was made for clients and stands on a server says so, once and as a guess.
+//!
+//! In a process of its own: the subscriber hears all threads.
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tonic::transport::Server;
+use tonic_call::{ObserveLayer, option_layer};
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::v1::kinds_client::KindsClient;
+use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_call_test_kit::{KindsService, Recorder, listen};
+use tower::Layer as _;
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What was said of that since the last time.
+fn said() -> Vec<String> {
+    static WRITTEN: OnceLock<Written> = OnceLock::new();
+    let written = WRITTEN.get_or_init(|| {
+        let written = Written::default();
+        let writer = written.clone();
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
+        written
+    });
+    let text = String::from_utf8(std::mem::take(&mut *written.0.lock().unwrap())).unwrap();
+    text.lines().filter(|line| line.contains("seems to stand")).map(str::to_owned).collect()
+}
+
+/// Five calls, each over a connection of its own, of a server behind the first layer by a client behind the
+/// second.
+async fn calls(on_the_server: ObserveLayer<Recorder>, on_the_client: ObserveLayer<Recorder>) {
+    let (incoming, endpoint) = listen();
+    let server = Server::builder()
+        .layer(option_layer(Some(on_the_server)))
+        .add_service(KindsServer::new(KindsService::default()))
+        .serve_with_incoming(incoming);
+    let server = tokio::spawn(server);
+    for _ in 0..5 {
+        let channel = on_the_client.layer(endpoint.connect().await.unwrap());
+        KindsClient::new(channel).unary(Ask::default()).await.unwrap();
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_client_layer_on_a_server_says_so_once() {
+    assert_eq!(said(), [""; 0]);
+    let [server, client] = [ObserveLayer::server, ObserveLayer::client];
+    calls(server(Recorder::new()), client(Recorder::new())).await;
+    assert_eq!(said(), [""; 0], "each stands where it belongs");
+
+    calls(client(Recorder::new()), client(Recorder::new())).await;
+    let lines = said();
+    let [line] = &lines[..] else { panic!("one warning for five calls, not {lines:?}") };
+    assert!(
+        line.contains(" WARN tonic_call: a layer that was made by `client()` seems "),
+        "{line}"
+    );
+    assert!(line.contains("This is a guess"), "{line}");
+    assert!(line.contains("observer=\"tonic_call_test_kit::recorder::Recorder\""), "{line}");
+
+    // Another layer says it for itself.
+    calls(client(Recorder::new()), client(Recorder::new())).await;
+    assert_eq!(said().len(), 1);
+}
