@@ -166,6 +166,17 @@ impl<'a> Finished<'a> {
         if self.is_slow() { level.min(Level::WARN) } else { level }
     }
 
+    /// Whether it is a call of a path that is not served, as strangers try them.
+    pub(crate) fn is_failure_of_unknown_path(&self) -> bool {
+        self.code != Code::Ok && self.is_of_unknown_path()
+    }
+
+    /// Whether a server answered it by HTTP 4xx, without a `grpc-status`.
+    pub(crate) fn is_not_understood(&self) -> bool {
+        let is_4xx = matches!(self.end, End::Missing { http, .. } if http.is_client_error());
+        self.side() == Side::Server && is_4xx
+    }
+
     fn is_of_unknown_path(&self) -> bool {
         let rpc = &self.call.rpc;
         let certainly = rpc.is_undescribed();

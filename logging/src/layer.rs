@@ -11,6 +11,7 @@ use tracing::Level;
 use crate::finished::Finished;
 use crate::key::{self, KeyError};
 use crate::observer::Logging;
+use crate::refusals::Refusals;
 use crate::sample::Sample;
 use crate::settings::{Settings, Slow};
 
@@ -114,6 +115,26 @@ impl LoggingLayer {
     #[must_use]
     pub fn slow_per_method(mut self, limits: MethodTable<Option<Duration>>) -> Self {
         self.settings.slow = Slow::PerMethod(Arc::new(limits));
+        self
+    }
+
+    /// Writes at most so many lines of refusals per second, for each method and reason. By default there is
+    /// no limit, and one stranger without credentials fills a disk with them.
+    ///
+    /// The lines beyond it are left out. One line, `refusals left out`, says how many there were:
+    /// `grpc.refusals_left_out`, with `rpc.method`, `grpc.refused_by` and `grpc.refused_reason`, at the level
+    /// of the loudest of them. It comes when that second is over, whether or not another refusal comes; when
+    /// the runtime ends before, it comes then. Outside a tokio runtime with time it comes with the next refusal.
+    /// [`on_finished`](Self::on_finished) is still given every call.
+    ///
+    /// Refused is what another layer refused (auth, a rate limit); and on a server also what fails for anybody
+    /// who sends it, without credentials: calls of unknown paths, what is answered by HTTP 4xx without a
+    /// `grpc-status`, and failed calls of the health and reflection services. Their reason is their code.
+    /// A second begins with its first refusal, by tokio's clock. All methods that are not known count as one,
+    /// and so do all methods and reasons beyond 1,024. With 0 only the counts are written.
+    #[must_use]
+    pub fn refusals_per_second(mut self, lines: u32) -> Self {
+        self.settings.refusals = Some(Refusals::per_second(lines));
         self
     }
 

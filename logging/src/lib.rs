@@ -154,11 +154,20 @@
 //! On a server an answer of HTTP 4xx without a `grpc-status` is `INVALID_ARGUMENT`, ended by the caller:
 //! any stranger can cause it.
 //!
+//! # Refusals in a flood
+//!
+//! Any client that can connect can be refused, without credentials and as often as the network carries it. Each
+//! refusal is a line of about 700 bytes: one stranger writes gigabytes in an hour. On a server that strangers
+//! reach, set [`refusals_per_second(10)`](LoggingLayer::refusals_per_second): what is left out is counted in
+//! one line per method and reason, and metrics and [`on_finished`](LoggingLayer::on_finished) still see every
+//! call.
+//!
 //! # When events are emitted
 //!
 //! | event | when | by default |
 //! |---|---|---|
 //! | `finished call` | once, when the call is over: trailers, error, cancel, deadline, panic or drop | yes |
+//! | `refusals left out` | at the end of a second that had more of them than are [written](LoggingLayer::refusals_per_second) | no |
 //! | `started call` | when its request is here | [no](LoggingLayer::starts) |
 //! | `request received`, `response sent`, `request sent`, `response received` | a message has passed; `grpc.….messages` is its number, `grpc.….bytes` its size | [no](LoggingLayer::messages) |
 //!
@@ -229,6 +238,7 @@ mod layer;
 mod level;
 mod line;
 mod observer;
+mod refusals;
 mod sample;
 mod settings;
 mod site;

@@ -12,6 +12,7 @@ use tracing::field::{Value, display};
 use crate::finished::Finished;
 use crate::key::{Key, REQUEST_METADATA, RESPONSE_METADATA};
 use crate::observer::Logged;
+use crate::refusals::LeftOut;
 use crate::site::{Line, Site};
 use crate::span::method;
 
@@ -54,6 +55,24 @@ pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'
     write(call, site, "finished call", &facts, &extra(call, finished));
 }
 
+/// The line that says how many others were left out.
+pub(crate) fn left_out(site: &'static Site, left_out: &LeftOut) {
+    let mut line = Line::new(site);
+    line.set(Key::Message, &"refusals left out");
+    line.set(Key::System, &"grpc");
+    let method = left_out.method.as_deref().map(printable);
+    let method = method.as_deref();
+    line.set(Key::Method, &method);
+    let component = component(left_out.side);
+    line.set(Key::Component, &component);
+    line.set(Key::RefusedBy, &left_out.by);
+    let reason = printable(&*left_out.reason);
+    let reason = &*reason;
+    line.set(Key::RefusedReason, &reason);
+    line.set_extra(0, &left_out.count);
+    line.emit();
+}
+
 /// What a line says beside what is known from the request on.
 #[derive(Default)]
 struct Facts<'c> {
@@ -80,10 +99,7 @@ impl Facts<'_> {
 
 fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extra: &[Extra]) {
     let method = method(&call.rpc);
-    let component = match call.settings().side {
-        Side::Server => "server",
-        Side::Client => "client",
-    };
+    let component = component(call.settings().side);
     let kind = call.rpc.known().and_then(|known| known.kind);
     let user_agent = joined(&call.user_agent);
     let request_id = joined(&call.request_id);
@@ -137,6 +153,13 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
         }
     }
     line.emit();
+}
+
+fn component(side: Side) -> &'static str {
+    match side {
+        Side::Server => "server",
+        Side::Client => "client",
+    }
 }
 
 /// A value whose key depends on how the layer is built.

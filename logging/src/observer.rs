@@ -14,6 +14,7 @@ use tracing::{Level, Span};
 
 use crate::finished::Finished;
 use crate::line;
+use crate::refusals::Refusals;
 use crate::settings::Settings;
 use crate::sites::Sites;
 use crate::span;
@@ -141,7 +142,8 @@ impl Call for Logged {
         }
         let Some(level) = self.level(&finished) else { return };
         let site = self.sites().finished(level);
-        if site.is_heard() {
+        let keeps = |refusals: &Refusals| refusals.keeps(&finished, level);
+        if site.is_heard() && self.settings().refusals.as_ref().is_none_or(keeps) {
             line::finished(self, site, &finished);
         }
     }

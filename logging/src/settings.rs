@@ -7,6 +7,7 @@ use tonic_call::{AllowedMetadata, Kind, MethodTable, Rpc, Side};
 use tracing::Level;
 
 use crate::finished::Finished;
+use crate::refusals::Refusals;
 use crate::sample::Sample;
 
 type Function<T> = Arc<dyn Fn(&Finished<'_>) -> T + Send + Sync>;
@@ -19,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Function<()>>,
     pub(crate) sample: Arc<Sample>,
     pub(crate) slow: Slow,
+    pub(crate) refusals: Option<Refusals>,
     pub(crate) starts: Option<Level>,
     pub(crate) messages: Option<Level>,
     pub(crate) infrastructure: bool,
@@ -45,6 +47,7 @@ impl Settings {
             hook: None,
             sample: Arc::new(Sample::all()),
             slow: Slow::None,
+            refusals: None,
             starts: None,
             messages: None,
             infrastructure: false,
