@@ -69,6 +69,16 @@ impl MetricsLayer {
         self.with(|settings| settings.message_bytes = true)
     }
 
+    /// Leaves calls of the standard health and reflection services out, and registers no series of theirs.
+    /// By default they are counted like any other: a probe that fails, or that never comes, is seen so.
+    ///
+    /// A method that those services do not have is still counted, among the unknown ones, where the
+    /// [methods](Self::methods) are known.
+    #[must_use]
+    pub fn exclude_infrastructure(self) -> Self {
+        self.with(|settings| settings.infrastructure = false)
+    }
+
     /// Counts in this recorder, instead of the one that is installed: for tests, and for more than
     /// one registry. An `Arc` of a recorder is a recorder too.
     ///

@@ -58,6 +58,9 @@ impl Observer for Metrics {
 
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<MetricsCall> {
         let settings = self.settings();
+        if settings.leaves_out(rpc) {
+            return None;
+        }
         let since = Stopwatch::since_arrival(&head.extensions);
         let combination = settings.labels.combination_of(head);
         let Some(series) = Labelled::begin(self, rpc, combination) else {

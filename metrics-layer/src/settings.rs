@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Recorder;
-use tonic_call::{KnownMethods, Side};
+use tonic_call::{KnownMethods, Rpc, Side};
 
 use crate::labels::Labels;
 use crate::names::{CodeSpelling, Names};
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) spelling: CodeSpelling,
     pub(crate) labels: Labels,
     pub(crate) message_bytes: bool,
+    /// Whether calls of health and reflection are counted.
+    pub(crate) infrastructure: bool,
     pub(crate) recorder: Registry,
 }
 
@@ -40,8 +42,17 @@ impl Settings {
             spelling: CodeSpelling::default(),
             labels: Labels::new(),
             message_bytes: false,
+            infrastructure: true,
             recorder: Registry::Installed,
         }
+    }
+}
+
+impl Settings {
+    /// Whether calls of that method are not counted.
+    pub(crate) fn leaves_out(&self, rpc: &Rpc) -> bool {
+        // A method that nobody serves is a stranger's idea: of those the operator wants to know.
+        !self.infrastructure && rpc.is_infrastructure() && !rpc.is_undescribed()
     }
 }
 

@@ -29,6 +29,10 @@ impl Table {
         let described = settings.known.methods().cloned().unwrap_or_default();
         for combination in 0..combinations {
             for (index, method) in described.iter().enumerate() {
+                let path = format!("/{}", method.full()).parse();
+                if path.is_ok_and(|path| settings.leaves_out(&Rpc::from_uri(&path))) {
+                    continue;
+                }
                 let method = Method::Known {
                     full: method.full(),
                     service: method.service(),

@@ -27,10 +27,10 @@ async fn serve() -> (SocketAddr, Scrape, tokio::task::JoinHandle<()>) {
 /// One request, and all that comes back: status line, headers in lower case, body.
 async fn ask(address: SocketAddr, line: &str) -> (String, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // It ends, since the connection serves one request.
+    // It ends, since the connection is asked to be closed.
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let (status, headers) = head.split_once("\r\n").unwrap();
@@ -89,9 +89,23 @@ async fn what_is_no_request_ends_its_own_connection_only() {
     assert_eq!(status, "HTTP/1.1 200 OK");
 }
 
-#[tokio::test(start_paused = true)]
-async fn callers_that_say_nothing_keep_nobody_out_for_long() {
-    let begin = tokio::time::Instant::now();
+/// Asks for the metrics, and leaves the connection open.
+async fn scrape_on(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    // The body of these tests ends so, and nothing else does.
+    while !answer.ends_with(b"things_total 7\n\n") {
+        let mut bytes = [0; 1024];
+        match stream.read(&mut bytes).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => answer.extend_from_slice(&bytes[..read]),
+        }
+    }
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn callers_that_say_nothing_do_not_delay_a_scrape() {
     let (address, _, _serve) = serve().await;
     let mut silent = Vec::new();
     for _ in 0..40 {
@@ -99,10 +113,55 @@ async fn callers_that_say_nothing_keep_nobody_out_for_long() {
         stream.write_all(b"GET /metr").await.unwrap();
         silent.push(stream);
     }
-    let (status, ..) = ask(address, "GET /metrics").await;
-    assert_eq!(status, "HTTP/1.1 200 OK");
-    // Not before one of the 32 places was free.
-    assert!(begin.elapsed() >= Duration::from_secs(10), "{:?}", begin.elapsed());
+    let scraped = tokio::time::timeout(Duration::from_secs(5), ask(address, "GET /metrics")).await;
+    assert_eq!(scraped.expect("long before 10 seconds").0, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_comes_within_a_second_and_the_next_within_sixty() {
+    let (address, _, _serve) = serve().await;
+    let begin = tokio::time::Instant::now();
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    silent.write_all(b"GET /metr").await.unwrap();
+    // Closed with bytes that were not read, it may be reset.
+    let _ = silent.read_to_end(&mut Vec::new()).await;
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
+
+    // Prometheus keeps its connection.
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        let answer = scrape_on(&mut kept).await.expect("still open");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        tokio::time::advance(Duration::from_secs(55)).await;
+    }
+    scrape_on(&mut kept).await.expect("still open");
+    let begin = tokio::time::Instant::now();
+    assert_eq!(kept.read(&mut [0; 8]).await.unwrap(), 0);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(59) && took < Duration::from_secs(62), "{took:?}");
+}
+
+#[tokio::test]
+async fn the_connection_that_has_been_idle_for_longest_gives_way_to_a_new_one() {
+    let (address, _, _serve) = serve().await;
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        scrape_on(&mut stream).await.expect("a place");
+        open.push(stream);
+    }
+    // The first one is now the one that was used last.
+    scrape_on(&mut open[0]).await.expect("still open");
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        scrape_on(&mut stream).await.expect("a place");
+        open.push(stream);
+    }
+    for (index, stream) in open.iter_mut().enumerate() {
+        let still = scrape_on(stream).await.is_ok();
+        assert_eq!(still, !(1..=8).contains(&index), "{index}");
+    }
 }
 
 #[tokio::test]
@@ -227,12 +286,26 @@ fn without_a_runtime_there_is_no_upkeep_and_so_an_error() {
     let error = Prometheus::new().build().unwrap_err();
     assert_eq!(error.to_string(), "there is no tokio runtime here, and upkeep needs one");
 }
-
 #[tokio::test]
-async fn one_recorder_is_installed_and_no_second() {
-    let scrape = Prometheus::new().install().unwrap();
-    let error = Prometheus::new().install().unwrap_err();
-    assert!(matches!(error, InstallError::AlreadyInstalled), "{error}");
-    metrics::counter!("things_total").increment(1);
-    assert_eq!(scrape.render(), "# TYPE things_total counter\nthings_total 1\n\n");
+async fn families_and_series_have_the_same_order_in_every_scrape() {
+    let rendered = |rotate: usize| {
+        let (recorder, scrape) = Prometheus::new().build().unwrap();
+        let mut numbers: Vec<_> = (10..60).collect();
+        numbers.rotate_left(rotate);
+        for number in numbers {
+            let key = |name: &str| Key::from_parts(format!("{name}_{number}"), &[("a", "b")]);
+            recorder.register_counter(&key("things_total"), &METADATA).increment(1);
+            let labels = [("number", number.to_string().as_str())]
+                .map(|(name, value)| metrics::Label::new(name, value.to_owned()));
+            let key = Key::from_parts("grpc_server_handling_seconds", labels.to_vec());
+            recorder.register_histogram(&key, &METADATA).record(0.2);
+        }
+        scrape.render()
+    };
+    let text = rendered(0);
+    assert_eq!(text, rendered(30));
+    let families: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    assert!(families.is_sorted() && families.len() == 51, "{families:?}");
+    let counts: Vec<_> = text.lines().filter(|line| line.contains("seconds_count")).collect();
+    assert!(counts.is_sorted() && counts.len() == 50, "{counts:?}");
 }

@@ -163,6 +163,47 @@ async fn health_has_its_name_and_kind_with_any_descriptor_set_and_no_series_befo
     assert_eq!(readings.sum("grpc_server_started_total", "grpc_method=\"unknown\""), 0.0);
 }
 
+/// A descriptor set with `grpc.health.v1.Health/Check` in it, as that of tonic-health.
+fn health() -> Vec<u8> {
+    // Fields of `google.protobuf.*Descriptor*`, all of which are texts or messages.
+    fn field(number: u8, value: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, value.len() as u8][..], value].concat()
+    }
+    let message = |name: &str| field(4, &field(1, name.as_bytes()));
+    let method =
+        [field(1, b"Check"), field(2, b".grpc.health.v1.A"), field(3, b".grpc.health.v1.A")];
+    let service = [field(1, b"Health"), field(2, &method.concat())].concat();
+    let file = [field(1, b"h"), field(2, b"grpc.health.v1"), message("A"), field(6, &service)];
+    field(1, &file.concat())
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_counted_unless_they_are_left_out() {
+    for (excluded, series) in [(false, true), (true, false)] {
+        let readings = Readings::new();
+        let methods = methods().and_descriptor_set(&health()).unwrap();
+        let layer = MetricsLayer::server().methods(&methods).with_recorder(readings.clone());
+        let layer = if excluded { layer.exclude_infrastructure() } else { layer };
+        let _ = layer.observer();
+        let of_health = |series: &String| series.contains("grpc_service=\"grpc.health");
+        assert_eq!(readings.all().keys().any(of_health), series, "before the first call");
+        for path in [
+            "/grpc.health.v1.Health/Check",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/test.v1.Kinds/Unary",
+            // It has no such method: a stranger does not hide by that name.
+            "/grpc.health.v1.Health/Invented",
+        ] {
+            one_call(layer.clone(), path).await;
+        }
+        let started = |labels| readings.sum("grpc_server_started_total", labels);
+        assert_eq!(started("grpc_service=\"grpc."), if excluded { 0.0 } else { 2.0 });
+        assert_eq!(started("grpc_service=\"test.v1.Kinds\""), 1.0);
+        assert_eq!(started("grpc_service=\"unknown\""), 1.0);
+        assert_eq!(readings.all().keys().any(of_health), series);
+    }
+}
+
 #[tokio::test]
 async fn handles_are_asked_for_once_per_method_and_code() {
     let readings = Readings::new();

@@ -21,7 +21,7 @@ pub enum BucketsError {
 pub enum InstallError {
     /// There is no tokio runtime here, for upkeep to run on.
     NoRuntime,
-    /// The program has a recorder already.
+    /// The program has a recorder already, which was not installed by [`Prometheus::install`](super::Prometheus::install).
     AlreadyInstalled,
     /// The exporter refuses its settings.
     Exporter(BuildError),

@@ -21,9 +21,12 @@
 //! [`CONTENT_TYPE`]. Rendering takes its time; `tokio::task::spawn_blocking` is the place for it.
 
 mod error;
+mod installed;
+mod places;
 mod prometheus;
 mod scrape;
 mod serve;
+mod sorted;
 
 pub use metrics_exporter_prometheus;
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tonic_call::Side;
 
-use super::{BucketsError, InstallError, Scrape};
+use super::{BucketsError, InstallError, Scrape, installed};
 use crate::buckets::{
     CALL_DURATION_SECONDS_BUCKETS, HANDLING_SECONDS_BUCKETS, MESSAGE_BYTES_BUCKETS,
 };
@@ -60,15 +61,16 @@ impl Prometheus {
     /// Makes it the program's recorder, and runs its upkeep on the current runtime, every five
     /// seconds for as long as that runtime runs.
     ///
+    /// A program has one recorder: where this has been called before, the first one stays, and its scrape is
+    /// given. If that one was set up otherwise, a WARN says so. If the runtime of its upkeep is gone, upkeep
+    /// runs on the current one from here on.
+    ///
     /// # Errors
     ///
-    /// When there is a recorder already, or no tokio runtime.
+    /// When there is a recorder of another kind already, or no tokio runtime.
     pub fn install(self) -> Result<Scrape, InstallError> {
         let runtime = Handle::try_current().map_err(|_| InstallError::NoRuntime)?;
-        let recorder = Arc::new(self.recorder()?);
-        metrics::set_global_recorder(Arc::clone(&recorder))
-            .map_err(|_| InstallError::AlreadyInstalled)?;
-        Ok(start(&runtime, &recorder))
+        installed::install(self, &runtime)
     }
 
     /// Makes a recorder for [`MetricsLayer::with_recorder`](crate::MetricsLayer::with_recorder),
@@ -80,11 +82,21 @@ impl Prometheus {
     pub fn build(self) -> Result<(Arc<PrometheusRecorder>, Scrape), InstallError> {
         let runtime = Handle::try_current().map_err(|_| InstallError::NoRuntime)?;
         let recorder = Arc::new(self.recorder()?);
-        let scrape = start(&runtime, &recorder);
+        start_upkeep(&runtime, &recorder);
+        let scrape = Scrape::new(recorder.handle());
         Ok((recorder, scrape))
     }
 
-    fn recorder(self) -> Result<PrometheusRecorder, InstallError> {
+    /// The settings, to be compared: equal ones are equal, in whichever order the exporter's maps show
+    /// theirs.
+    pub(super) fn shown(&self) -> Vec<String> {
+        let shown = format!("{self:?}");
+        let mut parts: Vec<_> = shown.split([',', '{', '}', '[', ']']).map(str::to_owned).collect();
+        parts.sort_unstable();
+        parts
+    }
+
+    pub(super) fn recorder(self) -> Result<PrometheusRecorder, InstallError> {
         let mut builder = self.builder.idle_timeout(MetricKindMask::NONE, None);
         for side in [Side::Server, Side::Client] {
             let families = Families::of(side);
@@ -105,9 +117,8 @@ impl Prometheus {
     }
 }
 
-fn start(runtime: &Handle, recorder: &Arc<PrometheusRecorder>) -> Scrape {
-    runtime.spawn(upkeep(Arc::downgrade(recorder), |recorder| recorder.handle().run_upkeep()));
-    Scrape::new(recorder.handle())
+pub(super) fn start_upkeep(runtime: &Handle, recorder: &Arc<PrometheusRecorder>) -> JoinHandle<()> {
+    runtime.spawn(upkeep(Arc::downgrade(recorder), |recorder| recorder.handle().run_upkeep()))
 }
 
 /// Runs upkeep for as long as the recorder is there.

@@ -2,6 +2,8 @@ use std::fmt;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::sorted::sorted;
+
 /// What [`Scrape::render`] gives: Prometheus' text format. Prometheus 3 fails a scrape that does not
 /// say so.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,11 +17,12 @@ impl Scrape {
         Self(handle)
     }
 
-    /// All there is, in Prometheus' text format.
+    /// All there is, in Prometheus' text format: families in the order of their names, and the series of each
+    /// in that of their labels.
     ///
     /// It takes as long as there are series, and samples since the last upkeep.
     pub fn render(&self) -> String {
-        self.0.render()
+        sorted(&self.0.render())
     }
 }
 

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,21 +10,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Scrape;
-
-/// How many connections there are at once. Further ones wait.
-const CONNECTIONS: usize = 32;
-
-/// How long a caller may take to say what it wants.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a connection lives: a caller that reads nothing holds its place no longer.
-const DONE_WITHIN: Duration = Duration::from_secs(60);
+use super::places::{Place, Places};
 
 /// How long nothing is accepted after that failed, for want of file descriptors for example: it
 /// fails again at once until there are some.
@@ -33,21 +25,20 @@ impl Scrape {
     /// Answers `GET /metrics` over HTTP/1 until it is dropped.
     ///
     /// Any other path is not found (404), any method but `GET` and `HEAD` is not allowed (405).
-    /// A connection serves one request, begins it within 10 seconds and ends it within 60; there are
-    /// 32 at once. Needs a tokio runtime with I/O and time.
+    /// There are 32 connections at once; for a further one, the one is closed that has been idle for longest.
+    /// A new connection must send its first request within 1 second, and each further one within 60 seconds of
+    /// the last answer: Prometheus keeps its connection. Needs a tokio runtime with I/O and time.
     ///
     /// There is no TLS and no authentication: listen where only Prometheus comes. Labels name your
     /// services and methods.
     pub async fn serve(self, listener: TcpListener) {
-        let mut connections = JoinSet::new();
+        let mut places = Places::default();
         loop {
-            while connections.try_join_next().is_some() {}
-            if connections.len() >= CONNECTIONS {
-                connections.join_next().await;
-            }
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    connections.spawn(self.clone().answer_one(stream));
+                    places.room().await;
+                    let scrape = self.clone();
+                    places.take(|place| scrape.answer_on(stream, place));
                 }
                 Err(error) if is_of_the_caller(&error) => {}
                 Err(_) => sleep(PAUSE).await,
@@ -55,19 +46,19 @@ impl Scrape {
         }
     }
 
-    async fn answer_one(self, stream: TcpStream) {
+    async fn answer_on(self, stream: TcpStream, place: Arc<Place>) {
         let service = service_fn(async |request: Request<Incoming>| {
+            let _busy = place.busy();
             Ok::<_, Infallible>(self.answer(request.method(), request.uri().path()).await)
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
-            .keep_alive(false)
+            // How long a connection may be silent is up to its place.
+            .header_read_timeout(None)
             // Who has said all it wants may close its side before it is answered.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         // Whatever failed, there is nobody left to tell.
-        let _ = timeout(DONE_WITHIN, connection).await;
+        let _ = connection.await;
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
