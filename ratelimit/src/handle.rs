@@ -4,8 +4,9 @@ use std::sync::Arc;
 use crate::build_error::BuildError;
 use crate::limits::Limits;
 use crate::settings::Settings;
+use crate::usage::Usage;
 
-/// Replaces the limits of a layer while it runs: see [`RateLimitLayer::handle`](crate::RateLimitLayer::handle).
+/// Replaces the limits of a layer while it runs, and reads how much they keep: see [`RateLimitLayer::handle`](crate::RateLimitLayer::handle).
 #[derive(Clone)]
 pub struct Handle(Arc<Settings>);
 
@@ -26,6 +27,25 @@ impl Handle {
     /// When something in them is wrong; those before then stay.
     pub fn replace(&self, limits: impl Into<Limits>) -> Result<(), BuildError> {
         self.0.replace(&limits.into())
+    }
+}
+
+impl Handle {
+    /// How many keys each limit keeps, and whether it had no room for more: for gauges, and an alert.
+    ///
+    /// It takes a moment for each limit, however many keys there are.
+    ///
+    /// ```
+    /// # use tonic_ratelimit_layer::{BuildError, Key, Quota, RateLimitLayer};
+    /// let layer = RateLimitLayer::server(Quota::per_second(100).by(Key::principal())).build()?;
+    /// let handle = layer.handle();
+    /// for usage in handle.usage() {
+    ///     println!("{} of {:?} keys, {}", usage.keys, usage.keys_at_most, usage.overflow_in_use);
+    /// }
+    /// # Ok::<(), BuildError>(())
+    /// ```
+    pub fn usage(&self) -> Vec<Usage> {
+        self.0.usage()
     }
 }
 

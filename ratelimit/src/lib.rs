@@ -217,6 +217,7 @@ mod settings;
 mod settle;
 mod store;
 mod table;
+mod usage;
 
 pub use self::build_error::BuildError;
 pub use self::builder::{KEYS_AT_MOST, RateLimitBuilder};
@@ -232,4 +233,5 @@ pub use self::parse::ParseQuotaError;
 pub use self::permits::Permits;
 pub use self::quota::Quota;
 pub use self::service::RateLimit;
+pub use self::usage::Usage;
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -13,6 +13,7 @@ use crate::decision::Hook;
 use crate::hints::Hints;
 use crate::limits::Limits;
 use crate::table::Table;
+use crate::usage::Usage;
 
 /// The short name of this layer, in logs and metrics.
 pub(crate) const BY: &str = "ratelimit";
@@ -36,6 +37,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    pub(crate) fn usage(&self) -> Vec<Usage> {
+        self.table.load().usage(self.clock.now())
+    }
+
     pub(crate) fn replace(&self, limits: &Limits) -> Result<(), BuildError> {
         let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.table.load();

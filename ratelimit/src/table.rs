@@ -90,6 +90,11 @@ impl Table {
         }
     }
 
+    /// Every rule, with what it is for.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Place, &[Limit])> {
+        self.places.iter().map(|(place, limits)| (place, &**limits))
+    }
+
     fn at(&self, place: &Place) -> &[Limit] {
         let rule = self.places.iter().find(|(present, _)| present == place);
         rule.map_or(&[], |(_, limits)| limits)

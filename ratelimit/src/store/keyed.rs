@@ -95,6 +95,11 @@ impl Keyed {
         locked(&self.overflow)
     }
 
+    /// How many keys there are, and how many there can be.
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.len.load(Ordering::Relaxed), self.at_most)
+    }
+
     pub(super) fn release(&self, key: Hashed) {
         let mut shard = self.shard(key);
         let Some((index, _, number)) = shard.entries.get_full_mut(&key) else { return };

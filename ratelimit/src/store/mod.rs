@@ -49,6 +49,14 @@ pub(crate) enum Bucket<'a> {
     Own(Own<'a>),
 }
 
+/// How much room there is, and how much of it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) keys: usize,
+    pub(crate) keys_at_most: Option<usize>,
+    pub(crate) overflow_in_use: bool,
+}
+
 /// Where a number was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -108,6 +116,22 @@ impl Store {
     /// Whether it is the first time that a key found no room.
     pub(crate) fn is_to_be_told(&self) -> bool {
         !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
+    }
+
+    /// How much room is taken. Holds one lock for a moment.
+    pub(crate) fn used(&self, now: u64) -> Used {
+        match &self.shape {
+            Shape::One(_) => Used { keys: 0, keys_at_most: None, overflow_in_use: false },
+            Shape::Many(keyed) => {
+                let number = *keyed.overflow();
+                let overflow_in_use = match self.kind {
+                    Kind::Times => number.is_some_and(|whole_again| whole_again > now),
+                    Kind::Counts => number.is_some_and(|calls| calls > 0),
+                };
+                let (keys, at_most) = keyed.room();
+                Used { keys, keys_at_most: Some(at_most), overflow_in_use }
+            }
+        }
     }
 
     /// How many keys are kept.
