@@ -16,7 +16,7 @@ use crate::incoming::Incoming;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not authenticate callers",
     label = "not an `Authenticate`",
-    note = "a `JwtBuilder` becomes one by `.build()?`, a function by `authenticate_fn` or \
+    note = "an `Issuer` or a `JwtBuilder` becomes one by `.build()?`, a function by `authenticate_fn` or \
             `authenticate_async`"
 )]
 pub trait Authenticate: Send + Sync + 'static {

@@ -186,7 +186,7 @@ impl Settings {
         tracing::error!(
             rpc.method = &*rpc.shown(),
             exception.message = %printable(&panic),
-            check,
+            auth.check = check,
             "a panic in authentication, the call is refused"
         );
         CallInfo::get_or_insert(Side::Server, &mut head.extensions).set_panic(panic);
@@ -207,9 +207,9 @@ impl Settings {
             rpc.method = &*rpc.shown(),
             shadow = self.shadow,
             reason = failure.reason().as_str(),
-            check = failure.check(),
-            expected = failure.expected_value(),
-            received = failure.received_value(),
+            auth.check = failure.check(),
+            auth.expected = failure.expected_value(),
+            auth.received = failure.received_value(),
             "refused"
         );
         if rpc.is_health() && !self.told_of_health.swap(true, Ordering::Relaxed) {

@@ -3,56 +3,72 @@
 //! ```toml
 //! [dependencies]
 //! tonic-auth-layer = { version = "0.1", features = ["tls-aws-lc"] } # or "tls-ring": for an https issuer
-//! tonic = "0.14"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! tonic = { version = "0.14", features = ["tls-aws-lc", "tls-native-roots"] } # for an https endpoint
+//! tonic-prost = "0.14"
+//! tower = "0.5"                # for a client
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
-//! # fn main() {}
-//! # #[cfg(feature = "http")]
-//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-//! # let order_service = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
 //! use std::time::Duration;
 //!
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_auth_layer::{Access, AuthLayer, Jwt, Methods};
 //!
-//! // Keys are fetched in the background; calls are answered `UNAVAILABLE` until they are there.
-//! let jwt = Jwt::discover("https://id.example")
-//!     .audience("orders")
-//!     .max_lifetime(Duration::from_secs(24 * 60 * 60)) // a token that lives longer is refused
-//!     .build()?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Keys are fetched in the background; calls are answered `UNAVAILABLE` until they are there.
+//!     let jwt = Jwt::discover("https://id.example")
+//!         .audience("orders")
+//!         .max_lifetime(Duration::from_secs(24 * 60 * 60)) // a token that lives longer is refused
+//!         .build()?;
 //!
-//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
-//! let auth = AuthLayer::new(jwt)           // every method asks for a caller who is known …
-//!     .methods(&methods)
-//!     .public_health()                     // … but this
-//!     .method("orders.v1.OrderService", "CreateOrder", Access::scope("orders.write"))
-//!     .build()?;
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     let auth = AuthLayer::new(jwt) // every method needs an authenticated caller …
+//!         .methods(&methods)
+//!         .public_health() // … but this
+//!         .method("orders.v1.OrderService", "CreateOrder", Access::scope("orders.write"))
+//!         .build()?;
 //!
-//! Server::builder()
-//!     .layer(auth)
-//!     .add_service(order_service)
-//!     .serve("127.0.0.1:50051".parse()?)
-//!     .await?;
-//! # Ok(())
-//! # }
+//!     Server::builder()
+//!         .layer(auth)
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! `Methods` say which methods there are: a call of any other is refused, and a rule for any other is an error
-//! of `build`. They come from the descriptor set that `build.rs` writes beside the code:
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
+//! are: a call of any other is refused, and a rule for any other is an error of `build`. They come from the
+//! descriptor set that `build.rs` writes beside the code:
 //!
 //! ```ignore
 //! // build.rs
-//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
-//! tonic_prost_build::configure()
-//!     .file_descriptor_set_path(set)
-//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! // where `tonic::include_proto!` stands
-//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! }
 //! ```
 //!
 //! A handler asks who is calling:
@@ -70,23 +86,54 @@
 //! # On a client
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() {}
-//! # #[cfg(feature = "client")]
-//! # fn connect() -> Result<(), Box<dyn std::error::Error>> {
-//! use tonic::transport::Endpoint;
-//! use tonic_auth_layer::{CredentialsLayer, TokenFile};
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
+//! use tonic::transport::{ClientTlsConfig, Endpoint};
+//! use tonic_auth_layer::{BoxChannel, CredentialsLayer, TokenFile};
 //! use tower::ServiceBuilder;
 //!
-//! let endpoint = Endpoint::from_static("https://orders.svc:8080");
-//! let token = TokenFile::open("/var/run/secrets/token")?; // read again when it is renewed
-//! let channel = ServiceBuilder::new()
-//!     .layer(CredentialsLayer::bearer(token).to(&endpoint)?) // an error if it is not encrypted
-//!     .service(endpoint.connect_lazy());
-//! let orders = KindsClient::new(channel);
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let endpoint = Endpoint::from_static("https://orders.svc:8080")
+//!         .tls_config(ClientTlsConfig::new().with_enabled_roots())?;
+//!     let token = TokenFile::open("/var/run/secrets/token")?; // read again when it is renewed
+//!     let channel = ServiceBuilder::new()
+//!         .layer(CredentialsLayer::bearer(token).to(&endpoint)?) // an error if it is not encrypted
+//!         .service(endpoint.connect_lazy());
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(keys: tonic_auth_layer::ApiKeys, is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_auth_layer::{AuthLayer, option_layer};
+//!
+//! let layer = AuthLayer::new(keys).build()?;
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # Who is recognised by what
 //!

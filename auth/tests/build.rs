@@ -218,6 +218,18 @@ async fn f09_the_first_refused_health_probe_says_which_method_to_call() {
     assert!(warnings[0].contains("`AuthBuilder::public_health`"), "{text}");
 }
 
+/// Guards against two spellings of one method in one log: lines of calls have `orders.v1.OrderService/GetOrder`.
+#[tokio::test]
+async fn f12_a_refusal_names_its_method_as_all_lines_do() {
+    let lines = Lines::default();
+    let _collect = lines.collect();
+    let called = call(&builder().build().unwrap(), UNARY, &[]).await;
+    assert_eq!(called.code, Code::Unauthenticated);
+    let text = lines.text();
+    assert!(text.contains(r#"rpc.method="test.v1.Kinds/Unary""#), "{text}");
+    assert!(!text.contains(UNARY), "{text}");
+}
+
 #[test]
 fn f10_a_shadow_warns_when_it_is_built() {
     let lines = Lines::default();

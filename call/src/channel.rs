@@ -21,16 +21,16 @@ use crate::service::BoxError;
 /// use tonic::transport::{Channel, Endpoint};
 /// use tonic_call::BoxChannel;
 /// use tower::ServiceBuilder;
-/// # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+/// # use tonic_call_test_kit::orders::order_service_client::OrderServiceClient;
 /// # fn layered() -> tower::layer::util::Identity { tower::layer::util::Identity::new() }
 ///
 /// struct Billing {
-///     orders: KindsClient<BoxChannel>,
+///     orders: OrderServiceClient<BoxChannel>,
 /// }
 ///
 /// let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
 /// let channel = ServiceBuilder::new().layer(layered()).service(channel);
-/// let billing = Billing { orders: KindsClient::new(BoxChannel::new(channel)) };
+/// let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
 /// ```
 #[derive(Clone)]
 pub struct BoxChannel(BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>);

@@ -7,16 +7,23 @@
 //! ```toml
 //! [dependencies]
 //! tonic-call = "0.1"
+//! http = "1"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
+//! tower = "0.5"                # for a client
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # A layer on a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), tonic::transport::Error> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_call::{Call, End, ObserveLayer, Observer, Rpc, Side};
 //!
@@ -44,36 +51,117 @@
 //!     }
 //! }
 //!
-//! Server::builder()
-//!     .layer(ObserveLayer::server(Print))
-//!     .add_service(orders)
-//!     .serve("127.0.0.1:50051".parse().unwrap())
-//!     .await
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     Server::builder()
+//!         .layer(ObserveLayer::server(Print))
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `orders` is the module that tonic generates, and `Orders` your service:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tonic_prost_build::compile_protos("proto/orders.proto")?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//! }
 //! ```
 //!
 //! # A layer on a client
 //!
 //! ```no_run
-//! # use tonic_call::{Call, End, Observer, Rpc, Side};
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # #[derive(Clone)]
-//! # struct Print;
-//! # impl Observer for Print {
-//! #     type Call = Print;
-//! #     fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Print> { None }
-//! # }
-//! # impl Call for Print {
-//! #     fn end(&self, _: End<'_>) {}
-//! # }
-//! # fn main() {
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
-//! use tonic_call::{BoxChannel, ObserveLayer};
+//! use tonic_call::{BoxChannel, Call, End, ObserveLayer, Observer, Rpc, Side};
 //! use tower::ServiceBuilder;
 //!
-//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
-//! let channel = ServiceBuilder::new().layer(ObserveLayer::client(Print)).service(channel);
-//! let orders: KindsClient<BoxChannel> = KindsClient::new(BoxChannel::new(channel));
+//! /// Prints how each call ends.
+//! #[derive(Clone)]
+//! struct Print;
+//!
+//! impl Observer for Print {
+//!     type Call = Print;
+//!
+//!     fn begin(&self, _: Side, _: &Rpc, _: &mut http::request::Parts) -> Option<Print> {
+//!         Some(Print)
+//!     }
+//! }
+//!
+//! impl Call for Print {
+//!     fn end(&self, end: End<'_>) {
+//!         println!("{:?}", end.code());
+//!     }
+//! }
+//!
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//!     let channel = ServiceBuilder::new()
+//!         .layer(ObserveLayer::client(Print))
+//!         .service(channel);
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(observer: tonic_call_test_kit::Recorder, is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_call::{ObserveLayer, option_layer};
+//!
+//! let layer = ObserveLayer::server(observer);
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # With tonic-web and CORS
+//!
+//! Outermost the CORS layer, which answers preflights itself; then the layers of this workspace; then
+//! `GrpcWebLayer`:
+//!
+//! ```
+//! # use tonic_call::ObserveLayer;
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn serve(observer: tonic_call_test_kit::Recorder, cors: tower_http::cors::CorsLayer) {
+//! use tonic::transport::Server;
+//! use tonic_web::GrpcWebLayer;
+//!
+//! let server = Server::builder()
+//!     .accept_http1(true) // a browser without TLS has no HTTP/2
+//!     .layer(cors)
+//!     .layer(ObserveLayer::server(observer))
+//!     .layer(GrpcWebLayer::new())
+//!     .add_service(OrderServiceServer::new(Orders::default()));
 //! # }
 //! ```
 //!
@@ -120,6 +208,8 @@
 //!
 //! A call that begins late keeps its time of arrival, its [`CallInfo`], and the messages before the head.
 //! Pages, and probes that nothing answers as gRPC, are no calls. On a client all that is sent is a call.
+//! A layer made by `client` whose calls seem to come in over a connection (there is a [`Peer`], and no generated
+//! client made them) says so once, at `WARN` with the target `tonic_call`: it should probably be `server`.
 //!
 //! gRPC-Web, binary and text, is read as gRPC is: with tonic-web, layers may stand on either side of it. The
 //! CORS layer stands outside all others.

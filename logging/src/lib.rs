@@ -7,46 +7,60 @@
 //! ```toml
 //! [dependencies]
 //! tonic-logging-layer = "0.1"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
 //! tower = "0.5"                # for a client
-//! tracing = "0.1"              # for levels
 //! tracing-subscriber = { version = "0.3", features = ["json"] }
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let order_service = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_logging_layer::{LoggingLayer, Methods};
 //!
-//! tracing_subscriber::fmt().json().flatten_event(true).init();
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tracing_subscriber::fmt().json().flatten_event(true).init();
 //!
-//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
-//! Server::builder()
-//!     .layer(LoggingLayer::server().methods(&methods))
-//!     .add_service(order_service)
-//!     .serve("127.0.0.1:50051".parse()?)
-//!     .await?;
-//! # Ok(())
-//! # }
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     Server::builder()
+//!         .layer(LoggingLayer::server().methods(&methods))
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! `Methods` say which methods there are, and of which type each is. They come from the descriptor set that
-//! `build.rs` writes beside the code:
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
+//! are, and of which type each is; they come from the descriptor set that `build.rs` writes beside the code:
 //!
 //! ```ignore
 //! // build.rs
-//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
-//! tonic_prost_build::configure()
-//!     .file_descriptor_set_path(set)
-//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! // where `tonic::include_proto!` stands
-//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! }
 //! ```
 //!
 //! ```json
@@ -63,17 +77,51 @@
 //! # On a client
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() {
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
-//! use tonic_logging_layer::LoggingLayer;
+//! use tonic_logging_layer::{BoxChannel, LoggingLayer};
 //! use tower::ServiceBuilder;
 //!
-//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
-//! let channel = ServiceBuilder::new().layer(LoggingLayer::client()).service(channel);
-//! let orders = KindsClient::new(channel);
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//!     let channel = ServiceBuilder::new()
+//!         .layer(LoggingLayer::client())
+//!         .service(channel);
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_logging_layer::{LoggingLayer, option_layer};
+//!
+//! let layer = LoggingLayer::server();
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # Decide what is written
 //!
@@ -181,6 +229,18 @@
 //! reflection services have none. The directive `tonic_logging_layer::handler=off` filters it out,
 //! [`handler_span(false)`](LoggingLayer::handler_span)
 //! turns it off.
+//!
+//! # If you see no lines
+//!
+//! - **No subscriber**: without one, events of `tracing` go nowhere. Call `tracing_subscriber::fmt().init()` at the
+//!   start of `main`.
+//! - **A filter**: `EnvFilter` lets through only `ERROR` if `RUST_LOG` is not set, and `RUST_LOG=my_service=info` only
+//!   the events of `my_service`. Add the target of the lines: `RUST_LOG=my_service=info,tonic_logging_layer=info`.
+//! - **A level**: a client's line of a call that went well is `DEBUG` (`tonic_logging_layer=debug`, or
+//!   [`level`](LoggingLayer::level)); health and reflection have none unless they
+//!   [fail](LoggingLayer::include_infrastructure).
+//! - **The place**: what a layer further out refuses does not come here: put this one outside it. A layer made by
+//!   `client()` that seems to stand on a server says so, once, at `WARN`.
 //!
 //! # Which requests are calls
 //!

@@ -3,65 +3,112 @@
 //! ```toml
 //! [dependencies]
 //! tonic-metrics-layer = { version = "0.1", features = ["exporter"] }
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "net"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
 //! tower = "0.5"                # for a client
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # #[cfg(feature = "exporter")]
-//! # mod example {
-//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
-//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let order_service = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
+//! use orders::order_service_server::OrderServiceServer;
 //! use tokio::net::TcpListener;
 //! use tonic::transport::Server;
 //! use tonic_metrics_layer::exporter::Prometheus;
 //! use tonic_metrics_layer::{Methods, MetricsLayer};
 //!
-//! let scrape = Prometheus::new().install()?;
-//! tokio::spawn(scrape.serve(TcpListener::bind("127.0.0.1:9464").await?)); // GET /metrics
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let scrape = Prometheus::new().install()?;
+//!     tokio::spawn(scrape.serve(TcpListener::bind("127.0.0.1:9464").await?)); // GET /metrics
 //!
-//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
-//! Server::builder()
-//!     .layer(MetricsLayer::server().methods(&methods))
-//!     .add_service(order_service)
-//!     .serve("127.0.0.1:50051".parse()?)
-//!     .await?;
-//! # Ok(())
-//! # }
-//! # }
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     Server::builder()
+//!         .layer(MetricsLayer::server().methods(&methods))
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! `Methods` say which methods there are, and bound every label. They come from the descriptor set that
-//! `build.rs` writes beside the code:
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
+//! are, and bound every label; they come from the descriptor set that `build.rs` writes beside the code:
 //!
 //! ```ignore
 //! // build.rs
-//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
-//! tonic_prost_build::configure()
-//!     .file_descriptor_set_path(set)
-//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! // where `tonic::include_proto!` stands
-//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! }
 //! ```
 //!
 //! # On a client
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() {
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
-//! use tonic_metrics_layer::MetricsLayer;
+//! use tonic_metrics_layer::{BoxChannel, MetricsLayer};
 //! use tower::ServiceBuilder;
 //!
-//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
-//! let channel = ServiceBuilder::new().layer(MetricsLayer::client()).service(channel);
-//! let orders = KindsClient::new(channel);
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//!     let channel = ServiceBuilder::new()
+//!         .layer(MetricsLayer::client())
+//!         .service(channel);
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_metrics_layer::{MetricsLayer, option_layer};
+//!
+//! let layer = MetricsLayer::server();
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # What is counted
 //!
@@ -136,6 +183,17 @@
 //! caller chose. [`Labels`] have declared values, and `other`; together they have at most
 //! [100 combinations](COMBINATIONS_AT_MOST). Of refusals, a hundred reasons are told apart for each
 //! method, and further ones are `other`.
+//!
+//! # If you see no metrics
+//!
+//! - **No recorder**: until one is installed with [`metrics`], calls are not counted, and one `WARN` says so at the
+//!   first call (target `tonic_metrics_layer`; with a filter of `EnvFilter`, add `tonic_metrics_layer=warn`).
+//! - **Another version of `metrics`**: a recorder counts for the version of that crate that it was built for:
+//!   `cargo tree -i metrics` must show one.
+//! - **A family that is absent**: without [`methods`](MetricsLayer::methods) a series is there once its first call
+//!   has begun.
+//! - **The place**: what a layer further out refuses does not come here: put this one outside it. A layer made by
+//!   `client()` that seems to stand on a server says so, once, at `WARN`: its families are `grpc_client_*`.
 //!
 //! # Which requests are counted
 //!

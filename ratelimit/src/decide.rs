@@ -118,8 +118,8 @@ impl Settings {
             }
             if ask.overflowed && ask.limit.store.is_to_be_told() {
                 tracing::warn!(
-                    limit = &*ask.limit.name,
-                    key = ask.limit.key.kind(),
+                    ratelimit.limit = &*ask.limit.name,
+                    ratelimit.key = ask.limit.key.kind(),
                     keys_at_most = self.keys_at_most,
                     "a limit has as many keys as it may have: new ones share what is left"
                 );
@@ -165,9 +165,9 @@ impl Settings {
             rpc.method = &*rpc.shown(),
             shadow = limit.shadow,
             reason = refusal.reason.as_str(),
-            limit = &*limit.name,
-            key = limit.key.kind(),
-            wait_ms,
+            ratelimit.limit = &*limit.name,
+            ratelimit.key = limit.key.kind(),
+            ratelimit.wait_ms = wait_ms,
             "refused"
         );
         let info = CallInfo::of(&head.extensions);

@@ -3,49 +3,92 @@
 //! ```toml
 //! [dependencies]
 //! tonic-ratelimit-layer = "0.1"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let order_service = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_ratelimit_layer::{InFlight, Key, Methods, Quota, RateLimitLayer};
 //!
-//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
-//! let per_caller = |calls| Quota::per_second(calls).by(Key::principal());
-//! let limits = RateLimitLayer::server(per_caller(100).burst(200)) // every method, unless a rule says otherwise
-//!     .method("orders.v1.OrderService", "CreateOrder", [per_caller(5), Quota::per_second(50)])
-//!     .method("orders.v1.OrderService", "WatchOrder", (per_caller(1), InFlight::new(10).by(Key::principal())))
-//!     .methods(&methods)
-//!     .build()?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     let per_caller = |calls| Quota::per_second(calls).by(Key::principal());
+//!     let watches = InFlight::new(10).by(Key::principal());
+//!     // A limit for every method that has no rule of its own, and two rules.
+//!     let limits = RateLimitLayer::server(per_caller(100).burst(200))
+//!         .method("orders.v1.OrderService", "CreateOrder", [per_caller(5), Quota::per_second(50)])
+//!         .method("orders.v1.OrderService", "WatchOrder", (per_caller(1), watches))
+//!         .methods(&methods)
+//!         .build()?;
 //!
-//! Server::builder()
-//!     .layer(limits)
-//!     .add_service(order_service)
-//!     .serve("127.0.0.1:50051".parse()?)
-//!     .await?;
+//!     Server::builder()
+//!         .layer(limits)
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
+//! are: a rule for any other is an error of `build`. They come from the descriptor set that `build.rs` writes
+//! beside the code:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_ratelimit_layer::{Quota, RateLimitLayer, option_layer};
+//!
+//! let layer = RateLimitLayer::server(Quota::per_second(100)).build()?;
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! `Methods` say which methods there are: a rule for any other is an error of `build`. They
-//! come from the descriptor set that `build.rs` writes beside the code:
-//!
-//! ```ignore
-//! // build.rs
-//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
-//! tonic_prost_build::configure()
-//!     .file_descriptor_set_path(set)
-//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
-//!
-//! // where `tonic::include_proto!` stands
-//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
-//! ```
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # What is limited
 //!

@@ -337,7 +337,7 @@ fn c14_each_refusal_is_an_event_that_is_off_by_default() {
     let text = lines.text();
     assert_eq!(text.lines().count(), 1, "{text}");
     for part in
-        ["DEBUG", "refused", "rpc.method=/a.B/C", "RATE_LIMITED", "1/s:peer", "wait_ms=1000"]
+        ["DEBUG", "refused", "rpc.method=\"a.B/C\"", "RATE_LIMITED", "1/s:peer", "wait_ms=1000"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

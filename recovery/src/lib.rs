@@ -3,27 +3,53 @@
 //! ```toml
 //! [dependencies]
 //! tonic-recovery-layer = "0.1"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
+//! tower = "0.5"                # for a client
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), tonic::transport::Error> {
-//! # let orders = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_recovery_layer::{RecoveryLayer, capture_panics_quietly};
 //!
-//! capture_panics_quietly(); // location and backtrace, in the event instead of on standard error
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     capture_panics_quietly(); // location and backtrace, in the event instead of on standard error
 //!
-//! Server::builder()
-//!     .layer(RecoveryLayer::server())
-//!     .add_service(orders)
-//!     .serve("127.0.0.1:50051".parse().unwrap())
-//!     .await
-//! # }
+//!     Server::builder()
+//!         .layer(RecoveryLayer::server())
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `orders` is the module that tonic generates, and `Orders` your service:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tonic_prost_build::compile_protos("proto/orders.proto")?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//! }
 //! ```
 //!
 //! # On a client
@@ -32,17 +58,51 @@
 //! the connection polls that stream, and a panic there would end every call that is on it.
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() {
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
-//! use tonic_recovery_layer::RecoveryLayer;
+//! use tonic_recovery_layer::{BoxChannel, RecoveryLayer};
 //! use tower::ServiceBuilder;
 //!
-//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
-//! let channel = ServiceBuilder::new().layer(RecoveryLayer::client()).service(channel);
-//! let orders = KindsClient::new(channel);
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//!     let channel = ServiceBuilder::new()
+//!         .layer(RecoveryLayer::client())
+//!         .service(channel);
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//! }
+//! ```
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_recovery_layer::{RecoveryLayer, option_layer};
+//!
+//! let layer = RecoveryLayer::server();
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # What the caller sees
 //!

@@ -3,52 +3,67 @@
 //! ```toml
 //! [dependencies]
 //! tonic-tracing-layer = "0.1"
+//! prost = "0.14"
+//! prost-types = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
+//! tonic-prost = "0.14"
 //! tower = "0.5"                # for a client
 //! opentelemetry = "0.33"
 //! opentelemetry_sdk = "0.33"
-//! opentelemetry-otlp = { version = "0.33", features = ["grpc-tonic"] }
+//! opentelemetry-otlp = { version = "0.33", default-features = false, features = ["grpc-tonic", "trace"] }
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
 //! ```
 //!
 //! # On a server
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{self as orders, KindsService, v1::kinds_server::KindsServer};
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let order_service = KindsServer::new(KindsService::default());
+//! # use tonic_call_test_kit::{Orders, orders};
 //! use opentelemetry_sdk::trace::SdkTracerProvider;
+//! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
 //! use tonic_tracing_layer::{Methods, TracingLayer};
 //!
-//! // To http://localhost:4317, unless the environment says otherwise.
-//! let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
-//! let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
-//! opentelemetry::global::set_tracer_provider(provider.clone());
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // To http://localhost:4317, unless the environment says otherwise.
+//!     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
+//!     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
+//!     opentelemetry::global::set_tracer_provider(provider.clone());
 //!
-//! let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
-//! Server::builder()
-//!     .layer(TracingLayer::server().methods(&methods))
-//!     .add_service(order_service)
-//!     .serve("127.0.0.1:50051".parse()?)
-//!     .await?;
-//! provider.shutdown()?; // sends what was not sent yet
-//! # Ok(())
-//! # }
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     Server::builder()
+//!         .layer(TracingLayer::server().methods(&methods))
+//!         .add_service(OrderServiceServer::new(Orders::default()))
+//!         .serve("127.0.0.1:50051".parse()?)
+//!         .await?;
+//!     provider.shutdown()?; // sends what was not sent yet
+//!     Ok(())
+//! }
 //! ```
 //!
-//! `Methods` say which methods there are, and bound every span name. They come from the descriptor set that
-//! `build.rs` writes beside the code:
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
+//! are, and bound every span name; they come from the descriptor set that `build.rs` writes beside the code:
 //!
 //! ```ignore
 //! // build.rs
-//! let set = PathBuf::from(env::var("OUT_DIR")?).join("orders.bin");
-//! tonic_prost_build::configure()
-//!     .file_descriptor_set_path(set)
-//!     .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! // where `tonic::include_proto!` stands
-//! pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
+//! }
 //! ```
 //!
 //! `shutdown` blocks until the exporter has sent it all, which needs a runtime that goes on meanwhile: on a
@@ -57,23 +72,55 @@
 //! # On a client
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::v1::kinds_client::KindsClient;
-//! # fn main() {
+//! # use tonic_call_test_kit::orders;
+//! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
-//! use tonic_tracing_layer::TracingLayer;
+//! use tonic_tracing_layer::{BoxChannel, TracingLayer};
 //! use tower::ServiceBuilder;
 //!
-//! let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
-//! let channel = ServiceBuilder::new()
-//!     .layer(TracingLayer::client("orders.svc:8080"))
-//!     .service(channel);
-//! let orders = KindsClient::new(channel);
-//! # }
+//! /// A layered client has a name, and so fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
+//!     let channel = ServiceBuilder::new()
+//!         .layer(TracingLayer::client("orders.svc:8080"))
+//!         .service(channel);
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
+//! }
 //! ```
 //!
 //! The channel hides where calls go, so the layer is told: see [`Target`]. Outside a layer that retries,
 //! the span is the logical call with all its attempts, as the conventions have it; inside, each attempt has
 //! one, and `previous-rpc-attempts` says how many came before it.
+//!
+//! # Around one service, in axum, or by a setting
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic::service::{LayerExt as _, Routes};
+//! use tonic::transport::Server;
+//! use tonic_tracing_layer::{TracingLayer, option_layer};
+//!
+//! let layer = TracingLayer::server();
+//! let orders = OrderServiceServer::new(Orders::default());
+//!
+//! // Around one service of several.
+//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
+//! // Around the gRPC routes of an axum router.
+//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
+//! let router: axum::Router = axum::Router::new().merge(routes);
+//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
 //!
 //! # Beside `tracing-opentelemetry`
 //!
@@ -100,6 +147,18 @@
 //! let layer = TracingLayer::server().with_tracer_provider(&provider);
 //! # let _ = (subscriber, layer);
 //! ```
+//!
+//! # If you see no spans
+//!
+//! - **No provider**: without one, calls have no spans, and one `WARN` says so at the first call (target
+//!   `tonic_tracing_layer`; with a filter of `EnvFilter`, add `tonic_tracing_layer=warn`).
+//! - **Another version of `opentelemetry`**: a provider is seen by the version of that crate that it was set with:
+//!   `cargo tree -i opentelemetry` must show one.
+//! - **An exporter that fails** says so by events with the targets `opentelemetry_sdk` and `opentelemetry-otlp`. A
+//!   batch is sent every few seconds, and the last one by `shutdown`.
+//! - **A sampler**: a parent that is not sampled makes none of its children sampled, by default.
+//! - **The place**: what a layer further out refuses does not come here: put this one outside it. A layer made by
+//!   `client()` that seems to stand on a server says so, once, at `WARN`.
 //!
 //! # What a span says
 //!

@@ -10,7 +10,7 @@ use super::source::TokenSource;
 /// Sends a bearer token with each call of a client.
 ///
 /// ```no_run
-/// # use tonic_call_test_kit::v1::kinds_client::KindsClient;
+/// # use tonic_call_test_kit::orders::order_service_client::OrderServiceClient;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use tonic::transport::Endpoint;
 /// use tonic_auth_layer::{CredentialsLayer, TokenFile};
@@ -21,7 +21,7 @@ use super::source::TokenSource;
 /// let channel = ServiceBuilder::new()
 ///     .layer(CredentialsLayer::bearer(token).to(&endpoint)?)
 ///     .service(endpoint.connect_lazy());
-/// let orders = KindsClient::new(channel);
+/// let orders = OrderServiceClient::new(channel);
 /// # Ok(())
 /// # }
 /// ```

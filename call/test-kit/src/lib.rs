@@ -19,6 +19,7 @@ pub use self::panics::{PanicsInDrop, silence_panics};
 pub use self::recorder::{Ended, Recorded, RecordedCall, Recorder, in_scope};
 pub use self::script::{Script, frame_of};
 pub use self::service::KindsService;
+pub use self::service::KindsService as Orders;
 
 /// The generated messages, client and server of `test.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
@@ -29,3 +30,18 @@ pub mod v1 {
 /// The encoded descriptor set of `test.v1`.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+/// What examples on pages call it: the names that a reader's generated module has.
+pub mod orders {
+    pub use crate::FILE_DESCRIPTOR_SET;
+
+    /// As generated for `OrderService`.
+    pub mod order_service_client {
+        pub use crate::v1::kinds_client::KindsClient as OrderServiceClient;
+    }
+
+    /// As generated for `OrderService`.
+    pub mod order_service_server {
+        pub use crate::v1::kinds_server::KindsServer as OrderServiceServer;
+    }
+}
