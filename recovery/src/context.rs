@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request;
 use http::uri::PathAndQuery;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side, printable};
+use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
 
 use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
