@@ -41,6 +41,11 @@ fn install(prometheus: Prometheus) -> Scrape {
     runtime.block_on(async { prometheus.install().unwrap() })
 }
 
+/// What is read when somebody asks.
+fn metrics_read() -> f64 {
+    5.0
+}
+
 #[test]
 fn the_second_install_gives_the_first_and_warns_if_its_settings_differ() {
     let log = Log::default();
@@ -53,6 +58,8 @@ fn the_second_install_gives_the_first_and_warns_if_its_settings_differ() {
         metrics::counter!("things_total").increment(1);
         assert!(first.render().contains("things_total{cluster=\"one\",zone=\"a\"} 1\n"));
         assert_eq!(first.render(), second.render());
+        second.before_render(|| metrics::gauge!("things").set(metrics_read()));
+        assert!(first.render().contains("things{cluster=\"one\",zone=\"a\"} 5\n"));
 
         for (count, other) in
             [configured("two"), Prometheus::new(), configured("one").buckets(&[1.0]).unwrap()]

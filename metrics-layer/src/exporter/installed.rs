@@ -11,6 +11,7 @@ use super::{InstallError, Prometheus, Scrape};
 
 struct Installed {
     recorder: Arc<PrometheusRecorder>,
+    scrape: Scrape,
     settings: Vec<String>,
     upkeep: JoinHandle<()>,
 }
@@ -32,13 +33,13 @@ pub(super) fn install(wanted: Prometheus, runtime: &Handle) -> Result<Scrape, In
         if first.upkeep.is_finished() {
             first.upkeep = start_upkeep(runtime, &first.recorder);
         }
-        return Ok(Scrape::new(first.recorder.handle()));
+        return Ok(first.scrape.clone());
     }
     let recorder = Arc::new(wanted.recorder()?);
     metrics::set_global_recorder(Arc::clone(&recorder))
         .map_err(|_| InstallError::AlreadyInstalled)?;
     let upkeep = start_upkeep(runtime, &recorder);
     let scrape = Scrape::new(recorder.handle());
-    *installed = Some(Installed { recorder, settings, upkeep });
+    *installed = Some(Installed { recorder, scrape: scrape.clone(), settings, upkeep });
     Ok(scrape)
 }
