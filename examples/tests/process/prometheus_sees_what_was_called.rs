@@ -150,8 +150,8 @@ fn panels() -> BTreeMap<String, String> {
         |panel: &&Value| panel["type"] != "row" && panel.to_string().contains("_server_");
     let expression = |panel: &Value| {
         let text = panel["targets"][0]["expr"].as_str().unwrap();
-        let all = ["$job", "$instance", "$service", "$method"].into_iter();
-        let text = text.replace("$__rate_interval", "5m");
+        let all = ["$namespace", "$job", "$pod", "$instance", "$service", "$method"].into_iter();
+        let text = text.replace("$__rate_interval", "5m").replace("$__range", "5m");
         (
             panel["title"].as_str().unwrap().to_owned(),
             all.fold(text, |t, name| t.replace(name, ".*")),
@@ -238,6 +238,12 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
         ),
         ("Panics", &["grpc_method"], &[("GetOrder", 8.0)]),
         ("Refusals", &["grpc_method"], &[]),
+        // The overview is of all of them, health and reflection included: nobody has called those.
+        ("Calls per second", &[], &[("", per_second(43.0))]),
+        ("Failed calls", &[], &[("", 12.0 / 42.0)]),
+        ("Calls in flight", &[], &[("", 1.0)]),
+        ("Refused per second", &[], &[]),
+        ("Panics in this time", &[], &[("", 8.0)]),
     ] {
         let seen = prometheus.query(&panels[title], Some(scraped), labels).await;
         close(title, &seen, expected);
@@ -247,7 +253,9 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
         assert_eq!(seen.keys().collect::<Vec<_>>(), ["CreateOrder", "GetOrder"], "{title}");
         assert!(seen.values().all(|seconds| (0.0..60.0).contains(seconds)), "{title}: {seen:?}");
     }
-    assert_eq!(panels.len(), 11, "{:?}", panels.keys());
+    let slowest = prometheus.query(&panels["Slowest 1 %"], Some(scraped), &[]).await;
+    assert!(slowest.len() == 1 && slowest[""] < 60.0, "{slowest:?}");
+    assert_eq!(panels.len(), 17, "{:?}", panels.keys());
 
     let rules = prometheus.api("rules").await;
     let groups = rules["groups"].as_array().unwrap();
@@ -278,4 +286,41 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
     prometheus.until("sum(grpc_server_in_flight)", 0.0).await;
     served.signal(Signal::INT);
     assert_eq!(served.ended().await.0.code(), Some(0));
+}
+
+/// Guards against: a dashboard that opens with empty panels of clients, and that cannot tell one pod from another.
+#[test]
+fn the_dashboard_opens_with_an_overview_and_without_the_clients() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let rows: Vec<_> = panels.iter().filter(|panel| panel["type"] == "row").collect();
+    let rows_are: Vec<_> = rows.iter().map(|row| (&row["title"], &row["collapsed"])).collect();
+    let (closed, open) = (Value::Bool(true), Value::Bool(false));
+    let titles = ["Overview", "Server", "Client"].map(Value::from);
+    assert_eq!(rows_are, [(&titles[0], &open), (&titles[1], &open), (&titles[2], &closed)]);
+    let of_clients = rows[2]["panels"].as_array().unwrap();
+    assert_eq!(of_clients.len(), 9);
+    assert!(
+        !panels
+            .iter()
+            .filter(|panel| panel["type"] != "row")
+            .any(|panel| { panel.to_string().contains("grpc_client_") })
+    );
+
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let variables: Vec<_> =
+        variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    let all = ["datasource", "namespace", "job", "pod", "instance", "service", "method"];
+    assert_eq!(variables, all);
+    let shown: Vec<_> =
+        panels.iter().chain(of_clients).filter(|panel| panel["type"] != "row").collect();
+    let ids: std::collections::BTreeSet<_> =
+        panels.iter().chain(of_clients).map(|p| p["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len() + of_clients.len());
+    for panel in shown {
+        let expression = panel["targets"][0]["expr"].as_str().unwrap();
+        for variable in &all[1..] {
+            assert!(expression.contains(&format!("=~\"${variable}\"")), "{variable}: {expression}");
+        }
+    }
 }
