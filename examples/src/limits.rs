@@ -1,6 +1,10 @@
 //! How many calls pass: what `--limit` and `--behind` say.
 
+mod file;
+mod running;
+
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::str::FromStr;
 
 use tonic_call::{Methods, RuleError};
@@ -8,6 +12,8 @@ use tonic_ratelimit_layer::{BuildError, Quota, RateLimitLayer, Rule};
 
 use crate::cli::Auth;
 use crate::refusal::DOMAIN;
+
+use file::FromFile;
 
 /// The limit of methods that none is given for.
 ///
@@ -48,14 +54,15 @@ pub enum What {
 /// How many calls of which methods pass, and which proxies are believed.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    rules: tonic_ratelimit_layer::Limits,
+    pub(crate) rules: tonic_ratelimit_layer::Limits,
     behind: Vec<String>,
+    file: Option<FromFile>,
 }
 
 impl Limits {
     /// As many as come.
     pub fn off() -> Self {
-        Self { rules: tonic_ratelimit_layer::Limits::none(), behind: Vec::new() }
+        Self { rules: tonic_ratelimit_layer::Limits::none(), behind: Vec::new(), file: None }
     }
 
     /// As many as these say, and by default of methods that none of them is for. `behind` are the networks of
@@ -90,7 +97,26 @@ impl Limits {
             What::Service(service) => limits.service(service, rule),
             What::Others => limits,
         });
-        Ok(Self { rules, behind: behind.to_owned() })
+        Ok(Self { rules, behind: behind.to_owned(), file: None })
+    }
+
+    /// As many as these say, and those in the file, which is read again on SIGHUP.
+    ///
+    /// The error says what is wrong, and in which line of the file.
+    pub fn with_file(
+        given: &[Limit],
+        file: &Path,
+        behind: &[String],
+        auth: Auth,
+        methods: &Methods,
+    ) -> Result<Self, String> {
+        let file = FromFile { path: file.to_owned(), given: given.to_owned(), auth };
+        file.read(behind, methods)
+    }
+
+    /// The same, with what is in the file now; `None` if they are from none.
+    pub(crate) fn again(&self, methods: &Methods) -> Option<Result<Self, String>> {
+        self.file.as_ref().map(|file| file.read(&self.behind, methods))
     }
 
     /// As a layer around services that have these methods. The error says which limit makes no sense.

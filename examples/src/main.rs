@@ -7,6 +7,7 @@ use orders::call::Failure;
 use orders::cli::{Cli, Command};
 use orders::logs;
 use orders::traces::Traces;
+use tracing::Level;
 
 /// As a shell says it of a process that ended by Ctrl-C (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -66,6 +67,6 @@ fn main() -> ExitCode {
 fn fail(text: &str) -> ExitCode {
     use std::io::Write;
     // If nobody reads standard error, the exit status still tells.
-    _ = writeln!(std::io::stderr().lock(), "{text}");
+    _ = std::io::stderr().lock().write_all(logs::line(Level::ERROR, text).as_bytes());
     ExitCode::FAILURE
 }

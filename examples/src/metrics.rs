@@ -1,11 +1,37 @@
 //! What is counted and timed, and where it can be read.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
 use tokio::net::TcpListener;
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
 
-/// Counts for the whole process from here on. To be called once, inside the runtime.
+/// What is read at each scrape.
+pub(crate) type Gauges = Arc<dyn Fn() + Send + Sync>;
+
+/// A server takes its own away when it ends; the recorder is that of the process.
+static READ: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
+
+/// Counts for the whole process from here on. To be called inside the runtime.
 pub(crate) fn install() -> Result<Scrape, String> {
-    Prometheus::new().install().map_err(|error| error.to_string())
+    let scrape = Prometheus::new().install().map_err(|error| error.to_string())?;
+    scrape.before_render(|| {
+        let read: Vec<_> = locked().iter().filter_map(Weak::upgrade).collect();
+        read.into_iter().for_each(|gauges| gauges());
+    });
+    Ok(scrape)
+}
+
+/// Reads gauges at each scrape, for as long as what is returned lives.
+pub(crate) fn at_each_scrape(gauges: impl Fn() + Send + Sync + 'static) -> Gauges {
+    let gauges: Gauges = Arc::new(gauges);
+    let mut read = locked();
+    read.retain(|gauges| gauges.strong_count() > 0);
+    read.push(Arc::downgrade(&gauges));
+    gauges
+}
+
+fn locked() -> MutexGuard<'static, Vec<Weak<dyn Fn() + Send + Sync>>> {
+    READ.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves `/metrics` until the process ends.

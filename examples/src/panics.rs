@@ -11,13 +11,16 @@ use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::Stream;
 use tonic_call::{printable, printable_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
+use tracing::Level;
+
+use crate::logs::line;
 
 /// To be called once, when the process starts: the event of a recovered panic then has its place. Any other panic
 /// is a line on standard error, which is bounded too.
 pub fn capture() {
     panic::set_hook(Box::new(|info| {
         // If nobody reads it, nothing can be done.
-        _ = std::io::stderr().lock().write_all(report(info).as_bytes());
+        _ = std::io::stderr().lock().write_all(line(Level::ERROR, &report(info)).as_bytes());
     }));
     capture_panics_quietly();
 }

@@ -3,6 +3,8 @@
 mod tokens;
 mod values;
 
+use std::ffi::OsString;
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tonic::transport::Uri;
+use tracing::Level;
 
 use crate::auth::{Callers, KeySet, dev_key_of};
 use crate::drain::{DelayTooLong, Drain};
@@ -20,7 +23,7 @@ use crate::serve;
 use crate::store::Database;
 use crate::v1::OrderStage;
 
-use crate::logs::Format;
+use crate::logs::{Format, json_line};
 
 pub(crate) use tokens::LONGEST_TTL;
 pub use tokens::{Auth, CredentialArgs, TokenArgs};
@@ -87,7 +90,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub drain_limit: Duration,
 
-    /// How to log to standard error [default: pretty on a terminal, else json]
+    /// How to log to standard error; with json every line of it is JSON, also the last one
+    /// [default: pretty on a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<Format>,
 
@@ -140,6 +144,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "WHAT=RATE/BURST[:BY]|off", help_heading = HOW_MANY)]
     pub limit: Vec<Limit>,
 
+    /// File with more limits, one a line as --limit has them; what begins with # says nothing. It is read again on
+    /// SIGHUP: if something in it is wrong, the limits stay as they were, and the log says which line
+    #[arg(long, value_name = "FILE", help_heading = HOW_MANY)]
+    pub limit_file: Option<PathBuf>,
+
     /// Network or address of a proxy that is trusted to name any client in x-forwarded-for: for limits by
     /// `peer`, and for the limit of bad tokens from one address; may be given more than once
     #[arg(long, value_name = "NETWORK", help_heading = HOW_MANY)]
@@ -164,6 +173,12 @@ impl Cli {
     pub fn of_this_process() -> Self {
         Self::try_parse().and_then(Self::checked).unwrap_or_else(|mut error| {
             keep_hidden(&mut error);
+            if error.use_stderr() && asks_for_json(std::env::args_os()) {
+                let text = error.render().to_string();
+                // If nobody reads it, the exit status still tells.
+                _ = stderr().lock().write_all(json_line(Level::ERROR, &text).as_bytes());
+                std::process::exit(error.exit_code());
+            }
             error.exit()
         })
     }
@@ -180,6 +195,13 @@ impl Cli {
         cli.build();
         Err(cli.find_subcommand_mut(name).expect("it was called").error(kind, why))
     }
+}
+
+/// Whether every line of standard error is to be JSON: that also holds for what is wrong with the command line.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<_> = arguments.collect();
+    let apart = arguments.windows(2).any(|two| two == ["--log", "json"]);
+    apart || arguments.iter().any(|argument| argument == "--log=json")
 }
 
 /// clap proposes hidden arguments too.
@@ -232,7 +254,11 @@ impl ServeArgs {
 
     /// How many calls pass. The error says what does not go together.
     pub fn limits(&self) -> Result<Limits, String> {
-        Limits::of(&self.limit, &self.behind, self.auth)
+        let Some(file) = &self.limit_file else {
+            return Limits::of(&self.limit, &self.behind, self.auth);
+        };
+        let methods = serve::methods().map_err(|error| error.to_string())?;
+        Limits::with_file(&self.limit, file, &self.behind, self.auth, &methods)
     }
 
     /// How to go down.

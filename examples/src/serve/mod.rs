@@ -6,8 +6,10 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tonic::body::Body;
@@ -57,6 +59,10 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
 /// connection, and with it the calls that are good.
 const CANCELLED_UNSEEN: usize = 1000;
+
+/// How many refusals for one reason, of one method, have a line of their own: a stranger may be refused as often as
+/// he likes, and shall not fill the log with that.
+const REFUSALS_PER_SECOND: u32 = 10;
 
 /// How long callers have to hear that their calls were cut off.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -167,12 +173,15 @@ pub async fn serve(
         let boxed = |response: Response<_>| response.map(Body::new);
         ServiceBuilder::new().map_response(boxed).layer(auth).into_inner()
     });
+    let limit = failed(limits.layer(&methods))?;
+    let _running = (limits.run(&limit, &methods), traces.map(Traces::gauges));
     // Inside of who is calling: that is what it counts by.
     let limits = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
-        .layer(failed(limits.layer(&methods))?)
+        .layer(limit)
         .into_inner();
     let logging = failed(LoggingLayer::server().methods(&methods).fields(fields::KEYS))?;
+    let logging = logging.refusals_per_second(REFUSALS_PER_SECOND);
     let router = Server::builder()
         .layer(traces::server(traces, &methods))
         .layer(MetricsLayer::server().methods(&methods))
@@ -279,7 +288,13 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // What the details of a status are: without them `grpcurl` shows them as bytes.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(&WELL_KNOWN)
 }
+
+/// What those import: `google/protobuf/any.proto` and others.
+static WELL_KNOWN: LazyLock<Vec<u8>> = LazyLock::new(|| DescriptorPool::global().encode_to_vec());
 
 fn failed<T, E: Display>(result: Result<T, E>) -> Result<T, CannotServe> {
     result.map_err(|error| CannotServe::Failed(error.to_string()))

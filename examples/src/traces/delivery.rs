@@ -10,6 +10,8 @@ use opentelemetry_sdk::logs::{LogBatch, LogExporter};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tonic::transport::Uri;
 
+use super::queue::{NOT_DELIVERED, Waiting, dropped};
+
 /// What is known of it, and told when it changes: a collector that is away for an hour is one line of the
 /// log, and not one for each batch.
 #[derive(Debug)]
@@ -44,11 +46,17 @@ impl Delivery {
 pub(super) struct Watched<E> {
     exporter: E,
     delivery: Arc<Delivery>,
+    waiting: Waiting,
 }
 
 impl<E> Watched<E> {
     pub(super) fn new(exporter: E, delivery: Delivery) -> Self {
-        Self { exporter, delivery: Arc::new(delivery) }
+        Self { exporter, delivery: Arc::new(delivery), waiting: Waiting::default() }
+    }
+
+    /// What waits to be handed to it.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting.clone()
     }
 
     pub(super) fn delivery(&self) -> Arc<Delivery> {
@@ -68,7 +76,13 @@ impl<E> Watched<E> {
 
 impl<E: SpanExporter> SpanExporter for Watched<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.exported(self.exporter.export(batch).await)
+        let spans = batch.len();
+        self.waiting.handed_on(spans);
+        let result = self.exporter.export(batch).await;
+        if result.is_err() {
+            dropped(NOT_DELIVERED, spans);
+        }
+        self.exported(result)
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {

@@ -1,6 +1,7 @@
 //! Where the spans of calls go: over OTLP, to what collects them.
 
 mod delivery;
+mod queue;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use tonic_call::{KnownMethods, Methods, ObserveLayer};
 use tonic_tracing_layer::{Tracing, TracingLayer};
 
 use delivery::{Delivery, Watched};
+use queue::{Depth, Queue};
+
+use crate::metrics::Gauges;
 
 /// How long what was not delivered yet may hold up the end of the process.
 const LAST_CHANCE: Duration = Duration::from_secs(3);
@@ -32,6 +36,7 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 pub struct Traces {
     spans: SdkTracerProvider,
     spans_delivery: Arc<Delivery>,
+    depth: Depth,
     events: SdkLoggerProvider,
     events_delivery: Arc<Delivery>,
     /// The exporters' own, with no layer of ours in it. It outlives the one that serves: calls that only
@@ -87,22 +92,25 @@ impl Traces {
 
         let resource = resource(service);
         let (spans_delivery, events_delivery) = (spans.delivery(), events.delivery());
+        let waiting = spans.waiting();
+        let queue = Queue::to(spans, waiting);
+        let depth = queue.depth();
         let spans = SdkTracerProvider::builder()
             .with_resource(resource.clone())
-            .with_batch_exporter(spans)
+            .with_span_processor(queue)
             .build();
         let events = SdkLoggerProvider::builder()
             .with_resource(resource)
             .with_batch_exporter(events)
             .build();
-        Ok(Self { spans, spans_delivery, events, events_delivery, runtime })
+        Ok(Self { spans, spans_delivery, depth, events, events_delivery, runtime })
     }
 
     /// Delivers what is left. To be called when nothing runs any more that has a span.
     ///
     /// It takes seconds at most, and does not fail: what cannot be delivered is told of in the log.
     pub fn finish(self) {
-        let Self { spans, spans_delivery, events, events_delivery, runtime } = self;
+        let Self { spans, spans_delivery, events, events_delivery, runtime, .. } = self;
         let deadline = Instant::now() + LAST_CHANCE;
         let ends = [
             (spans_delivery, in_thread(move || spans.shutdown_with_timeout(Duration::MAX))),
@@ -115,6 +123,11 @@ impl Traces {
             }
         }
         runtime.shutdown_background();
+    }
+
+    /// Shows how many spans wait and are lost, at each scrape, for as long as what is returned lives.
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.depth.gauges()
     }
 
     fn given_to(&self, layer: TracingLayer) -> TracingLayer {

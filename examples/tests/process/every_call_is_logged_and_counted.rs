@@ -75,17 +75,53 @@ async fn a_call_is_one_line_of_json_where_nobody_looks() {
 
 #[tokio::test]
 async fn the_log_is_readable_or_off_if_asked() {
-    for (format, told) in [("pretty", true), ("off", false)] {
+    let method = "orders.v1.OrderService/CreateOrder";
+    for (format, told) in [("pretty", true), ("full", true), ("off", false)] {
         let served = Served::start(&["--log", format]).await;
         create(&served).await;
         let log = log_of(served).await;
-        let line = log.lines().find(|line| line.contains("finished call"));
+        let line = log.lines().find(|line| line.contains(method));
         assert_eq!(line.is_some(), told, "{format}: {log}");
         if let Some(line) = line {
-            assert!(line.contains("rpc.response.status_code=\"OK\""), "{line}");
+            match format {
+                "full" => assert!(line.contains("rpc.response.status_code=\"OK\""), "{line}"),
+                _ => {
+                    // Time, level, method, code, duration, who; and the handler's own field.
+                    let words: Vec<_> = line.split_whitespace().collect();
+                    let [time, "INFO", is, "OK", took, "127.0.0.1", order] = words[..] else {
+                        panic!("{line}")
+                    };
+                    assert!(time.ends_with('Z') && took.ends_with('s'), "{line}");
+                    assert_eq!(is, method);
+                    assert!(order.starts_with("order.id="), "{line}");
+                }
+            }
             assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
         }
     }
+}
+
+/// Guards against: a stranger who is refused as often as he likes, and fills the disk with that.
+#[tokio::test]
+async fn a_flood_of_refusals_is_some_lines_and_a_count() {
+    let flags = ["--limit", "orders.v1.OrderService/GetOrder=1/1", "--log", "json"];
+    let served = Served::start(&flags).await;
+    let mut client = crate::common::client::client(&served, &[]).await;
+    let began = std::time::Instant::now();
+    let mut refused = 0;
+    for _ in 0..500 {
+        let answer = client.get_order(GetOrderRequest { id: "x".to_owned() }).await;
+        let code = answer.expect_err("there is none").code();
+        refused += usize::from(code == Code::ResourceExhausted);
+    }
+    let seconds = began.elapsed().as_secs() as usize + 1;
+    let log = log_of(served).await;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let written = lines.iter().filter(|line| line["grpc.refused_by"] == "ratelimit");
+    let written = written.filter(|line| line["message"] == "finished call").count();
+    assert!((10..=10 * seconds).contains(&written), "{written} in {seconds} s");
+    let left_out = lines.iter().filter_map(|line| line["grpc.refusals_left_out"].as_u64());
+    assert_eq!(left_out.sum::<u64>() as usize + written, refused);
 }
 
 #[tokio::test]
@@ -218,8 +254,9 @@ async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
         // Reading a terminal that nobody writes to any more is an error on Linux.
         _ = std::io::Read::read_to_end(&mut screen, &mut text);
         let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.contains("finished call")).expect("a line");
-        assert!(line.contains("orders.v1.OrderService/CreateOrder"), "{line}");
+        let line = text.lines().find(|line| line.contains("CreateOrder")).expect("a line");
+        assert!(line.contains(" orders.v1.OrderService/CreateOrder "), "{line}");
+        assert!(!line.contains("rpc.system.name"), "{line}");
         assert_eq!(line.contains('\u{1b}'), coloured, "{line:?}");
         assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
     }

@@ -1,4 +1,6 @@
 use futures_util::stream;
+use prost::Message as _;
+use prost_types::FileDescriptorProto;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -39,4 +41,49 @@ async fn every_service_can_be_found() {
         names,
         ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "orders.v1.OrderService"]
     );
+}
+
+/// Guards against: a `grpcurl` that shows the details of a status as bytes.
+#[tokio::test]
+async fn the_types_of_a_status_and_its_details_are_described_with_all_they_import() {
+    let server = Server::start().await;
+    let mut reflection = ServerReflectionClient::new(server.channel().await);
+    let ask =
+        |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+    for (request, file) in [
+        (MessageRequest::FileContainingSymbol("google.rpc.Status".into()), "status.proto"),
+        (
+            MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into()),
+            "error_details.proto",
+        ),
+        (
+            MessageRequest::FileContainingSymbol("google.rpc.RetryInfo".into()),
+            "error_details.proto",
+        ),
+        (
+            MessageRequest::FileByFilename("google/protobuf/any.proto".into()),
+            "google/protobuf/any.proto",
+        ),
+        (
+            MessageRequest::FileByFilename("google/protobuf/duration.proto".into()),
+            "google/protobuf/duration.proto",
+        ),
+    ] {
+        let answers = reflection.server_reflection_info(stream::iter([ask(request)])).await;
+        let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+        let Some(MessageResponse::FileDescriptorResponse(files)) = answer.message_response else {
+            panic!("{answer:?}")
+        };
+        let described = FileDescriptorProto::decode(&*files.file_descriptor_proto[0]).unwrap();
+        assert_eq!(described.name(), file);
+        // A client asks for these by their names.
+        for import in described.dependency {
+            let by_name = ask(MessageRequest::FileByFilename(import.clone()));
+            let answers = reflection.server_reflection_info(stream::iter([by_name])).await;
+            let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+            let known =
+                matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_)));
+            assert!(known, "{import}: {answer:?}");
+        }
+    }
 }
