@@ -336,7 +336,8 @@ async fn the_log_and_the_metrics_say_who_has_refused_and_by_which_limit() {
         start(&["--metrics", "127.0.0.1:0", "--limit", limit]).await;
     let metrics = served.metrics_address().await;
     let mut calls = Calls::begin();
-    calls.get(&mut caller(&served, &issuer, "ann").await, 20).await;
+    // No more are refused than have a line each in one second.
+    calls.get(&mut caller(&served, &issuer, "ann").await, 13).await;
     calls.are_limited_to(3);
     let refused = calls.refused.len();
     let mut again = client(&served, &[("grpc-previous-rpc-attempts", "2")]).await;
