@@ -16,6 +16,7 @@ mod fields;
 mod incoming;
 mod json;
 pub mod limits;
+pub mod log_writer;
 pub mod logs;
 pub mod metrics;
 mod page;

@@ -2,7 +2,7 @@
 
 mod short;
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use short::Short;
+
+use crate::log_writer::stderr;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,7 +54,7 @@ pub(crate) fn json_line(level: Level, text: &str) -> String {
 
 /// What a server does, from `info` on, unless the environment's `RUST_LOG` says otherwise.
 pub fn of_a_server(format: Option<Format>) {
-    let by_itself = if stderr().is_terminal() { Format::Pretty } else { Format::Json };
+    let by_itself = if std::io::stderr().is_terminal() { Format::Pretty } else { Format::Json };
     let format = *FORMAT.get_or_init(|| format.unwrap_or(by_itself));
     start(format, wanted("info"));
 }
@@ -87,7 +89,8 @@ fn start(format: Format, filter: EnvFilter) {
         .with_env_filter(filter)
         .with_writer(stderr)
         .with_ansi(
-            stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
+            std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
         )
         // It would complain on standard error that standard error cannot be written, and panic there.
         .log_internal_errors(false);

@@ -5,17 +5,27 @@ use std::time::Duration;
 
 use orders::call::Failure;
 use orders::cli::{Cli, Command};
-use orders::logs;
 use orders::traces::Traces;
+use orders::{log_writer, logs};
 use tracing::Level;
 
 /// As a shell says it of a process that ended by Ctrl-C (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    let status = run();
+    // Last of all: a process that ends takes with it what nobody has read.
+    log_writer::finish();
+    status
+}
+
+fn run() -> ExitCode {
     let cli = Cli::of_this_process();
     let (otlp, service) = match &cli.command {
         Command::Serve(args) => {
+            if let Err(error) = log_writer::start() {
+                return fail(&format!("cannot start: {error}"));
+            }
             logs::of_a_server(args.log);
             (args.otlp.as_ref(), "orders")
         }
@@ -57,7 +67,7 @@ fn main() -> ExitCode {
     // input, a disk) may not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let status = done.unwrap_or_else(|text| fail(&text));
-    // Last of all: what was dropped has its span, too.
+    // After all that has one: what was dropped has its span, too.
     if let Some(traces) = traces {
         traces.finish();
     }
@@ -67,6 +77,6 @@ fn main() -> ExitCode {
 fn fail(text: &str) -> ExitCode {
     use std::io::Write;
     // If nobody reads standard error, the exit status still tells.
-    _ = std::io::stderr().lock().write_all(logs::line(Level::ERROR, text).as_bytes());
+    _ = log_writer::stderr().write_all(logs::line(Level::ERROR, text).as_bytes());
     ExitCode::FAILURE
 }

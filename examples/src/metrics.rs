@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::TcpListener;
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
 
+use crate::log_writer;
+
 /// What is read at each scrape.
 pub(crate) type Gauges = Arc<dyn Fn() + Send + Sync>;
 
@@ -18,6 +20,7 @@ pub(crate) fn install() -> Result<Scrape, String> {
         let read: Vec<_> = locked().iter().filter_map(Weak::upgrade).collect();
         read.into_iter().for_each(|gauges| gauges());
     });
+    log_writer::count();
     Ok(scrape)
 }
 

@@ -5,6 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
 use std::thread;
+use std::time::Duration;
 
 use tonic::Status;
 use tonic::codegen::BoxStream;
@@ -13,14 +14,20 @@ use tonic_call::{printable, printable_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 use tracing::Level;
 
+use crate::log_writer;
 use crate::logs::line;
+
+/// How long a panic waits for its text to be written.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// To be called once, when the process starts: the event of a recovered panic then has its place. Any other panic
 /// is a line on standard error, which is bounded too.
 pub fn capture() {
     panic::set_hook(Box::new(|info| {
         // If nobody reads it, nothing can be done.
-        _ = std::io::stderr().lock().write_all(line(Level::ERROR, &report(info)).as_bytes());
+        _ = log_writer::stderr().write_all(line(Level::ERROR, &report(info)).as_bytes());
+        // A panic while another unwinds aborts the process next.
+        log_writer::flush(LAST_WORDS);
     }));
     capture_panics_quietly();
 }

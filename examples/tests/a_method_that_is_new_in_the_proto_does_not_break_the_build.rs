@@ -11,6 +11,8 @@ mod duration;
 mod faults;
 #[path = "../src/fields.rs"]
 mod fields;
+#[path = "../src/log_writer.rs"]
+mod log_writer;
 #[path = "../src/page.rs"]
 mod page;
 #[path = "../src/panics.rs"]

@@ -10,6 +10,7 @@ mod provider;
 
 mod a_call_prints_json_or_says_what_went_wrong;
 mod a_call_reads_its_requests_from_lines;
+mod a_log_that_nobody_reads_stops_nothing;
 mod a_signal_drains_the_server;
 mod an_openid_provider_is_believed;
 mod callers_need_a_token;
