@@ -2,18 +2,18 @@
 //! `orders token` to be let in.
 //!
 //! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
-//! [`auth`] who may, [`limits`] how often, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
+//! [`auth`] who may, [`limits`] how often, [`connections`] over how many connections, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
 //! calls go, and [`call`] the other side of the wire.
 
 pub mod auth;
 pub mod call;
 pub mod cli;
+pub mod connections;
 pub mod drain;
 mod drain_layer;
 mod duration;
 pub mod faults;
 mod fields;
-mod incoming;
 mod json;
 pub mod limits;
 pub mod log_writer;

@@ -1,4 +1,4 @@
-//! How many calls pass: what `--limit` and `--behind` say.
+//! How many calls pass: what `--limit`, `--in-flight` and `--behind` say.
 
 mod file;
 mod running;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use tonic_call::{Methods, RuleError};
-use tonic_ratelimit_layer::{BuildError, Quota, RateLimitLayer, Rule};
+use tonic_ratelimit_layer::{BuildError, InFlight, Key, Quota, RateLimitLayer, Rule};
 
 use crate::cli::Auth;
 use crate::refusal::DOMAIN;
@@ -35,6 +35,8 @@ pub enum Limit {
         what: What,
         /// Theirs.
         quota: Quota,
+        /// Whether it is by address, and so asked before it is known who calls.
+        by_address: bool,
         /// How it was written.
         text: String,
     },
@@ -51,18 +53,62 @@ pub enum What {
     Method(String, String),
 }
 
+/// `--in-flight`: how many calls may run at a time, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallsInFlight {
+    /// As many as come.
+    Off,
+    /// So many.
+    AtMost {
+        /// Of one caller.
+        of_one: u32,
+        /// Of all together.
+        of_all: u32,
+    },
+}
+
+/// How many calls may run at a time where nothing else is asked for. An open call costs some 14 KB, so one
+/// caller holds 14 MB, and all together 140 MB.
+pub(crate) const IN_FLIGHT: &str = "1000/10000";
+
 /// How many calls of which methods pass, and which proxies are believed.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    pub(crate) rules: tonic_ratelimit_layer::Limits,
+    by_address: tonic_ratelimit_layer::Limits,
+    others: tonic_ratelimit_layer::Limits,
+    in_flight: tonic_ratelimit_layer::Limits,
     behind: Vec<String>,
     file: Option<FromFile>,
+}
+
+/// The same as layers.
+pub(crate) struct LimitLayers {
+    /// Outside of authentication, so that a flood of bad tokens from one address costs little.
+    pub(crate) by_address: RateLimitLayer,
+    /// Inside of it, as all that follow: calls that are refused there hold no place here.
+    pub(crate) in_flight: RateLimitLayer,
+    /// By who calls, by metadata, and of all.
+    pub(crate) others: RateLimitLayer,
 }
 
 impl Limits {
     /// As many as come.
     pub fn off() -> Self {
-        Self { rules: tonic_ratelimit_layer::Limits::none(), behind: Vec::new(), file: None }
+        let none = tonic_ratelimit_layer::Limits::none;
+        Self {
+            by_address: none(),
+            others: none(),
+            in_flight: none(),
+            behind: Vec::new(),
+            file: None,
+        }
+    }
+
+    /// With limits of the calls that run at a time. Without authentication all callers are on this machine, and
+    /// can't be told apart.
+    #[must_use]
+    pub fn and_in_flight(self, calls: CallsInFlight, auth: Auth) -> Self {
+        Self { in_flight: calls.limits(auth), ..self }
     }
 
     /// As many as these say, and by default of methods that none of them is for. `behind` are the networks of
@@ -70,10 +116,11 @@ impl Limits {
     ///
     /// The error says what does not go together.
     pub fn of(given: &[Limit], behind: &[String], auth: Auth) -> Result<Self, String> {
-        let mut rules = BTreeMap::<&What, Rule>::new();
+        // The most exact rule alone counts, so each has its place in both, and may be empty in one.
+        let mut rules = BTreeMap::<&What, (Rule, Rule)>::new();
         let mut texts = HashSet::new();
         for limit in given {
-            let Limit::Of { what, quota, text } = limit else {
+            let Limit::Of { what, quota, by_address, text } = limit else {
                 if given.len() == 1 {
                     return Ok(Self { behind: behind.to_owned(), ..Self::off() });
                 }
@@ -84,20 +131,22 @@ impl Limits {
             if !texts.insert(text) {
                 return Err(format!("--limit {text} is there twice"));
             }
-            let rule = rules.entry(what).or_default();
+            let (addresses, others) = rules.entry(what).or_default();
+            let rule = if *by_address { addresses } else { others };
             *rule = std::mem::take(rule).and(quota.clone());
         }
-        let others = match rules.remove(&What::Others) {
-            Some(others) => others,
-            None => by_default(auth)?,
+        let (addresses, others) = match rules.remove(&What::Others) {
+            Some(given) => given,
+            None => (Rule::unlimited(), by_default(auth)?),
         };
-        let limits = tonic_ratelimit_layer::Limits::of(others);
-        let rules = rules.into_iter().fold(limits, |limits, (what, rule)| match what {
-            What::Method(service, method) => limits.method(service, method, rule),
-            What::Service(service) => limits.service(service, rule),
-            What::Others => limits,
-        });
-        Ok(Self { rules, behind: behind.to_owned(), file: None })
+        let by_address = tonic_ratelimit_layer::Limits::of(addresses);
+        let others = tonic_ratelimit_layer::Limits::of(others);
+        let both = (by_address, others);
+        let (by_address, others) =
+            rules.into_iter().fold(both, |(a, o), (what, (addresses, others))| {
+                (what.limited(a, addresses), what.limited(o, others))
+            });
+        Ok(Self { by_address, others, behind: behind.to_owned(), ..Self::off() })
     }
 
     /// As many as these say, and those in the file, which is read again on SIGHUP.
@@ -116,12 +165,26 @@ impl Limits {
 
     /// The same, with what is in the file now; `None` if they are from none.
     pub(crate) fn again(&self, methods: &Methods) -> Option<Result<Self, String>> {
-        self.file.as_ref().map(|file| file.read(&self.behind, methods))
+        let read = self.file.as_ref()?.read(&self.behind, methods);
+        // How many calls run at a time, the file does not say.
+        Some(read.map(|read| Self { in_flight: self.in_flight.clone(), ..read }))
     }
 
-    /// As a layer around services that have these methods. The error says which limit makes no sense.
-    pub(crate) fn layer(&self, methods: &Methods) -> Result<RateLimitLayer, String> {
-        let limits = RateLimitLayer::server(self.rules.clone());
+    /// As layers around services that have these methods. The error says which limit makes no sense.
+    pub(crate) fn layers(&self, methods: &Methods) -> Result<LimitLayers, String> {
+        Ok(LimitLayers {
+            by_address: self.layer(&self.by_address, methods)?,
+            in_flight: self.layer(&self.in_flight, methods)?,
+            others: self.layer(&self.others, methods)?,
+        })
+    }
+
+    fn layer(
+        &self,
+        limits: &tonic_ratelimit_layer::Limits,
+        methods: &Methods,
+    ) -> Result<RateLimitLayer, String> {
+        let limits = RateLimitLayer::server(limits.clone());
         let limits = limits.methods(methods).behind(&self.behind).domain(DOMAIN);
         limits.build().map_err(|error| match error {
             BuildError::NeverMatches(RuleError::Unknown { rule, nearest, .. }) => {
@@ -138,6 +201,56 @@ impl Limits {
                 )
             }
             error => error.to_string(),
+        })
+    }
+}
+
+impl What {
+    /// The same limits, with that rule for these methods.
+    fn limited(
+        &self,
+        limits: tonic_ratelimit_layer::Limits,
+        rule: Rule,
+    ) -> tonic_ratelimit_layer::Limits {
+        match self {
+            Self::Method(service, method) => limits.method(service, method, rule),
+            Self::Service(service) => limits.service(service, rule),
+            Self::Others => limits,
+        }
+    }
+}
+
+impl CallsInFlight {
+    fn limits(self, auth: Auth) -> tonic_ratelimit_layer::Limits {
+        let Self::AtMost { of_one, of_all } = self else {
+            return tonic_ratelimit_layer::Limits::none();
+        };
+        let all = || Rule::from(InFlight::new(of_all));
+        let calls = match auth {
+            Auth::On => all().and(InFlight::new(of_one).by(Key::principal())),
+            Auth::Off => all(),
+        };
+        // Nobody is asked who watches health or reflection, and a probe (`Check`) is always answered.
+        let watchers = || all().and(InFlight::new(of_one).by(Key::peer()));
+        tonic_ratelimit_layer::Limits::of(calls)
+            .method("grpc.health.v1.Health", "Watch", watchers())
+            .service("grpc.reflection.v1.ServerReflection", watchers())
+            .service("grpc.reflection.v1alpha.ServerReflection", watchers())
+    }
+}
+
+impl FromStr for CallsInFlight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|calls| *calls > 0);
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let both = text.split_once('/').and_then(|(one, all)| number(one).zip(number(all)));
+        let calls = both.map(|(of_one, of_all)| Self::AtMost { of_one, of_all });
+        calls.ok_or_else(|| {
+            format!("{text:?} is not PER_CALLER/ALL, such as {IN_FLIGHT}, of 1 or more; nor off")
         })
     }
 }
@@ -178,7 +291,8 @@ impl FromStr for Limit {
         };
         // Named as it is written, two of one method can be told from each other.
         let named = quota.parse::<Quota>().map_err(|error| error.to_string())?.named(quota);
-        Ok(Self::Of { what, quota: named, text: text.to_owned() })
+        let by_address = quota.split_once(':').is_some_and(|(_, by)| by == "peer");
+        Ok(Self::Of { what, quota: named, by_address, text: text.to_owned() })
     }
 }
 
@@ -198,7 +312,7 @@ mod tests {
         let given = given.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
         let limits = Limits::of(&given, &[], Auth::On)?;
         let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
-        limits.layer(&methods).map(|_| limits)
+        limits.layers(&methods).map(|_| limits)
     }
 
     #[test]
@@ -262,7 +376,7 @@ mod tests {
         let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
         let layer = |limit: &str, behind: &str| {
             let limits = Limits::of(&[limit.parse()?], &[behind.to_owned()], Auth::Off)?;
-            limits.layer(&methods).map(drop)
+            limits.layers(&methods).map(drop)
         };
         assert_eq!(layer("*=1/1:peer", "10.0.0.0/8"), Ok(()));
         assert_eq!(layer("*=1/1:peer", "::1"), Ok(()));
@@ -277,7 +391,7 @@ mod tests {
     fn there_is_a_default_unless_it_is_given() {
         let others = |given: &[&str], auth| {
             let given: Vec<Limit> = given.iter().map(|text| text.parse().expect("good")).collect();
-            format!("{:?}", Limits::of(&given, &[], auth).expect("good").rules)
+            format!("{:?}", Limits::of(&given, &[], auth).expect("good").others)
         };
         const OTHER: &str = "orders.v1.OrderService=5/10";
         assert!(others(&[OTHER], Auth::On).contains("\"2000/4000:principal\""));
@@ -293,7 +407,8 @@ mod tests {
     async fn passed(limits: &Limits, calls: usize) -> usize {
         let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
         let answer = |_| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())));
-        let mut service = limits.layer(&methods).expect("good").layer(service_fn(answer));
+        let layers = limits.layers(&methods).expect("good");
+        let mut service = layers.others.layer(service_fn(answer));
         let mut passed = 0;
         for _ in 0..calls {
             let request = Request::post("/orders.v1.OrderService/GetOrder").body(Body::empty());

@@ -77,7 +77,7 @@ fn wanted(default: &str) -> EnvFilter {
         Some(Err((text, error))) => {
             // There is no log yet. If nobody reads standard error, there is nobody to tell.
             let text = format!("RUST_LOG={text:?} makes no sense ({error}): using {default:?}");
-            _ = stderr().lock().write_all(line(Level::WARN, &text).as_bytes());
+            _ = stderr().write_all(line(Level::WARN, &text).as_bytes());
             EnvFilter::new(default)
         }
         None => EnvFilter::new(default),

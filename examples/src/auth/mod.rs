@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tonic::server::NamedService;
 use tonic_auth_layer::jwt::{Jwt, Readiness};
-use tonic_auth_layer::{Access, AuthLayer};
+use tonic_auth_layer::{Access, AuthLayer, Outcome, authenticate_fn};
 use tonic_call::Methods;
 
 use crate::refusal::DOMAIN;
@@ -160,6 +160,13 @@ impl Guard {
             .fold(auth, |auth, (method, scope)| auth.method(service, method, Access::scope(scope)));
         auth.build().map_err(|error| error.to_string())
     }
+}
+
+/// The layer where nobody is asked who calls: everything is public.
+pub(crate) fn everybody() -> Result<AuthLayer, String> {
+    let nobody = authenticate_fn(|_| Outcome::Absent);
+    let auth = AuthLayer::new(nobody).default_access(Access::public()).domain(DOMAIN);
+    auth.build().map_err(|error| error.to_string())
 }
 
 impl fmt::Display for CannotGuard {

@@ -15,10 +15,11 @@ use tonic::transport::Uri;
 use tracing::Level;
 
 use crate::auth::{Callers, KeySet, dev_key_of};
+use crate::connections::{self, Connections};
 use crate::drain::{DelayTooLong, Drain};
 use crate::duration;
 use crate::faults::Faults;
-use crate::limits::{Limit, Limits};
+use crate::limits::{CallsInFlight, IN_FLIGHT, Limit, Limits};
 use crate::serve;
 use crate::store::Database;
 use crate::v1::OrderStage;
@@ -28,7 +29,10 @@ use crate::logs::{Format, json_line};
 pub(crate) use tokens::LONGEST_TTL;
 pub use tokens::{Auth, CredentialArgs, TokenArgs};
 pub use values::{Metadata, MetricsAddress};
-use values::{collector_url, host_and_port, key_set, metadata, metrics_address, server_url};
+use values::{
+    at_least_one, collector_url, host_and_port, idle_time, key_set, metadata, metrics_address,
+    server_url,
+};
 
 /// An order service over gRPC, and a client for it.
 #[derive(Debug, Parser)]
@@ -138,8 +142,9 @@ pub struct ServeArgs {
     /// orders.v1.OrderService/GetOrder, a service, or `*` for all that no other limit is for. BY is whose calls
     /// share it: `principal`, those of one caller; `peer`, those from one address (of IPv6, one /64);
     /// `metadata:NAME`, those with the same value of it; `global`, all, as without it. May be given more than
-    /// once, and also for one WHAT: a call then takes from all of them, or from none. Health and reflection have
-    /// no limit but their own. Calls whose token is no good are refused before, and not counted. `off`: nothing
+    /// once, and also for one WHAT: a call then takes from all of them, or from none; only those by `peer` are
+    /// asked first, and before the token is looked at. Health and reflection have no limit but their own. Calls
+    /// whose token is no good are refused before the others, and not counted there. `off`: nothing
     /// has one [default of `*`: 2000/4000:principal; with --auth off, 2000/4000]
     #[arg(long, value_name = "WHAT=RATE/BURST[:BY]|off", help_heading = HOW_MANY)]
     pub limit: Vec<Limit>,
@@ -154,6 +159,27 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NETWORK", help_heading = HOW_MANY)]
     pub behind: Vec<String>,
 
+    /// How many calls may run at a time: of each caller, and of all; one more is refused at once. Where --auth is
+    /// off, the first is not enforced. Streams that watch health or reflection are counted by address instead,
+    /// and Health/Check always answers
+    #[arg(long, value_name = "PER_CALLER/ALL|off", default_value = IN_FLIGHT, help_heading = HOW_MANY)]
+    pub in_flight: CallsInFlight,
+
+    /// How many connections there may be [default: 10000, or as many as this process may open files, less 32].
+    /// When one more comes, those close that have had no call for the longest time; if all have calls, the new
+    /// one is closed
+    #[arg(long, value_name = "NUMBER", help_heading = CONNECTIONS, value_parser = at_least_one)]
+    pub connections: Option<u32>,
+
+    /// How many streams one connection may have open at a time; clients wait with more
+    #[arg(long, value_name = "NUMBER", default_value_t = connections::STREAMS, help_heading = CONNECTIONS, value_parser = at_least_one)]
+    pub streams: u32,
+
+    /// How long a connection may be without a stream before it is closed. One that does not even send its
+    /// HTTP/2 preface is closed after 10s
+    #[arg(long, value_name = "TIME", default_value = "5m", help_heading = CONNECTIONS, value_parser = idle_time)]
+    pub idle: Duration,
+
     /// Obey the request metadata x-fault
     #[arg(long, hide = true)]
     faults: bool,
@@ -164,6 +190,9 @@ const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The heading of what says who may call.
 const CALLERS: &str = "Who may call";
+
+/// The heading of what says over what.
+const CONNECTIONS: &str = "Connections";
 
 /// The heading of what says how often.
 const HOW_MANY: &str = "How many calls pass";
@@ -219,7 +248,7 @@ impl ServeArgs {
         }
         let limits = || {
             let methods = serve::methods().map_err(|error| error.to_string())?;
-            self.limits()?.layer(&methods).map(drop)
+            self.limits()?.layers(&methods).map(drop)
         };
         if let Err(error) = limits() {
             return Some((ErrorKind::ValueValidation, error));
@@ -254,11 +283,23 @@ impl ServeArgs {
 
     /// How many calls pass. The error says what does not go together.
     pub fn limits(&self) -> Result<Limits, String> {
-        let Some(file) = &self.limit_file else {
-            return Limits::of(&self.limit, &self.behind, self.auth);
+        let limits = match &self.limit_file {
+            None => Limits::of(&self.limit, &self.behind, self.auth)?,
+            Some(file) => {
+                let methods = serve::methods().map_err(|error| error.to_string())?;
+                Limits::with_file(&self.limit, file, &self.behind, self.auth, &methods)?
+            }
         };
-        let methods = serve::methods().map_err(|error| error.to_string())?;
-        Limits::with_file(&self.limit, file, &self.behind, self.auth, &methods)
+        Ok(limits.and_in_flight(self.in_flight, self.auth))
+    }
+
+    /// How many connections there may be, with how many streams, and how long they may be idle.
+    pub fn connections(&self) -> Connections {
+        let connections = Connections::default().streams(self.streams).idle(self.idle);
+        match self.connections {
+            Some(at_most) => connections.at_most(at_most as usize),
+            None => connections,
+        }
     }
 
     /// How to go down.
@@ -456,6 +497,22 @@ mod tests {
             words.contains(&format!("[default of `*`: {on}; with --auth off, {off}]")),
             "{words}"
         );
+    }
+
+    #[test]
+    fn the_help_says_how_many_calls_run_and_connections_there_are_by_default() {
+        let mut cli = Cli::command();
+        let help = cli.find_subcommand_mut("serve").expect("serve").render_long_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let idle = format!("[default: {}m]", connections::IDLE.as_secs() / 60);
+        let (at_most, streams) = (connections::AT_MOST, connections::STREAMS);
+        let defaults = [
+            format!("[default: {IN_FLIGHT}]"),
+            format!("[default: {at_most}, or as many"),
+            format!("[default: {streams}]"),
+            idle,
+        ];
+        assert!(defaults.iter().all(|default| words.contains(default)), "{defaults:?}: {words}");
     }
 
     #[test]

@@ -1,12 +1,28 @@
 //! Values on the command line that are more than a text or a number.
 
+use std::time::Duration;
+
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::Uri;
 
 use crate::auth::KeySet;
+use crate::duration;
 
 /// One piece of request metadata.
 pub type Metadata = (MetadataKey<Ascii>, MetadataValue<Ascii>);
+
+pub(super) fn at_least_one(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|number| *number > 0).ok_or("it is a whole number, 1 or more")
+}
+
+pub(super) fn idle_time(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        idle if idle < Duration::from_secs(1) => {
+            Err("a connection may be idle for a second at least".to_owned())
+        }
+        idle => Ok(idle),
+    }
+}
 
 pub(super) fn host_and_port(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {

@@ -39,7 +39,7 @@ impl FromFile {
             limits.push(text.parse().map_err(wrong)?);
             // With those before it: this line is the first that makes them wrong.
             let all = Limits::of(&limits, behind, self.auth).map_err(wrong)?;
-            all.layer(methods).map_err(wrong)?;
+            all.layers(methods).map_err(wrong)?;
         }
         let all = Limits::of(&limits, behind, self.auth)?;
         Ok(Limits { file: Some(self.clone()), ..all })

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use metrics::{Unit, describe_gauge, gauge};
 use tokio::task::JoinHandle;
 use tonic_call::Methods;
-use tonic_ratelimit_layer::{Handle, RateLimitLayer};
+use tonic_ratelimit_layer::Handle;
 
-use super::Limits;
+use super::{LimitLayers, Limits};
 use crate::metrics::{Gauges, at_each_scrape};
 
 const KEYS: &str = "ratelimit_keys";
@@ -23,26 +23,22 @@ pub(crate) struct Running {
 
 impl Limits {
     /// To be called inside the runtime, when they are a layer.
-    pub(crate) fn run(&self, layer: &RateLimitLayer, methods: &Methods) -> Running {
-        let handle = layer.handle();
+    pub(crate) fn run(&self, layers: &LimitLayers, methods: &Methods) -> Running {
+        let handles =
+            Handles { by_address: layers.by_address.handle(), others: layers.others.handle() };
+        let all =
+            [&handles.by_address, &layers.in_flight.handle(), &handles.others].map(Handle::clone);
         let again = self.file.is_some().then(|| {
-            let again = on_hangup(self.clone(), handle.clone(), methods.clone());
+            let again = on_hangup(self.clone(), handles, methods.clone());
             tokio::spawn(again)
         });
-        Running { _gauges: gauges(handle), again }
+        Running { _gauges: gauges(all), again }
     }
 
     /// Reads the file again. Limits that make no sense change nothing.
-    fn replace(&mut self, handle: &Handle, methods: &Methods) {
-        let replaced = match self.again(methods) {
-            None => return,
-            Some(Ok(limits)) => {
-                let replaced = handle.replace(limits.rules.clone());
-                replaced.map(|()| limits).map_err(|error| error.to_string())
-            }
-            Some(Err(error)) => Err(error),
-        };
-        match replaced {
+    fn replace(&mut self, handles: &Handles, methods: &Methods) {
+        let Some(read) = self.again(methods) else { return };
+        match read.and_then(|limits| handles.replace(limits)) {
             Ok(limits) => {
                 *self = limits;
                 tracing::info!("the limits are those of the file, as it is now");
@@ -52,8 +48,26 @@ impl Limits {
     }
 }
 
+/// Of the layers whose limits the file has.
+struct Handles {
+    by_address: Handle,
+    others: Handle,
+}
+
+impl Handles {
+    /// All of what was read has been built once, so that both take it.
+    fn replace(&self, limits: Limits) -> Result<Limits, String> {
+        for (handle, limits) in
+            [(&self.by_address, &limits.by_address), (&self.others, &limits.others)]
+        {
+            handle.replace(limits.clone()).map_err(|error| error.to_string())?;
+        }
+        Ok(limits)
+    }
+}
+
 #[cfg(unix)]
-async fn on_hangup(mut limits: Limits, handle: Handle, methods: Methods) {
+async fn on_hangup(mut limits: Limits, handles: Handles, methods: Methods) {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
@@ -63,15 +77,15 @@ async fn on_hangup(mut limits: Limits, handle: Handle, methods: Methods) {
         }
     };
     while hangups.recv().await.is_some() {
-        limits.replace(&handle, &methods);
+        limits.replace(&handles, &methods);
     }
 }
 
 /// There is no such signal.
 #[cfg(not(unix))]
-async fn on_hangup(_: Limits, _: Handle, _: Methods) {}
+async fn on_hangup(_: Limits, _: Handles, _: Methods) {}
 
-fn gauges(handle: Handle) -> Gauges {
+fn gauges(handles: [Handle; 3]) -> Gauges {
     describe_gauge!(KEYS, Unit::Count, "Keys that a limit keeps: callers, addresses, values.");
     describe_gauge!(KEYS_AT_MOST, Unit::Count, "How many keys a limit keeps at most.");
     describe_gauge!(OVERFLOW, "1 while keys for which a limit has no room share one bucket.");
@@ -80,7 +94,7 @@ fn gauges(handle: Handle) -> Gauges {
     at_each_scrape(move || {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = std::mem::take(&mut *shown);
-        for usage in handle.usage() {
+        for usage in handles.iter().flat_map(Handle::usage) {
             let Some(at_most) = usage.keys_at_most else { continue };
             let labels = (usage.rule, usage.limit);
             set(&labels, usage.keys, at_most, usage.overflow_in_use);

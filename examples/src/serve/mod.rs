@@ -12,10 +12,8 @@ use std::time::Duration;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tonic::body::Body;
-use tonic::codegen::http::Response;
 use tonic::server::NamedService;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
 use tonic_call::{Methods, MethodsError};
 use tonic_health::ServingStatus;
@@ -24,15 +22,14 @@ use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::ServiceBuilder;
-use tower::util::option_layer;
 
 use crate::FILE_DESCRIPTOR_SET;
-use crate::auth::{Callers, Guard, how_to_get_a_token};
+use crate::auth::{Callers, Guard, everybody, how_to_get_a_token};
 use crate::cli::{MetricsAddress, ServeArgs};
+use crate::connections::{self, Connections};
 use crate::drain::{self, Drain, Drained, Signal};
 use crate::drain_layer::Calls;
 use crate::fields;
-use crate::incoming::incoming;
 use crate::limits::Limits;
 use crate::metrics;
 use crate::service::Orders;
@@ -42,23 +39,16 @@ use crate::v1::order_service_server::OrderServiceServer;
 
 pub use cannot_serve::CannotServe;
 
-/// A peer that is gone without a word is noticed after so long, and its streams end.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Bytes of one stream that may wait to be read.
-///
-/// h2 closes a connection (`ENHANCE_YOUR_CALM`, `too_many_data_frames`) when the frames that wait on it are
-/// small and many: each is charged 256 bytes less its length, against half of the connection's window. A
-/// caller that sends small messages as fast as it can must reach the end of its stream's window before
-/// that: 65,536 / 5 messages of 5 bytes are charged 3.3 MB.
-const STREAM_WINDOW: u32 = 64 * 1024;
-
-/// Bytes of one connection that may wait to be read; see [`STREAM_WINDOW`].
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
-
-/// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
-/// connection, and with it the calls that are good.
-const CANCELLED_UNSEEN: usize = 1000;
+/// What a server takes, and how it goes down.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many calls pass.
+    pub limits: Limits,
+    /// How many connections.
+    pub connections: Connections,
+    /// How it goes down.
+    pub drain: Drain,
+}
 
 /// How many refusals for one reason, of one method, have a line of their own: a stranger may be refused as often as
 /// he likes, and shall not fill the log with that.
@@ -74,9 +64,12 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotServe> {
     let mut signals = drain::signals().map_err(CannotServe::Signals)?;
     let faults = args.faults();
-    let drain = failed(args.drain())?;
     let (callers, longest_token) = (args.callers(), args.longest_token());
-    let limits = failed(args.limits())?;
+    let settings = Settings {
+        limits: failed(args.limits())?,
+        connections: args.connections(),
+        drain: failed(args.drain())?,
+    };
 
     let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| CannotServe::Listen(args.listen, e))?;
@@ -125,7 +118,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 
     let orders = Orders::new(store, faults);
-    match serve(listener, orders, guard, &limits, drain, signals, traces).await? {
+    match serve(listener, orders, guard, settings, signals, traces).await? {
         Drained::Wholly | Drained::Partly => Ok(()),
         Drained::Hastily => Err(CannotServe::Hastily),
     }
@@ -145,7 +138,7 @@ async fn serve_metrics(address: String) -> Result<SocketAddr, CannotServe> {
 
 /// Serves on `listener`, with health and reflection, until one of `signals` comes, and then drains. With
 /// `guard`, callers need a token, the server is not ready until it can first tell who has a good one, and the
-/// service of orders is not while it can't. So many of their calls pass as `limits` say. With `traces`, calls have spans.
+/// service of orders is not while it can't. With `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. When it ends [`Drained::Partly`] or [`Drained::Hastily`], what had not
 /// ended still runs until the runtime does not.
@@ -153,8 +146,7 @@ pub async fn serve(
     listener: TcpListener,
     orders: Orders,
     guard: Option<Guard>,
-    limits: &Limits,
-    drain: Drain,
+    settings: Settings,
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, CannotServe> {
@@ -167,42 +159,35 @@ pub async fn serve(
     let (close, closed) = oneshot::channel::<()>();
     let methods = failed(methods())?;
     let calls = Calls::of(&methods);
-    let auth = guard.as_ref().map(|guard| failed(guard.layer(&methods))).transpose()?;
-    let auth = auth.map(|auth| {
-        // So that what stands around it is the same without.
-        let boxed = |response: Response<_>| response.map(Body::new);
-        ServiceBuilder::new().map_response(boxed).layer(auth).into_inner()
-    });
-    let limit = failed(limits.layer(&methods))?;
-    let _running = (limits.run(&limit, &methods), traces.map(Traces::gauges));
-    // Inside of who is calling: that is what it counts by.
-    let limits = ServiceBuilder::new()
-        .map_response(|response: Response<_>| response.map(Body::new))
-        .layer(limit)
-        .into_inner();
+    let auth = match &guard {
+        Some(guard) => failed(guard.layer(&methods))?,
+        None => failed(everybody())?,
+    };
+    let limits = failed(settings.limits.layers(&methods))?;
+    let _running = (settings.limits.run(&limits, &methods), traces.map(Traces::gauges));
     let logging = failed(LoggingLayer::server().methods(&methods).fields(fields::KEYS))?;
     let logging = logging.refusals_per_second(REFUSALS_PER_SECOND);
-    let router = Server::builder()
+    let services = Routes::new(health_server)
+        .add_service(failed(reflection().build_v1())?)
+        .add_service(failed(reflection().build_v1alpha())?)
+        .add_service(orders.server());
+    // The order that README gives.
+    let service = ServiceBuilder::new()
         .layer(traces::server(traces, &methods))
         .layer(MetricsLayer::server().methods(&methods))
         .layer(logging.request_metadata(fields::METADATA))
         .layer(RecoveryLayer::server())
-        .layer(option_layer(auth))
-        .layer(limits)
+        .layer(limits.by_address)
+        .layer(auth)
+        .layer(limits.in_flight)
+        .layer(limits.others)
         .layer(calls.clone())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_max_pending_accept_reset_streams(Some(CANCELLED_UNSEEN))
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(health_server)
-        .add_service(failed(reflection().build_v1())?)
-        .add_service(failed(reflection().build_v1alpha())?)
-        .add_service(orders.server());
-    let incoming = incoming(listener);
+        .service(services.prepare());
     // In a task of its own: it must go on accepting while this one waits.
-    let mut server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
-        _ = closed.await;
-    }));
+    let mut server =
+        tokio::spawn(connections::serve(listener, service, settings.connections, async {
+            _ = closed.await;
+        }));
 
     let follows_keys = async {
         if let (Some(guard), Some(mut readiness)) = (&guard, readiness) {
@@ -217,7 +202,7 @@ pub async fn serve(
         Some(signal) = signals.recv() => signal,
         never = follows_keys => match never {},
         ended = &mut server => {
-            failed(failed(ended)?)?;
+            failed(ended)?;
             return Err(CannotServe::Failed("it ended by itself".to_owned()));
         }
     };
@@ -226,12 +211,12 @@ pub async fn serve(
     let finish = async {
         calls.stop_streams();
         _ = close.send(());
-        if let Err(error) = failed((&mut server).await).and_then(failed) {
+        if let Err(error) = failed((&mut server).await) {
             tracing::error!(%error, "while draining");
         }
         orders.close().await;
     };
-    let drained = drain.run(signal, &mut signals, not_ready, finish).await;
+    let drained = settings.drain.run(signal, &mut signals, not_ready, finish).await;
     let unfinished = match drained {
         Drained::Wholly => None,
         Drained::Partly => Some("DRAIN_LIMIT"),

@@ -3,6 +3,7 @@
 pub const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
 
 pub const HEADERS: u8 = 1;
+pub const RESET: u8 = 3;
 pub const GO_AWAY: u8 = 7;
 
 /// The preface, and empty settings.
@@ -50,7 +51,7 @@ pub fn empty_message(stream: u32) -> Vec<u8> {
 
 pub fn cancel(stream: u32) -> Vec<u8> {
     const CANCEL: u32 = 8;
-    frame(3, 0, stream, &CANCEL.to_be_bytes())
+    frame(RESET, 0, stream, &CANCEL.to_be_bytes())
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

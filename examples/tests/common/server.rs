@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use orders::connections::Connections;
 use orders::drain::{Drain, Drained, Signal};
 use orders::faults::Faults;
 use orders::limits::Limits;
+use orders::serve::Settings;
 use orders::service::Orders;
 use orders::store::{Database, Store};
 use orders::v1::order_service_client::OrderServiceClient;
@@ -48,12 +50,24 @@ impl Server {
         Self::serve(Orders::new(store, Faults::Ignored), drain).await
     }
 
+    pub async fn with_connections(connections: Connections) -> Self {
+        let store = Store::open(&Database::Memory).await.expect("a store");
+        let drain = drain(Duration::ZERO, TWENTY_SECONDS);
+        let settings = Settings { limits: Limits::off(), connections, drain };
+        Self::serve_with(Orders::new(store, Faults::Ignored), settings).await
+    }
+
     async fn serve(orders: Orders, drain: Drain) -> Self {
+        let connections = Connections::default();
+        Self::serve_with(orders, Settings { limits: Limits::off(), connections, drain }).await
+    }
+
+    async fn serve_with(orders: Orders, settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
-            orders::serve::serve(listener, orders, None, &Limits::off(), drain, received, None)
+            orders::serve::serve(listener, orders, None, settings, received, None)
                 .await
                 .expect("serves")
         });

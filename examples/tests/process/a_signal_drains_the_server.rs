@@ -167,7 +167,8 @@ async fn it_can_be_stopped_before_it_serves() {
 async fn too_many_connections_are_waited_out() {
     let mut command = orders(&[]);
     let mut limited = Command::new("sh");
-    let serve = format!("ulimit -n 64 && exec \"$0\" {} --db :memory:", SERVE.join(" "));
+    let serve =
+        format!("ulimit -n 64 && exec \"$0\" {} --db :memory: --connections 1000", SERVE.join(" "));
     limited.args(["-c", &serve]).arg(command.as_std_mut().get_program()).env_remove("RUST_LOG");
     limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut served = Served::spawn(limited).await;
@@ -201,6 +202,20 @@ async fn a_peer_that_never_said_a_word_cannot_hold_it() {
     let (status, _, log) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+/// Guards against: a drain that takes as long as it may because of one connection without a call.
+#[tokio::test]
+async fn peers_without_a_call_do_not_hold_it_until_the_limit() {
+    let served = Served::start(&["--drain-delay", "0", "--drain-limit", "1h"]).await;
+    let _silent = TcpStream::connect(&served.address).await.unwrap();
+    let mut said_hello = TcpStream::connect(&served.address).await.unwrap();
+    said_hello.write_all(&frames::hello()).await.unwrap();
+    drop(watcher(&served).await);
+    served.signal(Signal::TERM);
+    let (status, _, log) = served.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("drained") && !log.contains("limit is reached"), "{log}");
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ mod a_call_prints_json_or_says_what_went_wrong;
 mod a_call_reads_its_requests_from_lines;
 mod a_log_that_nobody_reads_stops_nothing;
 mod a_signal_drains_the_server;
+#[cfg(target_os = "linux")]
+mod an_open_call_costs_little;
 mod an_openid_provider_is_believed;
 mod callers_need_a_token;
 mod every_call_is_logged_and_counted;
@@ -19,6 +21,7 @@ mod every_line_of_standard_error_is_json;
 mod keys_come_from_an_issuer;
 mod limits_come_from_a_file;
 mod only_so_many_calls_pass;
+mod only_so_many_calls_run;
 mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;
 mod spans_are_exported;

@@ -10,6 +10,7 @@ mod a_drain_lets_calls_finish;
 mod a_watcher_misses_nothing;
 mod an_import_takes_each_order_for_itself;
 mod an_order_is_kept_once_per_key;
+mod connections_are_bounded;
 mod database_trouble_stays_inside;
 mod every_violation_is_told_at_once;
 mod fast_callers_keep_their_connection;
