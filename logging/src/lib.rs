@@ -277,7 +277,32 @@
 //! # }
 //! ```
 //!
+//! # A log reader that stalls
+//!
+//! A subscriber that writes to standard error or output waits for its reader. A pipe holds 64 KiB, some 80 lines:
+//! when its reader stalls, each call that ends blocks a thread of the runtime, and soon the whole server stands
+//! still, health checks and shutdown included. Write through a bounded queue that drops lines when it is full,
+//! and count what it drops:
+//!
+//! ```ignore
+//! // tracing-appender = "0.2"
+//! let (writer, _guard) = NonBlockingBuilder::default()
+//!     .buffered_lines_limit(10_000) // by default 128,000; drops what does not fit
+//!     .finish(std::io::stderr());
+//! let dropped = writer.error_counter(); // dropped.dropped_lines(), for a metric
+//! tracing_subscriber::fmt().with_writer(writer).json().flatten_event(true).init();
+//! // Keep `_guard` until the end of `main`: it writes the last lines, for a second at most.
+//! ```
+//!
+//! A panic hook that writes to standard error blocks in the same way: send its text through the same writer. The
+//! example service `orders` does so, and exports `log_lines_dropped_total`.
+//!
 //! # What it costs
+//!
+//! An open call holds what its line needs until the end: of a stream without end that is memory, and no line.
+//! In the example service `orders`, with all layers of this workspace on, a watch that says nothing holds 14 KB
+//! (resident memory, 4,000 of them on four connections, debug build, HTTP/2 included). Limit how many calls are open:
+//! `InFlight` of `tonic-ratelimit-layer`.
 //!
 //! Besides what [watching](tonic_call#what-it-costs) costs, two small allocations if no layer outside
 //! has made the [`CallInfo`](tonic_call::CallInfo), and the event itself: in the benches a subscriber
