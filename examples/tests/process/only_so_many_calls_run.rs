@@ -10,7 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::common::client::{Client, channel, client, with_token};
 use crate::common::issuer::{ISSUER, Issuer};
-use crate::common::process::{SERVE, Served, orders, run};
+use crate::common::process::{SERVE, Served, get, orders, run};
 use crate::common::{order, reason, soon};
 
 const BOTH: &str = "orders.read orders.write";
@@ -127,6 +127,25 @@ async fn by_default_there_are_no_more_connections_than_files() {
     let (status, _, log) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("cannot take a connection"), "{log}");
+}
+
+#[tokio::test]
+async fn open_and_closed_connections_are_counted() {
+    let mut served = Served::start(&["--metrics", "127.0.0.1:0", "--connections", "1"]).await;
+    let metrics = served.metrics_address().await;
+    let _silent = TcpStream::connect(&served.address).await.unwrap();
+    let mut client = client(&served, &[]).await;
+    soon(client.create_order(order("ann@example.org", 1))).await.unwrap();
+    let text = get(&metrics, "/metrics").await.1;
+    for sample in [
+        "connections_open 1",
+        "connections_closed_total{reason=\"gave_way\"} 1",
+        "connections_closed_total{reason=\"idle\"} 0",
+        "connections_closed_total{reason=\"silent\"} 0",
+        "connections_closed_total{reason=\"full\"} 0",
+    ] {
+        assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
+    }
 }
 
 #[tokio::test]
