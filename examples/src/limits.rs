@@ -332,6 +332,35 @@ mod tests {
         }
     }
 
+    /// Guards against: a limit by the value of some metadata that a stranger chooses, outside of authentication.
+    #[test]
+    fn only_a_limit_by_peer_is_asked_before_it_is_known_who_calls() {
+        for (text, expected) in [
+            ("*=5/10:peer", true),
+            ("orders.v1.OrderService=5/10:peer", true),
+            ("*=5/10", false),
+            ("*=5/10:principal", false),
+            ("*=5/10:metadata:peer", false),
+        ] {
+            let Limit::Of { by_address, .. } = text.parse().expect("good") else {
+                panic!("{text}")
+            };
+            assert_eq!(by_address, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn so_many_calls_in_flight_are_two_numbers_or_off() {
+        let good = CallsInFlight::AtMost { of_one: 1, of_all: 20 };
+        assert_eq!("1/20".parse(), Ok(good));
+        assert_eq!("off".parse(), Ok(CallsInFlight::Off));
+        assert!(IN_FLIGHT.parse::<CallsInFlight>().is_ok());
+        for bad in ["", "1", "/", "1/", "/1", "0/1", "1/0", "-1/1", "1/2/3", "4294967296/1", "on"] {
+            let told = bad.parse::<CallsInFlight>().expect_err(bad);
+            assert!(told.contains("PER_CALLER/ALL"), "{bad}: {told}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_with_one_is_told() {
         for (bad, why) in [
