@@ -9,18 +9,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
 use tonic::transport::server::Connected;
 
 use super::Connections;
-use super::activity::Activity;
 use super::admission::Place;
 use super::call::Calls;
 use super::counts::{self, Why};
 use super::monitored::Monitored;
+use super::patience::{Over, Patience};
 
 /// A peer that is gone without a word is noticed after so long, and its streams end.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -39,9 +39,6 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
 /// connection, and with it the calls that are good.
 const CANCELLED_UNSEEN: usize = 1000;
-
-/// How long one that was asked to close (GOAWAY) has, from its last call or byte on.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 fn http2(settings: &Connections) -> http2::Builder<TokioExecutor> {
     let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -115,64 +112,5 @@ pub(super) async fn serve<IO, S, B>(
         biased;
         _ = &mut serving => {}
         () = std::future::ready(()) => {}
-    }
-}
-
-/// How long a connection is waited for.
-struct Patience<'a> {
-    activity: &'a Activity,
-    settings: &'a Connections,
-    /// When it was asked to close.
-    goodbye: Option<Instant>,
-}
-
-/// Why it is waited for no longer.
-enum Over {
-    Silent,
-    Idle,
-    Goodbye,
-}
-
-impl<'a> Patience<'a> {
-    fn new(activity: &'a Activity, settings: &'a Connections) -> Self {
-        Self { activity, settings, goodbye: None }
-    }
-
-    fn goodbye(&mut self) {
-        self.goodbye = Some(Instant::now());
-    }
-
-    /// When it ends, unless something happens in the meantime; and why.
-    fn ends(&self) -> (Option<Instant>, Over) {
-        let idle = self.activity.idle_since();
-        match self.goodbye {
-            None if !self.activity.has_said_hello() => {
-                (Some(self.activity.began() + self.settings.hello), Over::Silent)
-            }
-            None => (idle.map(|since| since + self.settings.idle), Over::Idle),
-            // Its last answers may still be on their way.
-            Some(goodbye) => {
-                let since = idle.map(|idle| idle.max(goodbye).max(self.activity.written_at()));
-                (since.map(|since| since + GOODBYE), Over::Goodbye)
-            }
-        }
-    }
-
-    /// When to look again. A preface that comes, or a call that ends, in the meantime does not wake anybody: it
-    /// is seen then. So that is not later than it could end if one did.
-    fn next(&self) -> Instant {
-        let now = Instant::now();
-        let wait = if self.goodbye.is_some() { GOODBYE } else { self.settings.idle };
-        let (ends, why) = self.ends();
-        match (ends, why) {
-            (Some(ends), Over::Silent) => ends.min(now + wait),
-            (Some(ends), _) => ends,
-            (None, _) => now + wait,
-        }
-    }
-
-    fn is_over(&self) -> Option<Over> {
-        let (at, why) = self.ends();
-        at.is_some_and(|at| Instant::now() >= at).then_some(why)
     }
 }

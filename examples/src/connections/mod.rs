@@ -3,8 +3,8 @@
 //!
 //! tonic's own server has neither a limit of connections nor an idle time-out, so this is one of ours, on
 //! hyper. One file per step: `accept` takes connections from the listener, `admission` says which one gives way
-//! when there are too many, `connection` serves one until it ends, `activity` knows what happens on it,
-//! and `call` is one call. Each connection is a task of its own, so that what comes before HTTP (a TLS
+//! when there are too many, `connection` serves one until it ends, `patience` how long it may be idle,
+//! `activity` knows what happens on it, and `call` is one call. Each connection is a task of its own, so that what comes before HTTP (a TLS
 //! handshake) does not hold up the others, and is under the same limits.
 
 mod accept;
@@ -14,6 +14,7 @@ mod call;
 mod connection;
 mod counts;
 mod monitored;
+mod patience;
 
 use std::time::Duration;
 
