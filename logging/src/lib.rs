@@ -301,7 +301,7 @@
 //!
 //! An open call holds what its line needs until the end: of a stream without end that is memory, and no line.
 //! In the example service `orders`, with all layers of this workspace on, a watch that says nothing holds 14 KB
-//! (resident memory, 4,000 of them on four connections, debug build, HTTP/2 included). Limit how many calls are open:
+//! (resident memory, 4,000 of them on four connections, release build, HTTP/2 included). Limit how many calls are open:
 //! `InFlight` of `tonic-ratelimit-layer`.
 //!
 //! Besides what [watching](tonic_call#what-it-costs) costs, two small allocations if no layer outside

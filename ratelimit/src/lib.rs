@@ -177,7 +177,7 @@
 //!
 //! A quota limits how many calls begin, not how many are open: at ten calls per second a caller has 36,000 watches
 //! open after an hour. In the example service `orders`, with all layers of this workspace on, a watch that says
-//! nothing holds 14 KB (resident memory, 4,000 of them on four connections, debug build, HTTP/2 included). So
+//! nothing holds 14 KB (resident memory, 4,000 of them on four connections, release build, HTTP/2 included). So
 //! give each caller, and the server, an [`InFlight`] limit; as a layer of its own it holds for all methods:
 //!
 //! ```
