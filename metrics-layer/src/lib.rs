@@ -163,7 +163,8 @@
 //! in `panics` if anything panicked in it, recovered or not. Layers say so in
 //! [`CallInfo`](tonic_call::CallInfo), to those outside them: put this layer outside those that
 //! authenticate, limit and recover. What comes to it is counted right in any order, panics included;
-//! what is refused outside it does not come. Health and reflection are counted as any service is.
+//! what is refused outside it does not come. Health and reflection are counted as any service is,
+//! unless they are [left out](MetricsLayer::exclude_infrastructure).
 //!
 //! # Which methods there are
 //!

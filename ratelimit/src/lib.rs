@@ -220,7 +220,8 @@
 //! again is forgotten, some at a time while calls come, so that none waits for a cleaning. When there is no
 //! room, new keys share one bucket of the same size: whoever invents keys neither fills the memory nor pushes
 //! anybody out. But honest newcomers then share that bucket with him, until keys are forgotten: choose keys
-//! that cost something to invent, or a number that is enough. A warning tells when it happens.
+//! that cost something to invent, or a number that is enough. A warning says when it first happens, and
+//! [`Handle::usage`] gives, for gauges, how many keys each limit keeps and whether that bucket is in use now.
 //!
 //! # Where to put it
 //!

@@ -17,6 +17,9 @@
 //! # }
 //! ```
 //!
+//! A program has one recorder: a second [`install`](Prometheus::install) gives the scrape of the first. Gauges
+//! that are read when somebody asks are set by [`Scrape::before_render`].
+//!
 //! Who has an HTTP server already answers [`Scrape::render`] from a route of it, with
 //! [`CONTENT_TYPE`]. Rendering takes its time; `tokio::task::spawn_blocking` is the place for it.
 
