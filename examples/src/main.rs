@@ -35,7 +35,7 @@ fn run() -> ExitCode {
         }
         Command::Token(_) => (None, "orders-token"),
     };
-    orders::panics::capture();
+    orders::panics::capture(|text| logs::line(Level::ERROR, text));
 
     let traces = otlp.map(|endpoint| Traces::start(endpoint, service)).transpose();
     let traces = match traces {

@@ -12,20 +12,18 @@ use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::Stream;
 use tonic_call::{printable, printable_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
-use tracing::Level;
 
 use crate::log_writer;
-use crate::logs::line;
 
 /// How long a panic waits for its text to be written.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// To be called once, when the process starts: the event of a recovered panic then has its place. Any other panic
-/// is a line on standard error, which is bounded too.
-pub fn capture() {
-    panic::set_hook(Box::new(|info| {
+/// is a line on standard error, which is bounded too, and made by `line`.
+pub fn capture(line: fn(&str) -> String) {
+    panic::set_hook(Box::new(move |info| {
         // If nobody reads it, nothing can be done.
-        _ = log_writer::stderr().write_all(line(Level::ERROR, &report(info)).as_bytes());
+        _ = log_writer::stderr().write_all(line(&report(info)).as_bytes());
         // A panic while another unwinds aborts the process next.
         log_writer::flush(LAST_WORDS);
     }));

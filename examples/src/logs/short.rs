@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// A call is one short line: time (UTC), level, method, code, duration, who called, and what failed. What is
 /// the same for each call is left out; `--log full` has it. Any other event has its target, text and fields.
@@ -82,7 +82,7 @@ where
             _ => {
                 write!(to, " {target}: {}", fields.get("message").unwrap_or_default())?;
                 fields.others(&mut to, &["message", "rpc.system.name", "grpc.component"])?;
-                for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+                for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
                     if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
                         && !fields.is_empty()
                     {
