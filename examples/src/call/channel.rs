@@ -3,7 +3,7 @@
 
 use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
-use tonic_call::{BoxChannel, Methods};
+use tonic_call::{BoxChannel, Methods, option_layer};
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
@@ -32,7 +32,8 @@ pub(super) fn layered(
             }
             request
         })
-        .layer(MetricsLayer::client().methods(&methods))
+        // Without `-v` nobody looks at what is counted.
+        .layer(option_layer(verbose.then(|| MetricsLayer::client().methods(&methods))))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client());
     Ok(match credentials {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
-use tonic_call::{Methods, MethodsError};
+use tonic_call::{Methods, MethodsError, option_layer};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_logging_layer::LoggingLayer;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub connections: Connections,
     /// How it goes down.
     pub drain: Drain,
+    /// Whether its calls are counted: in the recorder that is installed.
+    pub metrics: bool,
 }
 
 /// How many refusals for one reason, of one method, have a line of their own: a stranger may be refused as often as
@@ -69,6 +71,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), CannotS
         limits: failed(args.limits())?,
         connections: args.connections(),
         drain: failed(args.drain())?,
+        metrics: !matches!(args.metrics, MetricsAddress::Off),
     };
 
     let listening = listen(&args.listen).await;
@@ -171,10 +174,11 @@ pub async fn serve(
         .add_service(failed(reflection().build_v1())?)
         .add_service(failed(reflection().build_v1alpha())?)
         .add_service(orders.server());
+    let metrics = settings.metrics.then(|| MetricsLayer::server().methods(&methods));
     // The order that README gives.
     let service = ServiceBuilder::new()
         .layer(traces::server(traces, &methods))
-        .layer(MetricsLayer::server().methods(&methods))
+        .layer(option_layer(metrics))
         .layer(logging.request_metadata(fields::METADATA))
         .layer(RecoveryLayer::server())
         .layer(limits.by_address)

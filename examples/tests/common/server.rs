@@ -53,13 +53,17 @@ impl Server {
     pub async fn with_connections(connections: Connections) -> Self {
         let store = Store::open(&Database::Memory).await.expect("a store");
         let drain = drain(Duration::ZERO, TWENTY_SECONDS);
-        let settings = Settings { limits: Limits::off(), connections, drain };
+        let settings = Settings { limits: Limits::off(), connections, drain, metrics: false };
         Self::serve_with(Orders::new(store, Faults::Ignored), settings).await
     }
 
     async fn serve(orders: Orders, drain: Drain) -> Self {
         let connections = Connections::default();
-        Self::serve_with(orders, Settings { limits: Limits::off(), connections, drain }).await
+        Self::serve_with(
+            orders,
+            Settings { limits: Limits::off(), connections, drain, metrics: false },
+        )
+        .await
     }
 
     async fn serve_with(orders: Orders, settings: Settings) -> Self {
