@@ -241,6 +241,7 @@
 //! | [`option_layer`] | a layer that a setting turns on and off |
 //! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
 //! | [`GrpcService`] | what a layer can stand in front of |
+//! | [`SideCheck`] | says that a layer for clients seems to stand on a server |
 //!
 //! # What it costs
 //!
@@ -330,6 +331,7 @@ pub use self::rejection::Rejection;
 pub use self::rpc::{KnownMethod, Rpc};
 pub use self::rule::RuleError;
 pub use self::service::{BoxError, GrpcService};
+pub use self::side_check::SideCheck;
 pub use self::stopwatch::Stopwatch;
 pub use self::table::MethodTable;
 pub use self::text::{LINES_AT_MOST, TEXT_AT_MOST, printable, printable_lines};

@@ -6,10 +6,12 @@ use http::Extensions;
 
 use crate::observe::Side;
 
-/// Says once, for one layer, that it seems to stand on the other side: it would see calls, and show them as
-/// what they are not.
+/// Says once, for one layer, that it was made for clients and seems to stand on a server: it would take the
+/// calls that come in for calls of its own.
+///
+/// Clones of a layer share one, in an `Arc`.
 #[derive(Debug)]
-pub(crate) struct SideCheck(Once);
+pub struct SideCheck(Once);
 
 impl Default for SideCheck {
     fn default() -> Self {
@@ -18,16 +20,17 @@ impl Default for SideCheck {
 }
 
 impl SideCheck {
-    /// Looks at a call of the layer that has this observer.
-    pub(crate) fn check(&self, side: Side, extensions: &Extensions, observer: &'static str) {
+    /// Looks at the extensions of a request that comes to a layer of that name, made for that side. Once it has
+    /// spoken, and on a server, it costs nothing more.
+    pub fn check(&self, side: Side, extensions: &Extensions, layer: &'static str) {
         if side == Side::Client && !self.0.is_completed() && seems_received(extensions) {
             self.0.call_once(|| {
                 tracing::warn!(
                     target: "tonic_call",
-                    observer,
-                    "a layer that was made by `client()` seems to stand on a server: its calls come in over \
-                     a connection, and no generated client has made them. Should it be `server()`? This is a \
-                     guess, and wrong for a proxy that sends on the requests that it was sent"
+                    layer,
+                    "a layer for clients seems to stand on a server: its calls come in over a connection, and \
+                     no generated client has made them. Should it be made by `server()`, or stand around a \
+                     channel? This is a guess, and wrong for a proxy that sends on the requests that it was sent"
                 );
             });
         }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::Status;
-use tonic_call::Side;
+use tonic_call::{Side, SideCheck};
 use tower_layer::Layer;
 
 use crate::context::Handler;
@@ -14,6 +14,7 @@ use crate::service::Recover;
 pub struct RecoveryLayer {
     side: Side,
     handler: Option<Handler>,
+    side_check: Arc<SideCheck>,
 }
 
 impl RecoveryLayer {
@@ -24,13 +25,17 @@ impl RecoveryLayer {
 
     /// Recovers what panics inside a server: handlers, their streams, and layers further in.
     pub fn server() -> Self {
-        Self { side: Side::Server, handler: None }
+        Self::of(Side::Server)
     }
 
     /// Recovers what panics in a client's calls: layers further in, and the stream of messages that
     /// the caller sends, which would otherwise take the connection and all calls on it along.
     pub fn client() -> Self {
-        Self { side: Side::Client, handler: None }
+        Self::of(Side::Client)
+    }
+
+    fn of(side: Side) -> Self {
+        Self { side, handler: None, side_check: Arc::default() }
     }
 
     /// Chooses what the caller is told; by default `INTERNAL` and a fixed text.
@@ -57,7 +62,7 @@ impl<S> Layer<S> for RecoveryLayer {
     type Service = Recover<S>;
 
     fn layer(&self, inner: S) -> Recover<S> {
-        Recover::new(inner, self.side, self.handler.clone())
+        Recover::new(inner, self.side, self.handler.clone(), Arc::clone(&self.side_check))
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tonic_call::{BoxError, GrpcService, Side};
+use tonic_call::{BoxError, GrpcService, Side, SideCheck};
 use tower_service::Service;
 
 use crate::body::ResponseBody;
@@ -20,14 +20,20 @@ pub struct Recover<S> {
     inner: S,
     side: Side,
     handler: Option<Handler>,
+    side_check: Arc<SideCheck>,
     /// What `poll_ready` panicked with: the next call is told. Only behind a lock because a payload
     /// is not `Sync`; nobody ever waits for it.
     not_ready: Mutex<Option<Caught>>,
 }
 
 impl<S> Recover<S> {
-    pub(crate) fn new(inner: S, side: Side, handler: Option<Handler>) -> Self {
-        Self { inner, side, handler, not_ready: Mutex::new(None) }
+    pub(crate) fn new(
+        inner: S,
+        side: Side,
+        handler: Option<Handler>,
+        side_check: Arc<SideCheck>,
+    ) -> Self {
+        Self { inner, side, handler, side_check, not_ready: Mutex::new(None) }
     }
 
     fn not_ready(&mut self) -> &mut Option<Caught> {
@@ -66,6 +72,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
+        self.side_check.check(self.side, &head.extensions, "RecoveryLayer");
         let context = Context::new(self.side, &head, self.handler.clone());
         if let Some(caught) = self.not_ready().take() {
             let status = context.recovered(caught, Place::PollReady);
@@ -96,7 +103,8 @@ impl<S> Drop for Recover<S> {
 
 impl<S: Clone> Clone for Recover<S> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.side, self.handler.clone())
+        let side_check = Arc::clone(&self.side_check);
+        Self::new(self.inner.clone(), self.side, self.handler.clone(), side_check)
     }
 }
 

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
+use tonic::transport::server::TcpConnectInfo;
 use tonic_call_test_kit::{Script, silence_panics};
 use tonic_recovery_layer::{RecoverStream, RecoveryLayer, captured};
 use tower::{Layer as _, Service as _, service_fn};
@@ -73,4 +74,25 @@ async fn an_error_event_tells_the_operator() {
     tokio::task::yield_now().await;
     let told = events.0.lock().unwrap();
     assert!(matches!(&told[..], [event] if event.contains("unheard, on purpose")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_client_layer_on_a_server_says_so_once() {
+    let events = Events::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
+    for (layer, warnings) in [(RecoveryLayer::server(), 0), (RecoveryLayer::client(), 1)] {
+        for _ in 0..3 {
+            let mut service = layer.layer(service_fn(async |_| {
+                Ok::<Response<Script>, Infallible>(Script::new().respond())
+            }));
+            let mut request: Request<Script> = Request::post("/a.B/C").body(Script::new()).unwrap();
+            let remote_addr = Some("192.0.2.1:7".parse().unwrap());
+            request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+            service.call(request).await.unwrap();
+        }
+        let told = std::mem::take(&mut *events.0.lock().unwrap());
+        assert_eq!(told.len(), warnings, "{told:?}");
+        assert!(told.iter().all(|event| event.starts_with("WARN tonic_call ")), "{told:?}");
+    }
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tonic_call::SideCheck;
 use tower_layer::Layer;
 
 use super::builder::CredentialsBuilder;
@@ -32,6 +33,7 @@ use super::source::TokenSource;
 pub struct CredentialsLayer {
     source: Arc<dyn TokenSource>,
     plain_text: bool,
+    side_check: Arc<SideCheck>,
 }
 
 impl CredentialsLayer {
@@ -42,7 +44,7 @@ impl CredentialsLayer {
     }
 
     pub(super) fn new(source: Arc<dyn TokenSource>, plain_text: bool) -> Self {
-        Self { source, plain_text }
+        Self { source, plain_text, side_check: Arc::default() }
     }
 }
 
@@ -50,7 +52,12 @@ impl<S> Layer<S> for CredentialsLayer {
     type Service = Credentials<S>;
 
     fn layer(&self, inner: S) -> Credentials<S> {
-        Credentials::new(inner, Arc::clone(&self.source), self.plain_text)
+        Credentials {
+            inner,
+            source: Arc::clone(&self.source),
+            plain_text: self.plain_text,
+            side_check: Arc::clone(&self.side_check),
+        }
     }
 }
 

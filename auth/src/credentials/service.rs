@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project::pin_project;
 use tonic::Status;
 use tonic_call::{
-    AnswerBody, AnswerFuture, BoxError, CallInfo, GrpcService, Refusal, Rejection, Side,
+    AnswerBody, AnswerFuture, BoxError, CallInfo, GrpcService, Refusal, Rejection, Side, SideCheck,
 };
 use tower_service::Service;
 
@@ -24,18 +24,13 @@ use crate::settings::BY;
 /// A channel whose calls carry credentials: see [`CredentialsLayer`](crate::CredentialsLayer).
 #[derive(Clone)]
 pub struct Credentials<S> {
-    inner: S,
-    source: Arc<dyn TokenSource>,
-    plain_text: bool,
+    pub(super) inner: S,
+    pub(super) source: Arc<dyn TokenSource>,
+    pub(super) plain_text: bool,
+    pub(super) side_check: Arc<SideCheck>,
 }
 
 type Obtained = Result<Result<BearerToken, NoToken>, String>;
-
-impl<S> Credentials<S> {
-    pub(super) fn new(inner: S, source: Arc<dyn TokenSource>, plain_text: bool) -> Self {
-        Self { inner, source, plain_text }
-    }
-}
 
 impl<S, B> Service<Request<B>> for Credentials<S>
 where
@@ -52,6 +47,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.side_check.check(Side::Client, request.extensions(), "CredentialsLayer");
         let mut request = request.map(tonic::body::Body::new);
         let plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let answer = match own(&mut request) {
