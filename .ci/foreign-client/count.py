@@ -35,6 +35,17 @@ REFUSALS = {
     "RATE_LIMITED": "ratelimit",
 }
 
+# The codes of those refusals: the log leaves most of their lines out, and says how many of which reason.
+CODES = {
+    "CREDENTIALS_MISSING": "UNAUTHENTICATED",
+    "CREDENTIALS_MALFORMED": "UNAUTHENTICATED",
+    "TOKEN_INVALID": "UNAUTHENTICATED",
+    "TOKEN_EXPIRED": "UNAUTHENTICATED",
+    "SCOPE_INSUFFICIENT": "PERMISSION_DENIED",
+    "METHOD_UNKNOWN": "UNIMPLEMENTED",
+    "RATE_LIMITED": "RESOURCE_EXHAUSTED",
+}
+
 # What is far less than the callers make together: of a method with one answer, and of one with a stream of them.
 LIMITS = [
     "--limit",
@@ -288,16 +299,25 @@ def decided(found):
 
 
 def logged(log):
-    """The lines of the log by method and code, by what ended them, and by method and the reason of a
-    refusal; every line must be JSON."""
+    """The calls in the log by method and code, by what ended them, and by method and the reason of a
+    refusal, those among them that have no line of their own; every line must be JSON."""
     counts, ended_by, refused_for = (collections.Counter() for _ in range(3))
+    left_out = 0
     log.seek(0)
     for line in log:
         line = json.loads(line)
+        name = line.get("rpc.method", "unknown")
+        name = "unknown" if name.startswith("no.such.") else name
+        if line["message"] == "refusals left out":
+            reason, count = line["grpc.refused_reason"], line["grpc.refusals_left_out"]
+            if line["grpc.refused_by"] != REFUSALS.get(reason):
+                sys.exit(f"who has refused that? {line}")
+            counts[name, CODES[reason]] += count
+            ended_by["refusal"] += count
+            refused_for[name, reason] += count
+            left_out += count
         if line["message"] != "finished call":
             continue
-        name = line["rpc.method"]
-        name = "unknown" if name.startswith("no.such.") else name
         counts[name, line["rpc.response.status_code"]] += 1
         ended_by[line["grpc.ended_by"]] += 1
         if refused_by := line.get("grpc.refused_by"):
@@ -305,6 +325,9 @@ def logged(log):
             if refused_by != REFUSALS.get(reason):
                 sys.exit(f"who has refused that? {line}")
             refused_for[name, reason] += 1
+    print(f"lines of refusals that the log left out, and counted: {left_out}")
+    if not left_out:
+        sys.exit("so many refusals should not all have a line")
     return counts, ended_by, refused_for
 
 
