@@ -63,7 +63,7 @@ impl AuthBuilder {
         }
     }
 
-    /// Says who may call one method of a fully qualified service. Two rules for the same method, and a name
+    /// Sets the access to one method of a fully qualified service. Two rules for the same method, and a name
     /// that no call can have, are errors of [`build`](Self::build).
     pub fn method(mut self, service: &str, method: &str, access: Access) -> Self {
         self.all.push((format!("{service}/{method}"), access.clone()));
@@ -71,7 +71,7 @@ impl AuthBuilder {
         self
     }
 
-    /// Says who may call the methods of a fully qualified service that have no rule of their own. Two rules
+    /// Sets the access to the methods of a fully qualified service that have no rule of their own. Two rules
     /// for the same service, and a name that no call can have, are errors of [`build`](Self::build).
     pub fn service(mut self, service: &str, access: Access) -> Self {
         self.all.push((service.to_owned(), access.clone()));

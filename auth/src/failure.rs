@@ -64,7 +64,7 @@ impl Reason {
         }
     }
 
-    /// All that the caller is told in words; of a method that is not there nothing, as by tonic's router.
+    /// The status message that the caller sees: empty for a method that is not served, as tonic's router has it.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::CredentialsMissing => "credentials are missing",

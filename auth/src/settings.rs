@@ -54,7 +54,7 @@ pub(crate) enum Ruled<'a> {
 }
 
 impl<'a> Ruled<'a> {
-    /// Whether the answer is the same whoever calls, so that nobody is asked who it is.
+    /// Whether the answer is the same for every caller, so that nobody is authenticated.
     pub(crate) fn is_public(self) -> bool {
         let (Self::By(access) | Self::Unknown(access)) = self;
         access.is_public()

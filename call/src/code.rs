@@ -24,7 +24,7 @@ pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
     (code, by)
 }
 
-/// Whether an error came from the connection, or from whoever is at its other end, and not from a
+/// Whether an error came from the connection, or from the peer at its other end, and not from a
 /// layer or an interceptor of the client.
 fn is_of_transport(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source()).any(|error| {

@@ -41,7 +41,7 @@ struct Queue {
 
 enum Item {
     Line(Vec<u8>),
-    /// Whoever waits for it is woken when all before it is written.
+    /// Wakes its waiter when all before it is written.
     Flush(Sender<()>),
 }
 

@@ -1,4 +1,4 @@
-//! A total outage must show: calls that tonic's `Server::timeout` ends are told as the server's failures by all
+//! A total outage must show: calls that tonic's `Server::timeout` ends are reported as the server's failures by all
 //! three layers that observe, once they know of that time-out.
 #![allow(clippy::unwrap_used)]
 

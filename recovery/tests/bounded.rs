@@ -1,4 +1,4 @@
-//! What is told of a panic is short, and of the program alone, whatever it panicked with and wherever.
+//! What a panic's report says is short, and of the program alone, whatever it panicked with and wherever.
 //!
 //! The panic hook and what it reads of the environment are the process's, so each case is one.
 #![allow(clippy::unwrap_used)]
@@ -44,7 +44,7 @@ impl Write for Lines {
     }
 }
 
-/// The log line of a panic, and what else is told of it: in the call's info, and to the handler.
+/// The log line of a panic, and where else it is reported: in the call's info, and to the handler.
 #[tokio::test]
 #[ignore = "run by the other tests, each time in a process with another environment"]
 async fn child() {

@@ -212,8 +212,8 @@ impl Issuer {
     }
 
     /// Sets how long after a fetch that was asked for, by an unknown `kid` or by [`Jwt::refresh`], no other is
-    /// begun for that: by default 30 s, of a file 5 s. Whoever asks meanwhile is served by one fetch at its
-    /// end.
+    /// begun for that: by default 30 s, of a file 5 s. One fetch at its end serves all who ask
+    /// meanwhile.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.pace.cool_down = cool_down;
         self

@@ -1,4 +1,4 @@
-//! Who may wait for a fetch of keys.
+//! Bounds how many calls wait for a fetch of keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

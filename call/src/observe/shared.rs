@@ -90,7 +90,7 @@ impl<C: Call> Shared<C> {
     }
 
     /// Runs a piece of the call in the observer's scope, and notices if it unwinds: later, when the
-    /// call is dropped by whoever caught the panic, `thread::panicking()` is false.
+    /// call is dropped by the layer that caught the panic, `thread::panicking()` is false.
     pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(self);
         let output = match self.call() {
@@ -161,7 +161,7 @@ impl<C: Call> Shared<C> {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Says whether it had not ended before. Nobody else writes it: whoever has the one watch of a
+    /// Says whether it had not ended before. Nobody else writes it: the holder of the one watch of a
     /// call has its ending.
     pub(super) fn ends_now(&self) -> bool {
         let first = !self.has_ended();

@@ -56,7 +56,7 @@ impl Waiting {
 }
 
 impl Queue {
-    /// `waiting` is told by the exporter what is handed to it.
+    /// The exporter reports to `waiting` what is handed to it.
     pub(super) fn to(exporter: impl SpanExporter + 'static, waiting: Waiting) -> Self {
         let size = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok();
         let size = size.and_then(|size| size.trim().parse().ok()).filter(|size| *size > 0);
