@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::{Extensions, HeaderMap, request};
 use tonic::Status;
-use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRules, printable};
+use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRules, sanitize};
 
 use crate::authenticate::Outcome;
 use crate::decision::{Decision, Verdict};
@@ -185,7 +185,7 @@ impl Settings {
         let panic = self.secrets.scrubbed_text(panic, &head.headers);
         tracing::error!(
             rpc.method = &*rpc.shown(),
-            exception.message = %printable(&panic),
+            exception.message = %sanitize(&panic),
             auth.check = check,
             "a panic in authentication, the call is refused"
         );

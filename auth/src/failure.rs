@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tonic::Code;
-use tonic_call::printable;
+use tonic_call::sanitize;
 
 /// Why a call is refused, in a word that callers and labels can hold: the `reason` of the
 /// `google.rpc.ErrorInfo` that the caller gets.
@@ -164,7 +164,7 @@ impl Failure {
 
 /// Text from the wire on one line, and short.
 fn bounded(bytes: &[u8]) -> String {
-    let mut text = printable(bytes).into_owned();
+    let mut text = sanitize(bytes).into_owned();
     if text.len() > RECEIVED_AT_MOST {
         let end = (0..=RECEIVED_AT_MOST).rfind(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or_default());

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tonic_call::{drop_caught, printable};
+use tonic_call::{drop_caught, sanitize};
 
 /// Runs a piece that may panic; the error is the text of the panic, on one line and bounded.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
@@ -42,8 +42,8 @@ impl<T> Drop for Guarded<T> {
 
 fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => printable(text).into_owned(),
-        (_, Some(text)) => printable(text).into_owned(),
+        (Some(text), _) => sanitize(text).into_owned(),
+        (_, Some(text)) => sanitize(text).into_owned(),
         _ => "a panic without a text".to_owned(),
     };
     drop_caught(payload);
@@ -52,7 +52,7 @@ fn text_of(payload: Box<dyn Any + Send>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tonic_call::TEXT_AT_MOST;
+    use tonic_call::MAX_TEXT_BYTES;
     use tonic_call_test_kit::silence_panics;
 
     use super::*;
@@ -64,6 +64,6 @@ mod tests {
         assert_eq!(short, Err("a text, on purpose".to_owned()));
         let long = guarded(|| -> () { panic!("{}on purpose", "\n\u{1b}".repeat(50_000)) });
         let long = long.expect_err("it panics");
-        assert!(long.len() <= TEXT_AT_MOST && long.starts_with(r"\n\u{1b}"), "{long}");
+        assert!(long.len() <= MAX_TEXT_BYTES && long.starts_with(r"\n\u{1b}"), "{long}");
     }
 }

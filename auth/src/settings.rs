@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
-use tonic_call::{Kind, MethodTable, Methods, Rpc, UncalledRules};
+use tonic_call::{MethodKind, MethodTable, Methods, Rpc, UncalledRules};
 
 use crate::access::Access;
 use crate::answers::Answers;
@@ -100,6 +100,6 @@ impl Settings {
     /// message either way, which was decided when it came.
     pub(crate) fn ends_at_expiry(&self, rpc: &Rpc) -> bool {
         let method = self.methods.as_ref().and_then(|methods| methods.of(rpc));
-        self.end_streams && method.is_none_or(|method| method.kind() != Kind::Unary)
+        self.end_streams && method.is_none_or(|method| method.kind() != MethodKind::Unary)
     }
 }

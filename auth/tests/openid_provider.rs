@@ -20,7 +20,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Server};
 use tonic_auth_layer::jwt::{FetchResult, Issuer, Jwt};
 use tonic_auth_layer::{Access, AuthLayer, Decision};
-use tonic_call::Kind;
+use tonic_call::MethodKind;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
@@ -79,7 +79,7 @@ fn tell(told: &UnboundedSender<(String, String)>, decision: &Decision<'_>) {
     let _ = told.send((decision.result().to_owned(), why));
 }
 
-async fn call_with(channel: &Channel, kind: Kind, token: &str) -> Outcome {
+async fn call_with(channel: &Channel, kind: MethodKind, token: &str) -> Outcome {
     let bearer = format!("Bearer {token}");
     let mut client = KindsClient::new(channel.clone());
     let asked = Ask { notes: 1, ..Ask::default() };
@@ -87,7 +87,7 @@ async fn call_with(channel: &Channel, kind: Kind, token: &str) -> Outcome {
 }
 
 async fn passes(channel: &Channel, token: &str) {
-    assert_eq!(call_with(channel, Kind::Unary, token).await, Outcome::ok(1));
+    assert_eq!(call_with(channel, MethodKind::Unary, token).await, Outcome::ok(1));
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_clients_token_is_taken_and_one_for_somebody_else_is_not() {
         }
         passes(&channel, &reader).await;
         assert_eq!(soon(decisions.recv()).await.unwrap().0, "passed");
-        let refused = call_with(&channel, Kind::ClientStream, &reader).await;
+        let refused = call_with(&channel, MethodKind::ClientStream, &reader).await;
         assert_eq!(refused.code, Code::PermissionDenied);
         assert_eq!(soon(decisions.recv()).await.unwrap().0, "SCOPE_INSUFFICIENT");
     }
@@ -211,7 +211,7 @@ async fn a_key_that_is_published_no_more_takes_its_tokens_along() {
     }
     provider.tell("retire").await;
     until_keys(&mut fetches, 2).await;
-    assert_eq!(call_with(&channel, Kind::Unary, &old).await.code, Code::Unauthenticated);
+    assert_eq!(call_with(&channel, MethodKind::Unary, &old).await.code, Code::Unauthenticated);
     passes(&channel, &new).await;
     let mut results = Vec::new();
     while let Ok(decision) = decisions.try_recv() {

@@ -12,7 +12,7 @@ use tonic::{Code, Request};
 use tonic_auth_layer::{
     AuthLayer, BearerToken, Credentials, CredentialsLayer, Identity, Incoming, authenticate_fn,
 };
-use tonic_call::{EndedBy, Kind, Methods, ObserveLayer};
+use tonic_call::{EndedBy, MethodKind, Methods, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -231,10 +231,10 @@ async fn g09_who_watches_outside_is_told_that_it_was_a_refusal() {
 
     // It is there, and then ended.
     let mut client = with_token(channel.clone(), "ann");
-    let ended = call(&mut client, Kind::ServerStream, ask(Act::Hang, 1), &[]).await;
+    let ended = call(&mut client, MethodKind::ServerStream, ask(Act::Hang, 1), &[]).await;
     assert_eq!((ended.code, ended.notes), (Code::Unauthenticated, 1));
     // It is not let in.
-    call(&mut with_token(channel, "bad"), Kind::Unary, Ask::default(), &[]).await;
+    call(&mut with_token(channel, "bad"), MethodKind::Unary, Ask::default(), &[]).await;
     for call in recorder.until_ended(2).await {
         assert_eq!(call.code, Code::Unauthenticated);
         assert_eq!(call.by, EndedBy::Refusal { by: "auth" });

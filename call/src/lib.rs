@@ -233,7 +233,7 @@
 //! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
 //! | [`EarlyMessages`] | messages that pass before it is known to whom they belong |
 //! | [`Protocol`] | gRPC or gRPC-Web: in which a call is read, and answered |
-//! | [`code_name`], [`printable`], [`printable_lines`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
+//! | [`code_name`], [`sanitize`], [`sanitize_lines`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, behind proxies too, and which addresses are one caller's |
 //! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
 //! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
@@ -259,84 +259,33 @@
 //! | `axum` | no | reads axum's `ConnectInfo<SocketAddr>`, where `axum::serve` accepts the connections |
 
 mod answer;
-mod body_reader;
-mod channel;
-mod code;
-mod code_name;
-mod cut;
-mod deadline;
-mod early;
-mod end;
-mod field;
-mod headers;
-mod held;
-mod info;
-mod kind;
-mod known;
-mod message;
-mod metadata;
-mod methods;
-#[cfg(feature = "server")]
-mod networks;
+mod fit;
+mod method;
 mod observe;
-mod option;
 #[cfg(feature = "server")]
 mod peer;
-mod protocol;
-mod rejection;
-mod rpc;
-mod rule;
-mod service;
-mod side_check;
-mod stopwatch;
-mod table;
-mod text;
-mod trace;
-mod uncalled;
-#[cfg(feature = "server")]
-mod unix_peer;
-mod unwind;
-mod web;
-mod words;
+mod show;
 
-pub use self::answer::{AnswerBody, AnswerFuture};
-pub use self::channel::BoxChannel;
-pub use self::code::code_of_error;
-pub use self::code_name::{CODES, code_from_name, code_name};
-pub use self::cut::{Cut, CutBody, CutFuture};
-pub use self::deadline::{
-    Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,
+pub use self::answer::{
+    AnswerBody, AnswerFuture, Cut, CutBody, CutFuture, Deadline, GRPC_TIMEOUT, Held, HeldBody,
+    MalformedTimeout, Rejection, drop_caught, format_timeout, parse_timeout, timeout_of,
 };
-pub use self::early::EarlyMessages;
-pub use self::end::{Cause, End};
-pub use self::field::FieldValue;
-pub use self::headers::{is_grpc, is_preflight};
-pub use self::held::{Held, HeldBody};
-pub use self::info::{CallInfo, EndedBy, Refusal};
-pub use self::kind::{Idempotency, Kind};
-pub use self::known::{KnownMethods, LEARNT_AT_MOST};
-pub use self::message::{Batch, Flow, Message};
-pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};
-pub use self::methods::{Method, Methods, MethodsError};
-#[cfg(feature = "server")]
-pub use self::networks::{ClientNetwork, NetworkError, TrustedProxies};
+pub use self::fit::{
+    BoxChannel, BoxError, GrpcService, OptionBody, OptionFuture, OptionLayer, OptionService,
+    option_layer,
+};
+pub use self::method::{
+    Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Method, MethodKind, MethodTable,
+    Methods, MethodsError, Rpc, RuleError, UncalledRules,
+};
 pub use self::observe::{
-    Call, Observe, ObserveLayer, Observer, Pair, ResponseBody, ResponseFuture, Side,
+    Batch, Call, CallInfo, Cause, EarlyMessages, End, EndedBy, Flow, Message, Observe,
+    ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody, ResponseFuture, Side, SideCheck,
+    Stopwatch, code_of_error, is_grpc, is_preflight,
 };
-pub use self::option::{OptionBody, OptionFuture, OptionLayer, OptionService, option_layer};
 #[cfg(feature = "server")]
-pub use self::peer::Peer;
-pub use self::protocol::Protocol;
-pub use self::rejection::Rejection;
-pub use self::rpc::{KnownMethod, Rpc};
-pub use self::rule::RuleError;
-pub use self::service::{BoxError, GrpcService};
-pub use self::side_check::SideCheck;
-pub use self::stopwatch::Stopwatch;
-pub use self::table::MethodTable;
-pub use self::text::{LINES_AT_MOST, TEXT_AT_MOST, printable, printable_lines};
-pub use self::trace::{TraceIds, TraceParent};
-pub use self::uncalled::UncalledRules;
-#[cfg(feature = "server")]
-pub use self::unix_peer::UnixPeer;
-pub use self::unwind::drop_caught;
+pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
+pub use self::show::{
+    AllowedMetadata, CODES, FieldValue, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES, TraceIds,
+    TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,
+};

@@ -8,7 +8,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::{Code, GrpcMethod, Status};
 use tonic_call::{
-    AnswerBody, Kind, KnownMethods, LEARNT_AT_MOST, Methods, ObserveLayer, Refusal, Rejection, Side,
+    AnswerBody, KnownMethods, MAX_LEARNED_METHODS, MethodKind, Methods, ObserveLayer, Refusal,
+    Rejection, Side,
 };
 use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Recorder, Script};
 use tower::{Layer as _, Service, service_fn};
@@ -140,7 +141,7 @@ async fn a_path_that_is_not_exact_is_never_known() {
 #[tokio::test]
 async fn no_more_than_a_thousand_are_learnt() {
     let known = Arc::new(KnownMethods::learning());
-    for number in 0..LEARNT_AT_MOST + 50 {
+    for number in 0..MAX_LEARNED_METHODS + 50 {
         let path = format!("/a.B/M{number}");
         call(Side::Server, &known, request(&path), || answered(Code::Ok)).await;
     }
@@ -186,11 +187,11 @@ fn a_descriptor_set_tells_kind_and_idempotency() {
     assert_eq!(
         kinds,
         [
-            ("Unary", Kind::Unary),
-            ("ClientStream", Kind::ClientStream),
-            ("ServerStream", Kind::ServerStream),
-            ("BidiStream", Kind::BidiStream),
-            ("Peek", Kind::Unary),
+            ("Unary", MethodKind::Unary),
+            ("ClientStream", MethodKind::ClientStream),
+            ("ServerStream", MethodKind::ServerStream),
+            ("BidiStream", MethodKind::BidiStream),
+            ("Peek", MethodKind::Unary),
         ]
     );
     let idempotency = |name| methods.get("test.v1.Kinds", name).unwrap().idempotency();
@@ -199,12 +200,12 @@ fn a_descriptor_set_tells_kind_and_idempotency() {
     assert!(methods.has_service("test.v1.Kinds") && !methods.has_service("test.v1"));
 }
 
-const STANDARD: [(&str, Kind); 5] = [
-    ("grpc.health.v1.Health/Check", Kind::Unary),
-    ("grpc.health.v1.Health/List", Kind::Unary),
-    ("grpc.health.v1.Health/Watch", Kind::ServerStream),
-    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Kind::BidiStream),
-    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Kind::BidiStream),
+const STANDARD: [(&str, MethodKind); 5] = [
+    ("grpc.health.v1.Health/Check", MethodKind::Unary),
+    ("grpc.health.v1.Health/List", MethodKind::Unary),
+    ("grpc.health.v1.Health/Watch", MethodKind::ServerStream),
+    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", MethodKind::BidiStream),
+    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", MethodKind::BidiStream),
 ];
 
 #[tokio::test]

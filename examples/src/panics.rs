@@ -10,7 +10,7 @@ use std::time::Duration;
 use tonic::Status;
 use tonic::codegen::BoxStream;
 use tonic::codegen::tokio_stream::Stream;
-use tonic_call::{printable, printable_lines};
+use tonic_call::{sanitize, sanitize_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 
 use crate::log_writer;
@@ -35,11 +35,11 @@ fn report(info: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-    let line = format!("thread '{name}' panicked{place}: {}\n", printable(text_of(info.payload())));
+    let line = format!("thread '{name}' panicked{place}: {}\n", sanitize(text_of(info.payload())));
     // Only if `RUST_BACKTRACE` asks for it.
     let stack = Backtrace::capture();
     match stack.status() {
-        BacktraceStatus::Captured => line + &printable_lines(&stack) + "\n",
+        BacktraceStatus::Captured => line + &sanitize_lines(&stack) + "\n",
         _ => line,
     }
 }

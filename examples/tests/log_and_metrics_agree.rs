@@ -12,7 +12,7 @@ use http::{Request, Response};
 use tokio::time::advance;
 use tonic::Status;
 use tonic::body::Body;
-use tonic_call::{AnswerBody, Cut, EndedBy, Kind, ObserveLayer, Refusal, Rejection, Side};
+use tonic_call::{AnswerBody, Cut, EndedBy, MethodKind, ObserveLayer, Refusal, Rejection, Side};
 use tonic_call_test_kit::{Script, silence_panics};
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
@@ -110,7 +110,7 @@ where
     S::Error: std::fmt::Debug,
     B: http_body::Body<Error: std::fmt::Debug> + Unpin,
 {
-    let mut request = with(to_kind(Kind::ServerStream), &[("grpc-timeout", "1S")]);
+    let mut request = with(to_kind(MethodKind::ServerStream), &[("grpc-timeout", "1S")]);
     if ending == RequestBreaksOff {
         *request.body_mut() = Script::new().messages(1).error(Status::cancelled("reset"));
     }
@@ -325,7 +325,7 @@ async fn a_panic_is_one_line_and_one_increment_wherever_it_is_recovered() {
             for number in 0..6 {
                 let (metrics, logging) = (Metrics::new(side), logging(side));
                 let (counts, recovers, panics) = (&metrics.layer, recovery(), panics(place));
-                let request = to_kind(Kind::ServerStream);
+                let request = to_kind(MethodKind::ServerStream);
                 match number {
                     0 => run(counts.layer(logging.layer(recovers.layer(panics))), request).await,
                     1 => run(counts.layer(recovers.layer(logging.layer(panics))), request).await,
@@ -347,7 +347,7 @@ async fn a_panic_in_a_destructor_after_the_end_changes_neither() {
     silence_panics();
     let (metrics, logging) = (Metrics::new(Side::Server), logging(Side::Server));
     let recovered = RecoveryLayer::server().layer(panics(Place::Drop));
-    run(logging.layer(metrics.layer.layer(recovered)), to_kind(Kind::ServerStream)).await;
+    run(logging.layer(metrics.layer.layer(recovered)), to_kind(MethodKind::ServerStream)).await;
     assert_eq!(lines.take_only().ending(), ("INTERNAL", "service"));
     let handled = metrics.of("grpc_server_handled_total");
     assert!(matches!(handled[..], [(_, 1.0)]), "{handled:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{End, EndedBy, FieldValue, Peer, Rpc, Side, TraceIds, printable};
+use tonic_call::{End, EndedBy, FieldValue, Peer, Rpc, Side, TraceIds, sanitize};
 use tracing::Level;
 
 use crate::level;
@@ -188,8 +188,8 @@ impl<'a> Finished<'a> {
 fn printed<'a>(end: End<'a>) -> Cow<'a, str> {
     match end.message() {
         // Nothing to escape: the text stays where it is.
-        Some(Cow::Borrowed(message)) => printable(message),
-        Some(Cow::Owned(message)) => printable(&message).into_owned().into(),
+        Some(Cow::Borrowed(message)) => sanitize(message),
+        Some(Cow::Owned(message)) => sanitize(&message).into_owned().into(),
         None => Cow::Borrowed(""),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{FieldValue, Flow, Kind, Message, Peer, Side, code_name, joined, printable};
+use tonic_call::{FieldValue, Flow, Message, MethodKind, Peer, Side, code_name, joined, sanitize};
 use tracing::field::{Value, display};
 
 use crate::finished::Finished;
@@ -46,11 +46,11 @@ pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'
         duration: Some(finished.duration()),
         requests: Some(finished.requests()),
         responses: Some(finished.responses()),
-        principal: finished.principal().map(|name| printable(&*name).into_owned()),
+        principal: finished.principal().map(|name| sanitize(&*name).into_owned()),
         message: finished.status_message().filter(|_| finished.code() != Code::Ok),
         ended_by: Some(finished.ended_by().as_str()),
         refused_by: finished.refused_by(),
-        refused_reason: finished.refused_reason().map(|reason| printable(&*reason).into_owned()),
+        refused_reason: finished.refused_reason().map(|reason| sanitize(&*reason).into_owned()),
     };
     write(call, site, "finished call", &facts, &extra(call, finished));
 }
@@ -60,13 +60,13 @@ pub(crate) fn left_out(site: &'static Site, left_out: &LeftOut) {
     let mut line = Line::new(site);
     line.set(Key::Message, &"refusals left out");
     line.set(Key::System, &"grpc");
-    let method = left_out.method.as_deref().map(printable);
+    let method = left_out.method.as_deref().map(sanitize);
     let method = method.as_deref();
     line.set(Key::Method, &method);
     let component = component(left_out.side);
     line.set(Key::Component, &component);
     line.set(Key::RefusedBy, &left_out.by);
-    let reason = printable(&*left_out.reason);
+    let reason = sanitize(&*left_out.reason);
     let reason = &*reason;
     line.set(Key::RefusedReason, &reason);
     line.set_extra(0, &left_out.count);
@@ -113,7 +113,7 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     set(Key::Method, &method);
     set(Key::StatusCode, &facts.code);
     set(Key::Component, &component);
-    let kind = kind.map_or("unknown", Kind::as_str);
+    let kind = kind.map_or("unknown", MethodKind::as_str);
     set(Key::MethodType, &kind);
     let duration_ms = facts.duration.map(|took| took.as_micros() as f64 / 1_000.0);
     set(Key::DurationMs, &duration_ms);
@@ -195,7 +195,7 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
     let mut others = serde_json::Map::new();
     let mut add = |key: &str, place: Option<usize>, value: Owned| match place {
         Some(_) => extra.push(Extra { place, value }),
-        None => _ = others.insert(printable(key).into_owned(), json(value)),
+        None => _ = others.insert(sanitize(key).into_owned(), json(value)),
     };
 
     call.request_metadata.show(|_, name, values| {
@@ -208,7 +208,7 @@ fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
     });
     for (key, value) in finished.fields() {
         let value = match value {
-            FieldValue::Text(text) => Owned::Text(printable(&*text).into_owned()),
+            FieldValue::Text(text) => Owned::Text(sanitize(&*text).into_owned()),
             value => Owned::Field(value),
         };
         add(&key, sites.declared(&key), value);

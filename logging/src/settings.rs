@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic_call::{AllowedMetadata, Kind, MethodTable, Rpc, Side};
+use tonic_call::{AllowedMetadata, MethodKind, MethodTable, Rpc, Side};
 use tracing::Level;
 
 use crate::finished::Finished;
@@ -70,7 +70,7 @@ impl Slow {
             Self::None => None,
             Self::WithOneAnswer(limit) => {
                 let kind = rpc.known().and_then(|known| known.kind);
-                kind.is_none_or(Kind::has_one_response).then_some(*limit)
+                kind.is_none_or(MethodKind::has_one_response).then_some(*limit)
             }
             Self::PerMethod(limits) => *limits.get(rpc),
         };

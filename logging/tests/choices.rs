@@ -14,7 +14,7 @@ use http::{Request, Response};
 use tokio::time::advance;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{EndedBy, Kind, MethodTable, ObserveLayer, Side};
+use tonic_call::{EndedBy, MethodKind, MethodTable, ObserveLayer, Side};
 use tonic_call_test_kit::{KINDS, Script, frame_of, with};
 use tonic_logging_layer::{Finished, LoggingLayer};
 use tower::{Layer as _, Service as _, service_fn};
@@ -139,9 +139,10 @@ async fn a_slow_call_is_at_least_a_warning_and_never_less_loud_than_it_was() {
             let status = Status::new(Code::from_i32(number), "");
             let layer = described(side).slow_after(SECOND);
             let level = tonic_logging_layer::default_level(side, status.code());
-            run(layer.layer(fails_after(SECOND, status.clone())), to_kind(Kind::Unary)).await;
+            run(layer.layer(fails_after(SECOND, status.clone())), to_kind(MethodKind::Unary)).await;
             assert_eq!(lines.take_only().level, level, "{status}: exactly as long is not longer");
-            run(layer.layer(fails_after(2 * SECOND, status.clone())), to_kind(Kind::Unary)).await;
+            run(layer.layer(fails_after(2 * SECOND, status.clone())), to_kind(MethodKind::Unary))
+                .await;
             let raised = if level == Level::ERROR { Level::ERROR } else { Level::WARN };
             assert_eq!(lines.take_only().level, raised, "{status}");
         }
@@ -185,12 +186,12 @@ async fn each_method_may_have_a_limit_of_its_own_streams_as_well() {
     limits.check(&common::methods()).unwrap();
     let layer = described(Side::Server).slow_per_method(limits);
     for (kind, seconds, level) in [
-        (Kind::Unary, 2, Level::WARN),
-        (Kind::Unary, 1, Level::INFO),
-        (Kind::ServerStream, 2, Level::INFO),
-        (Kind::ServerStream, 4, Level::WARN),
-        (Kind::BidiStream, 1_000, Level::INFO),
-        (Kind::ClientStream, 2, Level::WARN),
+        (MethodKind::Unary, 2, Level::WARN),
+        (MethodKind::Unary, 1, Level::INFO),
+        (MethodKind::ServerStream, 2, Level::INFO),
+        (MethodKind::ServerStream, 4, Level::WARN),
+        (MethodKind::BidiStream, 1_000, Level::INFO),
+        (MethodKind::ClientStream, 2, Level::WARN),
     ] {
         run(layer.layer(takes(seconds * SECOND)), to_kind(kind)).await;
         assert_eq!(lines.take_only().level, level, "{kind:?} in {seconds} s");
@@ -292,7 +293,7 @@ async fn a_start_is_told_with_what_is_known_by_then() {
     let lines = Lines::listen();
     for side in SIDES {
         let request = with(
-            to_kind(Kind::BidiStream),
+            to_kind(MethodKind::BidiStream),
             &[("x-request-id", "8f14e45f"), ("grpc-timeout", "5S"), ("user-agent", "test/1")],
         );
         let mut service =
@@ -328,7 +329,7 @@ async fn each_message_is_told_with_its_number_and_size() {
         (Side::Client, "request sent", "response received"),
     ] {
         let layer = described(side).messages(Level::TRACE);
-        let mut sent = to_kind(Kind::BidiStream);
+        let mut sent = to_kind(MethodKind::BidiStream);
         // Two in one frame, one of which is empty, and one in two frames.
         let joined = [frame_of(b"four"), frame_of(b"")].concat();
         let cut = frame_of(b"cut here");

@@ -20,14 +20,14 @@ use http_body::Frame;
 use tokio::time::advance;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{Cut, EndedBy, Kind, Refusal, Side};
+use tonic_call::{Cut, EndedBy, MethodKind, Refusal, Side};
 use tonic_call_test_kit::{KINDS, Script, silence_panics};
 use tonic_logging_layer::LoggingLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::Level;
 
-const STREAM: Kind = Kind::ServerStream;
+const STREAM: MethodKind = MethodKind::ServerStream;
 
 /// Gives a message each second, then that status in trailers.
 struct Slowly {
@@ -94,7 +94,7 @@ async fn a_duration_is_in_milliseconds_to_the_microsecond() {
         advance(Duration::from_nanos(1_234_567_890)).await;
         Ok::<_, Status>(stream(1, &Status::ok("")))
     });
-    run(LoggingLayer::server().layer(slow), to_kind(Kind::Unary)).await;
+    run(LoggingLayer::server().layer(slow), to_kind(MethodKind::Unary)).await;
     assert_eq!(lines.take_only().duration_ms(), 1_234.567);
 }
 
@@ -227,7 +227,7 @@ async fn an_expired_timer_of_tonics_was_the_deadline() {
     let service = service_fn(async |_: Request<Body>| {
         Err::<Response<Script>, tonic_call::BoxError>(Box::new(tonic::TimeoutExpired(())))
     });
-    run(described(Side::Client).layer(service), to_kind(Kind::Unary)).await;
+    run(described(Side::Client).layer(service), to_kind(MethodKind::Unary)).await;
     let line = lines.take_only();
     assert_eq!(line.ending(), ("DEADLINE_EXCEEDED", "deadline"));
     assert_eq!(line.text("grpc.status_message"), Some("Timeout expired"));

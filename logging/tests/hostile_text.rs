@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use serde_json::{Map, Value};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, Refusal, Side, TEXT_AT_MOST};
+use tonic_call::{CallInfo, MAX_TEXT_BYTES, Refusal, Side};
 use tonic_call_test_kit::Script;
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, service_fn};
@@ -44,7 +44,7 @@ fn one_line(lines: &Lines) -> Seen {
         if let Some(text) = value.as_str()
             && key != "fields"
         {
-            assert!(text.len() <= TEXT_AT_MOST, "{key} has {} bytes", text.len());
+            assert!(text.len() <= MAX_TEXT_BYTES, "{key} has {} bytes", text.len());
             assert!(text.chars().all(is_fit), "{key}: {text:?}");
         }
     }
@@ -141,7 +141,7 @@ async fn a_status_message_of_100_kb_is_cut() {
         common::call(&layer(Side::Server), common::to("/a.B/C"), answer).await;
         let line = one_line(&lines);
         let told = line.text("grpc.status_message").unwrap();
-        assert!(told.ends_with('…') && told.len() > TEXT_AT_MOST - 10, "{}", told.len());
+        assert!(told.ends_with('…') && told.len() > MAX_TEXT_BYTES - 10, "{}", told.len());
     }
 }
 
@@ -234,7 +234,7 @@ async fn a_hostile_path_is_told_as_it_came_escaped_and_cut() {
             let method = line.text("rpc.method").unwrap();
             match told {
                 Some(told) => assert_eq!(method, told),
-                None => assert!(method.ends_with('…') && method.len() <= TEXT_AT_MOST),
+                None => assert!(method.ends_with('…') && method.len() <= MAX_TEXT_BYTES),
             }
         }
     }
@@ -267,9 +267,9 @@ async fn what_layers_say_of_a_caller_is_escaped_and_cut() {
             assert_eq!(fields["other"], line.fields["declared"]);
             assert_eq!(fields.len(), 2);
             for (key, value) in &fields {
-                assert!(key.chars().all(is_fit) && key.len() <= TEXT_AT_MOST, "{key:?}");
+                assert!(key.chars().all(is_fit) && key.len() <= MAX_TEXT_BYTES, "{key:?}");
                 let text = value.as_str().unwrap_or_default();
-                assert!(text.chars().all(is_fit) && text.len() <= TEXT_AT_MOST, "{text:?}");
+                assert!(text.chars().all(is_fit) && text.len() <= MAX_TEXT_BYTES, "{text:?}");
             }
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
-use tonic_call::{CallInfo, Kind, Refusal, Side, TraceIds};
+use tonic_call::{CallInfo, MethodKind, Refusal, Side, TraceIds};
 use tonic_call_test_kit::Script;
 use tonic_logging_layer::{KeyError, LoggingLayer};
 use tower::{Layer as _, service_fn};
@@ -65,7 +65,7 @@ const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-
 /// A request of a caller that says all there is to say.
 fn full_request() -> Request<Script> {
     let mut request = with(
-        to_kind(Kind::ServerStream),
+        to_kind(MethodKind::ServerStream),
         &[
             ("grpc-timeout", "5S"),
             ("user-agent", "grpc-test/1.0"),
@@ -165,7 +165,7 @@ async fn what_a_call_does_not_have_is_left_out() {
             Side::Server => full_layer(),
             Side::Client => described(side),
         };
-        common::call(&layer, to_kind(Kind::Unary), || Ok(stream(1, &Status::ok("")))).await;
+        common::call(&layer, to_kind(MethodKind::Unary), || Ok(stream(1, &Status::ok("")))).await;
         let mut keys = ALWAYS.to_vec();
         keys.push("rpc.system.name");
         let line = lines.take_only();
@@ -177,7 +177,7 @@ async fn what_a_call_does_not_have_is_left_out() {
 #[tokio::test]
 async fn an_ok_has_no_message_even_if_one_is_sent() {
     let lines = Lines::listen();
-    common::call(&layer(Side::Server), to_kind(Kind::Unary), || {
+    common::call(&layer(Side::Server), to_kind(MethodKind::Unary), || {
         Ok(stream(1, &Status::ok("all is well")))
     })
     .await;
@@ -189,7 +189,7 @@ async fn without_methods_the_kind_is_unknown() {
     let lines = Lines::listen();
     let layer = LoggingLayer::server();
     for _ in 0..2 {
-        common::call(&layer, to_kind(Kind::Unary), || Ok(stream(1, &Status::ok("")))).await;
+        common::call(&layer, to_kind(MethodKind::Unary), || Ok(stream(1, &Status::ok("")))).await;
         let line = lines.take_only();
         assert_eq!(line.text("grpc.method_type"), Some("unknown"));
         assert_eq!(line.text("rpc.method"), Some("test.v1.Kinds/Unary"));
@@ -209,7 +209,7 @@ async fn a_timeout_is_told_in_milliseconds() {
         ("0n", 0),
         ("99999999H", 99_999_999 * 3_600_000),
     ] {
-        let request = with(to_kind(Kind::Unary), &[("grpc-timeout", timeout)]);
+        let request = with(to_kind(MethodKind::Unary), &[("grpc-timeout", timeout)]);
         common::call(&layer(Side::Server), request, || Ok(stream(1, &Status::ok("")))).await;
         assert_eq!(lines.take_only().number("grpc.timeout_ms"), Some(ms), "{timeout}");
     }
@@ -221,7 +221,7 @@ async fn an_ipv6_peer_is_told_without_brackets_and_a_mapped_one_as_ipv4() {
     for (peer, address) in
         [("[2001:db8::1]:7", "2001:db8::1"), ("[::ffff:192.0.2.1]:7", "192.0.2.1")]
     {
-        let mut request = to_kind(Kind::Unary);
+        let mut request = to_kind(MethodKind::Unary);
         let remote_addr = Some(peer.parse().unwrap());
         request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
         common::call(&layer(Side::Server), request, || Ok(stream(1, &Status::ok("")))).await;
@@ -245,7 +245,7 @@ async fn a_unix_peer_is_told_by_its_path_on_one_line_and_has_no_port() {
         (Some("/run/a client.sock"), Some("/run/a client.sock")),
         (Some("/run/\n\u{202e}.sock"), Some("/run/\\n\\u{202e}.sock")),
     ] {
-        let mut request = to_kind(Kind::Unary);
+        let mut request = to_kind(MethodKind::Unary);
         let peer_addr = path.map(|path| UnixAddr::from_pathname(path).unwrap());
         let peer_addr = peer_addr.map(|address| Arc::new(address.into()));
         request.extensions_mut().insert(UdsConnectInfo { peer_addr, peer_cred: None });
@@ -276,7 +276,7 @@ async fn traced(lines: &Lines, header: Option<&str>, set: Option<TraceIds>) -> S
         }
         Ok::<_, Status>(stream(1, &Status::ok("")))
     });
-    let mut request = to_kind(Kind::Unary);
+    let mut request = to_kind(MethodKind::Unary);
     if let Some(header) = header {
         request = with(request, &[("traceparent", header)]);
     }
@@ -314,7 +314,7 @@ async fn with_fields(
         async { Ok::<_, Status>(stream(1, &Status::ok(""))) }
     });
     let layer = layer(Side::Server).fields(declared.iter().copied()).unwrap();
-    run(layer.layer(service), to_kind(Kind::Unary)).await;
+    run(layer.layer(service), to_kind(MethodKind::Unary)).await;
     let line = lines.only();
     let [json] = <[_; 1]>::try_from(lines.json()).unwrap();
     for (key, value) in &line.fields {
@@ -449,7 +449,7 @@ async fn a_field_cannot_take_the_key_of_metadata() {
             info.add_field("rpc.request.metadata.x-tenant", "forged");
             async { Ok::<_, Status>(stream(1, &Status::ok(""))) }
         });
-        let mut request = to_kind(Kind::Unary);
+        let mut request = to_kind(MethodKind::Unary);
         if let Some(sent) = sent {
             request = with(request, &[("x-tenant", sent)]);
         }
@@ -514,7 +514,7 @@ async fn there_is_room_for_forty_keys_and_the_rest_of_the_fields_is_kept_too() {
         .unwrap()
         .request_metadata(["x-a", "x-b"])
         .response_metadata(["x-c"]);
-    let request = with(to_kind(Kind::Unary), &[("x-b", "b")]);
+    let request = with(to_kind(MethodKind::Unary), &[("x-b", "b")]);
     run(layer.layer(service), request).await;
     let line = lines.take_only();
     assert_eq!(line.text("rpc.request.metadata.x-b"), Some("b"));
@@ -532,7 +532,7 @@ async fn metadata_for_which_there_is_no_room_is_not_lost() {
     let lines = Lines::listen();
     let names: Vec<String> = (0..41).map(|number| format!("x-{number}")).collect();
     let layer = layer(Side::Server).request_metadata(&names);
-    let request = with(to_kind(Kind::Unary), &[("x-0", "first"), ("x-40", "last")]);
+    let request = with(to_kind(MethodKind::Unary), &[("x-0", "first"), ("x-40", "last")]);
     common::call(&layer, request, || Ok(stream(1, &Status::ok("")))).await;
     let line = lines.take_only();
     assert_eq!(line.text("rpc.request.metadata.x-0"), Some("first"));
@@ -558,7 +558,7 @@ async fn metadata_is_told_if_it_is_allowed_several_values_as_one() {
     let lines = Lines::listen();
     for side in SIDES {
         let request = with(
-            to_kind(Kind::Unary),
+            to_kind(MethodKind::Unary),
             &[
                 ("x-region", "eu"),
                 ("x-tenant", "a"),
@@ -580,7 +580,7 @@ async fn metadata_is_told_if_it_is_allowed_several_values_as_one() {
 async fn a_responses_metadata_is_told_from_its_head_and_from_its_trailers() {
     let lines = Lines::listen();
     for side in SIDES {
-        common::call(&metadata_layer(side), to_kind(Kind::Unary), || {
+        common::call(&metadata_layer(side), to_kind(MethodKind::Unary), || {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", 0.into());
             trailers.append("x-in-trailers", HeaderValue::from_static("t1"));
@@ -605,7 +605,7 @@ async fn a_responses_metadata_is_told_from_its_head_and_from_its_trailers() {
 async fn metadata_of_an_answer_that_is_only_a_head_is_told_once() {
     let lines = Lines::listen();
     for side in SIDES {
-        common::call(&metadata_layer(side), to_kind(Kind::Unary), || {
+        common::call(&metadata_layer(side), to_kind(MethodKind::Unary), || {
             let mut response = trailers_only(&Status::not_found(""));
             response.headers_mut().append("x-in-head", HeaderValue::from_static("a"));
             response.headers_mut().append("x-in-trailers", HeaderValue::from_static("b"));
@@ -625,7 +625,7 @@ async fn metadata_of_a_head_is_told_although_the_stream_is_dropped() {
         response.headers_mut().append("x-in-head", HeaderValue::from_static("a"));
         Ok(response)
     }));
-    drop(tower::Service::call(&mut service, to_kind(Kind::ServerStream)).await.unwrap());
+    drop(tower::Service::call(&mut service, to_kind(MethodKind::ServerStream)).await.unwrap());
     assert_eq!(response_metadata(&lines.take_only()), [Some("a"), None, None]);
 }
 
@@ -647,7 +647,7 @@ async fn what_may_hold_a_secret_is_never_told_even_if_it_is_allowed() {
             .response_metadata(SECRETS.into_iter().chain(["x-open"]))
             .starts(Level::INFO)
             .messages(Level::INFO);
-        let mut request = with(to_kind(Kind::Unary), &[("x-open", "shown")]);
+        let mut request = with(to_kind(MethodKind::Unary), &[("x-open", "shown")]);
         for name in SECRETS {
             request = with(request, &[(name, "c2VjcmV0")]);
         }
@@ -684,7 +684,7 @@ async fn a_value_that_is_marked_as_sensitive_is_never_told() {
     let mut sensitive = HeaderValue::from_static("s3cret");
     sensitive.set_sensitive(true);
     for side in SIDES {
-        let mut request = to_kind(Kind::Unary);
+        let mut request = to_kind(MethodKind::Unary);
         request.headers_mut().append("x-tenant", sensitive.clone());
         request.headers_mut().append("x-tenant", HeaderValue::from_static("open"));
         request.headers_mut().append("x-region", sensitive.clone());
@@ -708,7 +708,7 @@ async fn a_request_id_or_user_agent_that_is_marked_as_sensitive_is_never_told() 
     let mut sensitive = HeaderValue::from_static("s3cret");
     sensitive.set_sensitive(true);
     for side in SIDES {
-        let mut request = to_kind(Kind::Unary);
+        let mut request = to_kind(MethodKind::Unary);
         request.headers_mut().append("x-request-id", sensitive.clone());
         request.headers_mut().append("user-agent", sensitive.clone());
         common::call(&layer(side), request, || Ok(stream(1, &Status::ok("")))).await;
@@ -721,7 +721,7 @@ async fn a_request_id_or_user_agent_that_is_marked_as_sensitive_is_never_told() 
 async fn a_name_that_no_header_can_have_is_no_error() {
     let lines = Lines::listen();
     let layer = layer(Side::Server).request_metadata(["not a name", "", "x-tenant"]);
-    let request = with(to_kind(Kind::Unary), &[("x-tenant", "acme")]);
+    let request = with(to_kind(MethodKind::Unary), &[("x-tenant", "acme")]);
     common::call(&layer, request, || Ok(stream(1, &Status::ok("")))).await;
     assert_eq!(lines.take_only().text("rpc.request.metadata.x-tenant"), Some("acme"));
 }
@@ -738,7 +738,7 @@ async fn many_layers_with_keys_of_their_own_do_not_mix_them_up() {
             CallInfo::of(request.extensions()).unwrap().add_field(key, 1_u64);
             async { Ok::<_, Status>(trailers_only(&Status::ok(""))) }
         });
-        let request = with(to_kind(Kind::Unary), &[("x-tenant", "acme")]);
+        let request = with(to_kind(MethodKind::Unary), &[("x-tenant", "acme")]);
         run(layer.layer(service), request).await;
         let line = lines.take_only();
         assert_eq!(line.number(key), Some(1));

@@ -8,7 +8,7 @@ use common::{
 };
 use http::HeaderMap;
 use tonic::{Code, Status};
-use tonic_call::{Kind, Rejection, Side};
+use tonic_call::{MethodKind, Rejection, Side};
 use tonic_call_test_kit::{KINDS, Script};
 use tonic_logging_layer::{LoggingLayer, default_level};
 use tower::Layer as _;
@@ -96,7 +96,7 @@ async fn a_number_that_grpc_does_not_define_is_as_loud_as_unknown() {
         for status in ["17", "-1", "200", "", "OK"] {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", status.parse().unwrap());
-            call(&described(side), to_kind(Kind::Unary), move || {
+            call(&described(side), to_kind(MethodKind::Unary), move || {
                 Ok(Script::new().trailers_of(trailers.clone()).respond())
             })
             .await;
@@ -118,7 +118,7 @@ async fn an_answer_without_a_status_is_as_loud_as_what_its_http_status_means() {
         (405, "INVALID_ARGUMENT", Level::INFO, "caller"),
         (503, "UNAVAILABLE", Level::WARN, "service"),
     ] {
-        call(&described(Side::Server), to_kind(Kind::Unary), move || {
+        call(&described(Side::Server), to_kind(MethodKind::Unary), move || {
             let mut response = Script::new().respond();
             *response.status_mut() = http::StatusCode::from_u16(http).unwrap();
             Ok(response)
@@ -169,8 +169,10 @@ async fn without_methods_a_methods_first_failure_is_as_loud_as_any() {
     {
         // Nothing is known yet.
         let status = Status::new(Code::from_i32(number), "");
-        call(&LoggingLayer::server(), to_kind(Kind::Unary), move || Ok(trailers_only(&status)))
-            .await;
+        call(&LoggingLayer::server(), to_kind(MethodKind::Unary), move || {
+            Ok(trailers_only(&status))
+        })
+        .await;
         assert_eq!(lines.take_only().level, server, "{name}");
     }
 }
@@ -180,11 +182,11 @@ async fn without_methods_unimplemented_is_an_error_once_the_method_has_answered(
     let lines = Lines::listen();
     let layer = LoggingLayer::server();
     let none = || Ok(trailers_only(&Status::unimplemented("")));
-    call(&layer, to_kind(Kind::Unary), none).await;
+    call(&layer, to_kind(MethodKind::Unary), none).await;
     assert_eq!(lines.take_only().level, Level::INFO);
-    call(&layer, to_kind(Kind::Unary), || Ok(stream(1, &Status::ok("")))).await;
+    call(&layer, to_kind(MethodKind::Unary), || Ok(stream(1, &Status::ok("")))).await;
     lines.take_only();
-    call(&layer, to_kind(Kind::Unary), none).await;
+    call(&layer, to_kind(MethodKind::Unary), none).await;
     assert_eq!(lines.take_only().level, Level::ERROR);
 }
 
@@ -210,7 +212,7 @@ async fn what_is_known_of_the_methods_counts_however_the_layer_was_told() {
 
     let learning = std::sync::Arc::new(tonic_call::KnownMethods::learning());
     let layer = LoggingLayer::server().methods(&common::methods()).known(learning);
-    call(&layer, to_kind(Kind::Unary), || Ok(trailers_only(&Status::internal("")))).await;
+    call(&layer, to_kind(MethodKind::Unary), || Ok(trailers_only(&Status::internal("")))).await;
     assert_eq!(lines.take_only().level, Level::ERROR, "nothing says that the path is unknown");
 }
 
@@ -221,7 +223,7 @@ async fn in_one_pass_with_others_a_methods_first_internal_is_an_error() {
     let logging = LoggingLayer::server().methods(&common::methods());
     let service = tonic_call::ObserveLayer::server(logging.observer())
         .layer(common::answers(|| Ok(trailers_only(&Status::internal("")))));
-    common::run(service, to_kind(Kind::Unary)).await;
+    common::run(service, to_kind(MethodKind::Unary)).await;
     assert_eq!(lines.take_only().level, Level::ERROR);
 }
 
@@ -242,7 +244,7 @@ async fn a_function_chooses_the_level_and_none_is_silence() {
             (Status::unavailable(""), Some(Level::WARN)),
         ] {
             let answer = status.clone();
-            call(&layer, to_kind(Kind::Unary), move || Ok(stream(1, &answer))).await;
+            call(&layer, to_kind(MethodKind::Unary), move || Ok(stream(1, &answer))).await;
             let seen: Vec<_> = lines.take().into_iter().map(|line| line.level).collect();
             assert_eq!(seen, Vec::from_iter(level), "{status}");
         }
@@ -259,7 +261,7 @@ async fn a_refusal_is_as_loud_as_its_code() {
             rejection.into_response(request.extensions());
         Ok::<_, Status>(response)
     });
-    let request = with(to_kind(Kind::Unary), &[("authorization", "Bearer secret")]);
+    let request = with(to_kind(MethodKind::Unary), &[("authorization", "Bearer secret")]);
     common::run(described(Side::Server).layer(refuses), request).await;
     let line = lines.take_only();
     assert_eq!((line.level, line.code()), (Level::WARN, "PERMISSION_DENIED"));

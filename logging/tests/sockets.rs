@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic_call::{CODES, Kind, Observe, Side, code_name};
+use tonic_call::{CODES, MethodKind, Observe, Side, code_name};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -74,7 +74,7 @@ async fn every_code_of_every_kind_is_one_line_on_each_side() {
                 assert_eq!(line.text("grpc.method_type"), Some(kind.as_str()));
                 let message = (code != Code::Ok).then_some("on purpose");
                 assert_eq!(line.text("grpc.status_message"), message, "{case}");
-                let requests = if kind == Kind::ClientStream { 2 } else { 1 };
+                let requests = if kind == MethodKind::ClientStream { 2 } else { 1 };
                 let responses = match (kind.has_one_response(), code) {
                     (true, Code::Ok) => 1,
                     (true, _) => 0,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use metrics::{Label, SharedString};
-use tonic_call::Kind;
+use tonic_call::MethodKind;
 
 use crate::names::Names;
 
@@ -12,7 +12,7 @@ pub(crate) enum Method<'a> {
         service: &'a str,
         name: &'a str,
         /// `None` without a descriptor set.
-        kind: Option<Kind>,
+        kind: Option<MethodKind>,
     },
     /// Any that is not known: its own name is whatever a caller sent.
     Unknown,
@@ -29,7 +29,7 @@ impl Method<'_> {
     pub(crate) fn labels(&self, names: Names) -> Vec<Label> {
         match (names, self) {
             (Names::Prometheus, Self::Known { service, name, kind, .. }) => {
-                let kind = kind.map_or("unknown", Kind::as_str);
+                let kind = kind.map_or("unknown", MethodKind::as_str);
                 vec![
                     Label::from_static_parts("grpc_type", kind),
                     Label::new("grpc_service", shared(service)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tonic::Code;
 use tonic::transport::Server;
-use tonic_call::{CODES, Kind, KnownMethods, ObserveLayer, code_name};
+use tonic_call::{CODES, KnownMethods, MethodKind, ObserveLayer, code_name};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -18,7 +18,13 @@ use tower::ServiceBuilder;
 use self::readings::{GO_CODES, Readings};
 
 /// What one call moves.
-fn moved(side: &str, kind: Kind, code: &str, requests: u32, responses: u32) -> Vec<(String, f64)> {
+fn moved(
+    side: &str,
+    kind: MethodKind,
+    code: &str,
+    requests: u32,
+    responses: u32,
+) -> Vec<(String, f64)> {
     let method = method_of(kind).split_once('/').unwrap().1;
     let labels =
         format!("grpc_type=\"unknown\",grpc_service=\"test.v1.Kinds\",grpc_method=\"{method}\"");
@@ -35,7 +41,7 @@ fn moved(side: &str, kind: Kind, code: &str, requests: u32, responses: u32) -> V
 }
 
 /// Calls a method once, which ends as told; gives what moved on the server and on the client.
-async fn one_call(kind: Kind, code: Code, spelling: CodeSpelling) -> [Vec<(String, f64)>; 2] {
+async fn one_call(kind: MethodKind, code: Code, spelling: CodeSpelling) -> [Vec<(String, f64)>; 2] {
     // The client, which knows what it calls, tells the server.
     let known = Arc::new(KnownMethods::learning());
     let readings = [Readings::new(), Readings::new()];
@@ -68,12 +74,12 @@ async fn one_call(kind: Kind, code: Code, spelling: CodeSpelling) -> [Vec<(Strin
 #[tokio::test]
 async fn each_code_moves_the_series_of_its_call_and_no_other() {
     for (number, code) in CODES.into_iter().enumerate() {
-        for kind in [Kind::Unary, Kind::ServerStream] {
+        for kind in [MethodKind::Unary, MethodKind::ServerStream] {
             for (spelling, name) in
                 [(CodeSpelling::Go, GO_CODES[number]), (CodeSpelling::UpperSnake, code_name(code))]
             {
                 let responses = match kind {
-                    Kind::Unary => u32::from(code == Code::Ok),
+                    MethodKind::Unary => u32::from(code == Code::Ok),
                     _ => 3,
                 };
                 let [server, client] = one_call(kind, code, spelling).await;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher, RandomState};
 
 use http::{HeaderName, request};
-use tonic_call::{CallInfo, ClientNetwork, Rpc, TrustedProxies, printable};
+use tonic_call::{CallInfo, ClientNetwork, Rpc, TrustedProxies, sanitize};
 
 use crate::guarded::guarded;
 use crate::hints::Hints;
@@ -126,7 +126,7 @@ impl Caller<'_> {
 pub(crate) fn panicked(panic: String, of: &'static str, rpc: &Rpc, head: &request::Parts) {
     tracing::error!(
         rpc.method = &*rpc.shown(),
-        exception.message = %printable(&panic),
+        exception.message = %sanitize(&panic),
         of,
         "a function of a rate limit panicked"
     );

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tonic_call::{drop_caught, printable};
+use tonic_call::{drop_caught, sanitize};
 
 /// Runs a piece that may panic; the error is the text of the panic, on one line and bounded.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
@@ -12,8 +12,8 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 
 fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => printable(text).into_owned(),
-        (_, Some(text)) => printable(text).into_owned(),
+        (Some(text), _) => sanitize(text).into_owned(),
+        (_, Some(text)) => sanitize(text).into_owned(),
         _ => "a panic without a text".to_owned(),
     };
     drop_caught(payload);
@@ -37,7 +37,10 @@ mod tests {
         assert_eq!(told(|| panic!("{}, on purpose", 7)).as_deref(), Some("7, on purpose"));
         assert_eq!(told(|| ()), None);
         let long = told(|| panic!("{}on purpose", "\n\u{1b}".repeat(50_000))).expect("a panic");
-        assert!(long.len() <= tonic_call::TEXT_AT_MOST && long.starts_with(r"\n\u{1b}"), "{long}");
+        assert!(
+            long.len() <= tonic_call::MAX_TEXT_BYTES && long.starts_with(r"\n\u{1b}"),
+            "{long}"
+        );
 
         let owned = Arc::new(());
         let payload = (Arc::clone(&owned), PanicsInDrop);

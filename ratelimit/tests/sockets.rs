@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::Hand;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request};
-use tonic_call::{EndedBy, Kind, ObserveLayer};
+use tonic_call::{EndedBy, MethodKind, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -161,7 +161,7 @@ async fn g06_a_call_that_is_cancelled_frees_its_place() {
                     async move { call(&mut hangs, kind, ask(Act::Hang, notes), &[]).await },
                 );
             // Of a client's stream the handler counts twice.
-            service.until_alive(if kind == Kind::ClientStream { 2 } else { 1 }).await;
+            service.until_alive(if kind == MethodKind::ClientStream { 2 } else { 1 }).await;
             let full = client.unary(Ask::default()).await.unwrap_err();
             assert_eq!(full.code(), Code::Unavailable, "{}", method_of(kind));
             calling.abort();
@@ -265,7 +265,7 @@ async fn g10_who_watches_outside_is_told_that_it_was_a_refusal() {
     let (channel, _) = serve!(layers.into_inner());
     let mut client = KindsClient::new(channel);
     client.unary(Ask::default()).await.unwrap();
-    call(&mut client, Kind::BidiStream, Ask::default(), &[]).await;
+    call(&mut client, MethodKind::BidiStream, Ask::default(), &[]).await;
     let ended = recorder.until_ended(2).await;
     assert_eq!((ended[0].code, &ended[0].by), (Code::Ok, &EndedBy::Service));
     assert_eq!(ended[1].code, Code::ResourceExhausted);
@@ -292,7 +292,7 @@ async fn g11_by_address_before_and_by_principal_behind_who_knows_it() {
     let mut client = KindsClient::new(channel);
     let mut codes = Vec::new();
     for who in ["ann", "ann", "ann", "bob", "bob", "bob"] {
-        let outcome = call(&mut client, Kind::Unary, Ask::default(), &[("x-who", who)]).await;
+        let outcome = call(&mut client, MethodKind::Unary, Ask::default(), &[("x-who", who)]).await;
         codes.push(outcome.code == Code::Ok);
     }
     // Ann's third is refused behind; bob's third is the sixth from there.

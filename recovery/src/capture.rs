@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 
-use tonic_call::{drop_caught, printable};
+use tonic_call::{drop_caught, sanitize};
 
 use crate::stack::Frames;
 
@@ -60,7 +60,7 @@ pub fn capture_panics() {
             if CATCHING.get() {
                 LAST.set(Some(Box::new(Trace {
                     payload: identity_of(info.payload()),
-                    location: info.location().map(|at| printable(&at.to_string()).into_owned()),
+                    location: info.location().map(|at| sanitize(&at.to_string()).into_owned()),
                     backtrace: (frames != Frames::None).then(Backtrace::force_capture),
                     frames,
                     stack: OnceLock::new(),

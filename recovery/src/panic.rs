@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::Status;
-use tonic_call::{Rpc, printable};
+use tonic_call::{Rpc, sanitize};
 
 use crate::capture::{Caught, Trace, catch, plain_text_of};
 
@@ -50,8 +50,8 @@ impl<'a> Panic<'a> {
         Self { caught, message, place, rpc }
     }
 
-    /// The text of the panic, as [`printable`] shows it: on one line, and at most
-    /// [`TEXT_AT_MOST`](tonic_call::TEXT_AT_MOST) bytes. The whole is in the [payload](Self::payload). If that is
+    /// The text of the panic, as [`sanitize`] shows it: on one line, and at most
+    /// [`MAX_TEXT_BYTES`](tonic_call::MAX_TEXT_BYTES) bytes. The whole is in the [payload](Self::payload). If that is
     /// neither a text nor an error, this says so.
     pub fn message(&self) -> &str {
         &self.message
@@ -90,7 +90,7 @@ impl<'a> Panic<'a> {
     }
 
     /// What helps of the [stack](Self::backtrace), as text: the frames of the program, in at most
-    /// [`LINES_AT_MOST`](tonic_call::LINES_AT_MOST) bytes. Those of the panic itself, of the runtime, of tonic and
+    /// [`MAX_LINES_BYTES`](tonic_call::MAX_LINES_BYTES) bytes. Those of the panic itself, of the runtime, of tonic and
     /// of what stands below and between are left out, unless there are no others.
     pub fn stack(&self) -> Option<&str> {
         self.caught.trace.as_ref()?.stack()
@@ -131,8 +131,8 @@ impl fmt::Display for Place {
 
 fn shown(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) => printable(text),
-        Cow::Owned(text) => printable(&text).into_owned().into(),
+        Cow::Borrowed(text) => sanitize(text),
+        Cow::Owned(text) => sanitize(&text).into_owned().into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::backtrace::Backtrace;
 use std::env;
 use std::fmt::{self, Write};
 
-use tonic_call::{LINES_AT_MOST, printable_lines};
+use tonic_call::{MAX_LINES_BYTES, sanitize_lines};
 
 use crate::frame::{Whose, whose};
 
@@ -40,7 +40,7 @@ impl Frames {
     pub(crate) fn of(self, stack: &Backtrace) -> String {
         match self {
             Self::None => String::new(),
-            Self::All => printable_lines(stack),
+            Self::All => sanitize_lines(stack),
             Self::OfTheProgram => {
                 let mut lines = Lines::default();
                 // An error says that it is full.
@@ -106,14 +106,14 @@ impl Lines {
     fn keep(&mut self, frame: &str, place: Option<(&str, &str)>) -> fmt::Result {
         let lines = match whose(symbol_in(frame), place.map(|(_, place)| place)) {
             Whose::Program => &mut self.own,
-            Whose::Below if self.below.len() < LINES_AT_MOST => &mut self.below,
+            Whose::Below if self.below.len() < MAX_LINES_BYTES => &mut self.below,
             _ => return Ok(()),
         };
         for line in [Some(frame), place.map(|(line, _)| line)].into_iter().flatten() {
             lines.push_str(line);
             lines.push('\n');
         }
-        if self.own.len() > LINES_AT_MOST { Err(fmt::Error) } else { Ok(()) }
+        if self.own.len() > MAX_LINES_BYTES { Err(fmt::Error) } else { Ok(()) }
     }
 
     fn finish(mut self, full: bool) -> String {
@@ -127,7 +127,7 @@ impl Lines {
             }
         }
         let lines = if self.own.is_empty() { self.below } else { self.own };
-        printable_lines(lines.trim_end_matches('\n'))
+        sanitize_lines(lines.trim_end_matches('\n'))
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     fn a_stack_is_bounded_however_deep_it_is_and_however_long_its_names_are() {
         let deep: String = (0..100_000).map(|n| format!("{n:4}: orders::deep\n")).collect();
         let wide = format!("   0: orders::Wide<{}>\n   1: orders::narrow\n", "T".repeat(100_000));
-        assert!(shown(&deep).len() <= LINES_AT_MOST && shown(&deep).ends_with(REST));
+        assert!(shown(&deep).len() <= MAX_LINES_BYTES && shown(&deep).ends_with(REST));
         assert!(shown(&deep).starts_with("   0: orders::deep\n   1: orders::deep\n"));
         let wide = shown(&wide);
         assert!(wide.len() < 2 * LINE_AT_MOST && wide.ends_with("1: orders::narrow"), "{wide}");

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use serde_json::Value;
-use tonic_call::{CallInfo, Side, TEXT_AT_MOST};
+use tonic_call::{CallInfo, MAX_TEXT_BYTES, Side};
 use tonic_call_test_kit::Script;
 use tonic_recovery_layer::{RecoveryLayer, capture_panics_quietly};
 use tower::{Layer as _, Service as _, service_fn};
@@ -113,7 +113,7 @@ fn a_line_is_short_however_long_the_text_and_however_deep_the_stack() {
         let fields = fields(&seen);
         let message = fields["exception.message"].as_str().unwrap();
         assert!(
-            message.len() <= TEXT_AT_MOST && message.starts_with(r#""\\n\u{1b}[31m"#),
+            message.len() <= MAX_TEXT_BYTES && message.starts_with(r#""\\n\u{1b}[31m"#),
             "{message}"
         );
         assert!(fields["rpc.method"].as_str().unwrap().starts_with("a.B/é"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Status};
-use tonic_call::{BoxChannel, EndedBy, Kind, ObserveLayer};
+use tonic_call::{BoxChannel, EndedBy, MethodKind, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -112,7 +112,7 @@ async fn a_panic_after_the_head_keeps_the_messages_and_ends_with_internal() {
         assert_eq!(server.told.lock().unwrap().pop().unwrap().0, Place::Body);
         server.goes_on().await;
     }
-    for kind in [Kind::ServerStream, Kind::BidiStream] {
+    for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
         // More than the encoder holds back, so that some are out when the panic comes.
         let outcome = call(&mut server.kinds, kind, ask(Act::Panic, 5_000), &[]).await;
         assert_eq!((outcome.code, &*outcome.message), (Code::Internal, "internal error"));
@@ -143,14 +143,14 @@ async fn a_panic_in_a_destructor_leaves_the_answer_as_it_is() {
 #[tokio::test]
 async fn a_panic_in_the_destructor_of_a_cancelled_call_goes_no_further() {
     let mut server = server().await;
-    for kind in [Kind::Unary, Kind::ClientStream] {
+    for kind in [MethodKind::Unary, MethodKind::ClientStream] {
         let before = server.calls.ended().len();
         let mut kinds = server.kinds.clone();
         let running =
             tokio::spawn(
                 async move { call(&mut kinds, kind, ask(Act::PanicInDrop, 0), &[]).await },
             );
-        server.service.until_alive(if kind == Kind::Unary { 1 } else { 2 }).await;
+        server.service.until_alive(if kind == MethodKind::Unary { 1 } else { 2 }).await;
         running.abort();
         server.service.until_alive(0).await;
         let ended = server.calls.until_ended(before + 1).await.pop().unwrap();

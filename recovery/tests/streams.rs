@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_call::{EndedBy, Kind, ObserveLayer};
+use tonic_call::{EndedBy, MethodKind, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::{Kinds, KindsServer};
 use tonic_call_test_kit::v1::{Act, Ask, Note};
@@ -100,7 +100,7 @@ async fn adapted() -> (KindsClient<Channel>, Told, Recorder) {
 async fn all_messages_before_a_panic_arrive() {
     let (mut kinds, told, calls) = adapted().await;
     for count in [0, 1, 2, 5_000] {
-        for kind in [Kind::ServerStream, Kind::BidiStream] {
+        for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
             let outcome = call(&mut kinds, kind, ask(Act::Panic, count), &[]).await;
             let notes = count as usize;
             let message = "said by the handler".to_owned();
@@ -118,7 +118,7 @@ async fn all_messages_before_a_panic_arrive() {
 async fn a_stream_that_ends_well_ends_well() {
     let (mut kinds, told, _) = adapted().await;
     for count in [0, 1, 5_000] {
-        for kind in [Kind::ServerStream, Kind::BidiStream] {
+        for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
             let outcome = call(&mut kinds, kind, ask(Act::Unspecified, count), &[]).await;
             assert_eq!(outcome, Outcome::ok(count as usize));
         }
@@ -129,7 +129,7 @@ async fn a_stream_that_ends_well_ends_well() {
 #[tokio::test]
 async fn a_producer_that_is_aborted_ends_its_stream_with_an_error() {
     let (mut kinds, told, _) = adapted().await;
-    let outcome = call(&mut kinds, Kind::BidiStream, ask(Act::Fail, 100), &[]).await;
+    let outcome = call(&mut kinds, MethodKind::BidiStream, ask(Act::Fail, 100), &[]).await;
     assert_eq!(outcome.code, Code::Cancelled);
     assert!(told.lock().unwrap().is_empty());
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::{HeaderValue, response};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanRef, Status, TraceContextExt as _};
-use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Rpc, printable};
+use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Rpc, sanitize};
 
 use crate::conventions::{Naming, name};
 use crate::exception::Exception;
@@ -89,7 +89,7 @@ impl TracingCall {
         span.set_attributes(attributes);
         if settings.side.counts_as_failure(code) {
             let message = end.message().unwrap_or_default();
-            span.set_status(Status::error(printable(&*message).into_owned()));
+            span.set_status(Status::error(sanitize(&*message).into_owned()));
         }
     }
 

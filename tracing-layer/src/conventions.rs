@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opentelemetry::logs::Severity;
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 use tonic::Code;
-use tonic_call::{AllowedMetadata, Flow, Peer, Rpc, Side, code_name, printable};
+use tonic_call::{AllowedMetadata, Flow, Peer, Rpc, Side, code_name, sanitize};
 
 use crate::target::Target;
 
@@ -253,7 +253,7 @@ impl MetadataKeys {
         values: &[http::HeaderValue],
         attributes: &mut Vec<KeyValue>,
     ) {
-        let texts = values.iter().map(|value| StringValue::from(printable(value).into_owned()));
+        let texts = values.iter().map(|value| StringValue::from(sanitize(value).into_owned()));
         let texts = Value::Array(Array::String(texts.collect()));
         attributes
             .extend(self.0[place].iter().map(|key| KeyValue::new(key.clone(), texts.clone())));

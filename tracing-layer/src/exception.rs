@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger, LoggerProvider};
 use opentelemetry::trace::{SpanRef, TraceContextExt as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use tonic_call::{CallInfo, Cause, End, Side, printable, printable_lines};
+use tonic_call::{CallInfo, Cause, End, Side, sanitize, sanitize_lines};
 
 use crate::conventions::{self, exception};
 
@@ -34,7 +34,7 @@ impl Exception {
             End::Dropped { cause: Cause::Panicked, .. } => Some(Self::panic(None, None)),
             // A service may refuse a call with an error; that is no fault of its own.
             End::Error { code, error, .. } if side.counts_as_failure(*code) => {
-                let message = printable(&error.to_string()).into_owned();
+                let message = sanitize(&error.to_string()).into_owned();
                 Some(Self { kind: None, message: Some(message), stack: None })
             }
             _ => None,
@@ -47,8 +47,8 @@ impl Exception {
     }
 
     fn panic(message: Option<&str>, stack: Option<&(dyn Display + Send + Sync)>) -> Self {
-        let message = message.map(|message| printable(message).into_owned());
-        Self { kind: Some("panic"), message, stack: stack.map(printable_lines) }
+        let message = message.map(|message| sanitize(message).into_owned());
+        Self { kind: Some("panic"), message, stack: stack.map(sanitize_lines) }
     }
 
     /// As an event of the span.
@@ -104,7 +104,7 @@ fn tell(logger: &impl Logger, side: Side, exception: &Exception, context: &Conte
 
 #[cfg(test)]
 mod tests {
-    use tonic_call::{LINES_AT_MOST, TEXT_AT_MOST};
+    use tonic_call::{MAX_LINES_BYTES, MAX_TEXT_BYTES};
 
     use super::*;
 
@@ -115,9 +115,9 @@ mod tests {
         info.set_panic_with_stack("\n\u{1b}".repeat(50_000), Arc::new(stack));
         let told = Exception::recovered(&info).expect("a panic");
         let message = told.message.expect("a text");
-        assert!(message.len() <= TEXT_AT_MOST && message.starts_with(r"\n\u{1b}"), "{message}");
+        assert!(message.len() <= MAX_TEXT_BYTES && message.starts_with(r"\n\u{1b}"), "{message}");
         let stack = told.stack.expect("a stack");
-        assert!(stack.len() <= LINES_AT_MOST, "{} bytes", stack.len());
+        assert!(stack.len() <= MAX_LINES_BYTES, "{} bytes", stack.len());
         assert!(
             stack.starts_with("   0: orders::deep\n\\u{1b}") && stack.ends_with('…'),
             "{stack}"

@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::transport::{Endpoint, Server};
-use tonic_call::{CallInfo, Kind, MethodTable, Peer, Side, TraceIds};
+use tonic_call::{CallInfo, MethodKind, MethodTable, Peer, Side, TraceIds};
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
@@ -27,7 +27,7 @@ use tower::{Layer as _, Service as _, service_fn};
 use self::common::*;
 
 fn unary() -> Request<Script> {
-    to_kind(Kind::Unary)
+    to_kind(MethodKind::Unary)
 }
 
 fn well() -> Answer {
@@ -194,7 +194,7 @@ async fn values_are_bounded_and_show_what_is_not_printable() {
     call_well(&layer, with(unary(), &[("x-tenant", &long)])).await;
     let shown = texts(&traces.only(), "rpc.request.metadata.x-tenant").unwrap().remove(0);
     assert!(shown.starts_with("a\\tb\\xffxxx"), "{shown}");
-    assert!(shown.len() <= tonic_call::TEXT_AT_MOST, "{}", shown.len());
+    assert!(shown.len() <= tonic_call::MAX_TEXT_BYTES, "{}", shown.len());
 }
 
 // What callers are told.
@@ -439,7 +439,7 @@ async fn an_endpoint_can_be_public_by_its_method() {
     assert_not_believed(&traces.take_only(), &sight);
     let (head, body) = from_a_stranger().into_parts();
     let mut request = Request::from_parts(head, body);
-    *request.uri_mut() = format!("/{}", method_of(Kind::ServerStream)).parse().unwrap();
+    *request.uri_mut() = format!("/{}", method_of(MethodKind::ServerStream)).parse().unwrap();
     let sight = Seen::by(&layer, request).await;
     assert_believed(&traces.take_only(), &sight);
 
@@ -454,7 +454,7 @@ async fn an_endpoint_can_be_public_by_its_method() {
 async fn an_endpoint_can_be_public_by_where_the_caller_is() {
     let traces = Traces::new();
     let layer = traces.described(Side::Server).public_endpoint_if(|rpc, head| {
-        assert_eq!(rpc.full(), method_of(Kind::Unary));
+        assert_eq!(rpc.full(), method_of(MethodKind::Unary));
         Peer::of(&head.extensions).and_then(|peer| peer.ip()).is_none_or(|ip| !ip.is_loopback())
     });
     for (peer, is_public) in [("127.0.0.1:1", false), ("192.0.2.1:1", true)] {
@@ -568,7 +568,7 @@ async fn a_server_is_called_what_its_callers_call_it() {
         (&format!("http://{}:80/", "a".repeat(15_000)), None, None, None),
     ] {
         let traces = Traces::new();
-        let uri = format!("{uri}{}", method_of(Kind::Unary));
+        let uri = format!("{uri}{}", method_of(MethodKind::Unary));
         let host: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
         call_well(&traces.described(Side::Server), with(to(&uri), &host)).await;
         let span = traces.only();
@@ -668,7 +668,7 @@ async fn a_call_has_one_span_on_a_server_however_many_layers_there_are() {
         let sampler = if sampled { Sampler::AlwaysOn } else { Sampler::AlwaysOff };
         let (traces, inner) = (Traces::sampled_by(sampler), Traces::new());
         let service = inner.server().layer(answers(|| Ok(stream(1, &Status::ok("")))));
-        let request = with(to_kind(Kind::Unary), &[("traceparent", TRACEPARENT)]);
+        let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
         run(traces.server().layer(service), request).await;
         assert_eq!(traces.spans().len(), usize::from(sampled));
         inner.none();
@@ -676,7 +676,7 @@ async fn a_call_has_one_span_on_a_server_however_many_layers_there_are() {
     // A client further in is another matter: each attempt has a span in that of its call.
     let traces = Traces::new();
     let service = traces.client().layer(answers(|| Ok(stream(1, &Status::ok("")))));
-    run(traces.client().layer(service), to_kind(Kind::Unary)).await;
+    run(traces.client().layer(service), to_kind(MethodKind::Unary)).await;
     let [attempt, whole] = <[SpanData; 2]>::try_from(traces.spans()).unwrap();
     assert_eq!(attempt.parent_span_id, whole.span_context.span_id());
 }

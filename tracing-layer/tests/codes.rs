@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::SpanData;
 use tonic::Code::{self, *};
 use tonic::Status;
 use tonic::transport::Server;
-use tonic_call::{Kind, ObserveLayer, Side, TEXT_AT_MOST};
+use tonic_call::{MAX_TEXT_BYTES, MethodKind, ObserveLayer, Side};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -47,7 +47,7 @@ const CODES: [(Code, &str, bool, bool); 17] = [
 fn assert_span(
     span: &SpanData,
     side: Side,
-    kind: Kind,
+    kind: MethodKind,
     code: &str,
     failed: bool,
     description: &str,
@@ -126,14 +126,14 @@ async fn a_code_that_grpc_does_not_define_is_unknown() {
     for side in SIDES {
         for number in ["17", "-1", "x", ""] {
             let traces = Traces::new();
-            call(&traces.described(side), to_kind(Kind::Unary), move || {
+            call(&traces.described(side), to_kind(MethodKind::Unary), move || {
                 let mut response = trailers_only(&Status::ok(""));
                 response.headers_mut().insert("grpc-status", number.parse().unwrap());
                 Result::Ok(response)
             })
             .await;
             let span = traces.only();
-            assert_span(&span, side, Kind::Unary, "UNKNOWN", true, "", &server_of(side));
+            assert_span(&span, side, MethodKind::Unary, "UNKNOWN", true, "", &server_of(side));
         }
     }
 }
@@ -142,7 +142,7 @@ async fn a_code_that_grpc_does_not_define_is_unknown() {
 async fn a_failure_without_a_message_has_no_description() {
     for side in SIDES {
         let traces = Traces::new();
-        call(&traces.described(side), to_kind(Kind::Unary), || {
+        call(&traces.described(side), to_kind(MethodKind::Unary), || {
             Result::Ok(trailers_only(&Status::internal("")))
         })
         .await;
@@ -154,14 +154,14 @@ async fn a_failure_without_a_message_has_no_description() {
 async fn a_description_is_bounded_and_shows_what_is_not_printable() {
     let traces = Traces::new();
     let long = format!("line\nnext\u{202e}{}", "x".repeat(6_000));
-    call(&traces.described(Side::Client), to_kind(Kind::Unary), move || {
+    call(&traces.described(Side::Client), to_kind(MethodKind::Unary), move || {
         Result::Ok(stream(0, &Status::internal(&*long)))
     })
     .await;
     let SpanStatus::Error { description } = traces.only().status else { panic!("an error") };
     assert!(description.starts_with("line\\nnext\\u{202e}xxx"), "{description}");
     assert!(!description.contains(['\n', '\u{202e}']));
-    assert!(description.len() <= TEXT_AT_MOST, "{}", description.len());
+    assert!(description.len() <= MAX_TEXT_BYTES, "{}", description.len());
 }
 
 /// Over a real socket, where tonic writes the status and a channel reads it.

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::SpanData;
 use tonic::body::Body;
 use tonic::transport::Server;
 use tonic::{Code, Status};
-use tonic_call::{Cut, EndedBy, Kind, ObserveLayer, Side};
+use tonic_call::{Cut, EndedBy, MethodKind, ObserveLayer, Side};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -29,7 +29,7 @@ use tower::{Layer as _, Service, service_fn};
 
 use self::common::*;
 
-const STREAM: Kind = Kind::ServerStream;
+const STREAM: MethodKind = MethodKind::ServerStream;
 
 /// The span tells of that code, with the status that the side's kind of span has then.
 #[track_caller]
@@ -469,7 +469,7 @@ async fn a_request_body_that_panics_in_another_task_is_an_error() {
         tokio::spawn(drain(request.into_body())).await.unwrap_err();
         Ok::<_, Infallible>(stream(0, &Status::ok("")))
     });
-    let request = to_kind(Kind::ClientStream).map(|_| Script::new().messages(1).panic());
+    let request = to_kind(MethodKind::ClientStream).map(|_| Script::new().messages(1).panic());
     run(traces.client().layer(inner), request).await;
     assert_ended(&traces.only(), Side::Client, "INTERNAL", true, "");
 }

@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SpanData};
 use tonic::body::Body;
 use tonic::transport::Server;
 use tonic::{Code, Status};
-use tonic_call::{Kind, Side, TEXT_AT_MOST};
+use tonic_call::{MAX_TEXT_BYTES, MethodKind, Side};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -157,7 +157,7 @@ async fn a_recovered_panic_is_an_event_of_the_log_with_its_text() {
             let (traces, logs) = (Traces::new(), Logs::new());
             let layer = traces.described(side).with_logger_provider(&logs.provider);
             let service = layer.layer(recovery(side).layer(answers(panics(before_head))));
-            run(service, to_kind(Kind::ServerStream)).await;
+            run(service, to_kind(MethodKind::ServerStream)).await;
             let (record, span) = (logs.only(), traces.only());
             assert_event(&record, side, &span);
             assert_eq!(
@@ -180,7 +180,7 @@ fn a_panic_that_is_recovered_further_out_or_nowhere_is_an_event_too() {
                 let (traces, logs) = (Traces::new(), Logs::new());
                 let layer = traces.described(side).with_logger_provider(&logs.provider);
                 let service = refuses(panics(before_head));
-                let request = to_kind(Kind::ServerStream);
+                let request = to_kind(MethodKind::ServerStream);
                 match recovered {
                     true => drive(recovery(side).layer(layer.layer(service)), request),
                     false => drive(layer.layer(service), request),
@@ -209,7 +209,7 @@ fn a_panic_after_the_end_is_an_event_of_the_log_and_the_span_stays_as_it_was() {
             let service = refuses(|| {
                 Ok(Script::new().messages(1).trailers(Code::Ok).panics_in_drop().respond())
             });
-            drive(layer.layer(recovery(side).layer(service)), to_kind(Kind::ServerStream));
+            drive(layer.layer(recovery(side).layer(service)), to_kind(MethodKind::ServerStream));
             let (record, span) = (logs.only(), traces.only());
             assert_event(&record, side, &span);
             let told =
@@ -228,7 +228,7 @@ fn two_panics_of_one_call_are_one_event() {
         let (traces, logs) = (Traces::new(), Logs::new());
         let layer = traces.described(side).with_logger_provider(&logs.provider);
         let service = refuses(|| Ok(Script::new().messages(1).panic().panics_in_drop().respond()));
-        drive(layer.layer(recovery(side).layer(service)), to_kind(Kind::ServerStream));
+        drive(layer.layer(recovery(side).layer(service)), to_kind(MethodKind::ServerStream));
         assert_eq!(told_of(&logs.only())["exception.message"], IN_BODY);
         assert_eq!(code(&traces.only()), "INTERNAL");
     }
@@ -241,7 +241,7 @@ async fn an_error_in_place_of_an_answer_is_an_event() {
             let (traces, logs) = (Traces::new(), Logs::new());
             let layer = traces.described(side).with_logger_provider(&logs.provider);
             let error = Status::unavailable("connection refused");
-            call(&layer, to_kind(Kind::ServerStream), move || match before_head {
+            call(&layer, to_kind(MethodKind::ServerStream), move || match before_head {
                 true => Err(error.clone()),
                 false => Ok(Script::new().messages(1).error(error.clone()).respond()),
             })
@@ -280,7 +280,7 @@ async fn a_call_that_ends_with_a_status_or_is_given_up_is_no_exception() {
                 .described(side)
                 .with_logger_provider(&logs.provider)
                 .conventions(conventions);
-            let request = || to_kind(Kind::ServerStream);
+            let request = || to_kind(MethodKind::ServerStream);
             call_well(&layer, request()).await;
             for status in [Status::internal("no"), Status::not_found("no"), Status::unknown("no")] {
                 let in_head = status.clone();
@@ -304,7 +304,7 @@ async fn an_error_that_is_no_fault_of_the_server_is_no_exception_there() {
         let (traces, logs) = (Traces::new(), Logs::new());
         let layer = traces.described(side).with_logger_provider(&logs.provider);
         for status in [Status::unauthenticated("no token"), Status::not_found("no such order")] {
-            call(&layer, to_kind(Kind::Unary), move || Err(status.clone())).await;
+            call(&layer, to_kind(MethodKind::Unary), move || Err(status.clone())).await;
         }
         match side {
             Side::Server => logs.none(),
@@ -328,7 +328,7 @@ async fn with_the_old_conventions_it_is_an_event_of_the_span() {
             let layer = traces.described(side).conventions(conventions);
             for layer in [layer.clone(), layer.with_logger_provider(&logs.provider)] {
                 let service = layer.layer(recovery(side).layer(answers(panics(false))));
-                run(service, to_kind(Kind::ServerStream)).await;
+                run(service, to_kind(MethodKind::ServerStream)).await;
                 let span = traces.take_only();
                 let events: Vec<_> = span.events.events.iter().map(|event| &*event.name).collect();
                 assert_eq!(events, if on_span { &["exception"][..] } else { &[] });
@@ -357,8 +357,11 @@ async fn without_a_log_the_released_conventions_tell_of_no_exception() {
     silence_panics();
     let traces = Traces::new();
     let layer = traces.described(Side::Server);
-    run(layer.layer(recovery(Side::Server).layer(answers(panics(true)))), to_kind(Kind::Unary))
-        .await;
+    run(
+        layer.layer(recovery(Side::Server).layer(answers(panics(true)))),
+        to_kind(MethodKind::Unary),
+    )
+    .await;
     let span = traces.only();
     assert!(span.events.events.is_empty());
     let all = format!("{span:?}");
@@ -374,7 +377,7 @@ async fn an_exception_of_a_call_that_is_not_sampled_is_in_the_log_with_its_trace
         .with_logger_provider(&logs.provider)
         .conventions(Conventions::OldAndReleased);
     let service = layer.layer(recovery(Side::Server).layer(answers(panics(true))));
-    let request = with(to_kind(Kind::Unary), &[("traceparent", TRACEPARENT)]);
+    let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
     run(service, request).await;
     traces.none();
     let record = logs.only();
@@ -391,7 +394,7 @@ async fn an_exception_of_a_call_that_is_filtered_is_nowhere() {
     let (traces, logs) = (Traces::new(), Logs::new());
     let layer = traces.server().with_logger_provider(&logs.provider).filter(|_, _| false);
     let service = layer.layer(recovery(Side::Server).layer(answers(panics(true))));
-    run(service, to_kind(Kind::Unary)).await;
+    run(service, to_kind(MethodKind::Unary)).await;
     logs.none();
     traces.none();
 }
@@ -404,12 +407,12 @@ async fn its_text_is_bounded_and_shows_what_is_not_printable() {
         .with_logger_provider(&logs.provider)
         .conventions(Conventions::OldAndReleased);
     let error = Status::unavailable(format!("a\nb\u{202e}{}", "x".repeat(6_000)));
-    call(&layer, to_kind(Kind::Unary), move || Err(error.clone())).await;
+    call(&layer, to_kind(MethodKind::Unary), move || Err(error.clone())).await;
     let span = traces.only();
     let on_span = span.events.events[0].attributes[0].value.to_string();
     for told in [&attributes_of(&logs.only())["exception.message"], &on_span] {
         assert!(told.contains("a\\nb\\u{202e}xxx"), "{told}");
-        assert!(told.len() <= TEXT_AT_MOST, "{}", told.len());
+        assert!(told.len() <= MAX_TEXT_BYTES, "{}", told.len());
     }
 }
 
@@ -465,7 +468,7 @@ async fn a_captured_panic_has_its_stack() {
         service_fn(async |_: Request<Body>| -> Result<http::Response<Script>, Infallible> {
             panics_in_a_function_of_its_own()
         });
-    run(layer.layer(recovery(Side::Server).layer(panics)), to_kind(Kind::Unary)).await;
+    run(layer.layer(recovery(Side::Server).layer(panics)), to_kind(MethodKind::Unary)).await;
     let told = attributes_of(&logs.take_only());
     assert_eq!(
         told.keys().map(String::as_str).collect::<Vec<_>>(),

@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::SpanData;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, GrpcMethod, Status};
-use tonic_call::{KnownMethods, LEARNT_AT_MOST, ObserveLayer, Side, TEXT_AT_MOST};
+use tonic_call::{KnownMethods, MAX_LEARNED_METHODS, MAX_TEXT_BYTES, ObserveLayer, Side};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -195,7 +195,7 @@ async fn what_a_stranger_sends_is_bounded_and_shows_what_is_not_printable() {
     assert_eq!((&*name, &*method), ("grpc", "_OTHER"));
     let original = original.unwrap();
     assert!(original.starts_with("test.v1.Kinds/xxx"), "{original}");
-    assert!(original.len() <= TEXT_AT_MOST, "{}", original.len());
+    assert!(original.len() <= MAX_TEXT_BYTES, "{}", original.len());
 }
 
 #[tokio::test]
@@ -371,10 +371,10 @@ async fn names_that_are_answered_for_are_bounded() {
         service_fn(async |_: Request<Body>| Ok::<_, Infallible>(stream(1, &Status::ok(""))));
     let traces = Traces::new();
     let names = names_of_invented(&traces.server(), &traces, reads_and_refuses).await;
-    assert_eq!(names.len(), LEARNT_AT_MOST + 1, "and `grpc`");
+    assert_eq!(names.len(), MAX_LEARNED_METHODS + 1, "and `grpc`");
     let traces = Traces::new();
     let names = names_of_invented(&traces.server(), &traces, serves_all).await;
-    assert_eq!(names.len(), LEARNT_AT_MOST + 1, "and `grpc`");
+    assert_eq!(names.len(), MAX_LEARNED_METHODS + 1, "and `grpc`");
 }
 
 #[tokio::test]
@@ -409,6 +409,6 @@ async fn a_name_that_is_too_long_is_none() {
         call_well(&traces.server(), to(&long)).await;
         let (name, method, original) = named(&traces.take_only());
         assert_eq!((name.as_str(), method.as_str()), ("grpc", "_OTHER"));
-        assert!(original.is_some_and(|original| original.len() <= TEXT_AT_MOST));
+        assert!(original.is_some_and(|original| original.len() <= MAX_TEXT_BYTES));
     }
 }

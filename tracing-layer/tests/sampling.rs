@@ -21,7 +21,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
-use tonic_call::{Call, CallInfo, End, Kind, ObserveLayer, Observer, Rpc, Side};
+use tonic_call::{Call, CallInfo, End, MethodKind, ObserveLayer, Observer, Rpc, Side};
 use tonic_call_test_kit::{KINDS, Script, method_of};
 use tonic_tracing_layer::{Conventions, TracingLayer, current_trace_id};
 use tower::{Layer, Service, service_fn};
@@ -177,7 +177,7 @@ async fn the_span_that_is_current_is_the_parent_where_the_caller_names_none() {
         let guard = around.clone().attach();
         // All of it, so that nothing is attached across an `await`.
         let mut service = traces.described(side).layer(refuses(|| Ok(stream(0, &Status::ok("")))));
-        let mut future = Box::pin(service.call(to_kind(Kind::Unary)));
+        let mut future = Box::pin(service.call(to_kind(MethodKind::Unary)));
         drop(guard);
         assert!(poll_once(future.as_mut()).is_ready());
         let asked = sampler.take_only();
@@ -190,7 +190,7 @@ async fn a_call_that_is_not_sampled_is_current_and_says_so_to_the_next() {
     for side in SIDES {
         let traces = Traces::sampled_by(Sampler::AlwaysOff);
         let layer = traces.described(side).return_trace_id("x-trace-id".parse().unwrap());
-        let found = Found::by(&layer, to_kind(Kind::Unary)).await;
+        let found = Found::by(&layer, to_kind(MethodKind::Unary)).await;
         traces.none();
         let span = found.span();
         assert!(span.is_valid() && !span.is_sampled() && !span.is_remote(), "{span:?}");
@@ -206,7 +206,7 @@ async fn a_call_that_is_not_sampled_is_current_and_says_so_to_the_next() {
 #[tokio::test]
 async fn a_callers_trace_that_is_not_sampled_goes_on_unsampled() {
     let traces = Traces::new();
-    let request = with(to_kind(Kind::Unary), &[("traceparent", UNSAMPLED)]);
+    let request = with(to_kind(MethodKind::Unary), &[("traceparent", UNSAMPLED)]);
     let found = Found::by(&traces.described(Side::Server), request).await;
     traces.none();
     let span = found.span();
@@ -219,7 +219,7 @@ async fn a_callers_trace_that_is_not_sampled_goes_on_unsampled() {
 async fn a_sampled_call_is_current_too() {
     for side in SIDES {
         let traces = Traces::new();
-        let found = Found::by(&traces.described(side), to_kind(Kind::Unary)).await;
+        let found = Found::by(&traces.described(side), to_kind(MethodKind::Unary)).await;
         assert_eq!(found.span(), &traces.only().span_context);
         assert!(found.span().is_sampled());
         assert_eq!(current(), SpanContext::empty_context(), "and not longer than the call");
@@ -240,7 +240,7 @@ async fn a_filtered_call_is_not_touched() {
             },
         );
         let headers = [("traceparent", TRACEPARENT), ("tracestate", "a=1"), ("baggage", "b=2")];
-        let request = with(with(to_kind(Kind::Unary), &headers), &[("x-tenant", "blue")]);
+        let request = with(with(to_kind(MethodKind::Unary), &headers), &[("x-tenant", "blue")]);
         let before = request.headers().clone();
         let found = Found::by(&layer, request).await;
         assert_eq!(found.span(), &SpanContext::empty_context());
@@ -248,15 +248,16 @@ async fn a_filtered_call_is_not_touched() {
         assert!(found.info.is_none());
         traces.none();
         assert!(sampler.take().is_empty());
-        let answer = call(&layer, to_kind(Kind::Unary), || Ok(stream(0, &Status::ok("")))).await;
+        let answer =
+            call(&layer, to_kind(MethodKind::Unary), || Ok(stream(0, &Status::ok("")))).await;
         assert!(!answer.unwrap().headers().contains_key("x-trace-id"));
         let tenant = Some("blue".parse().unwrap());
-        let unary = method_of(Kind::Unary).to_owned();
+        let unary = method_of(MethodKind::Unary).to_owned();
         assert_eq!(*asked_of.lock().unwrap(), [(unary.clone(), true, tenant), (unary, true, None)]);
 
         // The others have spans.
-        call_well(&layer, to_kind(Kind::ServerStream)).await;
-        assert_eq!(traces.only().name, method_of(Kind::ServerStream));
+        call_well(&layer, to_kind(MethodKind::ServerStream)).await;
+        assert_eq!(traces.only().name, method_of(MethodKind::ServerStream));
     }
 }
 
@@ -315,10 +316,10 @@ async fn what_is_answered_as_grpc_has_a_span_from_its_request_on() {
     let (traces, _) = asking(true);
     let headers = [("content-type", "text/plain"), ("traceparent", TRACEPARENT)];
     let began = SystemTime::now();
-    let request = with(to_kind(Kind::Unary), &headers);
+    let request = with(to_kind(MethodKind::Unary), &headers);
     call(&traces.server(), request, || Ok(stream(1, &Status::ok("")))).await;
     let span = traces.only();
-    assert_eq!(span.name, method_of(Kind::Unary));
+    assert_eq!(span.name, method_of(MethodKind::Unary));
     assert_eq!(span.span_context.trace_id().to_string(), TRACEPARENT[3..35]);
     assert!((began..=span.end_time).contains(&span.start_time));
 }
@@ -335,7 +336,7 @@ async fn where_telemetry_is_suppressed_there_is_no_span() {
         }));
         // As an exporter does that sends spans by a client with such a layer.
         let suppressed = Context::enter_telemetry_suppressed_scope();
-        let request = with(to_kind(Kind::Unary), &[("traceparent", TRACEPARENT)]);
+        let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
         let mut future = Box::pin(service.call(request));
         let polled = poll_once(future.as_mut());
         drop(suppressed);
@@ -344,7 +345,7 @@ async fn where_telemetry_is_suppressed_there_is_no_span() {
         traces.none();
         assert!(sampler.take().is_empty());
 
-        call_well(&layer, to_kind(Kind::Unary)).await;
+        call_well(&layer, to_kind(MethodKind::Unary)).await;
         traces.only();
     }
 }
@@ -353,10 +354,10 @@ async fn where_telemetry_is_suppressed_there_is_no_span() {
 async fn after_its_provider_was_shut_down_a_callers_trace_is_still_current() {
     let traces = Traces::new();
     let layer = traces.described(Side::Server);
-    call_well(&layer, to_kind(Kind::Unary)).await;
+    call_well(&layer, to_kind(MethodKind::Unary)).await;
     traces.take_only();
     traces.provider().shutdown().unwrap();
-    let request = with(to_kind(Kind::Unary), &[("traceparent", TRACEPARENT)]);
+    let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
     let found = Found::by(&layer, request).await;
     traces.none();
     assert_eq!(found.span().trace_id().to_string(), TRACE);
@@ -382,7 +383,7 @@ async fn after_its_provider_was_shut_down_a_client_still_names_the_span_around_i
         ready(Ok::<_, Infallible>(stream(0, &Status::ok(""))))
     }));
     let attached = Context::new().with_remote_span_context(around).attach();
-    let future = service.call(to_kind(Kind::Unary));
+    let future = service.call(to_kind(MethodKind::Unary));
     drop(attached);
     drain(future.await.unwrap().into_body()).await;
     assert_eq!(sent.lock().unwrap().as_ref().unwrap(), TRACEPARENT);

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request};
-use tonic_call::{Kind, Observe};
+use tonic_call::{MethodKind, Observe};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
@@ -233,7 +233,7 @@ async fn both_ends_tell_of_each_call_once() {
     }
     for _ in 0..5 {
         drop(pair.kinds.server_stream(ask(Act::Hang, 1)).await.unwrap());
-        expected.push((method_of(Kind::ServerStream), "CANCELLED"));
+        expected.push((method_of(MethodKind::ServerStream), "CANCELLED"));
     }
     pair.service.until_alive(0).await;
     let spans = pair.traces.until_ended(2 * expected.len()).await;

@@ -20,7 +20,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
-use tonic_call::{Kind, Observe};
+use tonic_call::{MethodKind, Observe};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::{Kinds, KindsServer};
 use tonic_call_test_kit::v1::{Ask, Note};
@@ -58,7 +58,7 @@ struct Stood {
 }
 
 impl Hop {
-    async fn run(mut self, kind: Kind, sent: MetadataMap, ask: Ask) -> Result<Note, Status> {
+    async fn run(mut self, kind: MethodKind, sent: MetadataMap, ask: Ask) -> Result<Note, Status> {
         let context = Context::current();
         let span = context.span().span_context().clone();
         self.stood.lock().unwrap().push(Stood {
@@ -84,7 +84,7 @@ impl Kinds for Hop {
 
     async fn unary(&self, request: Request<Ask>) -> Result<Response<Note>, Status> {
         let (sent, _, ask) = request.into_parts();
-        self.clone().run(Kind::Unary, sent, ask).await.map(Response::new)
+        self.clone().run(MethodKind::Unary, sent, ask).await.map(Response::new)
     }
 
     async fn peek(&self, request: Request<Ask>) -> Result<Response<Note>, Status> {
@@ -97,14 +97,14 @@ impl Kinds for Hop {
     ) -> Result<Response<Note>, Status> {
         let (sent, _, mut asks) = request.into_parts();
         while asks.message().await?.is_some() {}
-        self.clone().run(Kind::ClientStream, sent, Ask::default()).await.map(Response::new)
+        self.clone().run(MethodKind::ClientStream, sent, Ask::default()).await.map(Response::new)
     }
 
     /// Calls the next one when its stream is polled, and the handler is long over.
     async fn server_stream(&self, request: Request<Ask>) -> Result<Response<Notes>, Status> {
         let (sent, _, ask) = request.into_parts();
         let hop = self.clone();
-        let run = move |ask| hop.clone().run(Kind::ServerStream, sent.clone(), ask);
+        let run = move |ask| hop.clone().run(MethodKind::ServerStream, sent.clone(), ask);
         Ok(Response::new(Box::pin(tokio_stream::once(ask).then(run))))
     }
 
@@ -115,7 +115,7 @@ impl Kinds for Hop {
         let (sent, _, asks) = request.into_parts();
         let hop = self.clone();
         let run = move |ask: Result<Ask, _>| {
-            hop.clone().run(Kind::BidiStream, sent.clone(), ask.expect("an ask"))
+            hop.clone().run(MethodKind::BidiStream, sent.clone(), ask.expect("an ask"))
         };
         Ok(Response::new(Box::pin(asks.then(run))))
     }
@@ -164,7 +164,7 @@ impl Running {
 }
 
 /// Calls the first server, which calls the second, with some baggage.
-async fn call_through(client: &mut Client, kind: Kind) {
+async fn call_through(client: &mut Client, kind: MethodKind) {
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme, inc.")]);
     let outcome = call_kind(client, kind, Ask::default(), &[]).with_context(tenant).await;
     assert_eq!(outcome, Outcome::ok(1));

@@ -98,7 +98,7 @@ fn send<S: GrpcService>(
         }
         Ok(Err(none)) => format!("no token to call with: {none}"),
         Err(panic) => {
-            let exception = tonic_call::printable(&panic);
+            let exception = tonic_call::sanitize(&panic);
             tracing::error!(exception.message = %exception, "a source of tokens panicked");
             "no token to call with".to_owned()
         }

@@ -9,12 +9,12 @@ use http::Response;
 use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 
-use super::shared::Shared;
+use super::call_state::CallState;
 use super::watch::Watch;
 use super::{Call, ResponseBody};
-use crate::code::failure;
-use crate::end::End;
-use crate::words::Words;
+use crate::observe::End;
+use crate::observe::error_code::failure;
+use crate::show::ErrorChain;
 
 /// The response of an [`Observe`](super::Observe).
 #[pin_project(PinnedDrop)]
@@ -25,16 +25,16 @@ pub struct ResponseFuture<F, C: Call> {
     /// `None` once the body holds it.
     watch: Option<Watch<C>>,
     /// In whose scope the future is polled and dropped; `None` if nobody watches.
-    shared: Option<Arc<Shared<C>>>,
+    state: Option<Arc<CallState<C>>>,
 }
 
 impl<F, C: Call> ResponseFuture<F, C> {
     pub(super) fn watched(inner: F, watch: Watch<C>) -> Self {
-        Self { inner: Some(inner), shared: Some(watch.shared()), watch: Some(watch) }
+        Self { inner: Some(inner), state: Some(watch.state()), watch: Some(watch) }
     }
 
     pub(super) fn unwatched(inner: F) -> Self {
-        Self { inner: Some(inner), watch: None, shared: None }
+        Self { inner: Some(inner), watch: None, state: None }
     }
 }
 
@@ -50,11 +50,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
-        let Some(shared) = this.shared else {
+        let Some(state) = this.state else {
             let response = ready!(inner.poll(cx))?;
             return Poll::Ready(Ok(response.map(ResponseBody::unwatched)));
         };
-        let result = ready!(shared.scope(|| inner.poll(cx)));
+        let result = ready!(state.scope(|| inner.poll(cx)));
         let Some(mut watch) = this.watch.take() else {
             panic!("a `ResponseFuture` was polled after it had completed");
         };
@@ -67,7 +67,7 @@ where
             }
             Err(error) => {
                 let (code, by) = failure(&error, watch.side());
-                watch.end(End::Error { code, by, error: &Words(&error) });
+                watch.end(End::Error { code, by, error: &ErrorChain(&error) });
                 Err(error)
             }
         })
@@ -78,8 +78,8 @@ where
 impl<F, C: Call> PinnedDrop for ResponseFuture<F, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        if let Some(shared) = this.shared {
-            shared.scope(|| this.inner.set(None));
+        if let Some(state) = this.state {
+            state.scope(|| this.inner.set(None));
         }
     }
 }

@@ -6,11 +6,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, request};
 
 use super::{Observer, Side};
-use crate::headers;
-use crate::known::KnownMethods;
-use crate::protocol::Protocol;
-use crate::rpc::Rpc;
-use crate::stopwatch::Stopwatch;
+use crate::method::{KnownMethods, Rpc};
+use crate::observe::{Protocol, Stopwatch, headers};
 
 /// Whether a request asks as a gRPC client does: by `POST`, with gRPC's content type or none.
 pub(super) fn asks_as_grpc(head: &request::Parts) -> bool {

@@ -4,9 +4,8 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::{Observe, Observer, Side};
-use crate::known::KnownMethods;
-use crate::methods::Methods;
-use crate::side_check::SideCheck;
+use crate::method::{KnownMethods, Methods};
+use crate::observe::SideCheck;
 
 /// Makes a tower layer of an [`Observer`].
 ///

@@ -1,130 +1,43 @@
 //! Watching one call from its request to its one ending.
 
-use http::{request, response};
-use tonic::Code;
-
-use crate::end::End;
-use crate::message::{Batch, Flow, Message};
-use crate::rpc::Rpc;
-
+mod body_reader;
+mod call_info;
+mod call_state;
+mod early;
+mod end;
+mod ended_by;
+pub(crate) mod error_code;
 mod future;
+pub(crate) mod headers;
 mod late;
 mod layer;
+mod message;
+mod observer;
 mod pair;
+mod protocol;
 mod request_body;
 mod response_body;
 mod service;
-mod shared;
+mod side;
+mod side_check;
+mod stopwatch;
 mod watch;
+mod web;
 
+pub use self::call_info::{CallInfo, Refusal};
+pub use self::early::EarlyMessages;
+pub use self::end::{Cause, End};
+pub use self::ended_by::EndedBy;
+pub use self::error_code::code_of_error;
 pub use self::future::ResponseFuture;
+pub use self::headers::is_preflight;
 pub use self::layer::ObserveLayer;
+pub use self::message::{Batch, Flow, Message};
+pub use self::observer::{Call, Observer};
 pub use self::pair::Pair;
+pub use self::protocol::{Protocol, is_grpc};
 pub use self::response_body::ResponseBody;
 pub use self::service::Observe;
-
-/// Which end of the call a layer stands at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// In front of a service.
-    Server,
-    /// In front of a channel.
-    Client,
-}
-
-impl Side {
-    /// Whether a call that ended so counts as failed at this end of it: on a client each code but `OK`, on
-    /// a server those that are its own fault (OpenTelemetry's semantic conventions for gRPC, "Span
-    /// status").
-    pub fn counts_as_failure(self, code: Code) -> bool {
-        match self {
-            Self::Client => code != Code::Ok,
-            Self::Server => matches!(
-                code,
-                Code::Unknown
-                    | Code::DeadlineExceeded
-                    | Code::Unimplemented
-                    | Code::Internal
-                    | Code::Unavailable
-                    | Code::DataLoss
-            ),
-        }
-    }
-}
-
-/// Watches calls: metrics, logs and spans are each one of these.
-///
-/// [`ObserveLayer`] makes a tower layer of it. `(A, B)` is an observer too: both watch in one pass,
-/// as if `A` stood outside `B`. An observer must not panic: its hooks also run while a panic is
-/// unwinding.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not watch gRPC calls",
-    label = "not an `Observer`",
-    note = "implement `tonic_call::Observer`: its `begin` makes one `tonic_call::Call` for each call",
-    note = "an observer is `Clone + Send + Sync + 'static`, since every connection has its own"
-)]
-pub trait Observer: Clone + Send + Sync + 'static {
-    /// What is kept while one call runs.
-    type Call: Call;
-
-    /// A call begins. Its head may be changed; `None` says that this call is of no interest, and it
-    /// then costs nothing more.
-    ///
-    /// On a server, a request that does not ask as gRPC does (by another verb than `POST`, or with another
-    /// content type) and whose method is not known may still be a call: tonic runs methods for such
-    /// requests too. It begins late, when its answer shows that, with the head as it came: changes of
-    /// it reach nobody then. [`Stopwatch::since_arrival`](crate::Stopwatch::since_arrival) starts when the
-    /// request came.
-    fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
-}
-
-/// One call that is being watched.
-///
-/// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
-/// this order: [`responded`](Self::responded) at most once,
-/// [`message`](Self::message) for each message and [`batch`](Self::batch) after those of one frame,
-/// [`end`](Self::end) exactly once and last; only [`unwound`](Self::unwound) can come at any time. Request
-/// and response may be polled by different tasks, so hooks may run at the same time: a request's
-/// message that passes at the very moment of the end may still be told during it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not watch one gRPC call",
-    label = "not a `Call`",
-    note = "implement `tonic_call::Call`: `end` is its only required method"
-)]
-pub trait Call: Send + Sync + 'static {
-    /// Runs a piece of the call: making the response future, each poll of it and of both bodies
-    /// (on a client the request body is polled by other tasks), and dropping them.
-    ///
-    /// Must run `poll` and give what it gave. What is set up around it, for example a current
-    /// span, is undone before this returns, and so never held across a yield.
-    fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
-        poll()
-    }
-
-    /// The head of the response is here. It may already hold the status, and metadata may be added to it.
-    fn responded(&self, head: &mut response::Parts) {
-        let _ = head;
-    }
-
-    /// A message has passed, whole.
-    fn message(&self, flow: Flow, message: Message) {
-        let _ = (flow, message);
-    }
-
-    /// The messages of one frame have passed; [`message`](Self::message) was called for each before. For
-    /// sums that are expensive to update: it comes as often as frames do, and a busy stream has many
-    /// messages in each.
-    ///
-    /// For a call that [begins late](Observer::begin) the messages before its beginning are one batch,
-    /// and only the first [1,024](crate::EarlyMessages::KEPT_AT_MOST) of them come one by one.
-    fn batch(&self, flow: Flow, batch: Batch) {
-        let _ = (flow, batch);
-    }
-
-    /// A panic unwinds through a piece of the call: a poll, or a destructor, which may run after the
-    /// end. Further in nobody recovered it, and it is not over yet: this must not panic.
-    fn unwound(&self) {}
-
-    /// The call is over. Runs outside [`scope`](Self::scope).
-    fn end(&self, end: End<'_>);
-}
+pub use self::side::Side;
+pub use self::side_check::SideCheck;
+pub use self::stopwatch::Stopwatch;

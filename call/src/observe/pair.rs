@@ -1,9 +1,8 @@
 use http::{request, response};
 
 use super::{Call, Observer, Side};
-use crate::end::End;
-use crate::message::{Batch, Flow, Message};
-use crate::rpc::Rpc;
+use crate::method::Rpc;
+use crate::observe::{Batch, End, Flow, Message};
 
 /// One call, watched by up to two observers: the first stands outside the second.
 #[derive(Debug)]

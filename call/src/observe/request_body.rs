@@ -8,11 +8,11 @@ use pin_project::{pin_project, pinned_drop};
 
 use http::HeaderMap;
 
-use super::shared::Shared;
+use super::call_state::CallState;
 use super::{Call, Side};
-use crate::body_reader::BodyReader;
-use crate::message::Flow;
-use crate::service::BoxError;
+use crate::fit::BoxError;
+use crate::observe::Flow;
+use crate::observe::body_reader::BodyReader;
 
 /// The request body as the inner service sees it: its messages are counted, its failure noticed.
 #[pin_project(PinnedDrop)]
@@ -20,14 +20,14 @@ pub(super) struct RequestBody<B, C: Call> {
     /// `None` only while it is dropped, so that this happens in the call's scope.
     #[pin]
     inner: Option<B>,
-    shared: Arc<Shared<C>>,
+    state: Arc<CallState<C>>,
     side: Side,
     reader: BodyReader,
 }
 
 impl<B, C: Call> RequestBody<B, C> {
-    pub(super) fn new(inner: B, headers: &HeaderMap, side: Side, shared: Arc<Shared<C>>) -> Self {
-        Self { inner: Some(inner), shared, side, reader: BodyReader::of(headers) }
+    pub(super) fn new(inner: B, headers: &HeaderMap, side: Side, state: Arc<CallState<C>>) -> Self {
+        Self { inner: Some(inner), state, side, reader: BodyReader::of(headers) }
     }
 }
 
@@ -46,20 +46,20 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
-        let polling = Polling(this.shared);
-        let frame = this.shared.scope(|| inner.poll_frame(cx));
+        let polling = Polling(this.state);
+        let frame = this.state.scope(|| inner.poll_frame(cx));
         std::mem::forget(polling);
         let frame = ready!(frame).map(|frame| frame.map_err(Into::into));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    this.shared.data(Flow::Request, this.reader, data);
+                    this.state.data(Flow::Request, this.reader, data);
                 }
             }
             Some(Err(error)) => match this.side {
                 // Its caller went away: what the connection says of that is of no use.
-                Side::Server => this.shared.request_failed(),
-                Side::Client => this.shared.request_failed_with(error),
+                Side::Server => this.state.request_failed(),
+                Side::Client => this.state.request_failed_with(error),
             },
             None => {}
         }
@@ -76,7 +76,7 @@ where
 }
 
 /// A request body that unwinds has failed: on a client nothing else tells the response.
-struct Polling<'a, C: Call>(&'a Shared<C>);
+struct Polling<'a, C: Call>(&'a CallState<C>);
 
 impl<C: Call> Drop for Polling<'_, C> {
     fn drop(&mut self) {
@@ -88,6 +88,6 @@ impl<C: Call> Drop for Polling<'_, C> {
 impl<B, C: Call> PinnedDrop for RequestBody<B, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        this.shared.scope(|| this.inner.set(None));
+        this.state.scope(|| this.inner.set(None));
     }
 }

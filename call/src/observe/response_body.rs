@@ -9,10 +9,10 @@ use pin_project::{pin_project, pinned_drop};
 
 use super::Call;
 use super::watch::Watch;
-use crate::body_reader::BodyReader;
-use crate::code::failure;
-use crate::end::End;
-use crate::words::Words;
+use crate::observe::End;
+use crate::observe::body_reader::BodyReader;
+use crate::observe::error_code::failure;
+use crate::show::ErrorChain;
 
 /// The response body of an [`Observe`](super::Observe).
 #[pin_project(PinnedDrop)]
@@ -66,7 +66,7 @@ where
             }
             Some(Err(error)) => {
                 let (code, by) = failure(error, watch.side());
-                watch.end(End::Error { code, by, error: &Words(error) });
+                watch.end(End::Error { code, by, error: &ErrorChain(error) });
             }
             None => watch.over(),
         }

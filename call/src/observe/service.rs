@@ -12,9 +12,9 @@ use tower_service::Service;
 use super::request_body::RequestBody;
 use super::watch::Watch;
 use super::{Observer, ResponseBody, ResponseFuture, Side};
-use crate::known::KnownMethods;
-use crate::service::{BoxError, GrpcService};
-use crate::side_check::SideCheck;
+use crate::fit::{BoxError, GrpcService};
+use crate::method::KnownMethods;
+use crate::observe::SideCheck;
 
 /// A service or channel whose calls are watched: see [`ObserveLayer`](super::ObserveLayer).
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ where
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::unwatched(self.inner.call_grpc(request));
         };
-        let body = RequestBody::new(body, &head.headers, self.side, watch.shared());
+        let body = RequestBody::new(body, &head.headers, self.side, watch.state());
         let request = Request::from_parts(head, tonic::body::Body::new(body));
         let future = watch.scope(|| self.inner.call_grpc(request));
         ResponseFuture::watched(future, watch)

@@ -6,22 +6,18 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, request, response};
 use tonic::Code;
 
+use super::call_state::CallState;
 use super::late::{Late, asks_as_grpc};
-use super::shared::Shared;
 use super::{Call, Observer, Side};
-use crate::body_reader::BodyReader;
-use crate::deadline::timeout_of;
-use crate::end::{Cause, End};
-use crate::headers;
-use crate::info::{CallInfo, EndedBy};
-use crate::known::KnownMethods;
-use crate::message::Flow;
-use crate::protocol::Protocol;
+use crate::answer::timeout_of;
+use crate::method::KnownMethods;
+use crate::observe::body_reader::BodyReader;
+use crate::observe::{CallInfo, Cause, End, EndedBy, Flow, Protocol, headers};
 
 /// Held by whatever stands for the call: the response future, then the response body. Tells the
 /// ending once; when it is dropped before it could, the call was dropped.
 pub(super) struct Watch<C: Call> {
-    shared: Arc<Shared<C>>,
+    state: Arc<CallState<C>>,
     side: Side,
     asked_as_grpc: bool,
     /// What begins the call, while only its answer can tell whether it is one.
@@ -56,12 +52,12 @@ impl<C: Call> Watch<C> {
         let info = info(side, server_timeout, head);
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let unknown = learns.then(|| (Arc::clone(known), rpc));
-        let shared = Arc::new(Shared::new(call, info, unknown));
-        Some(Self { shared, side, asked_as_grpc, late, responded: false, ok_in_head: false })
+        let state = Arc::new(CallState::new(call, info, unknown));
+        Some(Self { state, side, asked_as_grpc, late, responded: false, ok_in_head: false })
     }
 
-    pub(super) fn shared(&self) -> Arc<Shared<C>> {
-        Arc::clone(&self.shared)
+    pub(super) fn state(&self) -> Arc<CallState<C>> {
+        Arc::clone(&self.state)
     }
 
     pub(super) fn side(&self) -> Side {
@@ -69,12 +65,12 @@ impl<C: Call> Watch<C> {
     }
 
     pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
-        self.shared.scope(poll)
+        self.state.scope(poll)
     }
 
     /// A frame of the response has come. In some protocols the trailers are in its data.
     pub(super) fn data(&mut self, reader: &mut BodyReader, data: &[u8]) {
-        if let Some(trailers) = self.shared.data(Flow::Response, reader, data) {
+        if let Some(trailers) = self.state.data(Flow::Response, reader, data) {
             self.trailers(&trailers);
         }
     }
@@ -87,9 +83,9 @@ impl<C: Call> Watch<C> {
         let is_grpc = Protocol::of(&head.headers).is_some();
         let is_whole = body_at_end || head.status != StatusCode::OK;
         match code {
-            Some(Code::Ok) => self.shared.learn(),
+            Some(Code::Ok) => self.state.learn(),
             // An answer that is not gRPC says nothing of the method.
-            None if is_grpc && !is_whole => self.shared.learn(),
+            None if is_grpc && !is_whole => self.state.learn(),
             _ => {}
         }
         let answers_as_grpc = match code {
@@ -101,7 +97,7 @@ impl<C: Call> Watch<C> {
         if !self.begins(answers_as_grpc) {
             return;
         }
-        if let Some(call) = self.shared.call() {
+        if let Some(call) = self.state.call() {
             call.responded(head);
         }
         match code {
@@ -132,11 +128,11 @@ impl<C: Call> Watch<C> {
     }
 
     pub(super) fn end(&mut self, end: End<'_>) {
-        if !self.begins(false) || !self.shared.ends_now() {
+        if !self.begins(false) || !self.state.ends_now() {
             return;
         }
-        let shared = &*self.shared;
-        let end = match (shared.has_request_failed(), shared.request_error()) {
+        let state = &*self.state;
+        let end = match (state.has_request_failed(), state.request_error()) {
             (false, _) => end,
             (true, Some(error)) => {
                 End::Error { code: error.code, by: EndedBy::Caller, error: &error.text }
@@ -145,9 +141,9 @@ impl<C: Call> Watch<C> {
             (true, None) => self.dropped(),
         };
         if end.code() == Code::Ok {
-            shared.learn();
+            state.learn();
         }
-        if let Some(call) = shared.call() {
+        if let Some(call) = state.call() {
             call.end(end);
         }
     }
@@ -155,26 +151,26 @@ impl<C: Call> Watch<C> {
     /// Whether the call has begun, or does so now: because it was answered as gRPC, because a layer
     /// inside refused it or recovered a panic, or because it unwound.
     fn begins(&mut self, answers_as_grpc: bool) -> bool {
-        let Some(late) = self.late.take() else { return self.shared.call().is_some() };
-        let from_inside = self.shared.info.as_ref().is_some_and(CallInfo::is_of_a_call);
-        let is_call = answers_as_grpc || from_inside || self.shared.has_unwound();
+        let Some(late) = self.late.take() else { return self.state.call().is_some() };
+        let from_inside = self.state.info.as_ref().is_some_and(CallInfo::is_of_a_call);
+        let is_call = answers_as_grpc || from_inside || self.state.has_unwound();
         match is_call.then(|| late.begin()).flatten() {
             Some(call) => {
-                self.shared.begin(call);
+                self.state.begin(call);
                 true
             }
             None => {
-                self.shared.never_begins();
+                self.state.never_begins();
                 false
             }
         }
     }
 
     fn dropped(&self) -> End<'static> {
-        let cause = if self.shared.has_unwound() {
+        let cause = if self.state.has_unwound() {
             Cause::Panicked
         } else {
-            let info = self.shared.info.as_ref();
+            let info = self.state.info.as_ref();
             info.map_or(Cause::CallerLeft, |info| info.given_up(self.responded))
         };
         End::Dropped { responded: self.responded, cause }
@@ -204,7 +200,7 @@ fn info(
 
 impl<C: Call> Drop for Watch<C> {
     fn drop(&mut self) {
-        if !self.shared.has_ended() {
+        if !self.state.has_ended() {
             self.end(self.dropped());
         }
     }

@@ -3,23 +3,23 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Status};
-use tonic_call::{BoxError, Kind};
+use tonic_call::{BoxError, MethodKind};
 use tower_service::Service;
 
 use crate::v1::kinds_client::KindsClient;
 use crate::v1::{Act, Ask, Note};
 
 /// The four kinds of calls.
-pub const KINDS: [Kind; 4] =
-    [Kind::Unary, Kind::ClientStream, Kind::ServerStream, Kind::BidiStream];
+pub const KINDS: [MethodKind; 4] =
+    [MethodKind::Unary, MethodKind::ClientStream, MethodKind::ServerStream, MethodKind::BidiStream];
 
 /// The method of [`KindsService`](crate::KindsService) that is of that kind, as `pkg.Svc/Method`.
-pub fn method_of(kind: Kind) -> &'static str {
+pub fn method_of(kind: MethodKind) -> &'static str {
     match kind {
-        Kind::Unary => "test.v1.Kinds/Unary",
-        Kind::ClientStream => "test.v1.Kinds/ClientStream",
-        Kind::ServerStream => "test.v1.Kinds/ServerStream",
-        Kind::BidiStream => "test.v1.Kinds/BidiStream",
+        MethodKind::Unary => "test.v1.Kinds/Unary",
+        MethodKind::ClientStream => "test.v1.Kinds/ClientStream",
+        MethodKind::ServerStream => "test.v1.Kinds/ServerStream",
+        MethodKind::BidiStream => "test.v1.Kinds/BidiStream",
     }
 }
 
@@ -62,7 +62,7 @@ impl Outcome {
 /// If the metadata is none.
 pub async fn call<C, B>(
     kinds: &mut KindsClient<C>,
-    kind: Kind,
+    kind: MethodKind,
     ask: Ask,
     metadata: &[(&'static str, &str)],
 ) -> Outcome
@@ -85,13 +85,13 @@ where
         Err(status) => Outcome::failed(0, &status),
     };
     let stream = match kind {
-        Kind::Unary => return one(kinds.unary(tell(ask, metadata)).await),
-        Kind::ClientStream => {
+        MethodKind::Unary => return one(kinds.unary(tell(ask, metadata)).await),
+        MethodKind::ClientStream => {
             let asks = tokio_stream::iter([Ask::default(), ask]);
             return one(kinds.client_stream(tell(asks, metadata)).await);
         }
-        Kind::ServerStream => kinds.server_stream(tell(ask, metadata)).await,
-        Kind::BidiStream => kinds.bidi_stream(tell(tokio_stream::once(ask), metadata)).await,
+        MethodKind::ServerStream => kinds.server_stream(tell(ask, metadata)).await,
+        MethodKind::BidiStream => kinds.bidi_stream(tell(tokio_stream::once(ask), metadata)).await,
     };
     match stream {
         Ok(notes) => read(notes.into_inner()).await,

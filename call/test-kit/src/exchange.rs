@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use tonic::Status;
-use tonic_call::Kind;
+use tonic_call::MethodKind;
 use tower::{Service, service_fn};
 
 use crate::call::method_of;
@@ -25,7 +25,7 @@ pub fn to(path: &str) -> Request<Script> {
 }
 
 /// A request to the method of that kind.
-pub fn to_kind(kind: Kind) -> Request<Script> {
+pub fn to_kind(kind: MethodKind) -> Request<Script> {
     to(&format!("/{}", method_of(kind)))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tonic_call::{printable, printable_lines};
+use tonic_call::{sanitize, sanitize_lines};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -93,7 +93,7 @@ where
         }
         to.write_char('\n')?;
         match fields.stack {
-            Some(stack) => writeln!(to, "{}", printable_lines(&stack)),
+            Some(stack) => writeln!(to, "{}", sanitize_lines(&stack)),
             None => Ok(()),
         }
     }
@@ -186,7 +186,7 @@ impl Fields {
         if field.name() == STACK {
             self.stack = Some(value.to_owned());
         } else {
-            self.all.push((field.name(), printable(value).into_owned()));
+            self.all.push((field.name(), sanitize(value).into_owned()));
         }
     }
 }

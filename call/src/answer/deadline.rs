@@ -1,0 +1,226 @@
+//! `grpc-timeout`, and the slot that says how long is left.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use crate::observe::headers;
+
+/// The header that says how long a caller waits.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// When a call must be over.
+///
+/// A layer that enforces one puts it into the request's extensions, where a handler, and the client
+/// layers of the calls it makes, read how long is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(Instant);
+
+/// A `grpc-timeout` that gRPC does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MalformedTimeout(());
+
+/// Calls that expire at the caller are dropped here a little before our clock says so.
+const ABOUT_TO_EXPIRE: Duration = Duration::from_millis(5);
+
+impl Deadline {
+    /// The deadline that long from now; `None` if the clock can't tell a time so far away, which
+    /// then never comes.
+    pub fn after(timeout: Duration) -> Option<Self> {
+        Instant::now().checked_add(timeout).map(Self)
+    }
+
+    /// The deadline that a request's `grpc-timeout` sets, counted from now.
+    ///
+    /// `None` is no deadline: there is no header, or it names a time so far away that the clock
+    /// can't tell it.
+    ///
+    /// # Errors
+    ///
+    /// When the header is malformed, or is there more than once.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, MalformedTimeout> {
+        Ok(timeout_of(headers)?.and_then(Self::after))
+    }
+
+    /// The deadline of the call that these extensions belong to.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().copied()
+    }
+
+    /// The time at which the call must be over.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// How long is left: zero once it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it has passed.
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// Whether it has passed, or passes within the 5 ms by which two clocks see one deadline
+    /// differently.
+    pub(crate) fn is_about_to_expire(self) -> bool {
+        self.remaining() <= ABOUT_TO_EXPIRE
+    }
+}
+
+impl From<Instant> for Deadline {
+    fn from(at: Instant) -> Self {
+        Self(at)
+    }
+}
+
+/// How long the caller of a request waits: its `grpc-timeout`, if there is one.
+///
+/// # Errors
+///
+/// When the header is malformed, or is there more than once.
+pub fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
+    let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
+    match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
+        None => parse_timeout(value).map(Some),
+        Some(_) => Err(MalformedTimeout(())),
+    }
+}
+
+/// Reads a `grpc-timeout`: at most eight digits and a unit, `H`, `M`, `S`, `m` (ms), `u` (µs) or
+/// `n` (ns) (gRPC over HTTP/2, "Requests"). Zero is allowed, as every implementation does: it has
+/// expired already.
+///
+/// # Errors
+///
+/// When it is anything else.
+pub fn parse_timeout(value: &HeaderValue) -> Result<Duration, MalformedTimeout> {
+    let [digits @ .., unit] = value.as_bytes() else { return Err(MalformedTimeout(())) };
+    if digits.is_empty() || digits.len() > 8 {
+        return Err(MalformedTimeout(()));
+    }
+    let number = digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    });
+    let number = number.ok_or(MalformedTimeout(()))?;
+    match unit {
+        b'H' => Ok(Duration::from_secs(number * 3_600)),
+        b'M' => Ok(Duration::from_secs(number * 60)),
+        b'S' => Ok(Duration::from_secs(number)),
+        b'm' => Ok(Duration::from_millis(number)),
+        b'u' => Ok(Duration::from_micros(number)),
+        b'n' => Ok(Duration::from_nanos(number)),
+        _ => Err(MalformedTimeout(())),
+    }
+}
+
+/// Writes a `grpc-timeout` in the finest unit in which it has at most eight digits.
+///
+/// Never more than what is given, so that a deadline does not grow from hop to hop, and never less
+/// than `1n`, since gRPC's grammar asks for a positive number.
+pub fn format_timeout(timeout: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let nanos = timeout.as_nanos().max(1);
+    let units = [
+        (1, 'n'),
+        (1_000, 'u'),
+        (1_000_000, 'm'),
+        (1_000_000_000, 'S'),
+        (60_000_000_000, 'M'),
+        (3_600_000_000_000, 'H'),
+    ];
+    let fits = units.into_iter().find(|(unit, _)| nanos / unit <= MOST);
+    let (number, unit) = fits.map_or((MOST, 'H'), |(unit, name)| (nanos / unit, name));
+    HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter")
+}
+
+impl fmt::Display for MalformedTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed grpc-timeout: not one to eight digits and one of H, M, S, m, u, n")
+    }
+}
+
+impl Error for MalformedTimeout {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(value: &'static str) -> Result<Duration, MalformedTimeout> {
+        parse_timeout(&HeaderValue::from_static(value))
+    }
+
+    #[test]
+    fn every_unit_is_read() {
+        assert_eq!(parse("2H"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(parse("3M"), Ok(Duration::from_secs(180)));
+        assert_eq!(parse("4S"), Ok(Duration::from_secs(4)));
+        assert_eq!(parse("5m"), Ok(Duration::from_millis(5)));
+        assert_eq!(parse("6u"), Ok(Duration::from_micros(6)));
+        assert_eq!(parse("7n"), Ok(Duration::from_nanos(7)));
+        assert_eq!(parse("0n"), Ok(Duration::ZERO));
+        assert_eq!(parse("99999999H"), Ok(Duration::from_secs(99_999_999 * 3_600)));
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        for value in
+            ["", "S", "1", "1s", "1 S", " 1S", "+1S", "-1S", "1.5S", "123456789S", "1SS", "1h"]
+        {
+            assert_eq!(parse(value), Err(MalformedTimeout(())), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_finest_unit_of_eight_digits_is_written() {
+        assert_eq!(format_timeout(Duration::ZERO), "1n");
+        assert_eq!(format_timeout(Duration::from_nanos(99_999_999)), "99999999n");
+        assert_eq!(format_timeout(Duration::from_nanos(100_000_999)), "100000u");
+        assert_eq!(format_timeout(Duration::from_secs(30)), "30000000u");
+        assert_eq!(format_timeout(Duration::from_secs(100)), "100000m");
+        assert_eq!(format_timeout(Duration::from_secs(100_000_000)), "1666666M");
+        assert_eq!(format_timeout(Duration::MAX), "99999999H");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_tells_what_is_left() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Deadline::from_headers(&headers), Ok(None));
+
+        headers.insert(GRPC_TIMEOUT, HeaderValue::from_static("1S"));
+        let deadline = Deadline::from_headers(&headers).expect("well formed").expect("a deadline");
+        assert_eq!(deadline.remaining(), Duration::from_secs(1));
+
+        tokio::time::advance(Duration::from_millis(994)).await;
+        assert!(!deadline.is_about_to_expire());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(deadline.is_about_to_expire() && !deadline.has_passed());
+        tokio::time::advance(Duration::from_millis(6)).await;
+        assert!(deadline.has_passed());
+        assert_eq!(deadline.remaining(), Duration::ZERO);
+
+        headers.append(GRPC_TIMEOUT, HeaderValue::from_static("2S"));
+        assert_eq!(Deadline::from_headers(&headers), Err(MalformedTimeout(())));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_as_no_more_and_hardly_less(nanos in 1_u64..) {
+            let timeout = Duration::from_nanos(nanos);
+            let read = parse_timeout(&format_timeout(timeout)).expect("well formed");
+            prop_assert!(read <= timeout);
+            prop_assert!((timeout - read).as_nanos() <= timeout.as_nanos() / 100_000);
+        }
+
+        #[test]
+        fn no_value_panics(value in prop::collection::vec(32_u8..127, 0..12)) {
+            let _ = parse_timeout(&HeaderValue::from_bytes(&value).expect("printable"));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Answering instead of the service, and ending what it answers.
+
+mod caught;
+mod cut;
+mod deadline;
+mod held;
+mod rejection;
+mod response;
+
+pub use self::caught::drop_caught;
+pub use self::cut::{Cut, CutBody, CutFuture};
+pub use self::deadline::{
+    Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,
+};
+pub use self::held::{Held, HeldBody};
+pub use self::rejection::Rejection;
+pub use self::response::{AnswerBody, AnswerFuture};

@@ -1,0 +1,288 @@
+//! What a `FileDescriptorSet` says of each method.
+
+use std::collections::hash_map::Entry;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost_types::method_options::IdempotencyLevel;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::method::rpc::{HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc};
+use crate::method::{Idempotency, MethodKind};
+
+/// The methods of a set of services, with the kind and idempotency of each.
+///
+/// Read once, from the descriptor set that `tonic-prost-build` writes; cloning shares it. The methods of
+/// the standard health service (`grpc.health.v1.Health`) and of the reflection services
+/// (`grpc.reflection.v1.ServerReflection` and its `v1alpha`) are always known, since a program's own
+/// descriptor set seldom has them; [`iter`](Self::iter) and [`len`](Self::len) tell of those that were
+/// described.
+///
+/// ```
+/// # use tonic_call::{MethodKind, Methods};
+/// # let descriptor_set = tonic_call_test_kit::FILE_DESCRIPTOR_SET;
+/// let methods = Methods::from_descriptor_set(descriptor_set)?;
+/// let method = methods.get("test.v1.Kinds", "ServerStream").unwrap();
+/// assert_eq!(method.kind(), MethodKind::ServerStream);
+/// # Ok::<(), tonic_call::MethodsError>(())
+/// ```
+#[derive(Clone)]
+pub struct Methods(Arc<Inner>);
+
+#[derive(Clone, Default)]
+struct Inner {
+    /// Those that are described, and behind them the standard ones that are not.
+    list: Vec<Method>,
+    /// How many are described.
+    described: usize,
+    by_name: FxHashMap<Arc<str>, usize>,
+    services: FxHashSet<Box<str>>,
+}
+
+/// One method of a service.
+#[derive(Clone, Debug)]
+pub struct Method {
+    full: Arc<str>,
+    service_len: usize,
+    kind: MethodKind,
+    idempotency: Idempotency,
+}
+
+/// A descriptor set that can't be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MethodsError {
+    /// The bytes are not an encoded `google.protobuf.FileDescriptorSet`.
+    Decode(prost::DecodeError),
+    /// Two files of the set define the same method differently.
+    Conflict(String),
+}
+
+impl Methods {
+    /// Reads an encoded `google.protobuf.FileDescriptorSet`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are something else, or describe one method in two ways.
+    pub fn from_descriptor_set(encoded: &[u8]) -> Result<Self, MethodsError> {
+        Self::default().and_descriptor_set(encoded)
+    }
+
+    /// Adds the methods of a further set. What a set says of the standard services counts: they are then
+    /// among those that are [described](Self::iter), as those of `tonic_health::pb::FILE_DESCRIPTOR_SET`
+    /// are.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_descriptor_set`](Self::from_descriptor_set).
+    pub fn and_descriptor_set(self, encoded: &[u8]) -> Result<Self, MethodsError> {
+        let set = FileDescriptorSet::decode(encoded).map_err(MethodsError::Decode)?;
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.remove_standard();
+        for file in &set.file {
+            let dot = if file.package().is_empty() { "" } else { "." };
+            for service in &file.service {
+                let name = format!("{}{dot}{}", file.package(), service.name());
+                for method in &service.method {
+                    inner.add(&name, method)?;
+                }
+                inner.services.insert(name.into());
+            }
+        }
+        inner.add_standard();
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The method of that name, if there is one.
+    pub fn get(&self, service: &str, method: &str) -> Option<&Method> {
+        self.by_full(&format!("{service}/{method}"))
+    }
+
+    /// The method that a call names, if it is one of these. Allocates nothing.
+    pub fn of(&self, rpc: &Rpc) -> Option<&Method> {
+        self.by_full(rpc.full())
+    }
+
+    fn by_full(&self, full: &str) -> Option<&Method> {
+        self.0.list.get(*self.0.by_name.get(full)?)
+    }
+
+    /// Whether there is a service of that fully qualified name, with or without methods.
+    pub fn has_service(&self, service: &str) -> bool {
+        self.0.services.contains(service)
+    }
+
+    /// Whether a call names one of these methods.
+    pub fn contains(&self, rpc: &Rpc) -> bool {
+        rpc.is_well_formed() && self.has_full(rpc.full())
+    }
+
+    /// The methods that the descriptor sets describe, in their order: that of [`KnownMethod::index`].
+    ///
+    /// The standard ones are among them only if a set describes them, so that what is done for each method
+    /// (a rule that must be there, a series that begins at 0) is done for those that the program serves.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Method> {
+        self.0.list[..self.0.described].iter()
+    }
+
+    /// How many methods are [described](Self::iter).
+    pub fn len(&self) -> usize {
+        self.0.described
+    }
+
+    /// Whether none is described.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One more than the highest [index](KnownMethod::index): how many methods are known, with the
+    /// standard ones.
+    pub fn capacity(&self) -> usize {
+        self.0.list.len()
+    }
+
+    /// Those that are described, and the standard ones.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Method> {
+        self.0.list.iter()
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.0.services.iter().map(|service| &**service)
+    }
+
+    pub(crate) fn has_full(&self, full: &str) -> bool {
+        self.0.by_name.contains_key(full)
+    }
+
+    pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
+        let index = *self.0.by_name.get(rpc.full())?;
+        let method = &self.0.list[index];
+        Some(KnownMethod::described(index, method.kind, method.idempotency))
+    }
+}
+
+/// The methods of the services that are standard: `health.proto` and `reflection.proto` of gRPC.
+const STANDARD: [(&str, &str, MethodKind); 5] = [
+    (HEALTH, "Check", MethodKind::Unary),
+    (HEALTH, "List", MethodKind::Unary),
+    (HEALTH, "Watch", MethodKind::ServerStream),
+    (REFLECTION, "ServerReflectionInfo", MethodKind::BidiStream),
+    (REFLECTION_ALPHA, "ServerReflectionInfo", MethodKind::BidiStream),
+];
+
+impl Inner {
+    /// Forgets the standard methods that no set has described, so that one can.
+    fn remove_standard(&mut self) {
+        for method in self.list.drain(self.described..) {
+            self.by_name.remove(&method.full);
+        }
+    }
+
+    /// Adds the standard methods that no set has described.
+    fn add_standard(&mut self) {
+        self.described = self.list.len();
+        for (service, name, kind) in STANDARD {
+            let full: Arc<str> = format!("{service}/{name}").into();
+            if let Entry::Vacant(entry) = self.by_name.entry(Arc::clone(&full)) {
+                entry.insert(self.list.len());
+                let (service_len, idempotency) = (service.len(), Idempotency::Unknown);
+                self.list.push(Method { full, service_len, kind, idempotency });
+            }
+            self.services.insert(service.into());
+        }
+    }
+
+    fn add(&mut self, service: &str, method: &MethodDescriptorProto) -> Result<(), MethodsError> {
+        let full: Arc<str> = format!("{service}/{}", method.name()).into();
+        let added = Method {
+            service_len: service.len(),
+            full: full.clone(),
+            kind: MethodKind::new(method.client_streaming(), method.server_streaming()),
+            idempotency: idempotency_of(method),
+        };
+        match self.by_name.entry(full) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.list.len());
+                self.list.push(added);
+                Ok(())
+            }
+            Entry::Occupied(entry) if self.list[*entry.get()].says_the_same(&added) => Ok(()),
+            Entry::Occupied(entry) => Err(MethodsError::Conflict(entry.key().to_string())),
+        }
+    }
+}
+
+impl Method {
+    /// The fully qualified service, `pkg.Svc`.
+    pub fn service(&self) -> &str {
+        &self.full[..self.service_len]
+    }
+
+    /// The method's own name.
+    pub fn name(&self) -> &str {
+        &self.full[self.service_len + 1..]
+    }
+
+    /// Service and method, `pkg.Svc/Method`.
+    pub fn full(&self) -> &str {
+        &self.full
+    }
+
+    /// Unary, or which side streams.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// What its `idempotency_level` option says.
+    pub fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.idempotency == other.idempotency
+    }
+}
+
+fn idempotency_of(method: &MethodDescriptorProto) -> Idempotency {
+    match method.options.as_ref().map(MethodOptions::idempotency_level) {
+        Some(IdempotencyLevel::NoSideEffects) => Idempotency::NoSideEffects,
+        Some(IdempotencyLevel::Idempotent) => Idempotency::Idempotent,
+        Some(IdempotencyLevel::IdempotencyUnknown) | None => Idempotency::Unknown,
+    }
+}
+
+/// No method is described: only the standard ones are known.
+impl Default for Methods {
+    fn default() -> Self {
+        let mut inner = Inner::default();
+        inner.add_standard();
+        Self(Arc::new(inner))
+    }
+}
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Method::full)).finish()
+    }
+}
+
+impl fmt::Display for MethodsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(_) => f.write_str("not an encoded google.protobuf.FileDescriptorSet"),
+            Self::Conflict(method) => write!(f, "{method} is described twice, and differently"),
+        }
+    }
+}
+
+impl Error for MethodsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Decode(error) => Some(error),
+            Self::Conflict(_) => None,
+        }
+    }
+}

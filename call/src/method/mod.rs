@@ -1,0 +1,17 @@
+//! Which method is called, and what is set for each.
+
+mod kind;
+mod known;
+mod methods;
+mod rpc;
+mod rule;
+mod table;
+mod uncalled;
+
+pub use self::kind::{Idempotency, MethodKind};
+pub use self::known::{KnownMethods, MAX_LEARNED_METHODS};
+pub use self::methods::{Method, Methods, MethodsError};
+pub use self::rpc::{KnownMethod, Rpc};
+pub use self::rule::RuleError;
+pub use self::table::MethodTable;
+pub use self::uncalled::UncalledRules;

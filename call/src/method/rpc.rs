@@ -1,0 +1,264 @@
+//! The name of the method that is called.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::request;
+use http::uri::{PathAndQuery, Uri};
+use tonic::GrpcMethod;
+
+use crate::method::{Idempotency, MethodKind};
+use crate::show::sanitize;
+
+/// The standard health service.
+pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
+
+/// The reflection service, and the older one that most clients ask first.
+pub(crate) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+pub(crate) const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
+/// The method a call names: its path, split as gRPC does.
+///
+/// The path of a gRPC call is `/{service}/{method}` (gRPC over HTTP/2, "Requests"), with nothing
+/// before, between or behind. A path of any other form has no names: [`service`](Self::service),
+/// [`method`](Self::method) and [`full`](Self::full) are then empty and
+/// [`is_well_formed`](Self::is_well_formed) is false. A query takes no part, since tonic's router
+/// does not look at it either.
+///
+/// Making, cloning and reading one allocates nothing.
+#[derive(Clone)]
+pub struct Rpc {
+    path: Option<PathAndQuery>,
+    names: Option<Names>,
+    known: Option<KnownMethod>,
+    /// Whether there is a descriptor set, and this is not in it.
+    undescribed: bool,
+}
+
+/// Where the two names stand in the path. A path is at most 65,534 bytes long.
+#[derive(Clone, Copy)]
+struct Names {
+    service: u16,
+    method: u16,
+}
+
+/// What is known of a method that is served here: see [`KnownMethods`](crate::KnownMethods).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownMethod {
+    /// A number from 0 up to the [capacity](crate::KnownMethods::capacity), the same for every call
+    /// of this method: a place in a table of things resolved once per method.
+    pub index: usize,
+    /// Unary or which streams; `None` without a descriptor set.
+    pub kind: Option<MethodKind>,
+    /// What the descriptor set says of repeating a call; `None` without one.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl KnownMethod {
+    pub(crate) fn learnt(index: usize) -> Self {
+        Self { index, kind: None, idempotency: None }
+    }
+
+    pub(crate) fn described(index: usize, kind: MethodKind, idempotency: Idempotency) -> Self {
+        Self { index, kind: Some(kind), idempotency: Some(idempotency) }
+    }
+}
+
+impl Rpc {
+    /// Reads the path of a request's URI.
+    pub fn from_uri(uri: &Uri) -> Self {
+        Self::from_path(uri.path_and_query().cloned())
+    }
+
+    /// Reads a path; `None` is that of a URI without one.
+    pub fn from_path(path: Option<PathAndQuery>) -> Self {
+        let names = path.as_ref().and_then(|path| split(path.path()));
+        Self { path, names, known: None, undescribed: false }
+    }
+
+    /// Reads the head of a request.
+    ///
+    /// What a generated client says of itself ([`GrpcMethod`]) tells the names from a prefix that
+    /// the client's origin puts before them.
+    pub fn from_head(head: &request::Parts) -> Self {
+        let mut rpc = Self::from_uri(&head.uri);
+        if rpc.names.is_none()
+            && let Some(generated) = head.extensions.get::<GrpcMethod<'static>>()
+        {
+            rpc.names = split_behind_prefix(rpc.path(), generated);
+        }
+        rpc
+    }
+
+    /// The fully qualified service, `pkg.Svc`; empty if the path is not well formed.
+    pub fn service(&self) -> &str {
+        self.names.map_or("", |at| &self.path()[at.service.into()..usize::from(at.method) - 1])
+    }
+
+    /// The method, `Method`; empty if the path is not well formed.
+    pub fn method(&self) -> &str {
+        self.names.map_or("", |at| &self.path()[at.method.into()..])
+    }
+
+    /// Service and method, `pkg.Svc/Method`; empty if the path is not well formed.
+    pub fn full(&self) -> &str {
+        self.names.map_or("", |at| &self.path()[at.service.into()..])
+    }
+
+    /// The method as lines show it, printable: [`full`](Self::full), or the path as it came where that names
+    /// none.
+    pub fn shown(&self) -> Cow<'_, str> {
+        sanitize(if self.is_well_formed() { self.full() } else { self.path() })
+    }
+
+    /// The path as it came. It is the caller's text: bound and escape it before it is shown.
+    pub fn path(&self) -> &str {
+        self.path.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    /// Whether the path is exactly `/service/method`.
+    pub fn is_well_formed(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// What is known of the method, if it is one that is served here.
+    ///
+    /// An observer that names a method in a label asks this first: the names of a method that is
+    /// not known are whatever a caller sent.
+    pub fn known(&self) -> Option<KnownMethod> {
+        self.known
+    }
+
+    /// Whether there is certainly no such method: a descriptor set says which are served here, and
+    /// this is none of them, nor one of the standard health and reflection services. Without a descriptor
+    /// set nothing is certain.
+    pub fn is_undescribed(&self) -> bool {
+        self.undescribed
+    }
+
+    /// Whether this is a call of the standard health or reflection services.
+    pub fn is_infrastructure(&self) -> bool {
+        matches!(self.service(), HEALTH | REFLECTION | REFLECTION_ALPHA)
+    }
+
+    /// Whether this is a call of the standard health service, `grpc.health.v1.Health`.
+    pub fn is_health(&self) -> bool {
+        self.service() == HEALTH
+    }
+
+    pub(crate) fn with_known(mut self, known: Option<KnownMethod>, described: bool) -> Self {
+        self.known = known;
+        self.undescribed = described && known.is_none();
+        self
+    }
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc").field("path", &self.path()).field("known", &self.known).finish()
+    }
+}
+
+fn split(path: &str) -> Option<Names> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let exact = !service.is_empty() && !method.is_empty() && !method.contains('/');
+    let method = u16::try_from(service.len() + 2).ok()?;
+    exact.then_some(Names { service: 1, method })
+}
+
+fn split_behind_prefix(path: &str, generated: &GrpcMethod<'static>) -> Option<Names> {
+    let rest = path.strip_suffix(generated.method())?.strip_suffix('/')?;
+    let method = u16::try_from(rest.len() + 1).ok()?;
+    let rest = rest.strip_suffix(generated.service())?;
+    let named = !generated.service().is_empty() && !generated.method().is_empty();
+    (named && rest.ends_with('/'))
+        .then_some(Names { service: u16::try_from(rest.len()).ok()?, method })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rpc(path: &'static str) -> Rpc {
+        Rpc::from_uri(&Uri::from_static(path))
+    }
+
+    #[test]
+    fn a_path_of_two_names_is_split() {
+        let rpc = rpc("/orders.v1.OrderService/GetOrder");
+        assert_eq!(rpc.service(), "orders.v1.OrderService");
+        assert_eq!(rpc.method(), "GetOrder");
+        assert_eq!(rpc.full(), "orders.v1.OrderService/GetOrder");
+        assert!(rpc.is_well_formed());
+    }
+
+    #[test]
+    fn a_query_takes_no_part() {
+        assert_eq!(rpc("/a.B/C?d=/e").full(), "a.B/C");
+        assert_eq!(rpc("http://host:1/a.B/C?d").full(), "a.B/C");
+    }
+
+    #[test]
+    fn any_other_path_has_no_names() {
+        for path in ["/", "/a", "/a/", "//a", "//", "/a/b/", "/a/b/c", "//b/c", "*", "http://host"]
+        {
+            let rpc = rpc(path);
+            assert!(!rpc.is_well_formed(), "{path}");
+            assert_eq!((rpc.service(), rpc.method(), rpc.full()), ("", "", ""), "{path}");
+        }
+        assert_eq!(rpc("host:1").path(), "");
+    }
+
+    #[test]
+    fn a_generated_client_behind_a_prefix_keeps_its_names() {
+        let mut request = http::Request::new(());
+        *request.uri_mut() = Uri::from_static("http://host/some/prefix/a.B/C");
+        assert!(!Rpc::from_uri(request.uri()).is_well_formed());
+
+        request.extensions_mut().insert(GrpcMethod::new("a.B", "C"));
+        let rpc = Rpc::from_head(&request.into_parts().0);
+        assert_eq!((rpc.service(), rpc.method(), rpc.full()), ("a.B", "C", "a.B/C"));
+    }
+
+    #[test]
+    fn a_generated_client_does_not_name_another_path() {
+        for (path, service, method) in [
+            ("/x/a.B/C", "B", "C"),
+            ("/x/a.B/C", "", "C"),
+            ("/x/a.B/C", "a.B", ""),
+            ("/x/a.B/C", "a.B", "D"),
+        ] {
+            let mut request = http::Request::new(());
+            *request.uri_mut() = Uri::from_static(path);
+            request.extensions_mut().insert(GrpcMethod::new(service, method));
+            assert!(
+                !Rpc::from_head(&request.into_parts().0).is_well_formed(),
+                "{service} {method}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics_and_names_are_what_stands_between_the_slashes(path in "[/a-cA-Z.?%*]{0,20}") {
+            let Ok(uri) = path.parse::<Uri>() else { return Ok(()) };
+            let rpc = Rpc::from_uri(&uri);
+            let parts: Vec<_> = uri.path().split('/').collect();
+            let exact = matches!(parts[..], ["", service, method] if !service.is_empty() && !method.is_empty());
+            proptest::prop_assert_eq!(rpc.is_well_formed(), exact);
+            if exact {
+                proptest::prop_assert_eq!((rpc.service(), rpc.method()), (parts[1], parts[2]));
+            }
+        }
+    }
+
+    #[test]
+    fn health_and_reflection_are_infrastructure() {
+        assert!(rpc("/grpc.health.v1.Health/Check").is_infrastructure());
+        assert!(
+            rpc("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").is_infrastructure()
+        );
+        assert!(!rpc("/grpc.health.v1.Healthy/Check").is_infrastructure());
+    }
+}

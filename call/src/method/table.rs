@@ -1,0 +1,211 @@
+//! Settings per method.
+
+use rustc_hash::FxHashMap;
+
+use crate::method::{Methods, Rpc, RuleError};
+
+/// One value per method, with one per service and a default behind it.
+///
+/// The most exact rule wins: method, then service, then default. Built once, read without
+/// allocation. A rule that could never match, and one that is set twice (the later one counts), are
+/// errors of [`check`](Self::check).
+///
+/// ```
+/// # use tonic_call::{MethodTable, Rpc};
+/// let limits = MethodTable::new(100)
+///     .service("orders.v1.OrderService", 50)
+///     .method("orders.v1.OrderService", "CreateOrder", 5);
+///
+/// let create = Rpc::from_uri(&"/orders.v1.OrderService/CreateOrder".parse()?);
+/// assert_eq!(limits.get(&create), &5);
+/// # Ok::<(), http::uri::InvalidUri>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MethodTable<T> {
+    methods: FxHashMap<Box<str>, T>,
+    services: FxHashMap<Box<str>, T>,
+    default: T,
+    /// What is wrong with the rules by themselves.
+    faults: Vec<RuleError>,
+}
+
+impl<T> MethodTable<T> {
+    /// A table that has nothing but a default.
+    pub fn new(default: T) -> Self {
+        let (methods, services) = (FxHashMap::default(), FxHashMap::default());
+        Self { methods, services, default, faults: Vec::new() }
+    }
+
+    /// Sets the value of one method of a fully qualified service.
+    #[must_use]
+    pub fn method(mut self, service: &str, method: &str, value: T) -> Self {
+        let rule = format!("{service}/{method}");
+        let before = self.methods.insert(rule.as_str().into(), value);
+        self.faults.extend(RuleError::of_method(service, method));
+        self.faults.extend(before.map(|_| RuleError::Twice { rule }));
+        self
+    }
+
+    /// Sets the value of all methods of a fully qualified service that have none of their own.
+    #[must_use]
+    pub fn service(mut self, service: &str, value: T) -> Self {
+        let before = self.services.insert(service.into(), value);
+        self.faults.extend(RuleError::of_service(service));
+        self.faults.extend(before.map(|_| RuleError::Twice { rule: service.to_owned() }));
+        self
+    }
+
+    /// The value that applies to a call; the default if its path is not well formed.
+    pub fn get(&self, rpc: &Rpc) -> &T {
+        self.rule(rpc).unwrap_or(&self.default)
+    }
+
+    /// The value that applies to a call by a rule for its method or service, and not by default.
+    pub fn rule(&self, rpc: &Rpc) -> Option<&T> {
+        if !rpc.is_well_formed() {
+            return None;
+        }
+        self.methods.get(rpc.full()).or_else(|| self.services.get(rpc.service()))
+    }
+
+    /// The table, if every rule in it is for a service or method that exists: for settings that are
+    /// checked where they are made.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn checked(self, methods: &Methods) -> Result<Self, RuleError> {
+        self.check(methods).map(|()| self)
+    }
+
+    /// Checks that every rule is for a service or method that exists, and that no two are for the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_names`](Self::check_names); then the first rule, in alphabetical order, for a
+    /// service or method that does not exist.
+    pub fn check(&self, methods: &Methods) -> Result<(), RuleError> {
+        self.check_names()?;
+        let of_methods = self.method_rules().filter(|rule| !methods.has_full(rule)).min();
+        let of_services = self.service_rules().filter(|rule| !methods.has_service(rule)).min();
+        match (of_methods, of_services) {
+            (None, None) => Ok(()),
+            (Some(method), None) => Err(RuleError::unknown_method(method, methods)),
+            (Some(method), Some(service)) if method < service => {
+                Err(RuleError::unknown_method(method, methods))
+            }
+            (_, Some(service)) => Err(RuleError::unknown_service(service, methods)),
+        }
+    }
+
+    /// Checks what can be checked without knowing which methods there are.
+    ///
+    /// # Errors
+    ///
+    /// The first rule, in alphabetical order, whose name no call can have, and then the first that is there
+    /// twice.
+    pub fn check_names(&self) -> Result<(), RuleError> {
+        self.faults.iter().min().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// What the rules for methods are for: `pkg.Svc/Method`.
+    pub(crate) fn method_rules(&self) -> impl Iterator<Item = &str> {
+        self.methods.keys().map(|rule| &**rule)
+    }
+
+    /// What the rules for services are for.
+    pub(crate) fn service_rules(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(|rule| &**rule)
+    }
+}
+
+impl<T: Default> Default for MethodTable<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(table: &MethodTable<u8>, path: &'static str) -> u8 {
+        *table.get(&Rpc::from_uri(&http::Uri::from_static(path)))
+    }
+
+    #[test]
+    fn the_most_exact_rule_wins() {
+        let table = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 2);
+        assert_eq!(get(&table, "/a.B/C"), 2);
+        assert_eq!(get(&table, "/a.B/D"), 1);
+        assert_eq!(get(&table, "/a.C/C"), 0);
+    }
+
+    #[test]
+    fn a_path_that_is_not_exact_gets_the_default() {
+        let table = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 2).service("", 3);
+        for path in ["/a.B/C/", "//a.B/C", "/a.B/", "/a.B", "/"] {
+            assert_eq!(get(&table, path), 0, "{path}");
+        }
+    }
+
+    fn methods() -> Methods {
+        Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
+            .expect("a descriptor set")
+    }
+
+    #[test]
+    fn a_rule_for_a_method_that_does_not_exist_is_named_with_what_was_probably_meant() {
+        let table = MethodTable::new(0).method("test.v1.Kinds", "Unary", 1);
+        assert_eq!(table.check(&methods()), Ok(()));
+        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&methods()).is_ok());
+
+        let method = |service, method| table.clone().method(service, method, 1);
+        let service = |service| table.clone().service(service, 1);
+        for (table, rule, nearest) in [
+            (method("test.v1.Kinds", "Unnary"), "test.v1.Kinds/Unnary", "test.v1.Kinds/Unary"),
+            (method("test.v1.Kinds", "peek"), "test.v1.Kinds/peek", "test.v1.Kinds/Peek"),
+            (method("Kinds", "Peek"), "Kinds/Peek", "test.v1.Kinds/Peek"),
+            (method("test.v1.Kind", "Peek"), "test.v1.Kind/Peek", "test.v1.Kinds/Peek"),
+            (service("test.v1.Kind"), "test.v1.Kind", "test.v1.Kinds"),
+            (service("Kinds"), "Kinds", "test.v1.Kinds"),
+            (service("grpc.health.Health"), "grpc.health.Health", ""),
+            (service("Health"), "Health", "grpc.health.v1.Health"),
+            (service("elsewhere.v1.Service"), "elsewhere.v1.Service", ""),
+        ] {
+            let error = table.check(&methods()).expect_err(rule);
+            assert_eq!((error.rule(), table.check_names()), (rule, Ok(())));
+            let text = error.to_string();
+            assert!(text.contains(&format!("{rule:?}")), "{text}");
+            let meant = format!("did you mean {nearest:?}?");
+            assert_eq!(text.contains(&meant), !nearest.is_empty(), "{text}");
+        }
+        let both = service("z.Z").method("y.Y", "Y", 1);
+        assert_eq!(both.check(&methods()).expect_err("neither").rule(), "y.Y/Y");
+    }
+
+    #[test]
+    fn two_rules_for_the_same_are_named() {
+        let method = MethodTable::new(0).method("a.B", "C", 1).method("a.B", "C", 2);
+        let error = method.check_names().expect_err("twice");
+        assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one could count");
+        assert_eq!(get(&method, "/a.B/C"), 2);
+        let service = MethodTable::new(0).service("a.B", 1).service("a.B", 1);
+        assert_eq!(service.check(&methods()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
+        let apart = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 1).service("a.C", 1);
+        assert_eq!(apart.check_names(), Ok(()));
+    }
+
+    #[test]
+    fn a_name_that_no_call_has_is_an_error_with_and_without_a_descriptor_set() {
+        for table in [
+            MethodTable::new(0).service("/a.B", 1),
+            MethodTable::new(0).method("a.B", "/C", 1),
+            MethodTable::new(0).service("", 1),
+        ] {
+            let error = table.check_names().expect_err("no name");
+            assert!(matches!(error, RuleError::Malformed { .. }));
+            assert_eq!(table.check(&methods()), Err(error));
+        }
+    }
+}

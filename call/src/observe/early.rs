@@ -1,0 +1,58 @@
+use crate::observe::{Batch, Message};
+
+/// Messages of a request that pass before it is decided under which name they are counted, or
+/// whether they belong to a call at all.
+///
+/// The first [1,024](Self::KEPT_AT_MOST) are kept one by one, the others only in the sums: a caller
+/// chooses how many there are, and when the answer comes.
+#[derive(Clone, Debug, Default)]
+pub struct EarlyMessages {
+    kept: Vec<Message>,
+    total: Batch,
+}
+
+impl EarlyMessages {
+    /// How many messages are kept one by one.
+    pub const KEPT_AT_MOST: usize = 1_024;
+
+    /// A message has passed: see [`Call::message`](crate::Call::message).
+    pub fn add(&mut self, message: Message) {
+        if self.kept.len() < Self::KEPT_AT_MOST {
+            self.kept.push(message);
+        }
+    }
+
+    /// The messages of a frame have passed: see [`Call::batch`](crate::Call::batch).
+    pub fn add_batch(&mut self, batch: Batch) {
+        self.total.messages += batch.messages;
+        self.total.bytes += batch.bytes;
+    }
+
+    /// The first ones, in their order.
+    pub fn messages(&self) -> &[Message] {
+        &self.kept
+    }
+
+    /// All of them, in sum; `None` if there were none.
+    pub fn batch(&self) -> Option<Batch> {
+        (self.total.messages > 0).then_some(self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_are_kept_one_by_one_and_all_are_summed() {
+        let mut early = EarlyMessages::default();
+        assert_eq!(early.batch(), None);
+        for len in 0..100_000 {
+            early.add(Message { compressed: false, len });
+            early.add_batch(Batch { messages: 1, bytes: len.into() });
+        }
+        assert_eq!(early.messages().len(), EarlyMessages::KEPT_AT_MOST);
+        let sum = (0..100_000_u64).sum();
+        assert_eq!(early.batch(), Some(Batch { messages: 100_000, bytes: sum }));
+    }
+}

@@ -1,0 +1,44 @@
+use std::fmt;
+
+/// What ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// The service answered, well or not.
+    Service,
+    /// The caller went away, sent what is no gRPC, or its own request stream failed.
+    Caller,
+    /// Its deadline passed: the caller's, or the server's own
+    /// [time-out](crate::ObserveLayer::server_timeout).
+    Deadline,
+    /// A panic.
+    Panic,
+    /// On a client, what lies between it and the service: a connection that was refused, reset or
+    /// lost, or a proxy that answered instead of the service.
+    Transport,
+    /// A layer refused it, or ended it later.
+    Refusal {
+        /// The layer, as [`Refusal::by`].
+        by: &'static str,
+    },
+}
+
+impl EndedBy {
+    /// `service`, `caller`, `deadline`, `panic`, `transport` or `refusal`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Caller => "caller",
+            Self::Deadline => "deadline",
+            Self::Panic => "panic",
+            Self::Transport => "transport",
+            Self::Refusal { .. } => "refusal",
+        }
+    }
+}
+
+impl fmt::Display for EndedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,279 @@
+//! What an error, or an HTTP status, means in gRPC.
+
+use std::any::Any;
+use std::error::Error;
+use std::io;
+
+use h2::Reason;
+use http::StatusCode;
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
+
+use crate::fit::BoxError;
+use crate::observe::{EndedBy, Side};
+
+/// The code of a service's or body's error, whatever its type, and who caused it at this side.
+pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
+    let Some(error) = as_error(error) else { return (Code::Unknown, EndedBy::Service) };
+    let code = code_of_error(error);
+    let by = match side {
+        _ if code == Code::DeadlineExceeded => EndedBy::Deadline,
+        Side::Client if is_of_transport(error) => EndedBy::Transport,
+        Side::Client | Side::Server => EndedBy::Service,
+    };
+    (code, by)
+}
+
+/// Whether an error came from the connection, or from the peer at its other end, and not from a
+/// layer or an interceptor of the client.
+fn is_of_transport(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|error| {
+        error.is::<hyper::Error>()
+            || error.is::<h2::Error>()
+            || error.is::<ConnectError>()
+            || is_transport(error)
+            || error.downcast_ref::<io::Error>().is_some_and(is_of_a_connection)
+    })
+}
+
+/// A service's or body's error as one.
+///
+/// A boxed error is no `Error` itself, so the types that occur are told apart by name.
+pub(crate) fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
+    fn is<T: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+        error.downcast_ref::<T>().map(|error| error as _)
+    }
+
+    let error: &dyn Any = error;
+    let known = is::<Status>(error)
+        .or_else(|| is::<hyper::Error>(error))
+        .or_else(|| is::<h2::Error>(error))
+        .or_else(|| is::<io::Error>(error))
+        .or_else(|| is::<TimeoutExpired>(error))
+        .or_else(|| is::<ConnectError>(error))
+        .or_else(|| error.downcast_ref::<BoxError>().map(|error| &**error as _));
+    #[cfg(feature = "channel")]
+    let known = known.or_else(|| is::<tonic::transport::Error>(error));
+    known
+}
+
+/// The code that an error means, found by walking its sources.
+///
+/// A connection that was refused or lost, and a stream that the peer refused (`REFUSED_STREAM`),
+/// are `Unavailable`; other resets as in gRPC over HTTP/2, "Errors"; an expired timer of tonic's is
+/// `DeadlineExceeded`. A `Status` is what it says; only where it says `Unknown` or `Cancelled`, as
+/// tonic does of any of these, are its sources asked. Anything else is `Unknown`.
+pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
+    let mut said = Code::Unknown;
+    let mut in_transport = false;
+    let mut in_http = false;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(status) = error.downcast_ref::<Status>() {
+            match status.code() {
+                Code::Unknown => {}
+                Code::Cancelled => said = Code::Cancelled,
+                code => return code,
+            }
+        } else if error.is::<TimeoutExpired>() {
+            return Code::DeadlineExceeded;
+        } else if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return code_of_h2(error);
+        } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if is_lost(error) {
+                return Code::Unavailable;
+            }
+            in_http = true;
+        } else if let Some(error) = error.downcast_ref::<io::Error>() {
+            if in_http || in_transport || is_of_a_connection(error) {
+                return Code::Unavailable;
+            }
+        } else if error.is::<ConnectError>() {
+            return Code::Unavailable;
+        } else {
+            in_transport |= is_transport(error);
+        }
+        next = error.source();
+    }
+    if in_transport && said == Code::Unknown { Code::Unavailable } else { said }
+}
+
+#[cfg(feature = "channel")]
+fn is_transport(error: &(dyn Error + 'static)) -> bool {
+    error.is::<tonic::transport::Error>()
+}
+
+#[cfg(not(feature = "channel"))]
+fn is_transport(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Whether a connection was closed under the call.
+fn is_lost(error: &hyper::Error) -> bool {
+    error.is_timeout() || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+}
+
+/// Other errors of this type are a handler's own, of a file for example.
+fn is_of_a_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+fn code_of_h2(error: &h2::Error) -> Code {
+    if error.is_io() || (error.is_go_away() && error.is_remote()) {
+        return Code::Unavailable;
+    }
+    match error.reason() {
+        Some(
+            Reason::NO_ERROR
+            | Reason::PROTOCOL_ERROR
+            | Reason::INTERNAL_ERROR
+            | Reason::FLOW_CONTROL_ERROR
+            | Reason::SETTINGS_TIMEOUT
+            | Reason::FRAME_SIZE_ERROR
+            | Reason::COMPRESSION_ERROR
+            | Reason::CONNECT_ERROR,
+        ) => Code::Internal,
+        Some(Reason::REFUSED_STREAM) => Code::Unavailable,
+        Some(Reason::CANCEL) => Code::Cancelled,
+        Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+        Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+        _ => Code::Unknown,
+    }
+}
+
+/// The code of an answer that has no `grpc-status` (gRPC, "HTTP to gRPC status code mapping").
+pub(crate) fn code_of_http(status: StatusCode) -> Code {
+    match status.as_u16() {
+        400 | 431 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    }
+}
+
+/// The HTTP status of a refusal with that code, for whoever does not speak gRPC.
+pub(crate) fn http_of_code(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        // What a client without gRPC makes of it, too: "HTTP to gRPC status code mapping".
+        Code::Unimplemented => StatusCode::NOT_FOUND,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn code_of<E: 'static>(error: &E) -> Code {
+        failure(error, Side::Server).0
+    }
+
+    fn boxed(error: impl Into<BoxError>) -> BoxError {
+        error.into()
+    }
+
+    #[test]
+    fn a_status_is_what_it_says() {
+        assert_eq!(code_of(&Status::data_loss("")), Code::DataLoss);
+        assert_eq!(code_of(&boxed(Status::not_found(""))), Code::NotFound);
+    }
+
+    #[test]
+    fn a_status_that_wraps_a_lost_connection_is_unavailable() {
+        let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+        let status = Status::from_error(Box::new(lost));
+        assert_eq!(status.code(), Code::Unknown, "what tonic says");
+        assert_eq!(code_of(&status), Code::Unavailable);
+    }
+
+    #[test]
+    fn a_status_that_says_something_is_not_overruled_by_its_source() {
+        let mut status = Status::not_found("");
+        status.set_source(Arc::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        assert_eq!(code_of(&status), Code::NotFound);
+    }
+
+    #[test]
+    fn an_error_of_a_file_is_not_that_of_a_connection() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(code_of(&Status::from_error(Box::new(missing))), Code::Unknown);
+    }
+
+    #[test]
+    fn resets_are_mapped_as_grpc_says() {
+        for (reason, code) in [
+            (Reason::NO_ERROR, Code::Internal),
+            (Reason::PROTOCOL_ERROR, Code::Internal),
+            (Reason::INTERNAL_ERROR, Code::Internal),
+            (Reason::FLOW_CONTROL_ERROR, Code::Internal),
+            (Reason::SETTINGS_TIMEOUT, Code::Internal),
+            (Reason::STREAM_CLOSED, Code::Unknown),
+            (Reason::FRAME_SIZE_ERROR, Code::Internal),
+            (Reason::REFUSED_STREAM, Code::Unavailable),
+            (Reason::CANCEL, Code::Cancelled),
+            (Reason::COMPRESSION_ERROR, Code::Internal),
+            (Reason::CONNECT_ERROR, Code::Internal),
+            (Reason::ENHANCE_YOUR_CALM, Code::ResourceExhausted),
+            (Reason::INADEQUATE_SECURITY, Code::PermissionDenied),
+            (Reason::HTTP_1_1_REQUIRED, Code::Unknown),
+        ] {
+            assert_eq!(code_of(&h2::Error::from(reason)), code, "{reason:?}");
+            assert_eq!(code_of(&boxed(h2::Error::from(reason))), code, "{reason:?}, boxed");
+        }
+    }
+
+    #[test]
+    fn an_expired_timeout_is_a_deadline() {
+        assert_eq!(code_of(&boxed(TimeoutExpired(()))), Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn a_refused_connection_is_unavailable() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(code_of(&boxed(ConnectError(Box::new(refused)))), Code::Unavailable);
+    }
+
+    #[test]
+    fn anything_else_is_unknown() {
+        assert_eq!(code_of(&boxed("a text")), Code::Unknown);
+        assert_eq!(code_of(&7), Code::Unknown);
+    }
+
+    #[test]
+    fn http_statuses_are_mapped_as_grpc_says() {
+        for (http, code) in [
+            (200, Code::Unknown),
+            (204, Code::Unknown),
+            (302, Code::Unknown),
+            (400, Code::Internal),
+            (401, Code::Unauthenticated),
+            (403, Code::PermissionDenied),
+            (404, Code::Unimplemented),
+            (415, Code::Unknown),
+            (429, Code::Unavailable),
+            (431, Code::Internal),
+            (500, Code::Unknown),
+            (502, Code::Unavailable),
+            (503, Code::Unavailable),
+            (504, Code::Unavailable),
+        ] {
+            assert_eq!(code_of_http(StatusCode::from_u16(http).expect("a status")), code, "{http}");
+        }
+    }
+}

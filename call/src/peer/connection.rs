@@ -1,0 +1,177 @@
+//! Who is at the other end of a server's connection.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use http::Extensions;
+use tokio::net::TcpStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::peer::UnixPeer;
+use crate::show::sanitize;
+
+/// The other end of a server's connection. Behind a proxy it is the proxy: see
+/// [`TrustedProxies`](crate::TrustedProxies).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// Over TCP, with TLS or without. An IPv4 address that a dual-stack socket shows as IPv6
+    /// (`::ffff:192.0.2.1`) is given as IPv4.
+    Tcp(SocketAddr),
+    /// Over a Unix socket: it has no [`SocketAddr`].
+    Unix(UnixPeer),
+}
+
+impl Peer {
+    /// What a server has said of the connection in the extensions of a request.
+    ///
+    /// Read are tonic's `TcpConnectInfo` and `UdsConnectInfo`; with the feature `tls-connect-info` also
+    /// either of them in a `TlsConnectInfo`, which is all there is behind an incoming of one's own that
+    /// does TLS; and with the feature `axum` its `ConnectInfo<SocketAddr>`, which is there if the router was
+    /// made a service by `into_make_service_with_connect_info::<SocketAddr>()`. `None` if there is none of
+    /// them.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let tcp = extensions.get::<TcpConnectInfo>().or_else(|| over_tls::<TcpStream>(extensions));
+        if let Some(address) = tcp.and_then(TcpConnectInfo::remote_addr) {
+            return Some(Self::tcp(address));
+        }
+        #[cfg(unix)]
+        {
+            use tokio::net::UnixStream;
+            use tonic::transport::server::UdsConnectInfo;
+
+            let unix = extensions.get::<UdsConnectInfo>();
+            if let Some(unix) = unix.or_else(|| over_tls::<UnixStream>(extensions)) {
+                return Some(Self::Unix(UnixPeer::of(unix)));
+            }
+        }
+        of_axum(extensions)
+    }
+
+    fn tcp(mut address: SocketAddr) -> Self {
+        address.set_ip(address.ip().to_canonical());
+        Self::Tcp(address)
+    }
+
+    /// Its IP address; none over a Unix socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        Some(self.socket_addr()?.ip())
+    }
+
+    /// Its IP address and port; none over a Unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// What stands for it in logs and spans: OpenTelemetry's `network.peer.address`, the IP address or the
+    /// name of the Unix socket. A client's socket seldom has one. It is bounded and
+    /// [printable](crate::sanitize), since the peer chooses it.
+    pub fn address(&self) -> Option<impl fmt::Display> {
+        match self {
+            Self::Tcp(address) => Some(Address::Ip(address.ip())),
+            Self::Unix(unix) => Some(Address::Name(sanitize(&*unix.name()?).into_owned())),
+        }
+    }
+}
+
+enum Address {
+    Ip(IpAddr),
+    Name(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What a connection of that kind says of itself below TLS.
+#[cfg(feature = "tls-connect-info")]
+fn over_tls<IO>(extensions: &Extensions) -> Option<&IO::ConnectInfo>
+where
+    IO: Connected,
+{
+    use tokio_rustls::server::TlsStream;
+
+    // `TlsConnectInfo<IO::ConnectInfo>`, which tonic names only where it brings a provider of cryptography.
+    type Info<IO> = <TlsStream<IO> as Connected>::ConnectInfo;
+    let info = extensions.get::<Info<IO>>()?;
+    Some(info.get_ref())
+}
+
+#[cfg(not(feature = "tls-connect-info"))]
+fn over_tls<IO: Connected>(_: &Extensions) -> Option<&IO::ConnectInfo> {
+    None
+}
+
+#[cfg(feature = "axum")]
+fn of_axum(extensions: &Extensions) -> Option<Peer> {
+    use axum::extract::ConnectInfo;
+
+    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(Peer::tcp(*address))
+}
+
+#[cfg(not(feature = "axum"))]
+fn of_axum(_: &Extensions) -> Option<Peer> {
+    None
+}
+
+/// `192.0.2.1:4711`, `[2001:db8::1]:4711`, `unix:/run/orders.sock`, or `unix:` without a name.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(_) => {
+                f.write_str("unix:")?;
+                self.address().map_or(Ok(()), |name| name.fmt(f))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(address: &str) -> TcpConnectInfo {
+        let remote_addr = Some(address.parse().expect("an address"));
+        TcpConnectInfo { local_addr: None, remote_addr }
+    }
+
+    #[test]
+    fn an_address_is_given_as_what_it_is() {
+        for (socket, peer, ip) in [
+            ("192.0.2.1:7", "192.0.2.1:7", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]:7", "192.0.2.1:7", "192.0.2.1"),
+            ("[2001:db8::1]:7", "[2001:db8::1]:7", "2001:db8::1"),
+        ] {
+            let mut extensions = Extensions::new();
+            assert_eq!(Peer::of(&extensions), None);
+            extensions.insert(tcp(socket));
+            let found = Peer::of(&extensions).expect("a peer");
+            assert_eq!(found.to_string(), peer);
+            assert_eq!(found.address().map(|address| address.to_string()), Some(ip.to_owned()));
+            assert_eq!(found.ip().map(|ip| ip.to_string()), Some(ip.to_owned()));
+            assert_eq!(found.socket_addr().map(|at| at.to_string()), Some(peer.to_owned()));
+        }
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn axums_address_counts_where_tonic_says_none() {
+        let mut extensions = Extensions::new();
+        let axum = "[::ffff:192.0.2.1]:7".parse::<SocketAddr>().expect("an address");
+        extensions.insert(axum::extract::ConnectInfo(axum));
+        let peer = |extensions: &_| Peer::of(extensions).map(|peer| peer.to_string());
+        assert_eq!(peer(&extensions).as_deref(), Some("192.0.2.1:7"));
+        extensions.insert(tcp("192.0.2.2:7"));
+        assert_eq!(peer(&extensions).as_deref(), Some("192.0.2.2:7"));
+    }
+}

@@ -1,0 +1,161 @@
+//! Which trace a call belongs to.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::observe::headers;
+
+/// What a `traceparent` says, as W3C Trace Context writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceParent {
+    ids: TraceIds,
+    flags: u8,
+}
+
+/// The trace and the span that a call belongs to, as W3C Trace Context writes them.
+///
+/// A tracing layer says in [`CallInfo::set_trace`](crate::CallInfo::set_trace) which span is the
+/// call's. Without one, the request's `traceparent` names that of whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceIds {
+    trace: u128,
+    span: u64,
+}
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+const SAMPLED: u8 = 0x01;
+const RANDOM: u8 = 0x02;
+
+impl TraceParent {
+    /// What a request's `traceparent` says; `None` if it is not there, is there more than once, or is
+    /// malformed (W3C Trace Context, "traceparent header field values").
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let value = headers::find(headers, &TRACEPARENT)?;
+        let mut all = headers.get_all(TRACEPARENT).iter();
+        (all.next().is_some() && all.next().is_none()).then(|| parse(value.as_bytes()))?
+    }
+
+    /// The trace, and the span in it that sent the request.
+    pub fn ids(self) -> TraceIds {
+        self.ids
+    }
+
+    /// The flags that are known: `0x01` says that the span is sampled, `0x02` that the trace's id is random.
+    pub fn flags(self) -> u8 {
+        self.flags
+    }
+}
+
+impl TraceIds {
+    /// These ids; `None` if one of them is zero, which says that there is none.
+    pub fn new(trace: u128, span: u64) -> Option<Self> {
+        (trace != 0 && span != 0).then_some(Self { trace, span })
+    }
+
+    /// The ids of a request's [`TraceParent`].
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        TraceParent::from_headers(headers).map(TraceParent::ids)
+    }
+
+    /// The trace, written as 32 hexadecimal digits: `{:032x}`.
+    pub fn trace_id(self) -> u128 {
+        self.trace
+    }
+
+    /// The span, written as 16 hexadecimal digits: `{:016x}`.
+    pub fn span_id(self) -> u64 {
+        self.span
+    }
+}
+
+/// `version-trace-parent-flags`; a version that is not known yet may have more behind it.
+fn parse(value: &[u8]) -> Option<TraceParent> {
+    let (known, more) = value.split_at_checked(55)?;
+    let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
+    let dashed = [known[2], known[35], known[52]] == *b"---";
+    let version = digits(version)?;
+    let flags = u8::try_from(digits(flags)?).ok()?;
+    let flags = flags & if version == 0 { SAMPLED | RANDOM } else { SAMPLED };
+    let ends = match version {
+        0 => more.is_empty(),
+        0xff => false,
+        _ => more.is_empty() || more[0] == b'-',
+    };
+    let span = u64::try_from(digits(span)?).ok()?;
+    let ids = TraceIds::new(digits(trace)?, span)?;
+    (dashed && ends).then_some(TraceParent { ids, flags })
+}
+
+/// Lower-case hexadecimal digits, and nothing else.
+fn digits(text: &[u8]) -> Option<u128> {
+    text.iter().try_fold(0, |number, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(values: &[&str]) -> Option<(u128, u64)> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(TRACEPARENT, HeaderValue::from_str(value).expect("a header"));
+        }
+        let ids = TraceIds::from_headers(&headers)?;
+        Some((ids.trace_id(), ids.span_id()))
+    }
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_traceparent_names_a_trace_and_a_span() {
+        let ids = Some((0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, 0x00f0_67aa_0ba9_02b7));
+        assert_eq!(read(&[GOOD]), ids);
+        let later = format!("cc{}-what-comes", &GOOD[2..]);
+        assert_eq!(read(&[&later]), ids);
+    }
+
+    #[test]
+    fn its_flags_are_bits() {
+        for (version, flags, bits) in
+            [("00", "00", 0), ("00", "01", 1), ("00", "03", 3), ("00", "fe", 2), ("01", "ff", 1)]
+        {
+            let value = format!("{version}{}{flags}", &GOOD[2..53]);
+            let value = HeaderValue::from_str(&value).expect("a header");
+            let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
+            assert_eq!(TraceParent::from_headers(&headers).map(TraceParent::flags), Some(bits));
+        }
+    }
+
+    #[test]
+    fn a_malformed_one_names_none() {
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[GOOD, GOOD]), None);
+        let upper = GOOD.to_uppercase();
+        let longer = format!("{GOOD}-01");
+        let longer_and_later = format!("cc{}.01", &GOOD[2..]);
+        for bad in [
+            "",
+            "00",
+            &GOOD[..54],
+            &upper,
+            &longer,
+            &longer_and_later,
+            "ff-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00_0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-0x",
+        ] {
+            assert_eq!(read(&[bad]), None, "{bad}");
+        }
+    }
+}
