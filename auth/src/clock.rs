@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::guarded::guarded;
+use tonic_call::guarded;
 
 /// Where a layer reads the time by which tokens expire.
 ///

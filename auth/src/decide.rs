@@ -9,9 +9,9 @@ use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRu
 use crate::authenticate::Outcome;
 use crate::decision::{Decision, Verdict};
 use crate::failure::{Failure, Reason};
-use crate::guarded::guarded;
 use crate::identity::Identity;
 use crate::settings::{BY, Ruled, Settings};
+use tonic_call::guarded;
 
 /// A caller who may.
 pub(crate) struct Passed {

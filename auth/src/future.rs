@@ -13,8 +13,8 @@ use crate::authenticate::Outcome;
 use crate::body::ResponseBody;
 use crate::decide::Passed;
 use crate::expiry::{Expiring, Timer};
-use crate::guarded::Guarded;
 use crate::settings::Settings;
+use tonic_call::Guarded;
 
 /// The response of an [`Auth`](crate::Auth).
 #[pin_project]

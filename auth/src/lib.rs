@@ -270,7 +270,6 @@ mod expiry;
 mod failure;
 mod function;
 mod future;
-mod guarded;
 mod identity;
 mod incoming;
 pub mod jwt;

@@ -12,9 +12,9 @@ use crate::authenticate::Authenticating;
 use crate::body::ResponseBody;
 use crate::decide::forget;
 use crate::future::{Asking, Inbound, ResponseFuture};
-use crate::guarded::{Guarded, guarded};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
+use tonic_call::{Guarded, guarded};
 
 /// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
 #[derive(Clone)]

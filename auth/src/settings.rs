@@ -99,7 +99,7 @@ impl Settings {
     /// Whether a call of that method may be ended when the credentials expire: not if it has one
     /// message either way, which was decided when it came.
     pub(crate) fn ends_at_expiry(&self, rpc: &Rpc) -> bool {
-        let method = self.methods.as_ref().and_then(|methods| methods.of(rpc));
+        let method = self.methods.as_ref().and_then(|methods| methods.find(rpc));
         self.end_streams && method.is_none_or(|method| method.kind() != MethodKind::Unary)
     }
 }

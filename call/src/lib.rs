@@ -236,7 +236,7 @@
 //! | [`code_name`], [`sanitize`], [`sanitize_lines`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, behind proxies too, and which addresses are one caller's |
 //! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
-//! | [`drop_caught`] | drops what may panic in that, where no recovery layer stands outside |
+//! | [`guarded`], [`Guarded`], [`drop_caught`], [`panic_message`] | runs, polls and drops what may panic, where no recovery layer stands outside |
 //! | [`BoxChannel`] | a nameable type for a layered client |
 //! | [`option_layer`] | a layer that a setting turns on and off |
 //! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
@@ -267,16 +267,17 @@ mod peer;
 mod show;
 
 pub use self::answer::{
-    AnswerBody, AnswerFuture, Cut, CutBody, CutFuture, Deadline, GRPC_TIMEOUT, Held, HeldBody,
-    MalformedTimeout, Rejection, drop_caught, format_timeout, parse_timeout, timeout_of,
+    AnswerBody, AnswerFuture, Cut, CutBody, CutFuture, Deadline, GRPC_TIMEOUT, Guarded, Held,
+    HeldBody, MalformedTimeout, Rejection, drop_caught, format_timeout, guarded, panic_message,
+    parse_timeout, timeout_of,
 };
 pub use self::fit::{
     BoxChannel, BoxError, GrpcService, OptionBody, OptionFuture, OptionLayer, OptionService,
     option_layer,
 };
 pub use self::method::{
-    Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Method, MethodKind, MethodTable,
-    Methods, MethodsError, Rpc, RuleError, UncalledRules,
+    Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
+    MethodTable, Methods, MethodsError, Rpc, RuleError, UncalledRules,
 };
 pub use self::observe::{
     Batch, Call, CallInfo, Cause, EarlyMessages, End, EndedBy, Flow, Message, Observe,
@@ -286,6 +287,6 @@ pub use self::observe::{
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
 pub use self::show::{
-    AllowedMetadata, CODES, FieldValue, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES, TraceIds,
-    TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,
+    AllowedMetadata, CODES, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES,
+    TraceIds, TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,
 };

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher, RandomState}
 use http::{HeaderName, request};
 use tonic_call::{CallInfo, ClientNetwork, Rpc, TrustedProxies, sanitize};
 
-use crate::guarded::guarded;
 use crate::hints::Hints;
 use crate::key::{Key, KeyFn, Kind};
+use tonic_call::guarded;
 
 /// What a key is made of, fit for a table: nobody finds two that are the same.
 pub(crate) type Hashed = u128;

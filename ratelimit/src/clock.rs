@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, QuantaClock, QuantaInstant, Reference as _};
 
-use crate::guarded::guarded;
 use crate::pace::LATEST;
+use tonic_call::guarded;
 
 /// Where a layer reads the time by which quotas fill up again.
 ///

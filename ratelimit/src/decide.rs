@@ -12,11 +12,11 @@ use crate::answer::{Refusal, milliseconds};
 use crate::caller::{Caller, Hashed, panicked};
 use crate::decision::{Decision, Reason};
 use crate::fields::Fields;
-use crate::guarded::guarded;
 use crate::permits::Permits;
 use crate::settings::{BY, Settings};
 use crate::settle::{Ask, Asks, settle};
 use crate::table::{Limit, Measure, Table};
+use tonic_call::guarded;
 
 /// A call that may.
 #[derive(Debug, Default)]

@@ -266,7 +266,6 @@ mod decide;
 mod decision;
 mod fields;
 mod future;
-mod guarded;
 mod handle;
 mod hints;
 mod in_flight;

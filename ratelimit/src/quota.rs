@@ -203,7 +203,7 @@ impl Cost {
     ) -> Option<NonZeroU32> {
         NonZeroU32::new(match self {
             Self::Fixed(cost) => *cost,
-            Self::By(cost) => crate::guarded::guarded(|| cost(rpc, head)).unwrap_or_else(|panic| {
+            Self::By(cost) => tonic_call::guarded(|| cost(rpc, head)).unwrap_or_else(|panic| {
                 panicked(panic);
                 1
             }),

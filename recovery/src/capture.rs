@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 
-use tonic_call::{drop_caught, sanitize};
+use tonic_call::{drop_caught, panic_message, sanitize};
 
 use crate::stack::Frames;
 
@@ -100,12 +100,6 @@ pub(crate) fn unless_it_panics<T: Default>(ask: impl FnOnce() -> T) -> T {
     })
 }
 
-/// The text that `panic!` raises; also inside the panic hook, so nothing else may run here.
-pub(crate) fn plain_text_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    let literal = payload.downcast_ref::<&'static str>().copied();
-    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-}
-
 /// The type of a payload, and the hash of its text, which may be long.
 type PayloadId = (TypeId, Option<u64>);
 
@@ -116,7 +110,7 @@ fn identity_of(payload: &(dyn Any + Send)) -> PayloadId {
         text.hash(&mut hasher);
         hasher.finish()
     };
-    (payload.type_id(), plain_text_of(payload).map(hash))
+    (payload.type_id(), panic_message(payload).map(hash))
 }
 
 impl Trace {

@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::Status;
-use tonic_call::{Rpc, sanitize};
+use tonic_call::{Rpc, panic_message, sanitize};
 
-use crate::capture::{Caught, Trace, catch, plain_text_of};
+use crate::capture::{Caught, Trace, catch};
 
 /// A panic that was recovered, for the operator: nothing of it is told to the caller.
 pub struct Panic<'a> {
@@ -138,7 +138,7 @@ fn shown(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// The text of a payload: `panic_any` raises whatever it is given.
 fn text_of(payload: &(dyn Any + Send)) -> Option<Cow<'_, str>> {
-    plain_text_of(payload)
+    panic_message(payload)
         .or_else(|| payload.downcast_ref::<Cow<'static, str>>().map(AsRef::as_ref))
         .or_else(|| payload.downcast_ref::<Box<str>>().map(AsRef::as_ref))
         .or_else(|| payload.downcast_ref::<Arc<str>>().map(AsRef::as_ref))

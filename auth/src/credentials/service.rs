@@ -18,8 +18,8 @@ use tower_service::Service;
 
 use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
-use crate::guarded::{Guarded, guarded};
 use crate::settings::BY;
+use tonic_call::{Guarded, guarded};
 
 /// A channel whose calls carry credentials: see [`CredentialsLayer`](crate::CredentialsLayer).
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::guarded::guarded;
+use tonic_call::guarded;
 
 /// A fetch of an issuer's keys has ended: see [`JwtBuilder::on_keys`](crate::jwt::JwtBuilder::on_keys).
 #[derive(Debug)]

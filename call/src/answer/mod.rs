@@ -7,7 +7,7 @@ mod held;
 mod rejection;
 mod response;
 
-pub use self::caught::drop_caught;
+pub use self::caught::{Guarded, drop_caught, guarded, panic_message};
 pub use self::cut::{Cut, CutBody, CutFuture};
 pub use self::deadline::{
     Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,

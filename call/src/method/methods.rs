@@ -102,8 +102,8 @@ impl Methods {
     }
 
     /// The method that a call names, if it is one of these. Allocates nothing.
-    pub fn of(&self, rpc: &Rpc) -> Option<&Method> {
-        self.by_full(rpc.full())
+    pub fn find(&self, rpc: &Rpc) -> Option<&Method> {
+        self.by_full(rpc.full()).filter(|_| rpc.is_well_formed())
     }
 
     fn by_full(&self, full: &str) -> Option<&Method> {
@@ -117,7 +117,7 @@ impl Methods {
 
     /// Whether a call names one of these methods.
     pub fn contains(&self, rpc: &Rpc) -> bool {
-        rpc.is_well_formed() && self.has_full(rpc.full())
+        self.find(rpc).is_some()
     }
 
     /// The methods that the descriptor sets describe, in their order: that of [`KnownMethod::index`].

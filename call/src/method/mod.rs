@@ -13,5 +13,5 @@ pub use self::known::{KnownMethods, MAX_LEARNED_METHODS};
 pub use self::methods::{Method, Methods, MethodsError};
 pub use self::rpc::{KnownMethod, Rpc};
 pub use self::rule::RuleError;
-pub use self::table::MethodTable;
+pub use self::table::{Matches, MethodTable};
 pub use self::uncalled::UncalledRules;

@@ -1,5 +1,7 @@
 //! Settings per method.
 
+use std::fmt;
+
 use rustc_hash::FxHashMap;
 
 use crate::method::{Methods, Rpc, RuleError};
@@ -27,6 +29,17 @@ pub struct MethodTable<T> {
     default: T,
     /// What is wrong with the rules by themselves.
     faults: Vec<RuleError>,
+}
+
+/// The calls that a rule of a [`MethodTable`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Matches<'a> {
+    /// Those of a method: `package.Service/Method`.
+    Method(&'a str),
+    /// Those of a service, `package.Service`, that no rule for their method matches.
+    Service(&'a str),
+    /// Those that no other rule matches.
+    Default,
 }
 
 impl<T> MethodTable<T> {
@@ -66,6 +79,43 @@ impl<T> MethodTable<T> {
             return None;
         }
         self.methods.get(rpc.full()).or_else(|| self.services.get(rpc.service()))
+    }
+
+    /// Every value, with what it is for: rules for methods, then for services, in no particular order, and
+    /// then the default.
+    pub fn iter(&self) -> impl Iterator<Item = (Matches<'_>, &T)> {
+        let methods = self.methods.iter().map(|(rule, value)| (Matches::Method(rule), value));
+        let services = self.services.iter().map(|(rule, value)| (Matches::Service(rule), value));
+        methods.chain(services).chain([(Matches::Default, &self.default)])
+    }
+
+    /// The value that applies to a rule exactly, if there is such a rule.
+    pub fn of(&self, rule: Matches<'_>) -> Option<&T> {
+        match rule {
+            Matches::Method(rule) => self.methods.get(rule),
+            Matches::Service(rule) => self.services.get(rule),
+            Matches::Default => Some(&self.default),
+        }
+    }
+
+    /// The same rules, with other values; `make` sees what each is for.
+    ///
+    /// # Errors
+    ///
+    /// The first of `make`'s.
+    pub fn try_map<U, E>(
+        &self,
+        mut make: impl FnMut(Matches<'_>, &T) -> Result<U, E>,
+    ) -> Result<MethodTable<U>, E> {
+        let (mut methods, mut services) = (FxHashMap::default(), FxHashMap::default());
+        for (rule, value) in &self.methods {
+            methods.insert(rule.clone(), make(Matches::Method(rule), value)?);
+        }
+        for (rule, value) in &self.services {
+            services.insert(rule.clone(), make(Matches::Service(rule), value)?);
+        }
+        let default = make(Matches::Default, &self.default)?;
+        Ok(MethodTable { methods, services, default, faults: self.faults.clone() })
     }
 
     /// The table, if every rule in it is for a service or method that exists: for settings that are
@@ -122,6 +172,15 @@ impl<T> MethodTable<T> {
 impl<T: Default> Default for MethodTable<T> {
     fn default() -> Self {
         Self::new(T::default())
+    }
+}
+
+impl fmt::Display for Matches<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method(rule) | Self::Service(rule) => f.write_str(rule),
+            Self::Default => f.write_str("the default"),
+        }
     }
 }
 
@@ -194,6 +253,23 @@ mod tests {
         assert_eq!(service.check(&methods()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
         let apart = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 1).service("a.C", 1);
         assert_eq!(apart.check_names(), Ok(()));
+    }
+
+    #[test]
+    fn every_value_is_listed_with_what_it_is_for() {
+        let table = MethodTable::new(0).method("a.B", "C", 1).service("a.B", 2);
+        let rules = [(Matches::Method("a.B/C"), &1), (Matches::Service("a.B"), &2)];
+        let all = [rules[0], rules[1], (Matches::Default, &0)];
+        assert_eq!(table.iter().collect::<Vec<_>>(), all);
+        assert_eq!(table.of(Matches::Method("a.B/C")), Some(&1));
+        assert_eq!(table.of(Matches::Method("a.B")), None);
+        let made = table.try_map(|rule, value| Ok::<_, ()>(format!("{rule} {value}")));
+        let made = made.expect("no errors");
+        assert_eq!(made.of(Matches::Method("a.B/C")).map(String::as_str), Some("a.B/C 1"));
+        assert_eq!(
+            table.try_map(|rule, _| Err::<(), _>(rule == Matches::Default)).err(),
+            Some(false)
+        );
     }
 
     #[test]

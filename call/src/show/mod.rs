@@ -3,6 +3,7 @@
 mod code_name;
 mod error_chain;
 mod field;
+mod hex;
 mod metadata;
 mod sanitize;
 mod trace_ids;
@@ -10,6 +11,7 @@ mod trace_ids;
 pub use self::code_name::{CODES, code_from_name, code_name};
 pub(crate) use self::error_chain::ErrorChain;
 pub use self::field::FieldValue;
+pub use self::hex::Hex;
 pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};
 pub use self::sanitize::{MAX_LINES_BYTES, MAX_TEXT_BYTES, sanitize, sanitize_lines};
 pub use self::trace_ids::{TraceIds, TraceParent};

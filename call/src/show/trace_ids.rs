@@ -1,8 +1,9 @@
 //! Which trace a call belongs to.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::observe::headers;
+use crate::show::Hex;
 
 /// What a `traceparent` says, as W3C Trace Context writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,20 @@ impl TraceParent {
         (all.next().is_some() && all.next().is_none()).then(|| parse(value.as_bytes()))?
     }
 
+    /// What to send: these ids, and those of the flags that are known (`0x01`, sampled, and `0x02`, random).
+    pub fn new(ids: TraceIds, flags: u8) -> Self {
+        Self { ids, flags: flags & (SAMPLED | RANDOM) }
+    }
+
+    /// The value of the header, of version 0: `00-{trace}-{span}-{flags}`.
+    pub fn to_header(self) -> HeaderValue {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        text[3..35].copy_from_slice(self.ids.trace_hex().as_str().as_bytes());
+        text[36..52].copy_from_slice(self.ids.span_hex().as_str().as_bytes());
+        text[53..].copy_from_slice(Hex::<2>::new(self.flags.into()).as_str().as_bytes());
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
     /// The trace, and the span in it that sent the request.
     pub fn ids(self) -> TraceIds {
         self.ids
@@ -57,12 +72,22 @@ impl TraceIds {
         TraceParent::from_headers(headers).map(TraceParent::ids)
     }
 
-    /// The trace, written as 32 hexadecimal digits: `{:032x}`.
+    /// The trace, as its 32 hexadecimal digits.
+    pub fn trace_hex(self) -> Hex<32> {
+        Hex::new(self.trace)
+    }
+
+    /// The span, as its 16 hexadecimal digits.
+    pub fn span_hex(self) -> Hex<16> {
+        Hex::new(self.span.into())
+    }
+
+    /// The trace, as a number.
     pub fn trace_id(self) -> u128 {
         self.trace
     }
 
-    /// The span, written as 16 hexadecimal digits: `{:016x}`.
+    /// The span, as a number.
     pub fn span_id(self) -> u64 {
         self.span
     }
@@ -100,8 +125,6 @@ fn digits(text: &[u8]) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn read(values: &[&str]) -> Option<(u128, u64)> {
@@ -132,6 +155,15 @@ mod tests {
             let value = HeaderValue::from_str(&value).expect("a header");
             let headers = HeaderMap::from_iter([(TRACEPARENT, value)]);
             assert_eq!(TraceParent::from_headers(&headers).map(TraceParent::flags), Some(bits));
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_read_as_the_same() {
+        for flags in 0..=0xff {
+            let sent = TraceParent::new(TraceIds::new(u128::MAX >> 4, 1).expect("ids"), flags);
+            let headers = HeaderMap::from_iter([(TRACEPARENT, sent.to_header())]);
+            assert_eq!(TraceParent::from_headers(&headers), Some(sent));
         }
     }
 

@@ -1,0 +1,49 @@
+use std::fmt;
+
+/// Lower-case hexadecimal digits of a fixed number, without an allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hex<const DIGITS: usize>([u8; DIGITS]);
+
+impl<const DIGITS: usize> Hex<DIGITS> {
+    /// The lowest digits of a number, with leading zeros.
+    pub fn new(number: u128) -> Self {
+        let mut digits = [b'0'; DIGITS];
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(rest & 0x0f) as usize];
+            rest >>= 4;
+        }
+        Self(digits)
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        // They are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl<const DIGITS: usize> fmt::Display for Hex<DIGITS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<const DIGITS: usize> fmt::Debug for Hex<DIGITS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_with_leading_zeros() {
+        for number in [0, 1, 0xab, u128::from(u64::MAX), u128::MAX] {
+            assert_eq!(Hex::<32>::new(number).as_str(), format!("{number:032x}"));
+            assert_eq!(Hex::<2>::new(number).as_str(), format!("{:02x}", number & 0xff));
+        }
+    }
+}
