@@ -15,10 +15,10 @@ use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{CODES, Call, End, EndedBy, Flow, ObserveLayer, Observer, Rpc, Side};
-use tonic_call_test_kit::{Ended, Recorded, Recorder, Script, frame_of, in_scope, silence_panics};
+use tonic_call_test_kit::{
+    Ended, Recorded, Recorder, SIDES, Script, frame_of, in_scope, silence_panics,
+};
 use tower::{Layer as _, Service, service_fn};
-
-const SIDES: [Side; 2] = [Side::Server, Side::Client];
 
 /// How many messages go each way, for each of gRPC's four kinds.
 const KINDS: [(usize, usize); 4] = [(1, 1), (3, 1), (1, 3), (3, 3)];

@@ -3,7 +3,6 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 use tonic_call::AnswerBody;
@@ -23,13 +22,8 @@ pub struct ResponseBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn inner(
-        head: &HeaderMap,
-        body: B,
-        context: Context,
-        verdict: Option<Verdict>,
-    ) -> Self {
-        Self { inner: AnswerBody::inner_behind(head, body), context, verdict }
+    pub(crate) fn new(inner: AnswerBody<B>, context: Context, verdict: Option<Verdict>) -> Self {
+        Self { inner, context, verdict }
     }
 }
 
@@ -55,19 +49,19 @@ where
                 }
             }
         });
-        let mut told = None;
+        let mut status = None;
         if let Err(caught) = ran {
             if frame.is_some() {
-                this.context.tell(caught, Place::Drop);
+                this.context.report(caught, Place::Drop);
             } else {
-                told = Some(this.context.recovered(caught, Place::Body));
+                status = Some(this.context.recovered(caught, Place::Body));
             }
         }
-        // What came before the request body panicked is still told.
+        // What came before the request body panicked is still status.
         if let Some(Some(Ok(_))) = frame {
             return Poll::Ready(frame.flatten());
         }
-        match told.or_else(|| this.verdict.as_ref()?.get().cloned()) {
+        match status.or_else(|| this.verdict.as_ref()?.get().cloned()) {
             Some(status) => {
                 *this.verdict = None;
                 this.context.drop(|| this.inner.as_mut().end_with(&status));
@@ -78,7 +72,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        // A panic here is told by the poll that follows, if there is one.
+        // A panic here is status by the poll that follows, if there is one.
         unless_it_panics(|| self.inner.is_end_stream())
     }
 

@@ -60,7 +60,7 @@ impl Context {
     /// Drops a piece of the call. The caller is told nothing of a panic in that.
     pub(crate) fn drop(&self, piece: impl FnOnce()) {
         if let Err(caught) = catch(piece) {
-            self.tell(caught, Place::Drop);
+            self.report(caught, Place::Drop);
         }
     }
 
@@ -69,11 +69,11 @@ impl Context {
         if let Some(info) = &self.info {
             info.set_ended_by(EndedBy::Panic);
         }
-        self.tell(caught, place)
+        self.report(caught, place)
     }
 
     /// Tells of a panic.
-    pub(crate) fn tell(&self, caught: Caught, place: Place) -> Status {
+    pub(crate) fn report(&self, caught: Caught, place: Place) -> Status {
         let rpc = self.path.clone().map(|path| Rpc::from_path(Some(path)));
         let panic = Panic::new(&caught, place, rpc.as_ref());
         if let Some(info) = &self.info {

@@ -6,6 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 use http::Response;
 use pin_project::{pin_project, pinned_drop};
 use tonic::Status;
+use tonic_call::AnswerFuture;
 
 use crate::body::ResponseBody;
 use crate::context::Context;
@@ -15,24 +16,21 @@ use crate::request_body::Verdict;
 /// The response of a [`Recover`](crate::Recover).
 #[pin_project(PinnedDrop)]
 pub struct ResponseFuture<F> {
-    /// `None` once it is done, or has panicked: it is then never polled again.
     #[pin]
-    inner: Option<F>,
-    /// What is told instead.
-    answer: Option<Status>,
+    inner: AnswerFuture<F>,
     context: Context,
-    /// On a client, what the request body's panic says of the call.
+    /// On a client, the status after a panic of the request body.
     verdict: Option<Verdict>,
 }
 
 impl<F> ResponseFuture<F> {
     pub(crate) fn inner(inner: F, context: Context, verdict: Option<Verdict>) -> Self {
-        Self { inner: Some(inner), answer: None, context, verdict }
+        Self { inner: AnswerFuture::inner(inner), context, verdict }
     }
 
-    /// Answers at once: `context` is that of a call of which nothing is left to recover.
+    /// Answers at once: of the call of `context` nothing is left to recover.
     pub(crate) fn answer(status: Status, context: Context) -> Self {
-        Self { inner: None, answer: Some(status), context, verdict: None }
+        Self { inner: AnswerFuture::answer_in(context.protocol(), status), context, verdict: None }
     }
 }
 
@@ -44,43 +42,33 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if this.inner.is_none() {
-            let Some(status) = this.answer.take() else {
-                panic!("a `ResponseFuture` was polled after it had completed");
-            };
-            return Poll::Ready(Ok(this.context.protocol().respond(status)));
-        }
         let mut result = None;
         let ran = this.context.run(|| {
-            if let Some(Poll::Ready(ready)) =
-                this.inner.as_mut().as_pin_mut().map(|inner| inner.poll(cx))
-            {
+            if let Poll::Ready(ready) = this.inner.as_mut().poll(cx) {
                 result = Some(ready);
-                this.inner.set(None);
+                this.inner.as_mut().clear();
             }
         });
-        let mut told = None;
+        let mut status = None;
         if let Err(caught) = ran {
             if result.is_some() {
-                this.context.tell(caught, Place::Drop);
+                this.context.report(caught, Place::Drop);
             } else {
-                told = Some(this.context.recovered(caught, Place::Future));
+                status = Some(this.context.recovered(caught, Place::Future));
             }
         }
-        let told = told.or_else(|| this.verdict.as_ref()?.get().cloned());
-        match (told, result) {
+        let status = status.or_else(|| this.verdict.as_ref()?.get().cloned());
+        match (status, result) {
             (Some(status), result) => {
                 this.context.drop(|| {
-                    this.inner.set(None);
+                    this.inner.clear();
                     drop(result);
                 });
                 Poll::Ready(Ok(this.context.protocol().respond(status)))
             }
             (None, Some(result)) => Poll::Ready(result.map(|response| {
                 let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
-                let (head, body) = response.into_parts();
-                let body = ResponseBody::inner(&head.headers, body, context, verdict);
-                Response::from_parts(head, body)
+                response.map(|body| ResponseBody::new(body, context, verdict))
             })),
             (None, None) => Poll::Pending,
         }
@@ -90,9 +78,9 @@ where
 #[pinned_drop]
 impl<F> PinnedDrop for ResponseFuture<F> {
     fn drop(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        if this.inner.is_some() {
-            this.context.drop(|| this.inner.set(None));
+        let this = self.project();
+        if this.inner.is_inner() {
+            this.context.drop(|| this.inner.clear());
         }
     }
 }

@@ -59,7 +59,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        // A panic here is told by the poll that follows, if there is one.
+        // A panic here is status by the poll that follows, if there is one.
         unless_it_panics(|| self.inner.as_ref().is_none_or(Body::is_end_stream))
     }
 

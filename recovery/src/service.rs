@@ -41,9 +41,9 @@ impl<S> Recover<S> {
     }
 
     /// Tells of a panic in `poll_ready` that no call came to be told.
-    fn tell_not_ready(&mut self) {
+    fn report_not_ready(&mut self) {
         if let Some(caught) = self.not_ready().take() {
-            Context::unknown(self.handler.clone()).tell(caught, Place::PollReady);
+            Context::unknown(self.handler.clone()).report(caught, Place::PollReady);
         }
     }
 }
@@ -63,7 +63,7 @@ where
             Ok(ready) => ready,
             // An error from here would reset the stream: the call itself is answered instead.
             Err(caught) => {
-                self.tell_not_ready();
+                self.report_not_ready();
                 *self.not_ready() = Some(caught);
                 Poll::Ready(Ok(()))
             }
@@ -97,7 +97,7 @@ where
 
 impl<S> Drop for Recover<S> {
     fn drop(&mut self) {
-        self.tell_not_ready();
+        self.report_not_ready();
     }
 }
 

@@ -135,7 +135,7 @@ fn recovered(caught: Caught) -> Status {
 /// A panic in a destructor is told, and changes nothing for the caller.
 fn drop_recovered(piece: impl FnOnce()) {
     if let Err(caught) = catch(piece) {
-        with_current(|call| call.tell(caught, Place::Drop));
+        with_current(|call| call.report(caught, Place::Drop));
     }
 }
 

@@ -45,7 +45,7 @@ struct Carried(Option<Caught>);
 impl Drop for Carried {
     fn drop(&mut self) {
         if let Some(caught) = self.0.take() {
-            Context::default().tell(caught, Place::Stream);
+            Context::default().report(caught, Place::Stream);
         }
     }
 }

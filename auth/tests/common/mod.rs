@@ -1,25 +1,21 @@
 //! What the tests of the layer share: a service that remembers who came, and requests that do not
 //! like to be read.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::io::Write;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body::Frame;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_auth_layer::{AuthBuilder, AuthLayer, Clock, Failure, Identity, Incoming, Reason};
 use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
+pub(crate) use tonic_call_test_kit::{Lines, Untouched};
 use tonic_types::{ErrorInfo, StatusExt};
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -63,23 +59,6 @@ impl Service<Request<tonic::body::Body>> for Inner {
             principal: CallInfo::of(request.extensions()).and_then(CallInfo::principal),
         });
         ready(Ok(Script::new().message(b"hi").trailers(Code::Ok).respond()))
-    }
-}
-
-/// A request body that counts how often it is polled.
-#[derive(Clone, Default)]
-pub(crate) struct Untouched(pub(crate) Arc<AtomicUsize>);
-
-impl http_body::Body for Untouched {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Poll::Ready(None)
     }
 }
 
@@ -215,62 +194,6 @@ pub(crate) fn clock() -> (Clock, SystemTime) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let began = Instant::now();
     (Clock::new(move || start + began.elapsed()), start)
-}
-
-/// What is logged on this thread.
-///
-/// One subscriber serves all tests of a binary: with several, what one thread wants to see depends on
-/// what others don't.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-/// Collects until it is dropped.
-pub(crate) struct Collecting;
-
-struct ToThisThread;
-
-thread_local! {
-    static COLLECTED: RefCell<Option<Lines>> = const { RefCell::new(None) };
-}
-
-impl Lines {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    pub(crate) fn collect(&self) -> Collecting {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            tracing_subscriber::fmt()
-                .with_writer(|| ToThisThread)
-                .with_ansi(false)
-                .with_max_level(tracing::Level::TRACE)
-                .init();
-        });
-        COLLECTED.set(Some(self.clone()));
-        Collecting
-    }
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        COLLECTED.set(None);
-    }
-}
-
-impl Write for ToThisThread {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        COLLECTED.with_borrow(|lines| {
-            if let Some(lines) = lines {
-                lines.0.lock().unwrap().extend_from_slice(bytes);
-            }
-        });
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// As a `Channel`: a clone is not ready because the original is.

@@ -158,7 +158,22 @@ impl<F> AnswerFuture<F> {
 
     /// Answers at once: see [`Rejection::into_status`](crate::Rejection::into_status).
     pub fn answer(status: Status) -> Self {
-        Self { kind: FutureKind::Answer(Some((status, Protocol::Grpc, StatusCode::OK))) }
+        Self::answer_in(Protocol::Grpc, status)
+    }
+
+    /// Answers at once in that protocol.
+    pub fn answer_in(protocol: Protocol, status: Status) -> Self {
+        Self { kind: FutureKind::Answer(Some((status, protocol, StatusCode::OK))) }
+    }
+
+    /// Whether this still waits for the inner service.
+    pub fn is_inner(&self) -> bool {
+        matches!(self.kind, FutureKind::Inner(_))
+    }
+
+    /// Drops the inner service's future, or the answer. It must not be polled any more.
+    pub fn clear(self: Pin<&mut Self>) {
+        self.project().kind.set(FutureKind::Answer(None));
     }
 
     /// Answers a request with these headers at once, in its own [`Protocol`]. If it is none of gRPC's
@@ -181,9 +196,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            FutureProjection::Inner(future) => {
-                future.poll(cx).map_ok(|response| response.map(AnswerBody::inner))
-            }
+            FutureProjection::Inner(future) => future.poll(cx).map_ok(|response| {
+                let (head, body) = response.into_parts();
+                let body = AnswerBody::inner_behind(&head.headers, body);
+                Response::from_parts(head, body)
+            }),
             FutureProjection::Answer(answer) => match answer.take() {
                 Some((status, protocol, http)) => {
                     let mut response: Response<AnswerBody<B>> = protocol.respond(status);

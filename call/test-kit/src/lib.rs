@@ -4,22 +4,26 @@
 mod call;
 mod exchange;
 mod fits;
+mod lines;
 mod listen;
 mod panics;
 mod recorder;
 mod script;
 mod service;
+mod untouched;
 
 pub use self::call::{KINDS, Outcome, ask, call, method_of, read};
 pub use self::exchange::{
     Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
 };
+pub use self::lines::{Collecting, Lines};
 pub use self::listen::listen;
 pub use self::panics::{PanicsInDrop, silence_panics};
 pub use self::recorder::{Ended, Recorded, RecordedCall, Recorder, in_scope};
 pub use self::script::{Script, frame_of};
 pub use self::service::KindsService;
 pub use self::service::KindsService as Orders;
+pub use self::untouched::Untouched;
 
 /// The generated messages, client and server of `test.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
@@ -30,6 +34,18 @@ pub mod v1 {
 /// The encoded descriptor set of `test.v1`.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+/// Both sides of a call, to run a test on each.
+pub const SIDES: [tonic_call::Side; 2] = [tonic_call::Side::Server, tonic_call::Side::Client];
+
+/// The methods that `test.v1` describes.
+///
+/// # Panics
+///
+/// Never: the descriptor set is made with this crate.
+pub fn methods() -> tonic_call::Methods {
+    tonic_call::Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).expect("a descriptor set")
+}
 
 /// What examples on pages call it: the names that a reader's generated module has.
 pub mod orders {

@@ -10,12 +10,13 @@ use std::time::Duration;
 use http::Request;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tonic_call::{Methods, Side};
+use tonic_call::Side;
+use tonic_call_test_kit::Script;
 #[allow(unused_imports)] // Each of these tests needs some of it.
 pub(crate) use tonic_call_test_kit::{
-    Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
+    Answer, SIDES, answers, drain, frame, methods, poll_once, run, stream, to, to_kind,
+    trailers_only, with,
 };
-use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_logging_layer::LoggingLayer;
 use tower::Layer;
 use tracing::field::{Field, Visit};
@@ -32,8 +33,6 @@ pub(crate) const HANDLER: &str = "tonic_logging_layer::handler";
 
 /// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-pub(crate) const SIDES: [Side; 2] = [Side::Server, Side::Client];
 
 // What is seen.
 
@@ -345,10 +344,6 @@ where
 }
 
 // What is called.
-
-pub(crate) fn methods() -> Methods {
-    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap()
-}
 
 pub(crate) fn layer(side: Side) -> LoggingLayer {
     match side {

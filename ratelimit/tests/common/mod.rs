@@ -1,25 +1,21 @@
 //! What the tests share: a clock that stands still, a service that counts who came, and requests that do
 //! not like to be read.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body::Frame;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
-use tonic_call::{CallInfo, Methods, Refusal, Side};
+use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
+pub(crate) use tonic_call_test_kit::{Lines, Untouched, methods};
 use tonic_ratelimit_layer::{Clock, RateLimitLayer};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::{Layer as _, Service};
@@ -46,10 +42,6 @@ impl Hand {
     }
 }
 
-pub(crate) fn methods() -> Methods {
-    Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
-}
-
 /// A service that answers with a message and `OK`, and counts who came.
 #[derive(Clone, Default)]
 pub(crate) struct Inner(pub(crate) Arc<AtomicUsize>);
@@ -66,23 +58,6 @@ impl Service<Request<tonic::body::Body>> for Inner {
     fn call(&mut self, _: Request<tonic::body::Body>) -> Self::Future {
         self.0.fetch_add(1, Ordering::SeqCst);
         ready(Ok(Script::new().message(b"hi").trailers(Code::Ok).respond()))
-    }
-}
-
-/// A request body that counts how often it is polled.
-#[derive(Clone, Default)]
-pub(crate) struct Untouched(pub(crate) Arc<AtomicUsize>);
-
-impl http_body::Body for Untouched {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Poll::Ready(None)
     }
 }
 
@@ -249,60 +224,4 @@ pub(crate) fn call(layer: &RateLimitLayer, from: &Who<'_>) -> Called {
 /// How many calls pass one after the other, without time going on.
 pub(crate) fn passes(layer: &RateLimitLayer, from: &Who<'_>) -> usize {
     (0..10_000).take_while(|_| came_through(layer, from)).count()
-}
-
-/// What is logged on this thread.
-///
-/// One subscriber serves all tests of a binary: with several, what one thread wants to see depends on
-/// what others don't.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-/// Collects until it is dropped.
-pub(crate) struct Collecting;
-
-struct ToThisThread;
-
-thread_local! {
-    static COLLECTED: RefCell<Option<Lines>> = const { RefCell::new(None) };
-}
-
-impl Lines {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    pub(crate) fn collect(&self) -> Collecting {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            tracing_subscriber::fmt()
-                .with_writer(|| ToThisThread)
-                .with_ansi(false)
-                .with_max_level(tracing::Level::TRACE)
-                .init();
-        });
-        COLLECTED.set(Some(self.clone()));
-        Collecting
-    }
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        COLLECTED.set(None);
-    }
-}
-
-impl Write for ToThisThread {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        COLLECTED.with_borrow(|lines| {
-            if let Some(lines) = lines {
-                lines.0.lock().unwrap().extend_from_slice(bytes);
-            }
-        });
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

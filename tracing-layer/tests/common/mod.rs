@@ -18,16 +18,15 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
-use tonic_call::{Methods, Side};
+use tonic_call::Side;
+use tonic_call_test_kit::Script;
 #[allow(unused_imports)] // Each of these tests needs some of it.
 pub(crate) use tonic_call_test_kit::{
-    Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
+    Answer, SIDES, answers, drain, frame, methods, poll_once, run, stream, to, to_kind,
+    trailers_only, with,
 };
-use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_tracing_layer::{Conventions, TracingLayer};
 use tower::{Layer, Service, service_fn};
-
-pub(crate) const SIDES: [Side; 2] = [Side::Server, Side::Client];
 
 /// Where the client's calls go, as they are told.
 pub(crate) const TARGET: &str = "orders.svc:8080";
@@ -286,10 +285,6 @@ pub(crate) fn span_id(span: &SpanData) -> String {
 }
 
 // What is called.
-
-pub(crate) fn methods() -> Methods {
-    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap()
-}
 
 /// A service that answers without a look at its request's body, as a layer that refuses does.
 pub(crate) fn refuses<F>(
