@@ -18,7 +18,8 @@ pub struct RecoveryLayer {
 }
 
 impl RecoveryLayer {
-    /// The same as [`server`](Self::server); around a channel it would not guard what is sent.
+    /// The same as [`server`](Self::server). Around a channel it does not guard the request stream: use
+    /// [`client`](Self::client) there.
     pub fn new() -> Self {
         Self::server()
     }

@@ -24,7 +24,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     capture_panics_quietly(); // location and backtrace, in the event instead of on standard error
+//!     capture_panics_quietly(); // location and backtrace go to the event
 //!
 //!     Server::builder()
 //!         .layer(RecoveryLayer::server())
@@ -54,8 +54,8 @@
 //!
 //! # On a client
 //!
-//! Recovers what panics in the layers around a channel, and in the stream of messages that is sent:
-//! the connection polls that stream, and a panic there would end every call that is on it.
+//! Recovers panics of the inner layers, and of the stream of messages that the client sends: the connection polls
+//! that stream, so a panic there would end every call on it.
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::orders;
@@ -64,7 +64,7 @@
 //! use tonic_recovery_layer::{BoxChannel, RecoveryLayer};
 //! use tower::ServiceBuilder;
 //!
-//! /// A layered client has a name, and so fits in a struct.
+//! /// `BoxChannel` gives a layered client a type that fits in a struct.
 //! struct Billing {
 //!     orders: OrderServiceClient<BoxChannel>,
 //! }
@@ -79,7 +79,7 @@
 //! }
 //! ```
 //!
-//! # Around one service, in axum, or by a setting
+//! # Around one service, in axum, or optional
 //!
 //! ```
 //! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
@@ -96,7 +96,7 @@
 //! // Around the gRPC routes of an axum router.
 //! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
 //! let router: axum::Router = axum::Router::new().merge(routes);
-//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! // Only if a setting turns it on: tower's own `option_layer` does not fit.
 //! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
 //! # Ok(())
 //! # }
@@ -106,55 +106,50 @@
 //!
 //! # What the caller sees
 //!
-//! | where the panic is | what the caller sees |
+//! | the panic is in | the caller sees |
 //! |---|---|
-//! | `poll_ready`, `call`, the response future: any handler before its answer | `INTERNAL`, trailers-only |
-//! | the response body: a handler's stream | the messages that were handed to HTTP, then `INTERNAL` |
-//! | a handler's stream in a [`RecoverStream`] | every message before the panic, then `INTERNAL` |
-//! | a spawned producer whose stream is [fed by it](RecoverStream::fed_by) | every message that it sent, then `INTERNAL` |
-//! | a destructor | nothing: its answer, if it has one, stays as it is |
+//! | `poll_ready`, `call` or the response future (a handler before its answer) | `INTERNAL`, trailers-only |
+//! | the response body (a handler's stream) | the messages that HTTP already had, then `INTERNAL` |
+//! | a handler's stream inside a [`RecoverStream`] | every message before the panic, then `INTERNAL` |
+//! | a spawned task that [feeds](RecoverStream::fed_by) a stream | every message that it sent, then `INTERNAL` |
+//! | a destructor | its normal answer |
 //!
-//! The text is always `internal error`, never the panic's own. Another status, made from the panic,
-//! is chosen by [`RecoveryLayer::with_handler`]. The connection and all other calls on it go on, and
-//! what has panicked is dropped and never polled again.
+//! The message is always `internal error`. [`RecoveryLayer::with_handler`] chooses another status. What has panicked
+//! is dropped and never polled again.
 //!
-//! # When the hooks are called
+//! # What the operator sees
 //!
-//! For each panic, in this order: the call's [`CallInfo`](tonic_call::CallInfo) is told its message,
-//! so that layers outside can count and name it; an `ERROR` event is emitted; the handler is called,
-//! for the status.
-//! The event has the target `tonic_recovery_layer`, the message `a panic was recovered`, and the
-//! fields `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after
-//! [`capture_panics`] `exception.location` and `exception.stacktrace`. The stack has the program's own frames
-//! alone, and none with `RUST_BACKTRACE=0`. All of it takes less than 16 KiB as JSON, since container runtimes
-//! split longer lines.
+//! For each panic, in this order:
 //!
-//! # Where to put it
+//! 1. The call's [`CallInfo`](tonic_call::CallInfo) gets the message, so that outer layers can count and log it.
+//! 2. An `ERROR` event with the target `tonic_recovery_layer` and the message `a panic was recovered`. Its fields are
+//!    `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after [`capture_panics`]
+//!    `exception.location` and `exception.stacktrace`. As JSON it is smaller than 16 KiB, since container runtimes split
+//!    longer lines.
+//! 3. The handler of [`RecoveryLayer::with_handler`] is called, for the status.
 //!
-//! Inside the layers that observe (metrics, logs, spans), so that they see the status, and outside
-//! those that may panic. Any order loses no ending: an observer further in sees a call that unwound.
-//! In an axum router that holds other routes too, put it around tonic's routes alone: its answer is a
-//! gRPC status, which to other clients is an HTTP 200.
+//! # Pitfalls
 //!
-//! With tonic-web it stands inside or outside `GrpcWebLayer`: outside, it answers in gRPC-Web. The CORS layer
-//! stands outside both.
+//! | what you do | what happens | do instead |
+//! |---|---|---|
+//! | build with `panic = "abort"` | the process ends at the first panic | keep the default, `panic = "unwind"` |
+//! | put this layer outside metrics, logging or tracing | they see a call that unwound, not its status; no ending is lost | put it inside them |
+//! | put it around all routes of an axum router | a page that panics is answered with a gRPC status, HTTP 200 | put it around tonic's routes |
+//! | spawn a task that feeds a stream | its panic closes the channel: the stream ends `OK`, too early | use [`RecoverStream::fed_by`], or await the `JoinHandle` |
+//! | want location and backtrace of a spawned task | they are missing | wrap the task in [`captured`] |
+//! | share state with a handler that panics | the state stays as the panic left it; a `std::sync::Mutex` is poisoned | use state that can't be left half changed |
+//! | panic in a destructor while another panic unwinds | the process aborts, as everywhere in Rust | |
+//! | set `RUST_BACKTRACE=0` | the event has no stack | |
 //!
-//! # What it can't do
+//! # Cost
 //!
-//! - **`panic = "abort"`** in the profile that builds the program ends the process at the first
-//!   panic: nothing unwinds, and there is nothing to recover. This layer needs the default,
-//!   `panic = "unwind"`.
-//! - A panic in a task that a handler spawned is not the handler's: tie the task to the stream it
-//!   feeds with [`RecoverStream::fed_by`], or await its `JoinHandle`. Its location and backtrace are
-//!   told if it is [`captured`].
-//! - State that a panic left half changed stays so. A `std::sync::Mutex` is poisoned by it.
-//! - Two panics at once, one in a destructor that runs while the other unwinds through the handler,
-//!   abort the process, as everywhere in Rust.
-//!
-//! # What it costs
-//!
-//! No allocation on a server. On a client two: the request body's box, and what it shares with the
-//! response.
+//! No allocation on a server; two on a client (the request body's box, and what it shares with the response).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod body;
 mod capture;
