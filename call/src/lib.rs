@@ -1,8 +1,7 @@
-//! One gRPC call, seen from HTTP: what tower layers for tonic share.
+//! Watches, answers and ends gRPC calls: the parts that tower layers for tonic share.
 //!
-//! Metrics, logs and spans are the same act: watch one call from its request to its one ending.
-//! That act is written here once, for servers and clients, for unary and streaming calls, to their
-//! very last message; what each of them does with it is an [`Observer`].
+//! Write an [`Observer`] to measure, log or trace calls. [`ObserveLayer`] makes a tower layer of it that is right for
+//! servers and clients, for unary and streaming calls, up to the last message.
 //!
 //! ```toml
 //! [dependencies]
@@ -27,7 +26,7 @@
 //! use tonic::transport::Server;
 //! use tonic_call::{Call, End, ObserveLayer, Observer, Rpc, Side};
 //!
-//! /// Prints one line per call, when it is over.
+//! /// Prints one line per call, at its end.
 //! #[derive(Clone)]
 //! struct Print;
 //!
@@ -39,7 +38,7 @@
 //!     type Call = Printed;
 //!
 //!     fn begin(&self, _: Side, rpc: &Rpc, _: &mut http::request::Parts) -> Option<Printed> {
-//!         // Names of methods that are not served here are whatever a stranger sent.
+//!         // The name of an unknown method is text from the caller.
 //!         let method = if rpc.known().is_some() { rpc.full() } else { "unknown" };
 //!         Some(Printed { method: method.to_owned() })
 //!     }
@@ -106,7 +105,7 @@
 //!     }
 //! }
 //!
-//! /// A layered client has a name, and so fits in a struct.
+//! /// `BoxChannel` gives a layered client a type that fits in a struct.
 //! struct Billing {
 //!     orders: OrderServiceClient<BoxChannel>,
 //! }
@@ -121,7 +120,7 @@
 //! }
 //! ```
 //!
-//! # Around one service, in axum, or by a setting
+//! # Around one service, in axum, or optional
 //!
 //! ```
 //! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
@@ -138,7 +137,7 @@
 //! // Around the gRPC routes of an axum router.
 //! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
 //! let router: axum::Router = axum::Router::new().merge(routes);
-//! // Only if a setting says so: tower's own `option_layer` does not fit.
+//! // Only if a setting turns it on: tower's own `option_layer` does not fit.
 //! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
 //! # Ok(())
 //! # }
@@ -146,8 +145,7 @@
 //!
 //! # With tonic-web and CORS
 //!
-//! Outermost the CORS layer, which answers preflights itself; then the layers of this workspace; then
-//! `GrpcWebLayer`:
+//! The CORS layer is outermost, since it answers preflights. Other layers may stand outside or inside `GrpcWebLayer`:
 //!
 //! ```
 //! # use tonic_call::ObserveLayer;
@@ -169,94 +167,55 @@
 //!
 //! | hook | when |
 //! |---|---|
-//! | [`Observer::begin`] | when the service is called; `None` says that the call is of no interest |
-//! | [`Call::scope`] | around every piece of the call: making its future, polling future and bodies, dropping them |
-//! | [`Call::responded`] | when the head of the response is here |
-//! | [`Call::message`] | when a message has passed, whole; either way |
-//! | [`Call::batch`] | when all messages of one frame have passed: for sums |
-//! | [`Call::unwound`] | when a panic unwinds through a piece of the call, even after its end |
-//! | [`Call::end`] | exactly once, whatever happens |
+//! | [`Observer::begin`] | the service is called; `None` ignores the call |
+//! | [`Call::scope`] | around each piece of work: creating the future, polling future and bodies, dropping them |
+//! | [`Call::responded`] | the head of the response is here |
+//! | [`Call::message`] | a whole message has passed, in either direction |
+//! | [`Call::batch`] | all messages of one HTTP frame have passed: for sums |
+//! | [`Call::unwound`] | a panic unwinds through a piece of the call, even after its end |
+//! | [`Call::end`] | exactly once, whatever happens: see [`End`] |
 //!
-//! # How a call ends
+//! # Pitfalls
 //!
-//! | what happens | [`End`] | code |
+//! | what you do | what happens | do instead |
 //! |---|---|---|
-//! | trailers, or a head that is the whole answer | `Status` | what they say; a number that gRPC does not define is `Unknown` |
-//! | over without a status | `Missing` | by the HTTP status: gRPC's "HTTP to gRPC status code mapping"; on a server `InvalidArgument` for what strangers can cause |
-//! | service or response body failed | `Error` | what the error means: see [`code_of_error`] |
-//! | dropped before its end, at any point | `Dropped` | `Cancelled`; `DeadlineExceeded` if its own `grpc-timeout` had passed or was 5 ms away at most |
-//! | a poll, a call or a destructor unwound | `Dropped` | `Internal` |
-//! | the request broke off before its end | `Dropped` | as if dropped, whatever the service then answered: tonic makes `INTERNAL` of a caller that left |
+//! | use a method's name as a label without a check | callers can invent labels | use [`Rpc::known`] |
+//! | decide by the content type which requests to watch | callers can hide: see [`Observer::begin`] | let [`ObserveLayer`] decide |
+//! | set `Server::timeout` | its calls look as if the caller had left | name it: [`ObserveLayer::server_timeout`] |
+//! | put a layer outside CORS | preflights reach it | put CORS outermost |
+//! | use a `client` layer on a server | a `WARN` with the target `tonic_call`, once | use `server` |
+//! | let an observer panic | the process may abort: hooks also run during unwinding | never panic in a hook |
 //!
-//! All layers around one call see the same ending: its deadline is counted from the outermost, and who gave
-//! it up is decided once. On a client a request stream that fails by itself is an `Error` with its own code
-//! and text.
+//! # The parts
 //!
-//! What tonic's server ends outside all layers looks as if the caller had left: `Server::timeout`, unless
-//! it is [named](ObserveLayer::server_timeout). Calls that are shed (`load_shed`) don't reach layers at all.
-//!
-//! # Which requests are calls
-//!
-//! tonic runs a method for any verb and any content type, so a server's caller must not choose by those
-//! whether it is seen:
-//!
-//! | request to a server | is a call |
+//! | part | for |
 //! |---|---|
-//! | `POST` with `application/grpc…`, or with no content type | from its beginning |
-//! | any other, of a method that is [known](KnownMethods) | from its beginning |
-//! | any other | from the head of its answer, if that has a `grpc-status` or gRPC's content type, and is not the `UNIMPLEMENTED` of a router; or if a layer inside refused it, or anything in it panicked |
+//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call: `observe/` |
+//! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method: `method/` |
+//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`guarded`] | answering instead of the service, and ending a call from outside: `answer/` |
+//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | what of a call may be shown, and how: `show/` |
+//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, also behind proxies: `peer/` |
+//! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | what a layer fits around: `fit/` |
 //!
-//! A call that begins late keeps its time of arrival, its [`CallInfo`], and the messages before the head.
-//! Pages, and probes that nothing answers as gRPC, are no calls. On a client all that is sent is a call.
-//! A layer made by `client` whose calls seem to come in over a connection (there is a [`Peer`], and no generated
-//! client made them) says so once, at `WARN` with the target `tonic_call`: it should probably be `server`.
+//! # Cost
 //!
-//! gRPC-Web, binary and text, is read as gRPC is: with tonic-web, layers may stand on either side of it. The
-//! CORS layer stands outside all others.
-//!
-//! A client sees an expired timer of tonic's as `DeadlineExceeded`, although tonic tells its caller
-//! `Cancelled`. A call begins when the service is called: one that fails before, because `poll_ready`
-//! fails, is not seen.
-//!
-//! # What layers share besides
-//!
-//! | type | what for |
-//! |---|---|
-//! | [`Rpc`] | the name of the method that is called |
-//! | [`KnownMethods`], [`Methods`] | which methods are served here, learnt or from a descriptor set: what bounds every label |
-//! | [`MethodTable`], [`UncalledRules`] | settings per method, service, or by default, and which of them no call matches |
-//! | [`CallInfo`] | what layers tell each other of a call, and what ended it |
-//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`] | an answer of the layer itself |
-//! | [`Cut`] | ends a call from outside, even while nobody polls it |
-//! | [`Held`] | holds something until a call is really over: a permit |
-//! | [`Deadline`] | `grpc-timeout`, and how long is left |
-//! | [`Stopwatch`] | how long a call takes, by the clock that tests pause |
-//! | [`EarlyMessages`] | messages that pass before it is known to whom they belong |
-//! | [`Protocol`] | gRPC or gRPC-Web: in which a call is read, and answered |
-//! | [`code_name`], [`sanitize`], [`sanitize_lines`], [`AllowedMetadata`], [`KeptMetadata`] | what of a call may be shown, and how |
-//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, behind proxies too, and which addresses are one caller's |
-//! | [`TraceParent`], [`TraceIds`] | which trace the call belongs to |
-//! | [`guarded`], [`Guarded`], [`drop_caught`], [`panic_message`] | runs, polls and drops what may panic, where no recovery layer stands outside |
-//! | [`BoxChannel`] | a nameable type for a layered client |
-//! | [`option_layer`] | a layer that a setting turns on and off |
-//! | [`is_grpc`], [`is_preflight`] | whether a request or response is gRPC's, or CORS's |
-//! | [`GrpcService`] | what a layer can stand in front of |
-//! | [`SideCheck`] | says that a layer for clients seems to stand on a server |
-//!
-//! # What it costs
-//!
-//! Two small allocations per call that is watched: what the response shares with the request body,
-//! and tonic's box for that body. A message costs reading its prefix. A call that is of no interest
-//! costs looking up its name.
+//! Two small allocations per watched call (the state that response and request body share, and tonic's box for the
+//! request body); reading the 5-byte prefix per message. An ignored call costs a look-up of its method.
 //!
 //! # Features
 //!
 //! | feature | default | what it does |
 //! |---|---|---|
-//! | `channel` | yes | reads what went wrong in a client `Channel`; without it a refused connection is `Unknown` |
-//! | `server` | yes | reads what tonic's server says of a connection; without it there are no [`Peer`] and no [`TrustedProxies`] |
-//! | `tls-connect-info` | yes | reads what there is below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
-//! | `axum` | no | reads axum's `ConnectInfo<SocketAddr>`, where `axum::serve` accepts the connections |
+//! | `channel` | yes | reads the errors of a client `Channel`; without it a refused connection is `Unknown` |
+//! | `server` | yes | reads the connect info of tonic's server: [`Peer`], [`TrustedProxies`] |
+//! | `tls-connect-info` | yes | reads the connect info below the TLS of your own incoming stream; brings rustls, without cryptography |
+//! | `axum` | no | reads axum's `ConnectInfo<SocketAddr>`, for servers run by `axum::serve` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod answer;
 mod fit;
