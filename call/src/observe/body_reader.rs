@@ -1,4 +1,4 @@
-//! What the data of a body hold, whatever the protocol.
+//! Reads messages and trailers from body data, in any protocol.
 
 use http::HeaderMap;
 
@@ -6,16 +6,16 @@ use crate::observe::Protocol;
 use crate::observe::message::{Message, MessageReader};
 use crate::observe::web::WebReader;
 
-/// Finds messages in a body, and the trailers of a protocol that has them there.
+/// Finds the messages in a body, and the trailers if the protocol puts them there.
 #[derive(Debug)]
 pub(crate) enum BodyReader {
     Grpc(MessageReader),
-    /// Boxed, so that bodies of plain gRPC are no larger for it.
+    /// Boxed to keep the state of a plain gRPC body small.
     Web(Box<WebReader>),
 }
 
 impl BodyReader {
-    /// For the body behind a head with these headers. Without a content type it is taken for gRPC's.
+    /// A reader for the body that follows these headers. Without a content type, plain gRPC is assumed.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         match Protocol::of(headers) {
             Some(Protocol::GrpcWeb) => Self::Web(Box::new(WebReader::binary())),
@@ -24,8 +24,8 @@ impl BodyReader {
         }
     }
 
-    /// Tells each message that ends in these data. The trailers, if they end in them too: nothing
-    /// comes after those.
+    /// Calls `message` for each message that ends in this data. Returns the trailers if they end in it: nothing
+    /// follows them.
     pub(crate) fn read(&mut self, data: &[u8], message: impl FnMut(Message)) -> Option<HeaderMap> {
         match self {
             Self::Grpc(messages) => {

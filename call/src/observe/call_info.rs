@@ -1,4 +1,4 @@
-//! What layers tell each other of one call.
+//! Facts about one call that its layers share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,13 +12,12 @@ use crate::answer::Deadline;
 use crate::observe::{Cause, End, EndedBy, Side};
 use crate::show::{FieldValue, TraceIds, sanitize};
 
-/// A slot in the request's extensions that an outer layer puts there and inner ones fill, since
-/// independent layers can't see each other otherwise.
+/// A slot in the request's extensions where the layers of one call share facts: an outer layer inserts it, and
+/// inner layers fill it in. Independent layers have no other way to see each other.
 ///
-/// Clones share one slot. A layer that sends one call several times (retries) gives each attempt a
-/// slot of its own.
+/// Clones share one slot. A layer that sends one call several times (retries) gives each attempt its own slot.
 ///
-/// A handler finds it in its request, for example to add a field to the call's log line:
+/// A handler gets it from its request, for example to add a field to the call's log line:
 ///
 /// ```
 /// # use tonic_call::CallInfo;
@@ -36,16 +35,16 @@ pub struct CallInfo {
 
 #[derive(Default)]
 struct Slot {
-    /// What layers said; of most calls nothing.
+    /// Facts from the layers. Empty for most calls.
     facts: OnceLock<Box<Mutex<Facts>>>,
-    /// When the caller gives up, by the clock of the outermost who looked.
+    /// The caller's deadline. The outermost layer that sets it wins.
     deadline: OnceLock<Option<Deadline>>,
-    /// When the server's own time-out expires; it covers the time to the head of the response.
+    /// When the server's own timeout expires. It limits the time until the response head.
     server_timeout: OnceLock<Option<Deadline>>,
-    /// Which span is the call's.
+    /// The call's trace and span.
     trace: OnceLock<TraceIds>,
-    /// Why the call was given up, so that all who ask are told the same.
-    given_up: OnceLock<Cause>,
+    /// Why the call ended without an answer. Decided once, so that all layers see the same cause.
+    drop_cause: OnceLock<Cause>,
 }
 
 #[derive(Default)]
@@ -57,36 +56,36 @@ struct Facts {
     fields: Vec<(Cow<'static, str>, FieldValue)>,
 }
 
-/// Where a panic happened. It is turned into text only when somebody reads it: that takes long.
+/// The stack of a panic. Formatted only on demand, because that is slow.
 type Stack = Arc<dyn fmt::Display + Send + Sync>;
 
-/// That a layer refused a call, or would have.
+/// A layer's refusal of a call, enforced or in shadow mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The layer, by the short name of its field: `auth`, `ratelimit`, `deadline`.
+    /// The short name of the layer: `auth`, `ratelimit`, `deadline`.
     pub by: &'static str,
-    /// Why, as a short and stable word, fit for a label: for example `TOKEN_EXPIRED`.
+    /// The reason, as a short and stable word that can be used as a label: for example `TOKEN_EXPIRED`.
     pub reason: Cow<'static, str>,
-    /// Whether the call was let pass all the same, because the layer only tries its rules out.
+    /// Whether this is a shadow refusal: the layer only tests its rules and let the call pass.
     pub shadow: bool,
 }
 
 impl CallInfo {
-    /// A slot for a call as that side sees it, with nothing in it.
+    /// Creates an empty slot for a call on this side.
     pub fn new(side: Side) -> Self {
         Self { side, slot: Arc::default() }
     }
 
-    /// The slot of the call that these extensions belong to, if a layer has put one there.
+    /// The slot in these extensions, if a layer has inserted one.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
-    /// The slot of the call that these extensions belong to; puts one there if there is none.
+    /// The slot in these extensions. Inserts one if there is none for this side.
     ///
-    /// A handler that sends its request on sends the extensions along: what a client finds there of the
-    /// server's call is not about its own, and is replaced.
+    /// A handler that forwards its request also forwards the extensions, with the slot of the server's call. On
+    /// the client side that slot is replaced, because it belongs to another call.
     pub fn get_or_insert(side: Side, extensions: &mut Extensions) -> Self {
         match Self::of_side(side, extensions) {
             Some(info) => info.clone(),
@@ -98,43 +97,43 @@ impl CallInfo {
         }
     }
 
-    /// As [`of`](Self::of), if the slot is one of that side's.
+    /// Like [`of`](Self::of), but only if the slot is for this side.
     pub fn of_side(side: Side, extensions: &Extensions) -> Option<&Self> {
         Self::of(extensions).filter(|info| info.side == side)
     }
 
-    /// Says who is calling: a name for logs and for keys of limits, never for labels.
+    /// Sets the name of the authenticated caller. It is meant for logs and limit keys, never for labels.
     pub fn set_principal(&self, principal: impl Into<Arc<str>>) {
         self.facts_mut().principal = Some(principal.into());
     }
 
-    /// Who is calling, if an authenticating layer said so.
+    /// The name of the authenticated caller, if an authentication layer has set it.
     pub fn principal(&self) -> Option<Arc<str>> {
         self.facts()?.principal.clone()
     }
 
-    /// Says that a layer refuses the call, or would.
+    /// Records that a layer refuses the call, or would refuse it (shadow mode).
     pub fn add_refusal(&self, refusal: Refusal) {
         self.facts_mut().refusals.push(refusal);
     }
 
-    /// All refusals so far, shadow ones too, in the order in which they were made.
+    /// All refusals so far, including shadow refusals, in order.
     pub fn refusals(&self) -> Vec<Refusal> {
         self.facts().map(|facts| facts.refusals.clone()).unwrap_or_default()
     }
 
-    /// The refusal that ended the call, if one did.
+    /// The first refusal that is not a shadow refusal, if any: the one that ended the call.
     pub fn refusal(&self) -> Option<Refusal> {
         self.facts()?.refusal().cloned()
     }
 
-    /// Says that a panic was recovered, with its text. It is for the operator; the first one counts. The text
-    /// is kept as [`sanitize`] shows it: on one line, and bounded.
+    /// Records a recovered panic with its message, which is meant for the operator. The first one is kept. The
+    /// message is [sanitized](sanitize): one bounded line.
     pub fn set_panic(&self, message: impl Into<Arc<str>>) {
         self.add_panic(message.into(), None);
     }
 
-    /// Like [`set_panic`](Self::set_panic), by whoever saw where it happened.
+    /// Like [`set_panic`](Self::set_panic), with the stack of the panic.
     pub fn set_panic_with_stack(
         &self,
         message: impl Into<Arc<str>>,
@@ -151,34 +150,34 @@ impl CallInfo {
         self.facts_mut().panic.get_or_insert((message, stack));
     }
 
-    /// The text of the panic that was recovered, if one was; also if it did not end the call.
+    /// The message of the recovered panic, if there was one, even if it did not end the call.
     pub fn panic(&self) -> Option<Arc<str>> {
         Some(Arc::clone(&self.facts()?.panic.as_ref()?.0))
     }
 
-    /// Where that panic happened, if whoever recovered it saw that.
+    /// The stack of that panic, if it was recorded.
     pub fn panic_stack(&self) -> Option<Arc<dyn fmt::Display + Send + Sync>> {
         self.facts()?.panic.as_ref()?.1.clone()
     }
 
-    /// Says what ended the call, where its ending does not tell: a layer that answers instead of the
-    /// service, or ends the call from outside, as [`Cut`](crate::Cut) does. The last one counts.
+    /// Sets what ended the call, where its [`End`] does not show it: for a layer that answers instead of the
+    /// service, or that ends the call from outside, as [`Cut`](crate::Cut) does. The last value set is used.
     pub fn set_ended_by(&self, by: EndedBy) {
         self.facts_mut().ended_by = Some(by);
     }
 
-    /// Says which span is the call's, so that its log line can be found from its trace. The first one
-    /// counts: that of the outermost layer.
+    /// Sets the trace and span of the call, so that its log line can be found from its trace. The first value
+    /// set is used: that of the outermost layer.
     pub fn set_trace(&self, ids: TraceIds) {
         self.slot.trace.get_or_init(|| ids);
     }
 
-    /// Which span is the call's, if a tracing layer said so.
+    /// The trace and span of the call, if a tracing layer has set them.
     pub fn trace(&self) -> Option<TraceIds> {
         self.slot.trace.get().copied()
     }
 
-    /// Adds a field to the call's log line. Of fields with one key the last counts.
+    /// Adds a field to the call's log line. A field with the same key is replaced.
     pub fn add_field(&self, key: impl Into<Cow<'static, str>>, value: impl Into<FieldValue>) {
         let (key, value) = (key.into(), value.into());
         let fields = &mut self.facts_mut().fields;
@@ -188,15 +187,15 @@ impl CallInfo {
         }
     }
 
-    /// The fields that were added, in the order in which their keys first were.
+    /// The added fields, in the order in which their keys were first added.
     pub fn fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
         self.facts().map(|facts| facts.fields.clone()).unwrap_or_default()
     }
 
-    /// What ended the call, from its ending and from what the layers inside said.
+    /// What ended the call, derived from its end and from what the inner layers recorded.
     ///
-    /// What a layer said counts first, unless the call ended `OK` all the same: then the service
-    /// ended it.
+    /// What a layer recorded takes precedence, unless the call ended `OK`: then the result is
+    /// [`EndedBy::Service`].
     pub fn ended_by(&self, end: &End<'_>) -> EndedBy {
         if let End::Status { code: Code::Ok, .. } = end {
             return EndedBy::Service;
@@ -209,20 +208,20 @@ impl CallInfo {
         }
     }
 
-    /// Sets when the caller gives up, unless a layer further out has: to all layers it is one moment.
+    /// Sets the caller's deadline. The first call wins, so that all layers use the same moment.
     pub(crate) fn expires_after(&self, timeout: Duration) {
         self.slot.deadline.get_or_init(|| Deadline::after(timeout));
     }
 
-    /// Sets how long the server lets the call wait for its head, unless a layer further out has.
+    /// Sets the server's own timeout for the response head. The first call wins.
     pub(crate) fn server_times_out_after(&self, timeout: Duration) {
         self.slot.server_timeout.get_or_init(|| Deadline::after(timeout));
     }
 
-    /// Why the call, which nobody answered, is over. The first to ask decides it for all: a clock read
-    /// twice tells two times.
-    pub(crate) fn given_up(&self, responded: bool) -> Cause {
-        *self.slot.given_up.get_or_init(|| {
+    /// The cause of an end without an answer. The first layer to ask decides it for all: each would read
+    /// another time from the clock.
+    pub(crate) fn drop_cause(&self, responded: bool) -> Cause {
+        *self.slot.drop_cause.get_or_init(|| {
             let expired = |deadline: &OnceLock<Option<Deadline>>| {
                 deadline.get().copied().flatten().filter(|deadline| deadline.is_about_to_expire())
             };
@@ -237,12 +236,13 @@ impl CallInfo {
         })
     }
 
-    /// Whether a layer inside has shown that this is a call: it refused it, or recovered a panic in it.
-    pub(crate) fn is_of_a_call(&self) -> bool {
+    /// Whether an inner layer has refused this request or recovered a panic in it. Either proves that it is a
+    /// call.
+    pub(crate) fn proves_call(&self) -> bool {
         self.facts().is_some_and(|facts| facts.refusal().is_some() || facts.panic.is_some())
     }
 
-    /// What was said so far. Of most calls that is nothing, and costs a glance.
+    /// The facts so far, if any. For most calls there are none, and this costs one atomic load.
     fn facts(&self) -> Option<MutexGuard<'_, Facts>> {
         Some(self.slot.facts.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -270,7 +270,7 @@ impl Refusal {
     }
 }
 
-/// What the ending alone tells, without a [`CallInfo`].
+/// Shows refusals, panic message and ending only.
 impl fmt::Debug for CallInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut info = f.debug_struct("CallInfo");
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_cut_the_call_ended_it_unless_it_ended_well() {
+    fn a_cut_ends_the_call_unless_it_ended_ok() {
         let info = CallInfo::new(Side::Server);
         info.set_ended_by(EndedBy::Deadline);
         assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);

@@ -1,4 +1,4 @@
-//! What the response of a watched call shares with its request body, which another task may poll.
+//! State that the response of a watched call shares with the request body, which another task may poll.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,13 +14,13 @@ use crate::observe::{Batch, CallInfo, EarlyMessages, Flow, code_of_error};
 use crate::show::ErrorChain;
 
 pub(super) struct CallState<C> {
-    /// Empty until the call begins: for most with their request, for others with their answer.
+    /// Empty until the call begins: with the request, or late, with the response.
     call: OnceLock<C>,
-    /// What passes before a call begins; `None` once it has begun, or never will.
+    /// Messages before a late beginning; `None` once the call has begun or turned out to be no call.
     early: Mutex<Option<Box<EarlyMessages>>>,
-    /// What the layers of the call share, if there is any of it.
+    /// Facts that the call's layers share, if any.
     pub(super) info: Option<CallInfo>,
-    /// The method, while an answer can still make it known.
+    /// The method, if a response can still make it known.
     unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ended: AtomicBool,
     request_failed: AtomicBool,
@@ -28,14 +28,14 @@ pub(super) struct CallState<C> {
     unwound: AtomicBool,
 }
 
-/// Why a request stream failed before its end.
+/// The error of a client's request stream.
 pub(super) struct RequestError {
     pub(super) code: Code,
     pub(super) text: String,
 }
 
 impl<C: Call> CallState<C> {
-    /// For a call that begins now, or for a request that may turn out to be one.
+    /// `call` is `None` for a request that may turn out to be a call.
     pub(super) fn new(
         call: Option<C>,
         info: Option<CallInfo>,
@@ -58,9 +58,9 @@ impl<C: Call> CallState<C> {
         self.call.get()
     }
 
-    /// The call begins after its request: it receives what has passed meanwhile.
+    /// Begins the call late, and reports the messages so far to it.
     pub(super) fn begin(&self, call: C) {
-        // Held meanwhile, so that a message which passes now comes after those before it.
+        // Locked throughout, so that new messages are reported after the earlier ones.
         let mut early = self.early();
         let call = self.call.get_or_init(|| call);
         let Some(messages) = early.take() else { return };
@@ -75,7 +75,7 @@ impl<C: Call> CallState<C> {
         }
     }
 
-    /// It turned out to be no call.
+    /// Marks that the request turned out to be no call.
     pub(super) fn never_begins(&self) {
         self.ended.store(true, Ordering::Relaxed);
         *self.early() = None;
@@ -85,8 +85,8 @@ impl<C: Call> CallState<C> {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a piece of the call in the observer's scope, and notices if it unwinds: later, when the
-    /// call is dropped by the layer that caught the panic, `thread::panicking()` is false.
+    /// Runs one step of the call in the observer's scope, and records if it unwinds. `thread::panicking()`
+    /// can't show that later: it is false when the layer that caught the panic drops the call.
     pub(super) fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(self);
         let output = match self.call() {
@@ -97,7 +97,7 @@ impl<C: Call> CallState<C> {
         output
     }
 
-    /// Reports the messages that a frame completes. Gives the trailers that end in its data.
+    /// Reports the messages that a data frame completes. Returns the trailers if they end in this data.
     pub(super) fn data(
         &self,
         flow: Flow,
@@ -129,12 +129,12 @@ impl<C: Call> CallState<C> {
         trailers
     }
 
-    /// The request broke off before its end.
+    /// Records that the request broke off before its end.
     pub(super) fn request_failed(&self) {
         self.request_failed.store(true, Ordering::Relaxed);
     }
 
-    /// The request stream of a client failed by itself: its own error says why.
+    /// Records the error with which a client's request stream failed.
     pub(super) fn request_failed_with(&self, error: &BoxError) {
         let error =
             RequestError { code: code_of_error(&**error), text: ErrorChain(error).to_string() };
@@ -158,15 +158,15 @@ impl<C: Call> CallState<C> {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Says whether it had not ended before. Nobody else writes it: the holder of the one watch of a
-    /// call has its ending.
+    /// Marks the call as ended; returns false if it was already. Only the owner of the call's `Watch` calls
+    /// this.
     pub(super) fn ends_now(&self) -> bool {
         let first = !self.has_ended();
         self.ended.store(true, Ordering::Relaxed);
         first
     }
 
-    /// A service has answered for the method.
+    /// Makes the method known: a service has answered for it.
     pub(super) fn learn(&self) {
         if let Some((known, rpc)) = &self.unknown {
             known.learn(rpc);
@@ -174,6 +174,7 @@ impl<C: Call> CallState<C> {
     }
 }
 
+/// Marks the call as unwound when dropped.
 struct Unwinding<'a, C: Call>(&'a CallState<C>);
 
 impl<C: Call> Drop for Unwinding<'_, C> {

@@ -1,10 +1,10 @@
 use crate::observe::{Batch, Message};
 
-/// Messages of a request that pass before it is decided under which name they are counted, or
-/// whether they belong to a call at all.
+/// Request messages that pass before it is known which method they are counted for, or whether the request is a
+/// call at all.
 ///
-/// The first [1,024](Self::KEPT_AT_MOST) are kept one by one, the others only in the sums: a caller
-/// chooses how many there are, and when the answer comes.
+/// The first [1,024](Self::KEPT_AT_MOST) are kept one by one; further messages only count in the sums, since
+/// the caller controls how many there are.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyMessages {
     kept: Vec<Message>,
@@ -12,28 +12,28 @@ pub struct EarlyMessages {
 }
 
 impl EarlyMessages {
-    /// How many messages are kept one by one.
+    /// The maximum number of messages that are kept one by one.
     pub const KEPT_AT_MOST: usize = 1_024;
 
-    /// A message has passed: see [`Call::message`](crate::Call::message).
+    /// Adds a message: see [`Call::message`](crate::Call::message).
     pub fn add(&mut self, message: Message) {
         if self.kept.len() < Self::KEPT_AT_MOST {
             self.kept.push(message);
         }
     }
 
-    /// The messages of a frame have passed: see [`Call::batch`](crate::Call::batch).
+    /// Adds the sums of one frame: see [`Call::batch`](crate::Call::batch).
     pub fn add_batch(&mut self, batch: Batch) {
         self.total.messages += batch.messages;
         self.total.bytes += batch.bytes;
     }
 
-    /// The first ones, in their order.
+    /// The messages that were kept, in order.
     pub fn messages(&self) -> &[Message] {
         &self.kept
     }
 
-    /// All of them, in sum; `None` if there were none.
+    /// The sums over all messages; `None` if there were none.
     pub fn batch(&self) -> Option<Batch> {
         (self.total.messages > 0).then_some(self.total)
     }

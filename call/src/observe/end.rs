@@ -1,4 +1,4 @@
-//! The one ending of a call.
+//! How a call ends.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -9,69 +9,69 @@ use tonic::Code;
 use crate::observe::error_code::code_of_http;
 use crate::observe::{EndedBy, Side, headers};
 
-/// How a call ended. Every layer reads this; none derives its own.
+/// How a call ended. All layers use this value, so that they agree on the outcome.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum End<'a> {
-    /// With a status: in trailers, or in a head that is the whole answer.
+    /// The call ended with a status: in trailers, or in the head of a trailers-only response.
     Status {
-        /// `grpc-status`; a value that gRPC does not define is `Unknown`.
+        /// The value of `grpc-status`; `Unknown` if gRPC does not define the value.
         code: Code,
-        /// Where it stood, beside `grpc-message` and the metadata: text from the wire.
+        /// The headers that contain the status, `grpc-message` and metadata. This is text from the wire.
         headers: &'a HeaderMap,
     },
-    /// Over, and without a `grpc-status`.
+    /// The response ended without a `grpc-status`.
     Missing {
-        /// What that means in gRPC: on a client as gRPC's "HTTP to gRPC status code mapping" says. On
-        /// a server an HTTP status of 4xx, or an answer below 500 to a request that is not gRPC's by
-        /// its verb or content type, is `InvalidArgument`: strangers can cause it.
+        /// The matching gRPC code. On a client: gRPC's "HTTP to gRPC status code mapping". On a server:
+        /// `InvalidArgument` for an HTTP status of 4xx, and for an answer below 500 to a request whose verb or
+        /// content type is not gRPC's, because any client can cause these; otherwise the same mapping.
         code: Code,
-        /// The HTTP status of the answer.
+        /// The HTTP status of the response.
         http: StatusCode,
-        /// Who caused it: on a client the transport, since services always send a status; on a
-        /// server the caller where the code is `InvalidArgument`, otherwise the service.
+        /// Who caused it. On a client the transport, since services always send a status. On a server the
+        /// caller if the code is `InvalidArgument`, otherwise the service.
         by: EndedBy,
     },
-    /// The service or the response body failed; on a client also the request body.
+    /// The service or the response body returned an error; on a client, possibly the request body.
     Error {
-        /// What the error means in gRPC.
+        /// The matching gRPC code: see [`code_of_error`](crate::code_of_error).
         code: Code,
-        /// Who failed: on a client the transport, or the caller whose request stream failed.
+        /// Who caused it. On a client the transport, or the caller whose request stream failed.
         by: EndedBy,
-        /// The error, with what caused it. It is for the operator: its text may hold internals.
+        /// The error with its sources. It is meant for the operator: the text may contain internal details.
         error: &'a dyn Display,
     },
-    /// Given up before its end: dropped, or its request broke off.
+    /// The call was dropped before its end, or its request broke off.
     Dropped {
-        /// Whether the head of the response had come.
+        /// Whether the response head had arrived.
         responded: bool,
-        /// Who gave it up.
+        /// Why it was dropped.
         cause: Cause,
     },
 }
 
-/// Why a call was given up.
+/// Why a call was dropped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// The caller went away.
     CallerLeft,
-    /// The call's own `grpc-timeout` has passed, or is at most 5 ms away: calls that expire at the
-    /// caller are dropped here a little before our clock says so.
+    /// The call's own `grpc-timeout` has passed, or expires within 5 ms: a caller may stop slightly before the
+    /// local clock reaches the deadline.
     DeadlineExpired,
-    /// The server's own [time-out](crate::ObserveLayer::server_timeout) has passed, or is at most 5 ms
-    /// away, and no head of a response had come.
+    /// The server's own [timeout](crate::ObserveLayer::server_timeout) has passed, or expires within 5 ms, and
+    /// no response head had arrived.
     ServerTimeout,
-    /// A poll unwound.
+    /// A panic unwound through the call.
     Panicked,
 }
 
 impl<'a> End<'a> {
-    /// The call's code: the one derivation there is.
+    /// The gRPC code of the call.
     ///
-    /// A status as it stands (an undefined one is `Unknown`); an answer without one as
-    /// [`Missing`](Self::Missing) says; a dropped call is `Cancelled`, `DeadlineExceeded` or `Internal`
-    /// by its [`Cause`].
+    /// For a status, its code (`Unknown` if gRPC does not define it). For a response without one, see
+    /// [`Missing`](Self::Missing). For a dropped call, `Cancelled`, `DeadlineExceeded` or `Internal`, depending
+    /// on its [`Cause`].
     pub fn code(&self) -> Code {
         match *self {
             Self::Status { code, .. } | Self::Error { code, .. } | Self::Missing { code, .. } => {
@@ -85,20 +85,20 @@ impl<'a> End<'a> {
         }
     }
 
-    /// What the ending says in words: `grpc-message`, decoded, or the error's text. It is somebody
-    /// else's: make it [`sanitize`](crate::sanitize) before it is shown.
+    /// The message: the decoded `grpc-message`, or the error's text. It is not trusted text:
+    /// [`sanitize`](crate::sanitize) it before it is shown.
     pub fn message(&self) -> Option<Cow<'a, str>> {
         match *self {
             Self::Status { headers, .. } => headers::message(headers),
             Self::Error { error, .. } => Some(error.to_string().into()),
             Self::Dropped { cause: Cause::ServerTimeout, .. } => {
-                Some("the server's own time-out expired before the head of a response".into())
+                Some("the server's own timeout expired before the response head".into())
             }
             Self::Missing { .. } | Self::Dropped { .. } => None,
         }
     }
 
-    /// An answer that is over without a status.
+    /// The end of a response without a status.
     pub(crate) fn missing(http: StatusCode, side: Side, asked_as_grpc: bool) -> Self {
         let (code, by) = match side {
             Side::Client => (code_of_http(http), EndedBy::Transport),
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_without_a_status_is_the_servers_failure_only_if_strangers_can_not_cause_it() {
+    fn an_answer_without_a_status_is_the_servers_failure_only_if_no_client_can_cause_it() {
         let [ok, moved, bad] = [StatusCode::OK, StatusCode::FOUND, StatusCode::BAD_REQUEST];
         let [missing, away] = [StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY];
         let (caller, service) = (EndedBy::Caller, EndedBy::Service);

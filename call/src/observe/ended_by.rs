@@ -4,21 +4,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndedBy {
-    /// The service answered, well or not.
+    /// The service answered, with success or failure.
     Service,
-    /// The caller went away, sent what is no gRPC, or its own request stream failed.
+    /// The caller went away, sent something that is not gRPC, or its own request stream failed.
     Caller,
-    /// Its deadline passed: the caller's, or the server's own
-    /// [time-out](crate::ObserveLayer::server_timeout).
+    /// A deadline passed: the caller's, or the server's own [timeout](crate::ObserveLayer::server_timeout).
     Deadline,
-    /// A panic.
+    /// A panic ended it.
     Panic,
-    /// On a client, what lies between it and the service: a connection that was refused, reset or
-    /// lost, or a proxy that answered instead of the service.
+    /// On a client, the path to the service: a connection that was refused, reset or lost, or a proxy that
+    /// answered instead of the service.
     Transport,
-    /// A layer refused it, or ended it later.
+    /// A layer refused the call, or ended it later.
     Refusal {
-        /// The layer, as [`Refusal::by`].
+        /// The short name of the layer, as in [`Refusal::by`](crate::Refusal::by).
         by: &'static str,
     },
 }

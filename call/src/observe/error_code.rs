@@ -1,4 +1,4 @@
-//! What an error, or an HTTP status, means in gRPC.
+//! Maps errors and HTTP statuses to gRPC codes.
 
 use std::any::Any;
 use std::error::Error;
@@ -11,33 +11,33 @@ use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use crate::fit::BoxError;
 use crate::observe::{EndedBy, Side};
 
-/// The code of a service's or body's error, whatever its type, and who caused it at this side.
+/// The code of an error from a service or body, and who caused it.
 pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
     let Some(error) = as_error(error) else { return (Code::Unknown, EndedBy::Service) };
     let code = code_of_error(error);
     let by = match side {
         _ if code == Code::DeadlineExceeded => EndedBy::Deadline,
-        Side::Client if is_of_transport(error) => EndedBy::Transport,
+        Side::Client if is_from_transport(error) => EndedBy::Transport,
         Side::Client | Side::Server => EndedBy::Service,
     };
     (code, by)
 }
 
-/// Whether an error came from the connection, or from the peer at its other end, and not from a
-/// layer or an interceptor of the client.
-fn is_of_transport(error: &(dyn Error + 'static)) -> bool {
+/// Whether an error comes from the connection or the remote peer, and not from a layer or interceptor of the
+/// client.
+fn is_from_transport(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source()).any(|error| {
         error.is::<hyper::Error>()
             || error.is::<h2::Error>()
             || error.is::<ConnectError>()
             || is_transport(error)
-            || error.downcast_ref::<io::Error>().is_some_and(is_of_a_connection)
+            || error.downcast_ref::<io::Error>().is_some_and(is_connection_error)
     })
 }
 
-/// A service's or body's error as one.
+/// Converts an error of a service or body to `dyn Error`.
 ///
-/// A boxed error is no `Error` itself, so the types that occur are told apart by name.
+/// A boxed error does not implement `Error`, so the concrete types that occur are tried one by one.
 pub(crate) fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     fn is<T: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
         error.downcast_ref::<T>().map(|error| error as _)
@@ -56,14 +56,14 @@ pub(crate) fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> 
     known
 }
 
-/// The code that an error means, found by walking its sources.
+/// The gRPC code for an error, found by walking its sources.
 ///
-/// A connection that was refused or lost, and a stream that the peer refused (`REFUSED_STREAM`),
-/// are `Unavailable`; other resets as in gRPC over HTTP/2, "Errors"; an expired timer of tonic's is
-/// `DeadlineExceeded`. A `Status` is what it says; only where it says `Unknown` or `Cancelled`, as
-/// tonic does of any of these, are its sources asked. Anything else is `Unknown`.
+/// A refused or lost connection, and a stream reset with `REFUSED_STREAM`, are `Unavailable`. Other resets map
+/// as in gRPC over HTTP/2, "Errors". An expired timer of tonic is `DeadlineExceeded`. A `Status` has its own
+/// code; but if that is `Unknown` or `Cancelled`, which tonic uses for any of these errors, its sources are
+/// checked too. Anything else is `Unknown`.
 pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
-    let mut said = Code::Unknown;
+    let mut last_code = Code::Unknown;
     let mut in_transport = false;
     let mut in_http = false;
     let mut next = Some(error);
@@ -71,7 +71,7 @@ pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
         if let Some(status) = error.downcast_ref::<Status>() {
             match status.code() {
                 Code::Unknown => {}
-                Code::Cancelled => said = Code::Cancelled,
+                Code::Cancelled => last_code = Code::Cancelled,
                 code => return code,
             }
         } else if error.is::<TimeoutExpired>() {
@@ -84,7 +84,7 @@ pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
             }
             in_http = true;
         } else if let Some(error) = error.downcast_ref::<io::Error>() {
-            if in_http || in_transport || is_of_a_connection(error) {
+            if in_http || in_transport || is_connection_error(error) {
                 return Code::Unavailable;
             }
         } else if error.is::<ConnectError>() {
@@ -94,7 +94,7 @@ pub fn code_of_error(error: &(dyn Error + 'static)) -> Code {
         }
         next = error.source();
     }
-    if in_transport && said == Code::Unknown { Code::Unavailable } else { said }
+    if in_transport && last_code == Code::Unknown { Code::Unavailable } else { last_code }
 }
 
 #[cfg(feature = "channel")]
@@ -107,13 +107,13 @@ fn is_transport(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Whether a connection was closed under the call.
+/// Whether the connection was closed during the call.
 fn is_lost(error: &hyper::Error) -> bool {
     error.is_timeout() || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
-/// Other errors of this type are a handler's own, of a file for example.
-fn is_of_a_connection(error: &io::Error) -> bool {
+/// Other I/O errors come from the handler itself, such as a file error.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused
@@ -149,7 +149,7 @@ fn code_of_h2(error: &h2::Error) -> Code {
     }
 }
 
-/// The code of an answer that has no `grpc-status` (gRPC, "HTTP to gRPC status code mapping").
+/// The code of a response that has no `grpc-status` (gRPC, "HTTP to gRPC status code mapping").
 pub(crate) fn code_of_http(status: StatusCode) -> Code {
     match status.as_u16() {
         400 | 431 => Code::Internal,
@@ -161,14 +161,14 @@ pub(crate) fn code_of_http(status: StatusCode) -> Code {
     }
 }
 
-/// The HTTP status of a refusal with that code, for whoever does not speak gRPC.
+/// The HTTP status of a refusal with this code, for clients that do not use gRPC.
 pub(crate) fn http_of_code(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        // What a client without gRPC makes of it, too: "HTTP to gRPC status code mapping".
+        // The reverse of "HTTP to gRPC status code mapping".
         Code::Unimplemented => StatusCode::NOT_FOUND,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -16,15 +16,15 @@ use crate::observe::End;
 use crate::observe::error_code::failure;
 use crate::show::ErrorChain;
 
-/// The response of an [`Observe`](super::Observe).
+/// The response future of an [`Observe`](super::Observe) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseFuture<F, C: Call> {
-    /// `None` only while it is dropped, so that this happens in the call's scope.
+    /// `None` only during the drop, which runs in the call's scope.
     #[pin]
     inner: Option<F>,
-    /// `None` once the body holds it.
+    /// `None` once it has moved to the response body.
     watch: Option<Watch<C>>,
-    /// In whose scope the future is polled and dropped; `None` if nobody watches.
+    /// The call in whose scope the future is polled and dropped; `None` if the call is not watched.
     state: Option<Arc<CallState<C>>>,
 }
 

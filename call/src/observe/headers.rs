@@ -1,4 +1,4 @@
-//! Reading headers.
+//! Helpers for reading headers.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 use tonic::{Code, Status};
 
-/// Up to so many headers are compared one by one: hashing a name takes longer.
+/// Up to this number, headers are compared one by one, which is faster than hashing a name.
 const FEW: usize = 16;
 
 /// The first value of a header.
@@ -18,23 +18,23 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
     }
 }
 
-/// What `grpc-status` says; a value that gRPC does not define is `Unknown`.
+/// The code in `grpc-status`; `Unknown` if gRPC does not define the value.
 ///
-/// The one place where it is read. `Status::from_header_map` panics on details that are not base64.
+/// The only place that reads it. `Status::from_header_map` panics on details that are not base64.
 pub(crate) fn code(headers: &HeaderMap) -> Option<Code> {
     find(headers, &Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-/// What `grpc-message` says, its percent-encoding undone; what was badly encoded stays as it came
-/// (gRPC over HTTP/2, "Responses").
+/// The text of `grpc-message`, percent-decoded; malformed escapes are left unchanged (gRPC over HTTP/2,
+/// "Responses").
 pub(crate) fn message(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let message = find(headers, &Status::GRPC_MESSAGE)?;
     Some(percent_encoding::percent_decode(message.as_bytes()).decode_utf8_lossy())
 }
 
-/// Whether a request is a CORS preflight: `OPTIONS`, from an origin, about another verb (WHATWG Fetch,
-/// "CORS-preflight request"). It never has credentials, and is for a CORS layer to answer; a tonic
-/// service would run its method.
+/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method` (WHATWG
+/// Fetch, "CORS-preflight request"). It never has credentials. A CORS layer must answer it; a tonic service
+/// would run the method.
 pub fn is_preflight(head: &request::Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(ORIGIN)

@@ -1,4 +1,4 @@
-//! Requests of which only the answer tells whether they are calls.
+//! Requests whose response decides whether they are gRPC calls.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::{Observer, Side};
 use crate::method::{KnownMethods, Rpc};
 use crate::observe::{Protocol, Stopwatch, headers};
 
-/// Whether a request asks as a gRPC client does: by `POST`, with gRPC's content type or none.
+/// Whether a request looks like gRPC's: `POST`, with gRPC's content type or none.
 pub(super) fn asks_as_grpc(head: &request::Parts) -> bool {
     head.method == Method::POST
         && (Protocol::of(&head.headers).is_some()
             || headers::find(&head.headers, &CONTENT_TYPE).is_none_or(HeaderValue::is_empty))
 }
 
-/// A request that may turn out to be a call, as it came.
+/// A request that may turn out to be a call, with its original head.
 pub(super) struct Late<C> {
     head: request::Parts,
     known: Arc<KnownMethods>,
@@ -38,7 +38,7 @@ impl<C> Late<C> {
         Self { head, known: Arc::clone(known), begin: Box::new(begin) }
     }
 
-    /// It is one. Its answer may have made its method known.
+    /// Begins the call. The response may have made its method known.
     pub(super) fn begin(self) -> Option<C> {
         let Self { mut head, known, begin } = self;
         let rpc = known.resolve(Side::Server, &head);

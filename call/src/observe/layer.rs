@@ -7,9 +7,9 @@ use super::{Observe, Observer, Side};
 use crate::method::{KnownMethods, Methods};
 use crate::observe::SideCheck;
 
-/// Makes a tower layer of an [`Observer`].
+/// A tower layer that watches calls with an [`Observer`].
 ///
-/// Clones, and the services they make, share what is learnt of the methods.
+/// Clones, and the services they create, share the methods that were learned.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<O> {
     observer: O,
@@ -30,7 +30,7 @@ impl<O: Observer> ObserveLayer<O> {
         Self::new(Side::Client, observer)
     }
 
-    /// Watches the calls of that side.
+    /// Watches the calls on this side.
     pub fn new(side: Side, observer: O) -> Self {
         Self {
             observer,
@@ -41,25 +41,24 @@ impl<O: Observer> ObserveLayer<O> {
         }
     }
 
-    /// Knows exactly these methods, instead of learning them from traffic.
+    /// Uses these methods as the known ones, instead of learning methods from traffic.
     #[must_use]
     pub fn methods(self, methods: &Methods) -> Self {
         self.known(Arc::new(KnownMethods::from(methods)))
     }
 
-    /// Shares what is known of the methods with others, or with the observer itself.
+    /// Shares the known methods with other layers, or with the observer itself.
     #[must_use]
     pub fn known(self, known: Arc<KnownMethods>) -> Self {
         Self { known, ..self }
     }
 
-    /// Names the time-out of the server that this layer is in: what was given to tonic's
-    /// `Server::timeout`. By default none is known.
+    /// Sets the timeout that was passed to tonic's `Server::timeout`. Not set by default.
     ///
-    /// That time-out stands outside all layers, which only see their call dropped, as if its caller had
-    /// left. With it named, a call that is dropped when so much time has passed, and before it had the
-    /// head of a response, ended `DeadlineExceeded` by a deadline; tonic's caller sees
-    /// `Cancelled "Timeout expired"`. On a client it does nothing: a channel's own time-out is seen.
+    /// tonic applies that timeout outside all layers, so that they only see a dropped call, as if the caller
+    /// had left. With this setting, a call that is dropped after this time and before the response head ends as
+    /// `DeadlineExceeded`, by a deadline. tonic's caller sees `Cancelled "Timeout expired"`. No effect on a
+    /// client, where the channel's own timeout is visible.
     #[must_use]
     pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         let server_timeout = timeout.into().filter(|_| self.side == Side::Server);

@@ -1,6 +1,6 @@
-//! Messages, read from the 5-byte prefix before each of them.
+//! Finds messages by the 5-byte prefix of each.
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flow {
     /// From the client to the server.
@@ -9,23 +9,22 @@ pub enum Flow {
     Response,
 }
 
-/// One message that has passed, whole.
+/// One complete message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Whether its prefix says that it is compressed.
+    /// Whether the compressed flag of its prefix is set.
     pub compressed: bool,
-    /// Its length in bytes as it is on the wire, without the prefix.
+    /// Its length on the wire in bytes, without the prefix.
     pub len: u32,
 }
 
-/// The messages that one frame of a body completed: a stream that is faster than its caller has many
-/// of them in each.
+/// The messages that one data frame completed. A stream that is faster than its reader has many per frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Batch {
-    /// How many messages; at least one where it is reported.
+    /// The number of messages; at least one when reported.
     pub messages: u64,
-    /// The bytes of all of them as they are on the wire, without the prefixes.
+    /// Their total length on the wire in bytes, without the prefixes.
     pub bytes: u64,
 }
 
@@ -36,16 +35,16 @@ impl Batch {
     }
 }
 
-/// Finds the messages in a body, however its frames cut them.
+/// Finds the messages in a body, however it is split into frames.
 ///
-/// gRPC over HTTP/2, "Length-Prefixed-Message": one byte of flags, four of length, big-endian; the
-/// boundaries of DATA frames have no meaning.
+/// gRPC over HTTP/2, "Length-Prefixed-Message": one byte of flags, then the length in four bytes, big-endian.
+/// The boundaries of DATA frames have no meaning.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageReader {
     prefix: [u8; 5],
-    /// How much of the prefix is here.
+    /// How many bytes of the prefix have arrived.
     have: u8,
-    /// How much of the message is still to come, once the prefix is whole.
+    /// How many bytes of the message are missing, once the prefix is complete.
     missing: u32,
 }
 
@@ -58,7 +57,7 @@ impl MessageReader {
         }
     }
 
-    /// Reads up to the end of a message, if it is in the data, or else all of them.
+    /// Reads to the end of the current message, or all data if the message does not end in it.
     pub(crate) fn next(&mut self, data: &mut &[u8]) -> Option<Message> {
         if self.have < 5 {
             let have = usize::from(self.have);

@@ -1,4 +1,4 @@
-//! Watching one call from its request to its one ending.
+//! Watches one call from its request to its end.
 
 mod body_reader;
 mod call_info;

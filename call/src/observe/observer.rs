@@ -3,11 +3,10 @@ use http::{request, response};
 use crate::method::Rpc;
 use crate::observe::{Batch, End, Flow, Message, Side};
 
-/// Watches calls: metrics, logs and spans are each one of these.
+/// Watches gRPC calls. Metrics, logging and tracing are each an observer.
 ///
-/// [`ObserveLayer`] makes a tower layer of it. `(A, B)` is an observer too: both watch in one pass,
-/// as if `A` stood outside `B`. An observer must not panic: its hooks also run while a panic is
-/// unwinding.
+/// [`ObserveLayer`] turns an observer into a tower layer. A pair `(A, B)` is an observer too: both watch the
+/// same calls, with `A` outside `B`. An observer must not panic: its hooks also run while a panic unwinds.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not watch gRPC calls",
     label = "not an `Observer`",
@@ -15,67 +14,67 @@ use crate::observe::{Batch, End, Flow, Message, Side};
     note = "an observer is `Clone + Send + Sync + 'static`, since every connection has its own"
 )]
 pub trait Observer: Clone + Send + Sync + 'static {
-    /// What is kept while one call runs.
+    /// The state that the observer keeps for one call.
     type Call: Call;
 
-    /// A call begins. Its head may be changed; `None` says that this call is of no interest, and it
-    /// then costs nothing more.
+    /// Called when a call begins. May change the request head. Returns `None` to skip this call; a skipped call
+    /// has no further cost.
     ///
-    /// On a server, a request that does not ask as gRPC does (by another verb than `POST`, or with another
-    /// content type) and whose method is not known may still be a call: tonic runs methods for such
-    /// requests too. It begins late, when its answer shows that, with the head as it came: changes of
-    /// it reach nobody then. [`Stopwatch::since_arrival`](crate::Stopwatch::since_arrival) starts when the
-    /// request came.
+    /// On a server, a request for an unknown method whose verb is not `POST`, or whose content type is not
+    /// gRPC's, may still be a call: tonic runs methods for such requests too. For these requests `begin` is
+    /// called late, when the response shows that the request is a call. It then gets the original head, and
+    /// changes to the head have no effect. [`Stopwatch::since_arrival`](crate::Stopwatch::since_arrival) starts
+    /// when the request arrived.
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
 }
 
-/// One call that is being watched.
+/// The hooks that an [`Observer`] gets for one call.
 ///
-/// Only polls and drops run in [`scope`](Self::scope); the other hooks run outside it. They come in
-/// this order: [`responded`](Self::responded) at most once,
-/// [`message`](Self::message) for each message and [`batch`](Self::batch) after those of one frame,
-/// [`end`](Self::end) exactly once and last; only [`unwound`](Self::unwound) can come at any time. Request
-/// and response may be polled by different tasks, so hooks may run at the same time: a request's
-/// message that passes at the very moment of the end may still be told during it.
+/// The order of the hooks is: [`responded`](Self::responded) at most once; [`message`](Self::message) once per
+/// message, and [`batch`](Self::batch) once per frame, after the frame's messages; [`end`](Self::end) exactly
+/// once, last. [`unwound`](Self::unwound) can come at any time, even after `end`. Polls and drops run inside
+/// [`scope`](Self::scope); the other hooks run outside it.
+///
+/// Hooks can run concurrently, because different tasks may poll request and response. A request message that
+/// arrives at the same moment as the end may be reported while `end` runs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not watch one gRPC call",
     label = "not a `Call`",
     note = "implement `tonic_call::Call`: `end` is its only required method"
 )]
 pub trait Call: Send + Sync + 'static {
-    /// Runs a piece of the call: making the response future, each poll of it and of both bodies
-    /// (on a client the request body is polled by other tasks), and dropping them.
+    /// Runs one step of the call: creating the response future, polling it or a body, or dropping one of them.
+    /// On a client, other tasks poll the request body.
     ///
-    /// Must run `poll` and give what it gave. What is set up around it, for example a current
-    /// span, is undone before this returns, and so never held across a yield.
+    /// Must run `poll` and return its result. Anything set up around it, such as a current span, must be undone
+    /// before this returns, so that it is never held across a yield.
     fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         poll()
     }
 
-    /// The head of the response is here. It may already hold the status, and metadata may be added to it.
+    /// Called with the head of the response. The head may already contain the status. May add metadata.
     fn responded(&self, head: &mut response::Parts) {
         let _ = head;
     }
 
-    /// A message has passed, whole.
+    /// Called when a message has passed completely.
     fn message(&self, flow: Flow, message: Message) {
         let _ = (flow, message);
     }
 
-    /// The messages of one frame have passed; [`message`](Self::message) was called for each before. For
-    /// sums that are expensive to update: it comes as often as frames do, and a busy stream has many
-    /// messages in each.
+    /// Called after [`message`](Self::message) was called for each message of one frame. Use it for sums that
+    /// are expensive to update: it is called once per frame, and a busy stream has many messages per frame.
     ///
-    /// For a call that [begins late](Observer::begin) the messages before its beginning are one batch,
-    /// and only the first [1,024](crate::EarlyMessages::KEPT_AT_MOST) of them come one by one.
+    /// For a call that [begins late](Observer::begin), all messages before the beginning form one batch, and
+    /// `message` is called only for the first [1,024](crate::EarlyMessages::KEPT_AT_MOST) of them.
     fn batch(&self, flow: Flow, batch: Batch) {
         let _ = (flow, batch);
     }
 
-    /// A panic unwinds through a piece of the call: a poll, or a destructor, which may run after the
-    /// end. Further in nobody recovered it, and it is not over yet: this must not panic.
+    /// Called while a panic that no inner layer has recovered unwinds through a step of the call. The step can
+    /// be a destructor that runs after the end. Must not panic: the unwinding is still in progress.
     fn unwound(&self) {}
 
-    /// The call is over. Runs outside [`scope`](Self::scope).
+    /// Called once when the call is over. Runs outside [`scope`](Self::scope).
     fn end(&self, end: End<'_>);
 }

@@ -4,7 +4,7 @@ use super::{Call, Observer, Side};
 use crate::method::Rpc;
 use crate::observe::{Batch, End, Flow, Message};
 
-/// One call, watched by up to two observers: the first stands outside the second.
+/// One call, watched by up to two observers: the first is outside the second.
 #[derive(Debug)]
 pub struct Pair<A, B> {
     outer: Option<A>,
@@ -21,7 +21,7 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     }
 }
 
-/// An observer that may be switched off: without one, no call is of interest.
+/// An optional observer: with `None` it skips every call.
 impl<O: Observer> Observer for Option<O> {
     type Call = O::Call;
 
@@ -45,7 +45,7 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     }
 
     fn message(&self, flow: Flow, message: Message) {
-        self.on_its_way(
+        self.by_flow(
             flow,
             |outer| outer.message(flow, message),
             |inner| inner.message(flow, message),
@@ -53,21 +53,21 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     }
 
     fn batch(&self, flow: Flow, batch: Batch) {
-        self.on_its_way(flow, |outer| outer.batch(flow, batch), |inner| inner.batch(flow, batch));
+        self.by_flow(flow, |outer| outer.batch(flow, batch), |inner| inner.batch(flow, batch));
     }
 
     fn unwound(&self) {
-        self.in_turn(Call::unwound, Call::unwound);
+        self.inner_first(Call::unwound, Call::unwound);
     }
 
     fn end(&self, end: End<'_>) {
-        self.in_turn(|inner| inner.end(end), |outer| outer.end(end));
+        self.inner_first(|inner| inner.end(end), |outer| outer.end(end));
     }
 }
 
 impl<A: Call, B: Call> Pair<A, B> {
-    /// What goes into the service passes the outer one first.
-    fn on_its_way(&self, flow: Flow, outer_does: impl FnOnce(&A), inner_does: impl FnOnce(&B)) {
+    /// A request passes the outer observer first, a response the inner one.
+    fn by_flow(&self, flow: Flow, outer_does: impl FnOnce(&A), inner_does: impl FnOnce(&B)) {
         match flow {
             Flow::Request => {
                 if let Some(outer) = &self.outer {
@@ -77,12 +77,12 @@ impl<A: Call, B: Call> Pair<A, B> {
                     scope(self.outer.as_ref(), || inner_does(inner));
                 }
             }
-            Flow::Response => self.in_turn(inner_does, outer_does),
+            Flow::Response => self.inner_first(inner_does, outer_does),
         }
     }
 
-    /// What comes out of the service passes the inner one first, in the scope of the outer one.
-    fn in_turn(&self, inner_does: impl FnOnce(&B), outer_does: impl FnOnce(&A)) {
+    /// The inner observer first, in the scope of the outer one.
+    fn inner_first(&self, inner_does: impl FnOnce(&B), outer_does: impl FnOnce(&A)) {
         if let Some(inner) = &self.inner {
             scope(self.outer.as_ref(), || inner_does(inner));
         }

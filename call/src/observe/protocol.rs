@@ -1,4 +1,4 @@
-//! The protocols in which gRPC calls come over HTTP.
+//! The protocols that carry gRPC calls over HTTP.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,17 +10,17 @@ use tonic::Status;
 
 use crate::observe::headers;
 
-/// How a call is written in HTTP, as the content type of its request or response names it.
+/// The protocol of a call, as given by the content type of its request or response.
 ///
-/// tonic serves gRPC alone; tonic-web translates the others for it. A layer that stands outside
-/// tonic-web sees them, and answers in them.
+/// tonic itself serves only gRPC; tonic-web translates the other two. A layer outside tonic-web sees these and
+/// must answer in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// `application/grpc…`: the status comes in trailers.
+    /// `application/grpc…`: the status is in the trailers.
     #[default]
     Grpc,
-    /// `application/grpc-web…`: the status comes in the body, in a frame of its own.
+    /// `application/grpc-web…`: the status is in a frame at the end of the body.
     GrpcWeb,
     /// `application/grpc-web-text…`: the same in base64.
     GrpcWebText,
@@ -30,18 +30,18 @@ const GRPC: &[u8] = b"application/grpc";
 const WEB: &[u8] = b"application/grpc-web";
 const WEB_TEXT: &[u8] = b"application/grpc-web-text";
 
-/// Marks the frame of a gRPC-Web body that holds the trailers (gRPC-Web, "Message framing").
+/// Marks the trailers frame of a gRPC-Web body (gRPC-Web, "Message framing").
 pub(crate) const TRAILERS_FLAG: u8 = 0x80;
 
 impl Protocol {
-    /// The protocol of a request or response; `None` if its content type is none of gRPC's, or is
-    /// missing. Media types have no case (RFC 9110, 8.3.1).
+    /// The protocol of a request or response; `None` if the content type is missing or not gRPC's. Media types
+    /// are case-insensitive (RFC 9110, 8.3.1).
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         Self::named(headers::find(headers, &CONTENT_TYPE)?)
     }
 
-    /// The protocol in which a request is answered. Of gRPC-Web the `accept` header chooses the
-    /// form, exactly as tonic-web reads it.
+    /// The protocol for the response to a request. For gRPC-Web, the `accept` header selects binary or text, by
+    /// the same rule as in tonic-web.
     pub fn of_answer(request: &HeaderMap) -> Option<Self> {
         match Self::of(request)? {
             Self::Grpc => Some(Self::Grpc),
@@ -70,7 +70,7 @@ impl Protocol {
         }
     }
 
-    /// An answer in the head alone: HTTP status 200, the content type, and the status.
+    /// A trailers-only response: HTTP status 200, the content type, and the status.
     pub fn respond<B: Default>(self, status: Status) -> Response<B> {
         let mut response = status.into_http();
         if self != Self::Grpc {
@@ -87,7 +87,7 @@ impl Protocol {
         })
     }
 
-    /// The last frame of a body: the trailers, where the protocol has them.
+    /// The last frame of a body, which carries the trailers in this protocol.
     pub(crate) fn last_frame(self, trailers: HeaderMap) -> Frame<Bytes> {
         match self {
             Self::Grpc => Frame::trailers(trailers),
@@ -97,8 +97,8 @@ impl Protocol {
     }
 }
 
-/// Whether the content type of a request or response is gRPC's, `application/grpc…` in any case (gRPC
-/// over HTTP/2, "Content-Type"; RFC 9110, 8.3.1); `None` if there is none, or an empty one.
+/// Whether the content type of a request or response is gRPC's: `application/grpc…`, in any case (gRPC over
+/// HTTP/2, "Content-Type"; RFC 9110, 8.3.1). `None` if it is missing or empty.
 pub fn is_grpc(headers: &HeaderMap) -> Option<bool> {
     headers::find(headers, &CONTENT_TYPE).filter(|kind| !kind.is_empty())?;
     Some(Protocol::of(headers).is_some())
@@ -115,7 +115,7 @@ fn trailers_frame(trailers: &HeaderMap) -> Bytes {
         frame.put_slice(value.as_bytes());
         frame.put_slice(b"\r\n");
     }
-    // Headers are bounded by far less than this.
+    // Header sizes are limited to far less.
     let len = u32::try_from(frame.len() - 5).unwrap_or(u32::MAX);
     frame[1..5].copy_from_slice(&len.to_be_bytes());
     frame.freeze()

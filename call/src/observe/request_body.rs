@@ -14,10 +14,10 @@ use crate::fit::BoxError;
 use crate::observe::Flow;
 use crate::observe::body_reader::BodyReader;
 
-/// The request body as the inner service sees it: its messages are counted, its failure noticed.
+/// The request body that the inner service reads. Reports its messages and its failure.
 #[pin_project(PinnedDrop)]
 pub(super) struct RequestBody<B, C: Call> {
-    /// `None` only while it is dropped, so that this happens in the call's scope.
+    /// `None` only during the drop, which runs in the call's scope.
     #[pin]
     inner: Option<B>,
     state: Arc<CallState<C>>,
@@ -46,9 +46,9 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
-        let polling = Polling(this.state);
+        let fail_on_unwind = FailOnUnwind(this.state);
         let frame = this.state.scope(|| inner.poll_frame(cx));
-        std::mem::forget(polling);
+        std::mem::forget(fail_on_unwind);
         let frame = ready!(frame).map(|frame| frame.map_err(Into::into));
         match &frame {
             Some(Ok(frame)) => {
@@ -57,7 +57,7 @@ where
                 }
             }
             Some(Err(error)) => match this.side {
-                // Its caller went away: what the connection says of that is of no use.
+                // The caller went away; the connection's error adds nothing to that.
                 Side::Server => this.state.request_failed(),
                 Side::Client => this.state.request_failed_with(error),
             },
@@ -75,10 +75,10 @@ where
     }
 }
 
-/// A request body that unwinds has failed: on a client nothing else tells the response.
-struct Polling<'a, C: Call>(&'a CallState<C>);
+/// Marks the request as failed if its poll unwinds: on a client, the response has no other sign of it.
+struct FailOnUnwind<'a, C: Call>(&'a CallState<C>);
 
-impl<C: Call> Drop for Polling<'_, C> {
+impl<C: Call> Drop for FailOnUnwind<'_, C> {
     fn drop(&mut self) {
         self.0.request_failed();
     }

@@ -14,11 +14,10 @@ use crate::observe::body_reader::BodyReader;
 use crate::observe::error_code::failure;
 use crate::show::ErrorChain;
 
-/// The response body of an [`Observe`](super::Observe).
+/// The response body of an [`Observe`](super::Observe) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseBody<B, C: Call> {
-    /// `None` only while it is dropped, so that this happens in the call's scope, and in a body
-    /// made by `default`, which is empty.
+    /// `None` during the drop, which runs in the call's scope, and in the empty body made by `default`.
     #[pin]
     inner: Option<B>,
     watch: Option<Watch<C>>,
@@ -56,7 +55,7 @@ where
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     watch.data(this.reader, data);
-                    // Nothing polls a body that says it is at its end.
+                    // A body that reports its end is not polled again.
                     if this.inner.as_pin_mut().is_some_and(|inner| inner.is_end_stream()) {
                         watch.over();
                     }
@@ -92,7 +91,7 @@ impl<B, C: Call> PinnedDrop for ResponseBody<B, C> {
     }
 }
 
-/// An empty body, unwatched: generated clients with an interceptor ask for it.
+/// An empty body that is not watched. Generated clients with an interceptor require `Default`.
 impl<B, C: Call> Default for ResponseBody<B, C> {
     fn default() -> Self {
         Self { inner: None, watch: None, reader: BodyReader::default() }

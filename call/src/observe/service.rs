@@ -16,7 +16,7 @@ use crate::fit::{BoxError, GrpcService};
 use crate::method::KnownMethods;
 use crate::observe::SideCheck;
 
-/// A service or channel whose calls are watched: see [`ObserveLayer`](super::ObserveLayer).
+/// A service or channel whose calls are watched by an observer: see [`ObserveLayer`](super::ObserveLayer).
 #[derive(Clone, Debug)]
 pub struct Observe<S, O> {
     pub(super) inner: S,

@@ -1,6 +1,6 @@
 use tonic::Code;
 
-/// Which end of the call a layer stands at.
+/// The side of the call that a layer is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// In front of a service.
@@ -10,9 +10,8 @@ pub enum Side {
 }
 
 impl Side {
-    /// Whether a call that ended so counts as failed at this end of it: on a client each code but `OK`, on
-    /// a server those that are its own fault (OpenTelemetry's semantic conventions for gRPC, "Span
-    /// status").
+    /// Whether this code counts as a failure on this side: on a client every code except `OK`, on a server only
+    /// codes that are the server's fault (OpenTelemetry's semantic conventions for gRPC, "Span status").
     pub fn counts_as_failure(self, code: Code) -> bool {
         match self {
             Self::Client => code != Code::Ok,

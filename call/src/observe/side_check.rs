@@ -1,4 +1,4 @@
-//! Whether a layer stands on the side that it was made for.
+//! Detects a layer on the wrong side.
 
 use std::sync::Once;
 
@@ -6,10 +6,10 @@ use http::Extensions;
 
 use crate::observe::Side;
 
-/// Says once, for one layer, that it was made for clients and seems to stand on a server: it would take the
-/// calls that come in for calls of its own.
+/// Logs a warning, once per layer, if a layer for clients seems to be on a server. Such a layer would treat
+/// incoming calls as its own outgoing calls.
 ///
-/// Clones of a layer share one, in an `Arc`.
+/// Clones of a layer share one check, in an `Arc`.
 #[derive(Debug)]
 pub struct SideCheck(Once);
 
@@ -20,24 +20,24 @@ impl Default for SideCheck {
 }
 
 impl SideCheck {
-    /// Looks at the extensions of a request that comes to a layer of that name, made for that side. Once it has
-    /// spoken, and on a server, it costs nothing more.
+    /// Checks the extensions of a request. `layer` is the name of the layer in the log, and `side` the side it
+    /// was made for. Costs nothing on a server, or after the warning.
     pub fn check(&self, side: Side, extensions: &Extensions, layer: &'static str) {
         if side == Side::Client && !self.0.is_completed() && seems_received(extensions) {
             self.0.call_once(|| {
                 tracing::warn!(
                     target: "tonic_call",
                     layer,
-                    "a layer for clients seems to stand on a server: its calls come in over a connection, and \
-                     no generated client has made them. Should it be made by `server()`, or stand around a \
-                     channel? This is a guess, and wrong for a proxy that sends on the requests that it was sent"
+                    "a layer for clients seems to stand on a server: its calls arrive over a connection, and no \
+                     generated client made them. Use `server()`, or put the layer around a channel. This is \
+                     a guess: ignore it in a proxy that forwards the requests it receives"
                 );
             });
         }
     }
 }
 
-/// A server has said where the call came from, and no generated client which method it is.
+/// Whether a server has recorded a peer, and no generated client has recorded a method.
 #[cfg(feature = "server")]
 fn seems_received(extensions: &Extensions) -> bool {
     let is_generated = extensions.get::<tonic::GrpcMethod<'static>>().is_some();

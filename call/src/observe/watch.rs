@@ -1,4 +1,4 @@
-//! The one place where a call's ending is told.
+//! Reports the end of a call exactly once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::method::KnownMethods;
 use crate::observe::body_reader::BodyReader;
 use crate::observe::{CallInfo, Cause, End, EndedBy, Flow, Protocol, headers};
 
-/// Held by whatever stands for the call: the response future, then the response body. Tells the
-/// ending once; when it is dropped before it could, the call was dropped.
+/// Owned first by the response future, then by the response body. Reports the end of the call once: the call
+/// counts as dropped if this is dropped before any other end.
 pub(super) struct Watch<C: Call> {
     state: Arc<CallState<C>>,
     side: Side,
     asked_as_grpc: bool,
-    /// What begins the call, while only its answer can tell whether it is one.
+    /// Set until the response shows whether this request is a call.
     late: Option<Box<Late<C>>>,
     responded: bool,
-    /// The head said `OK` although the body goes on: how the call ends if no trailers come.
+    /// The head already contains `OK`, but the body goes on. This is the status if no trailers follow.
     ok_in_head: bool,
 }
 
 impl<C: Call> Watch<C> {
-    /// Watches a request, unless nobody is interested.
+    /// Starts to watch a request. `None` if the observer skips it.
     ///
-    /// On a client all that is sent is a call. On a server a request is one from its beginning if it
-    /// asks as gRPC does, or if its method is known: tonic runs a method for any verb and content
-    /// type. Of the rest the answer tells.
+    /// On a client every request is a call. On a server a request is a call from the beginning if it has gRPC's
+    /// verb and content type, or if its method is known, since tonic runs a method for any verb and content
+    /// type. For other requests the response decides.
     pub(super) fn begin<O: Observer<Call = C>>(
         observer: &O,
         side: Side,
@@ -45,7 +45,7 @@ impl<C: Call> Watch<C> {
         let (call, late) = if asked_as_grpc || rpc.known().is_some() {
             (Some(observer.begin(side, &rpc, head)?), None)
         } else {
-            // What layers inside say of it is evidence.
+            // Facts from inner layers can show that this is a call.
             CallInfo::get_or_insert(side, &mut head.extensions);
             (None, Some(Box::new(Late::new(observer, head, known))))
         };
@@ -68,15 +68,15 @@ impl<C: Call> Watch<C> {
         self.state.scope(poll)
     }
 
-    /// A frame of the response has come. In some protocols the trailers are in its data.
+    /// Handles a data frame of the response. In gRPC-Web, the trailers can be inside it.
     pub(super) fn data(&mut self, reader: &mut BodyReader, data: &[u8]) {
         if let Some(trailers) = self.state.data(Flow::Response, reader, data) {
             self.trailers(&trailers);
         }
     }
 
-    /// The head is here. If it holds the ending, that is told now: a body that is at its end may
-    /// never be polled.
+    /// Handles the response head. If the call ends with it, this is reported now: a body that is already at its
+    /// end may never be polled.
     pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) {
         self.responded = true;
         let code = headers::code(&head.headers);
@@ -84,12 +84,12 @@ impl<C: Call> Watch<C> {
         let is_whole = body_at_end || head.status != StatusCode::OK;
         match code {
             Some(Code::Ok) => self.state.learn(),
-            // An answer that is not gRPC says nothing of the method.
+            // A response that is not gRPC does not show that the method exists.
             None if is_grpc && !is_whole => self.state.learn(),
             _ => {}
         }
         let answers_as_grpc = match code {
-            // tonic's router says so of any path, to any probe.
+            // tonic's router answers any unknown path like this, so it is no proof of a call.
             Some(Code::Unimplemented) => false,
             Some(_) => true,
             None => is_grpc,
@@ -110,7 +110,7 @@ impl<C: Call> Watch<C> {
         }
     }
 
-    /// Trailers are here; after them nothing comes.
+    /// Handles the trailers, the last frame of the response.
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
         match headers::code(trailers) {
             Some(code) => self.end(End::Status { code, headers: trailers }),
@@ -118,7 +118,7 @@ impl<C: Call> Watch<C> {
         }
     }
 
-    /// The body is over, and there was no status in trailers.
+    /// Handles the end of a body without a status in trailers.
     pub(super) fn over(&mut self) {
         if self.ok_in_head {
             self.end(End::Status { code: Code::Ok, headers: &HeaderMap::new() });
@@ -137,7 +137,7 @@ impl<C: Call> Watch<C> {
             (true, Some(error)) => {
                 End::Error { code: error.code, by: EndedBy::Caller, error: &error.text }
             }
-            // Whatever a service answers to a request that broke off, nobody receives it.
+            // The caller is gone: it does not receive the service's answer to a request that broke off.
             (true, None) => self.dropped(),
         };
         if end.code() == Code::Ok {
@@ -148,11 +148,11 @@ impl<C: Call> Watch<C> {
         }
     }
 
-    /// Whether the call has begun, or does so now: because it was answered as gRPC, because a layer
-    /// inside refused it or recovered a panic, or because it unwound.
+    /// Whether the call has begun or begins now. A request begins late if the response is gRPC, if an inner
+    /// layer refused it or recovered a panic, or if a panic unwound through it.
     fn begins(&mut self, answers_as_grpc: bool) -> bool {
         let Some(late) = self.late.take() else { return self.state.call().is_some() };
-        let from_inside = self.state.info.as_ref().is_some_and(CallInfo::is_of_a_call);
+        let from_inside = self.state.info.as_ref().is_some_and(CallInfo::proves_call);
         let is_call = answers_as_grpc || from_inside || self.state.has_unwound();
         match is_call.then(|| late.begin()).flatten() {
             Some(call) => {
@@ -171,19 +171,20 @@ impl<C: Call> Watch<C> {
             Cause::Panicked
         } else {
             let info = self.state.info.as_ref();
-            info.map_or(Cause::CallerLeft, |info| info.given_up(self.responded))
+            info.map_or(Cause::CallerLeft, |info| info.drop_cause(self.responded))
         };
         End::Dropped { responded: self.responded, cause }
     }
 }
 
-/// What all layers of the call share: put there if it has a time limit, else if another has.
+/// The call's [`CallInfo`]: inserted if the call has a time limit, otherwise only if another layer has inserted
+/// it.
 fn info(
     side: Side,
     server_timeout: Option<Duration>,
     head: &mut request::Parts,
 ) -> Option<CallInfo> {
-    // A malformed timeout sets no deadline: tonic ignores it too.
+    // A malformed timeout sets no deadline, as in tonic.
     let timeout = timeout_of(&head.headers).ok().flatten();
     if timeout.is_none() && server_timeout.is_none() {
         return CallInfo::of_side(side, &head.extensions).cloned();

@@ -1,4 +1,4 @@
-//! Bodies of gRPC-Web: messages, and then the trailers in a frame of their own.
+//! gRPC-Web bodies: messages, followed by a frame with the trailers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,20 +8,21 @@ use tonic::Status;
 use crate::observe::message::{Message, MessageReader};
 use crate::observe::protocol::TRAILERS_FLAG;
 
-/// How many bytes of a block of trailers are kept, at most. gRPC suggests as much for headers
-/// (gRPC over HTTP/2, "Custom-Metadata").
-const TRAILERS_AT_MOST: usize = 8 * 1_024;
+/// The maximum number of bytes kept of a trailers frame. The same as gRPC's suggested limit for headers (gRPC
+/// over HTTP/2, "Custom-Metadata").
+const MAX_TRAILERS_BYTES: usize = 8 * 1_024;
 
-/// So much of a line is kept in any case, so that `grpc-status` is found behind whatever came first.
-const LINE_AT_LEAST: usize = 64;
+/// The minimum number of bytes kept of each line, so that `grpc-status` is found after any number of other
+/// lines.
+const MIN_LINE_BYTES: usize = 64;
 
-/// Reads the body of a request or response of gRPC-Web, however its frames cut it.
+/// Reads the body of a gRPC-Web request or response, however it is split into frames.
 #[derive(Debug, Default)]
 pub(crate) struct WebReader {
     text: Option<TextDecoder>,
     messages: MessageReader,
     trailers: Option<TrailersReader>,
-    /// The trailers are over, or the body is not what it should be: nothing more is read.
+    /// After the trailers, or after malformed data: nothing more is read.
     over: bool,
 }
 
@@ -70,8 +71,8 @@ impl WebReader {
     }
 }
 
-/// Base64 that comes in pieces. Each piece of the sender's was encoded by itself, so padding stands
-/// in the middle, and four characters are what can be decoded.
+/// Decodes base64 that arrives in pieces. The sender encodes each frame separately, so padding can occur in the
+/// middle; therefore four characters at a time are decoded.
 #[derive(Debug, Default)]
 struct TextDecoder {
     quad: [u8; 4],
@@ -79,7 +80,7 @@ struct TextDecoder {
 }
 
 impl TextDecoder {
-    /// False says that it is not base64.
+    /// Returns false if the text is not base64.
     fn decode(&mut self, text: &[u8], mut bytes: impl FnMut(&[u8])) -> bool {
         for &char in text {
             self.quad[self.have] = char;
@@ -97,23 +98,22 @@ impl TextDecoder {
     }
 }
 
-/// Reads a block of `name: value` lines of which the beginning says how long it is, and keeps a
-/// bounded part of it.
+/// Reads a length-prefixed block of `name: value` lines, and keeps a bounded part of it.
 #[derive(Debug, Default)]
 struct TrailersReader {
     prefix: [u8; 5],
     have: usize,
-    /// How much of the block is still to come, once the prefix is whole.
+    /// How many bytes of the block are missing, once the prefix is complete.
     missing: usize,
     line: Vec<u8>,
-    /// The line is longer than what was kept of it.
+    /// Whether the line is longer than the part that was kept.
     is_cut: bool,
     kept: usize,
     headers: HeaderMap,
 }
 
 impl TrailersReader {
-    /// The trailers, once they are whole.
+    /// Returns the trailers once they are complete.
     fn read(&mut self, mut data: &[u8]) -> Option<HeaderMap> {
         let take = data.len().min(5 - self.have);
         self.prefix[self.have..self.have + take].copy_from_slice(&data[..take]);
@@ -142,7 +142,7 @@ impl TrailersReader {
     }
 
     fn add(&mut self, part: &[u8]) {
-        let room = TRAILERS_AT_MOST.saturating_sub(self.kept).max(LINE_AT_LEAST);
+        let room = MAX_TRAILERS_BYTES.saturating_sub(self.kept).max(MIN_LINE_BYTES);
         let take = part.len().min(room.saturating_sub(self.line.len()));
         self.line.extend_from_slice(&part[..take]);
         self.is_cut |= take < part.len();
@@ -154,10 +154,10 @@ impl TrailersReader {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..colon]), value) else { return };
-        // A message is a text for people: they can do with its beginning.
-        let fits = self.kept + line.len() <= TRAILERS_AT_MOST;
-        let of_use = fits && (!is_cut || name == Status::GRPC_MESSAGE);
-        if of_use || (name == Status::GRPC_STATUS && !self.headers.contains_key(&name)) {
+        // `grpc-message` is text for people, and useful even if it is cut.
+        let fits = self.kept + line.len() <= MAX_TRAILERS_BYTES;
+        let is_useful = fits && (!is_cut || name == Status::GRPC_MESSAGE);
+        if is_useful || (name == Status::GRPC_STATUS && !self.headers.contains_key(&name)) {
             self.kept += line.len();
             self.headers.append(name, value);
         }
@@ -242,7 +242,7 @@ mod tests {
             let trailers = trailers.expect("trailers");
             assert_eq!(headers::code(&trailers), Some(Code::Internal), "{lines:.20}");
             let kept = trailers.iter().map(|(name, value)| name.as_str().len() + value.len());
-            assert!(kept.sum::<usize>() <= TRAILERS_AT_MOST + LINE_AT_LEAST);
+            assert!(kept.sum::<usize>() <= MAX_TRAILERS_BYTES + MIN_LINE_BYTES);
         }
         let (_, trailers) =
             read(WebReader::binary(), &[&block(&format!("grpc-message:{long}\r\ngrpc-status:2"))]);
@@ -282,7 +282,7 @@ mod tests {
                 let _ = reader.read(frame, |_| ());
             }
             let kept = reader.trailers.map_or(0, |trailers| trailers.line.len() + trailers.kept);
-            prop_assert!(kept <= TRAILERS_AT_MOST + LINE_AT_LEAST);
+            prop_assert!(kept <= MAX_TRAILERS_BYTES + MIN_LINE_BYTES);
         }
     }
 }
