@@ -1,4 +1,4 @@
-//! What is not ours, and may panic.
+//! Runs foreign code that may panic.
 
 use std::any::Any;
 use std::future::Future;
@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::show::sanitize;
 
-/// Runs code that may panic, such as a function the user gave to a layer. The error is the panic's message,
-/// [sanitized](sanitize): one bounded line.
+/// Runs code that may panic, such as a function that the user passed to a layer. The error is the panic
+/// message, [sanitized](sanitize): one bounded line.
 ///
 /// ```
 /// # std::panic::set_hook(Box::new(|_| {}));
@@ -21,7 +21,7 @@ use crate::show::sanitize;
 ///
 /// # Errors
 ///
-/// When it panics.
+/// If the code panics.
 pub fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let message = panic_message(&*payload).map(|message| sanitize(message).into_owned());
@@ -30,8 +30,8 @@ pub fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// A boxed future that may panic when it is polled, or when it is dropped, wherever that happens: where its
-/// caller goes away, the same connection serves other calls.
+/// A boxed future that may panic when polled or dropped; both panics are caught. A panic in a drop could
+/// otherwise unwind through a connection that other calls share.
 pub struct Guarded<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T> Guarded<T> {
@@ -40,8 +40,8 @@ impl<T> Guarded<T> {
         Self(Some(future))
     }
 
-    /// Polls the future; the error is the message of a panic, as [`guarded`] gives it. The future is dropped
-    /// when it is done. Polled after that, it stays pending.
+    /// Polls the future; the error is the panic message, as from [`guarded`]. The future is dropped once it
+    /// completes or panics, and further polls return `Pending`.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, String>> {
         let Some(future) = &mut self.0 else { return Poll::Pending };
         let result = match guarded(|| future.as_mut().poll(cx)) {
@@ -65,24 +65,24 @@ impl<T> std::fmt::Debug for Guarded<T> {
     }
 }
 
-/// The message of a panic that was raised by `panic!`; `None` if its payload is something else. It is as the
-/// program wrote it: [`sanitize`] it before it is shown.
+/// The message of a panic raised by `panic!`; `None` for another payload. The text is not trusted: [`sanitize`]
+/// it before it is shown.
 ///
-/// Runs no code of the payload's, so it is safe inside a panic hook.
+/// Runs no code of the payload, so it is safe inside a panic hook.
 pub fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
     let literal = payload.downcast_ref::<&'static str>().copied();
     literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Drops a value, and catches a panic in its destructor; returns whether there was none.
+/// Drops a value and catches a panic in its destructor. Returns false if it panicked.
 ///
-/// For code that no recovery layer surrounds: timers, tasks, and the payload of a panic, whose destructor may
-/// panic as well.
+/// For code outside any recovery layer, such as timers and tasks, and for panic payloads, whose destructors may
+/// panic too.
 pub fn drop_caught<T>(value: T) -> bool {
     match catch_unwind(AssertUnwindSafe(|| drop(value))) {
         Ok(()) => true,
         Err(payload) => {
-            // Its payload may have such a destructor too, and so on.
+            // The destructor of this payload may panic as well; then the next payload is leaked.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 std::mem::forget(payload);
             }

@@ -1,4 +1,4 @@
-//! `grpc-timeout`, and the slot that says how long is left.
+//! Deadlines, and the `grpc-timeout` header.
 
 use std::error::Error;
 use std::fmt;
@@ -9,43 +9,42 @@ use tokio::time::Instant;
 
 use crate::observe::headers;
 
-/// The header that says how long a caller waits.
+/// The header with the time that a caller waits for the call.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// When a call must be over.
+/// The time at which a call must be over.
 ///
-/// A layer that enforces one puts it into the request's extensions, where a handler, and the client
-/// layers of the calls it makes, read how long is left.
+/// A layer that enforces a deadline inserts it into the request's extensions. The handler, and the client
+/// layers of the calls it makes, read the remaining time from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 
-/// A `grpc-timeout` that gRPC does not allow.
+/// A `grpc-timeout` header that is malformed, or present more than once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MalformedTimeout(());
 
-/// Calls that expire at the caller are dropped here a little before our clock says so.
+/// A caller may stop slightly before the local clock reaches the deadline.
 const ABOUT_TO_EXPIRE: Duration = Duration::from_millis(5);
 
 impl Deadline {
-    /// The deadline that long from now; `None` if the clock can't tell a time so far away, which
-    /// then never comes.
+    /// The deadline after this time from now; `None` if that is too far away for the clock, and so never
+    /// reached.
     pub fn after(timeout: Duration) -> Option<Self> {
         Instant::now().checked_add(timeout).map(Self)
     }
 
-    /// The deadline that a request's `grpc-timeout` sets, counted from now.
+    /// The deadline set by a request's `grpc-timeout`, counted from now.
     ///
-    /// `None` is no deadline: there is no header, or it names a time so far away that the clock
-    /// can't tell it.
+    /// `None` means no deadline: there is no header, or its time is too far away for the clock.
     ///
     /// # Errors
     ///
-    /// When the header is malformed, or is there more than once.
+    /// If the header is malformed, or present more than once.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, MalformedTimeout> {
         Ok(timeout_of(headers)?.and_then(Self::after))
     }
 
-    /// The deadline of the call that these extensions belong to.
+    /// The deadline in these extensions, if a layer has inserted one.
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get().copied()
     }
@@ -55,18 +54,18 @@ impl Deadline {
         self.0
     }
 
-    /// How long is left: zero once it has passed.
+    /// The remaining time: zero once the deadline has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it has passed.
+    /// Whether the deadline has passed.
     pub fn has_passed(self) -> bool {
         self.remaining().is_zero()
     }
 
-    /// Whether it has passed, or passes within the 5 ms by which two clocks see one deadline
-    /// differently.
+    /// Whether the deadline has passed or passes within 5 ms: the clocks of caller and server differ by about
+    /// that much.
     pub(crate) fn is_about_to_expire(self) -> bool {
         self.remaining() <= ABOUT_TO_EXPIRE
     }
@@ -78,11 +77,11 @@ impl From<Instant> for Deadline {
     }
 }
 
-/// How long the caller of a request waits: its `grpc-timeout`, if there is one.
+/// The time that the caller of a request waits: its `grpc-timeout`, if there is one.
 ///
 /// # Errors
 ///
-/// When the header is malformed, or is there more than once.
+/// If the header is malformed, or present more than once.
 pub fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
     let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
     match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
@@ -91,13 +90,12 @@ pub fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTime
     }
 }
 
-/// Reads a `grpc-timeout`: at most eight digits and a unit, `H`, `M`, `S`, `m` (ms), `u` (µs) or
-/// `n` (ns) (gRPC over HTTP/2, "Requests"). Zero is allowed, as every implementation does: it has
-/// expired already.
+/// Parses a `grpc-timeout`: one to eight digits and a unit, `H`, `M`, `S`, `m` (ms), `u` (µs) or `n` (ns) (gRPC
+/// over HTTP/2, "Requests"). Zero is accepted, as in every implementation, and has already expired.
 ///
 /// # Errors
 ///
-/// When it is anything else.
+/// If the value has any other form.
 pub fn parse_timeout(value: &HeaderValue) -> Result<Duration, MalformedTimeout> {
     let [digits @ .., unit] = value.as_bytes() else { return Err(MalformedTimeout(())) };
     if digits.is_empty() || digits.len() > 8 {
@@ -118,10 +116,10 @@ pub fn parse_timeout(value: &HeaderValue) -> Result<Duration, MalformedTimeout> 
     }
 }
 
-/// Writes a `grpc-timeout` in the finest unit in which it has at most eight digits.
+/// Formats a `grpc-timeout`, in the finest unit that needs at most eight digits.
 ///
-/// Never more than what is given, so that a deadline does not grow from hop to hop, and never less
-/// than `1n`, since gRPC's grammar asks for a positive number.
+/// Rounds down, so that a deadline does not grow from hop to hop; but never below `1n`, since gRPC's grammar
+/// requires a positive number.
 pub fn format_timeout(timeout: Duration) -> HeaderValue {
     const MOST: u128 = 99_999_999;
     let nanos = timeout.as_nanos().max(1);

@@ -1,4 +1,4 @@
-//! What is held until a call is really over.
+//! Holds a value until a call is over.
 
 use std::fmt;
 use std::future::Future;
@@ -13,12 +13,12 @@ use tonic::Code;
 
 use crate::observe::headers;
 
-/// A response, and what is dropped when its call is over: a permit, a count of calls in flight.
+/// A response future that holds a value until its call is over: a permit, or a count of calls in flight.
 ///
-/// Over is the call with a head that is the whole answer, with trailers, with data after which the body
-/// says that it is at its end, or with an error: what is held is then dropped before the caller is given
-/// any of these, so that it is free again for whoever sees the end. A call that is given up drops it last,
-/// after what is inside, also when that panics. A panic in a poll leaves it to whoever drops the call.
+/// The call is over with a trailers-only head, with trailers, with a data frame after which the body reports
+/// its end, or with an error. The value is dropped just before any of these is returned, so it is released by
+/// the time the caller sees the end. If the call is dropped early, the value is dropped last, after the inner
+/// future or body, even if that panics. After a panic in a poll, it is dropped with the call.
 ///
 /// Costs no allocation.
 ///
@@ -46,7 +46,7 @@ pub struct Held<F, T> {
 }
 
 impl<F, T> Held<F, T> {
-    /// Holds something as long as the call goes on; with `None` it only passes the response on.
+    /// Holds a value until the call is over; with `None` it only forwards the response.
     pub fn new(inner: F, held: Option<T>) -> Self {
         Self { inner, held }
     }
@@ -99,7 +99,7 @@ where
         }
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         let goes_on = match &frame {
-            // Nothing polls a body that says it is at its end.
+            // A body that reports its end is not polled again.
             Some(Ok(frame)) if frame.is_data() => !this.inner.is_end_stream(),
             _ => false,
         };
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// The default of the body inside, which holds nothing.
+/// The inner body's default, which holds nothing.
 impl<B: Default, T> Default for HeldBody<B, T> {
     fn default() -> Self {
         Self { inner: B::default(), held: None }

@@ -1,4 +1,4 @@
-//! Answering instead of the service, and ending what it answers.
+//! Answers calls instead of the service, and ends running calls.
 
 mod caught;
 mod cut;

@@ -1,4 +1,4 @@
-//! How a layer answers instead of the inner service.
+//! A layer's own answer instead of the inner service's.
 
 use http::{Extensions, Response};
 use tonic::Status;
@@ -6,7 +6,7 @@ use tonic::Status;
 use crate::answer::AnswerBody;
 use crate::observe::{CallInfo, Refusal};
 
-/// A refusal, with what the caller is told.
+/// A refusal and the status that is sent to the caller.
 ///
 /// ```
 /// # use tonic_call::{AnswerBody, CallInfo, Refusal, Rejection, Side};
@@ -29,23 +29,23 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Refuses a call. The status is all that the caller learns; the refusal is for the operator.
+    /// Refuses a call. Only the status is sent to the caller; the refusal is for the operator.
     pub fn new(refusal: Refusal, status: Status) -> Self {
         Self { refusal, status }
     }
 
-    /// What the caller is told.
+    /// The status that is sent to the caller.
     pub fn status(&self) -> &Status {
         &self.status
     }
 
-    /// Who refuses, and why.
+    /// The layer that refuses, and its reason.
     pub fn refusal(&self) -> &Refusal {
         &self.refusal
     }
 
-    /// What the caller is told. The refusal goes to the call's [`CallInfo`], if there is one; a layer of a
-    /// client first [gets or inserts](CallInfo::get_or_insert) that of its side.
+    /// Returns the status to send, and records the refusal in the call's [`CallInfo`], if there is one; a
+    /// client layer must first [get or insert](CallInfo::get_or_insert) the one for its side.
     pub fn into_status(self, request: &Extensions) -> Status {
         if let Some(info) = CallInfo::of(request) {
             info.add_refusal(self.refusal);
@@ -53,7 +53,7 @@ impl Rejection {
         self.status
     }
 
-    /// As [`into_status`](Self::into_status), made a trailers-only answer.
+    /// Like [`into_status`](Self::into_status), as a trailers-only response.
     pub fn into_response<B>(self, request: &Extensions) -> Response<AnswerBody<B>> {
         self.into_status(request).into_http()
     }

@@ -1,4 +1,4 @@
-//! Answers that a layer gives itself: the one body, and the one future, for all of them.
+//! The body and future types for a layer's own answers.
 
 use std::fmt;
 use std::future::Future;
@@ -14,10 +14,9 @@ use tonic::{Code, Status};
 use crate::observe::Protocol;
 use crate::observe::error_code::http_of_code;
 
-/// The inner service's body, or what a layer says instead: nothing, or only trailers.
+/// The inner service's body, or a layer's replacement: nothing, or only trailers.
 ///
-/// The default is a body that is at its end: with [`Status::into_http`] it makes a trailers-only
-/// answer.
+/// The default is a body at its end: with [`Status::into_http`] it makes a trailers-only response.
 #[pin_project]
 pub struct AnswerBody<B> {
     #[pin]
@@ -32,24 +31,24 @@ enum BodyKind<B> {
 }
 
 impl<B> AnswerBody<B> {
-    /// The inner service's body, as it is.
+    /// Wraps the inner service's body, unchanged.
     pub fn inner(body: B) -> Self {
         Self { kind: BodyKind::Inner(body), protocol: Protocol::Grpc }
     }
 
-    /// The inner service's body behind a head with these headers: what
-    /// [ends](Self::end_with) it is written in the [`Protocol`] that they name.
+    /// Wraps the inner service's body, in the [`Protocol`] that this response head names.
+    /// [`end_with`](Self::end_with) ends the body in that protocol.
     pub fn inner_behind(head: &HeaderMap, body: B) -> Self {
         let protocol = Protocol::of(head).unwrap_or_default();
         Self { kind: BodyKind::Inner(body), protocol }
     }
 
-    /// A body that is at its end.
+    /// A body at its end.
     pub fn empty() -> Self {
         Self { kind: BodyKind::Last(None), protocol: Protocol::Grpc }
     }
 
-    /// A body of nothing but the trailers of a status.
+    /// A body with only the trailers of a status.
     pub fn trailers(status: &Status) -> Self {
         let last = Frame::trailers(trailers_of(status));
         Self { kind: BodyKind::Last(Some(last)), protocol: Protocol::Grpc }
@@ -60,14 +59,14 @@ impl<B> AnswerBody<B> {
         matches!(self.kind, BodyKind::Inner(_))
     }
 
-    /// Drops the inner body, and ends with a status instead.
+    /// Drops the inner body and ends with a status instead.
     pub fn end_with(self: Pin<&mut Self>, status: &Status) {
         let mut this = self.project();
         let last = this.protocol.last_frame(trailers_of(status));
         this.kind.set(BodyKind::Last(Some(last)));
     }
 
-    /// Drops the inner body, and is at its end.
+    /// Drops the inner body; the body is then at its end.
     pub fn clear(self: Pin<&mut Self>) {
         self.project().kind.set(BodyKind::Last(None));
     }
@@ -77,7 +76,7 @@ impl<B> AnswerBody<B> {
 pub(crate) fn trailers_of(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
-        // Only a message or details that no header can hold get here; the code always can.
+        // Only a message or details that no header can contain fail; a code alone always fits.
         trailers.clear();
         let code = Status::new(status.code(), "");
         if code.add_header(&mut trailers).is_err() {
@@ -137,7 +136,7 @@ impl<B> fmt::Debug for AnswerBody<B> {
     }
 }
 
-/// The inner service's response, or the trailers-only one that a layer gives instead.
+/// The inner service's response, or a layer's trailers-only response.
 #[pin_project]
 pub struct AnswerFuture<F> {
     #[pin]
@@ -161,7 +160,7 @@ impl<F> AnswerFuture<F> {
         Self::answer_in(Protocol::Grpc, status)
     }
 
-    /// Answers at once in that protocol.
+    /// Answers at once in this protocol.
     pub fn answer_in(protocol: Protocol, status: Status) -> Self {
         Self { kind: FutureKind::Answer(Some((status, protocol, StatusCode::OK))) }
     }
@@ -171,14 +170,14 @@ impl<F> AnswerFuture<F> {
         matches!(self.kind, FutureKind::Inner(_))
     }
 
-    /// Drops the inner service's future, or the answer. It must not be polled any more.
+    /// Drops the inner future or the answer. This must not be polled afterwards.
     pub fn clear(self: Pin<&mut Self>) {
         self.project().kind.set(FutureKind::Answer(None));
     }
 
-    /// Answers a request with these headers at once, in its own [`Protocol`]. If it is none of gRPC's
-    /// (its content type is not `application/grpc…`), the HTTP status is that of a refusal too: a client
-    /// that does not speak gRPC would take a 200 for a yes.
+    /// Answers a request with these headers at once, in the request's [`Protocol`]. If its content type is not
+    /// gRPC's (`application/grpc…`), the HTTP status is an error too: a client that does not use gRPC would
+    /// take 200 for success.
     pub fn answer_to(request: &HeaderMap, status: Status) -> Self {
         let (protocol, http) = match Protocol::of_answer(request) {
             Some(protocol) => (protocol, StatusCode::OK),
@@ -232,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whoever_does_not_speak_grpc_gets_another_http_status() {
+    fn only_clients_without_grpc_get_another_http_status() {
         type Inner = std::future::Pending<Result<Response<tonic::body::Body>, Status>>;
         for (kind, code, http) in [
             (Some("application/grpc"), Code::ResourceExhausted, 200),

@@ -12,7 +12,7 @@ use crate::observe::Protocol;
 
 /// The response body of a call that can be cut.
 pub struct CutBody<B, E> {
-    /// `None` once the caller was told that the call was cut.
+    /// `None` once the status of a cut was sent.
     shared: Option<Arc<CutState<B, E>>>,
     at_end: bool,
     protocol: Protocol,
@@ -59,7 +59,7 @@ where
         }
     }
 
-    /// Not known, even if the inner body knows it: a cut changes it.
+    /// Unknown until the end, because a cut changes it.
     fn size_hint(&self) -> SizeHint {
         if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
@@ -73,7 +73,7 @@ impl<B, E> Drop for CutBody<B, E> {
     }
 }
 
-/// An empty body: that of an answer in the head alone.
+/// An empty body, for a trailers-only response.
 impl<B, E> Default for CutBody<B, E> {
     fn default() -> Self {
         Self { shared: None, at_end: true, protocol: Protocol::Grpc }

@@ -13,11 +13,11 @@ use super::CutBody;
 use super::state::{BoxFuture, CutState, Inner};
 use crate::observe::{Protocol, headers};
 
-/// The response of a call that can be cut.
+/// The response future of a call that can be cut.
 pub struct CutFuture<B, E> {
-    /// `None` once the body holds it.
+    /// `None` once it has moved to the response body.
     shared: Option<Arc<CutState<B, E>>>,
-    /// The inner future once it has completed, to be dropped with this one.
+    /// The completed inner future, dropped together with this one.
     completed: Option<BoxFuture<B, E>>,
 }
 
@@ -46,7 +46,7 @@ where
             panic!("a `CutFuture` was polled after it had completed or panicked");
         };
         let Poll::Ready(result) = future.as_mut().poll(cx) else {
-            return match polled.give_back(false, false) {
+            return match polled.put_back(false, false) {
                 Some(status) => Poll::Ready(Ok(shared.protocol.respond(status))),
                 None => Poll::Pending,
             };
@@ -54,7 +54,7 @@ where
         let (result, inner, over) = match result {
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                // A head that says that the call has failed is the whole answer.
+                // A head with an error status is the whole response.
                 let failed = headers::code(&head.headers).is_some_and(|code| code != Code::Ok);
                 let at_end = body.is_end_stream();
                 (Ok((head, at_end)), Inner::Body(body), failed || at_end)
@@ -64,7 +64,7 @@ where
         if let Inner::Future(completed) = std::mem::replace(&mut polled.inner, inner) {
             this.completed = Some(completed);
         }
-        if let Some(status) = polled.give_back(over, false) {
+        if let Some(status) = polled.put_back(over, false) {
             return Poll::Ready(Ok(shared.protocol.respond(status)));
         }
         Poll::Ready(result.map(|(head, at_end)| {

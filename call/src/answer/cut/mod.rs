@@ -1,4 +1,4 @@
-//! Ending a call from outside.
+//! Ends a call from outside.
 
 mod body;
 mod future;
@@ -22,14 +22,13 @@ use crate::fit::{BoxError, GrpcService};
 use crate::observe::{CallInfo, EndedBy, Protocol, Refusal};
 use crate::show::FieldValue;
 
-/// Ends one call from outside, before or after its head, even while nobody polls it.
+/// Ends one call from outside, before or after its response head, even while the call is not being polled.
 ///
-/// Deadlines, expired tokens, drains and stalled readers all need it: HTTP does not poll a body
-/// whose reader leaves no window, so what must end then is ended from here. The inner future or
-/// body is dropped at once, on the thread that cuts; if it is being polled at that moment, by its
-/// poller as soon as the poll returns. The caller gets the status, trailers-only or as trailers, as
-/// soon as it reads. Observers inside end when the call is dropped, those outside when the status
-/// is taken.
+/// Deadlines, expired tokens, drains and stalled readers need this: HTTP stops polling a body whose reader
+/// leaves no flow-control window, so such a call can't end itself. Cutting drops the inner future or body at
+/// once, on the calling thread, or, if it is being polled at that moment, on the polling thread right after the
+/// poll. The caller gets the status when it next reads, trailers-only or as trailers. For observers inside, the
+/// call ends when it is dropped; for observers outside, when the status is read.
 ///
 /// ```
 /// # use std::convert::Infallible;
@@ -56,13 +55,13 @@ use crate::show::FieldValue;
 pub struct Cut(Arc<dyn Severable>);
 
 impl Cut {
-    /// Calls a service, which must be ready, so that the call can be cut.
+    /// Calls a service so that the call can be cut. The service must be ready.
     ///
-    /// Its request then ends too, with the status as its error: a task that a handler has spawned may
-    /// read it, and HTTP would keep the stream open for that. The call's [`CallInfo`], if there is
-    /// one, is told what ended it; a layer of a client first
-    /// [gets or inserts](CallInfo::get_or_insert) that of its side. Costs four small allocations: the boxed future, tonic's box for the
-    /// request body, and what is shared with each.
+    /// A cut also ends the request body, with the status as its error: a task spawned by the handler may still
+    /// read it, and HTTP would keep the stream open. What ended the call is recorded in its [`CallInfo`], if
+    /// there is one; a client layer must first [get or insert](CallInfo::get_or_insert) the one for its side.
+    /// Costs four small allocations: the boxed future, tonic's box for the request body, and the state shared
+    /// with each.
     pub fn call<S, B>(
         service: &mut S,
         request: Request<B>,
@@ -83,8 +82,8 @@ impl Cut {
         Self::new(service.call_grpc(request), info, Some(gate), protocol)
     }
 
-    /// Makes a response that can be cut, where the request is none of its business. Costs two
-    /// allocations: the boxed future, and what is shared.
+    /// Wraps a response future so that it can be cut; the request body is not affected. Costs two allocations:
+    /// the boxed future and the shared state.
     pub fn around<F, B, E>(response: F, info: Option<CallInfo>) -> (Self, CutFuture<B, E>)
     where
         F: Future<Output = Result<Response<B>, E>> + Send + 'static,
@@ -109,40 +108,40 @@ impl Cut {
         (Self(Arc::clone(&shared) as Arc<dyn Severable>), CutFuture::new(shared))
     }
 
-    /// Ends the call with a status; says whether it did. The first cut counts: after it, and after
-    /// the call has ended by itself, another does nothing.
+    /// Ends the call with a status. Returns whether it did: after the first cut, or after the call has ended by
+    /// itself, this does nothing.
     ///
-    /// A status that says `OK` ends a stream well. A panic in dropping what was cut ends here. A layer
-    /// that refuses the call says so by [`refuse`](Self::refuse).
+    /// A status with code `OK` ends a stream successfully. A panic in a destructor of the cut call is caught. A
+    /// layer that refuses the call uses [`refuse`](Self::refuse) instead.
     pub fn cut(&self, by: EndedBy, status: Status) -> bool {
         let mut by = Some(by);
         self.0.sever(&mut |info| by.take().into_iter().for_each(|by| info.set_ended_by(by)), status)
     }
 
-    /// Ends the call as [`cut`](Self::cut) does, as a layer that refuses to let it go on: its
-    /// [`CallInfo`] is told the refusal too, so that logs and metrics name its reason.
+    /// Like [`cut`](Self::cut), for a layer that refuses to let the call continue. Also records the refusal in
+    /// the call's [`CallInfo`], so that logs and metrics show its reason.
     pub fn refuse(&self, refusal: &Refusal, status: Status) -> bool {
         self.refuse_with(refusal, [], status)
     }
 
-    /// As [`refuse`](Self::refuse), and adds [fields](CallInfo::add_field) to the call's log line. A call that
-    /// has ended by itself is left as it is.
+    /// Like [`refuse`](Self::refuse), and adds [fields](CallInfo::add_field) to the call's log line. Does
+    /// nothing if the call has ended by itself.
     pub fn refuse_with(
         &self,
         refusal: &Refusal,
         fields: impl IntoIterator<Item = (&'static str, FieldValue)>,
         status: Status,
     ) -> bool {
-        // Before the lock: they may be made as they are asked for.
+        // Collected before the lock is taken: the iterator may run any code.
         let fields: Vec<_> = fields.into_iter().collect();
-        let mut tell = |info: &CallInfo| {
+        let mut record = |info: &CallInfo| {
             info.add_refusal(refusal.clone());
             info.set_ended_by(EndedBy::Refusal { by: refusal.by });
             for (key, value) in &fields {
                 info.add_field(*key, value.clone());
             }
         };
-        self.0.sever(&mut tell, status)
+        self.0.sever(&mut record, status)
     }
 }
 

@@ -10,11 +10,11 @@ use tonic::Status;
 
 use crate::fit::BoxError;
 
-/// Lets the requests of a call pass until it is cut.
+/// Lets the request body of a call pass until the call is cut.
 #[derive(Default)]
 pub(super) struct Gate {
     closed: OnceLock<Status>,
-    /// Wakes whoever waits for a request.
+    /// Wakes the task that reads the request body.
     waker: AtomicWaker,
 }
 
@@ -25,8 +25,8 @@ impl Gate {
     }
 }
 
-/// The request body of a call that can be cut. It does not outlive the call, even in a task that a
-/// handler has spawned: HTTP would keep the stream open for it.
+/// The request body of a call that can be cut. Ends with the call even if a task spawned by the handler still
+/// reads it: HTTP would keep the stream open for that task.
 #[pin_project]
 pub(super) struct RequestBody<B> {
     /// `None` once the call was cut.
@@ -55,7 +55,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        // Before the look at the gate: whoever closes it after that wakes this one.
+        // Before the check of the gate, so that closing it later wakes this task.
         this.gate.waker.register(cx.waker());
         match this.gate.closed.get() {
             Some(status) => {

@@ -1,4 +1,4 @@
-//! One call, between whoever polls it and whoever may cut it.
+//! The state of one call, shared by the task that polls it and the code that cuts it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,37 +15,38 @@ use super::request_body::Gate;
 use crate::answer::caught::drop_caught;
 use crate::observe::{CallInfo, Protocol};
 
+/// A call that can be ended, without its body and error types.
 pub(super) trait Severable: Send + Sync {
-    /// Ends the call, if it goes on; `tell` says to its slot what ended it.
-    fn sever(&self, tell: &mut dyn FnMut(&CallInfo), status: Status) -> bool;
+    /// Ends the call, if it has not ended yet; `record` records the cause in its [`CallInfo`].
+    fn sever(&self, record: &mut dyn FnMut(&CallInfo), status: Status) -> bool;
 }
 
-/// One call, shared by whoever polls it and whoever may cut it.
+/// One call, shared by the task that polls it and the code that cuts it.
 ///
-/// Nothing that is not ours runs under the lock: not a poll, and no destructor.
+/// No foreign code runs under the lock: neither polls nor destructors.
 pub(super) struct CutState<B, E> {
     state: Mutex<State<B, E>>,
-    /// Wakes whoever polls.
+    /// Wakes the task that polls the call.
     waker: AtomicWaker,
-    /// Where the requests come through.
+    /// Ends the request body.
     gate: Option<Arc<Gate>>,
     info: Option<CallInfo>,
-    /// In which the caller is answered before there is a head.
+    /// The protocol of the response, if the call is cut before its head.
     pub(super) protocol: Protocol,
 }
 
 struct State<B, E> {
     inner: Inner<B, E>,
-    /// The call has ended by itself, or has panicked, although what is left of it is still here.
+    /// The call has ended by itself or has panicked, although `inner` may not be dropped yet.
     over: bool,
-    /// How the call was cut, until the caller was told.
+    /// The status of a cut, until it is sent to the caller.
     verdict: Option<Status>,
 }
 
 pub(super) enum Inner<B, E> {
     Future(BoxFuture<B, E>),
     Body(B),
-    /// It is being polled, outside the lock.
+    /// Taken out for a poll, which runs without the lock.
     Polling,
     Gone,
 }
@@ -67,9 +68,9 @@ impl<B, E> CutState<B, E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is to be polled, unless the call was cut.
+    /// Takes out what is to be polled, unless the call was cut.
     pub(super) fn take(&self, cx: &Context<'_>) -> Result<Polled<'_, B, E>, Status> {
-        // Before the look at the verdict: whoever cuts after it wakes this one.
+        // Before the check of the verdict, so that a later cut wakes this task.
         self.waker.register(cx.waker());
         let mut state = self.state();
         if let Some(status) = state.verdict.take() {
@@ -83,12 +84,12 @@ impl<B, E> CutState<B, E> {
         Ok(Polled { shared: self, inner })
     }
 
-    /// Whether the caller is still to be told that the call was cut.
+    /// Whether the call was cut and the status has not been sent yet.
     pub(super) fn is_cut(&self) -> bool {
         self.state().verdict.is_some()
     }
 
-    /// Drops what is inside: nobody polls it any more.
+    /// Drops the inner future or body: it will not be polled again.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.over = true;
@@ -98,22 +99,22 @@ impl<B, E> CutState<B, E> {
     }
 }
 
-/// What a poll of a body gave, and whether nothing comes after it.
-pub(super) type Polling<B> = (Poll<Option<Result<Frame<Bytes>, <B as Body>::Error>>>, bool);
+/// The result of a body poll, and whether it was the last frame.
+pub(super) type BodyPoll<B> = (Poll<Option<Result<Frame<Bytes>, <B as Body>::Error>>>, bool);
 
 impl<B, E> CutState<B, E>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    /// Polls the body; the error is what the caller is told, now that the call was cut.
-    pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Result<Polling<B>, Status> {
+    /// Polls the body; the error is the status to send if the call was cut.
+    pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Result<BodyPoll<B>, Status> {
         let mut polled = self.take(cx)?;
         let Inner::Body(body) = &mut polled.inner else { return Ok((Poll::Ready(None), true)) };
         let frame = Pin::new(&mut *body).poll_frame(cx);
         let data = matches!(&frame, Poll::Ready(Some(Ok(frame))) if frame.is_data());
         let over = if data { body.is_end_stream() } else { frame.is_ready() };
-        // A message that came through before the cut still goes out; the trailers follow.
-        match polled.give_back(over, data) {
+        // A message received before the cut is still sent; the trailers follow.
+        match polled.put_back(over, data) {
             Some(status) => Err(status),
             None => Ok((frame, over)),
         }
@@ -121,26 +122,26 @@ where
 }
 
 impl<B: Send, E> Severable for CutState<B, E> {
-    fn sever(&self, tell: &mut dyn FnMut(&CallInfo), status: Status) -> bool {
+    fn sever(&self, record: &mut dyn FnMut(&CallInfo), status: Status) -> bool {
         let mut state = self.state();
         if state.over || state.verdict.is_some() {
             return false;
         }
         let inner = match &state.inner {
-            // The poll that is under way will find the verdict.
+            // The running poll will find the verdict.
             Inner::Polling => Inner::Gone,
             _ => std::mem::replace(&mut state.inner, Inner::Gone),
         };
-        let told = self.gate.as_ref().map(|_| status.clone());
+        let gate_status = self.gate.as_ref().map(|_| status.clone());
         state.verdict = Some(status);
-        // Before anything inside is dropped: what observes there asks what ended the call.
+        // Before the inner call is dropped: observers inside read what ended the call.
         if let Some(info) = &self.info {
-            tell(info);
+            record(info);
         }
         drop(state);
-        // Timers that cut stand outside any recovery layer.
+        // Timers that cut calls run outside any recovery layer.
         drop_caught(inner);
-        if let (Some(gate), Some(status)) = (&self.gate, told) {
+        if let (Some(gate), Some(status)) = (&self.gate, gate_status) {
             gate.close(status);
         }
         self.waker.wake();
@@ -148,16 +149,16 @@ impl<B: Send, E> Severable for CutState<B, E> {
     }
 }
 
-/// What is inside, out of the lock for one poll.
+/// The inner future or body, taken out of the lock for one poll.
 pub(super) struct Polled<'a, B, E> {
     shared: &'a CutState<B, E>,
     pub(super) inner: Inner<B, E>,
 }
 
 impl<B, E> Polled<'_, B, E> {
-    /// Gives it back, with whether the call is now over. If it was cut meanwhile, it is dropped
-    /// instead, and the caller is told: now, or with `later` at the next poll.
-    pub(super) fn give_back(mut self, over: bool, later: bool) -> Option<Status> {
+    /// Puts it back, with whether the call is now over. If the call was cut during the poll, drops it instead
+    /// and returns the status to send; with `later` the next poll returns it.
+    pub(super) fn put_back(mut self, over: bool, later: bool) -> Option<Status> {
         let inner = std::mem::replace(&mut self.inner, Inner::Gone);
         let mut state = self.shared.state();
         if state.verdict.is_none() {
@@ -174,8 +175,8 @@ impl<B, E> Polled<'_, B, E> {
     }
 }
 
-/// A poll that unwinds leaves here what it polled: never polled again, and dropped not now, while a
-/// panic unwinds, but by whoever catches it and drops the call.
+/// After a poll that unwinds, puts back what was polled without dropping it: dropping it during the unwinding
+/// could panic again. It is never polled again, and is dropped with the call.
 impl<B, E> Drop for Polled<'_, B, E> {
     fn drop(&mut self) {
         if !matches!(self.inner, Inner::Gone) {
