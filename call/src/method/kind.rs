@@ -1,8 +1,8 @@
-//! What is known of a method besides its name.
+//! The kind and idempotency of a method.
 
 use std::fmt;
 
-/// How many messages go each way: gRPC's four kinds of calls.
+/// gRPC's four kinds of methods, by the number of messages in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MethodKind {
     /// One request, one response.
@@ -11,24 +11,24 @@ pub enum MethodKind {
     ClientStream,
     /// One request, many responses.
     ServerStream,
-    /// Many both ways.
+    /// Many requests, many responses.
     BidiStream,
 }
 
-/// `google.protobuf.MethodOptions.IdempotencyLevel`: what a repeated call does.
+/// The effect of a repeated call: `google.protobuf.MethodOptions.IdempotencyLevel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Idempotency {
-    /// Nothing is said: a repeated call may do its work twice.
+    /// Not specified: a repeated call may do its work twice.
     #[default]
     Unknown,
-    /// It changes nothing.
+    /// A call has no side effects.
     NoSideEffects,
-    /// Repeating it has no further effect.
+    /// Repeating a call has no further effect.
     Idempotent,
 }
 
 impl MethodKind {
-    /// The kind of a method whose sides stream or don't.
+    /// The kind of a method, by which sides stream.
     pub fn new(client_streaming: bool, server_streaming: bool) -> Self {
         match (client_streaming, server_streaming) {
             (false, false) => Self::Unary,
@@ -49,7 +49,7 @@ impl MethodKind {
         }
     }
 
-    /// Whether the answer is one message.
+    /// Whether the response is a single message.
     pub fn has_one_response(self) -> bool {
         matches!(self, Self::Unary | Self::ClientStream)
     }

@@ -1,4 +1,4 @@
-//! Which methods are served here: what bounds every label and span name.
+//! The methods that are known to exist, which bound the values of labels and span names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,63 +11,64 @@ use tonic::GrpcMethod;
 use crate::method::{KnownMethod, Methods, Rpc};
 use crate::observe::Side;
 
-/// The methods that are known to be served, so that a label never holds what a stranger sent.
+/// The set of methods that are known to exist, so that a label never contains arbitrary text from a caller.
 ///
-/// With a descriptor set these are exactly its methods, and those of health and reflection. Without, a path becomes known when a
-/// service answered for it: a response head arrived that was not already the whole answer, or the
-/// call ended `OK`. It is known before [`Call::responded`](crate::Call::responded) is called for that
-/// head, so that a first call can have its label then. A refusal never makes a path known, whichever
-/// layer it came from. On a client, what generated code sends is known from its first call on. At most
-/// [`MAX_LEARNED_METHODS`] paths are learnt; all others stay unknown.
+/// With a descriptor set, these are its methods and those of health and reflection. Without one, methods are
+/// learned from traffic: a path becomes known when a service has answered it, with a response head that is not
+/// already the whole response, or with status `OK`. It is known before
+/// [`Call::responded`](crate::Call::responded) is called for that head, so that the first call can already have
+/// its label. A refusal never makes a path known, from whichever layer it comes. On a client, a method called
+/// by generated code is known from its first call. At most [`MAX_LEARNED_METHODS`] paths are learned; further
+/// paths stay unknown.
 ///
-/// Each [`ObserveLayer`](crate::ObserveLayer) learns for itself, unless several are given the same by
-/// [`known`](crate::ObserveLayer::known). Looking one up takes no lock and allocates nothing.
+/// Each [`ObserveLayer`](crate::ObserveLayer) learns separately, unless layers share one set through
+/// [`known`](crate::ObserveLayer::known). A lookup takes no lock and does not allocate.
 pub struct KnownMethods(Source);
 
 enum Source {
     Described(Methods),
-    Learnt(ArcSwap<FxHashMap<Arc<str>, usize>>),
+    Learned(ArcSwap<FxHashMap<Arc<str>, usize>>),
 }
 
-/// How many methods are learnt from traffic, at most.
+/// The maximum number of methods learned from traffic.
 pub const MAX_LEARNED_METHODS: usize = 1_000;
 
-/// A path is learnt only if it is no longer than that, in bytes: one that goes wherever names go should not
-/// fill it.
-const NAME_AT_MOST: usize = 1_024;
+/// The maximum length of a learned path in bytes. A name is copied to many places, so longer ones are not
+/// accepted.
+const MAX_PATH_BYTES: usize = 1_024;
 
 impl KnownMethods {
-    /// Knows nothing yet, and learns from the calls that are answered.
+    /// Starts empty, and learns methods from calls that a service has answered.
     pub fn learning() -> Self {
-        Self(Source::Learnt(ArcSwap::default()))
+        Self(Source::Learned(ArcSwap::default()))
     }
 
-    /// Knows exactly these methods.
+    /// Uses exactly these methods.
     pub fn described(methods: Methods) -> Self {
         Self(Source::Described(methods))
     }
 
-    /// One more than the highest [index](KnownMethod::index) there will ever be.
+    /// The exclusive upper bound of every [index](KnownMethod::index), now and later.
     pub fn capacity(&self) -> usize {
         match &self.0 {
             Source::Described(methods) => methods.capacity(),
-            Source::Learnt(_) => MAX_LEARNED_METHODS,
+            Source::Learned(_) => MAX_LEARNED_METHODS,
         }
     }
 
-    /// The descriptor set's methods, if they are known from one.
+    /// The methods of the descriptor set, if one is used.
     pub fn methods(&self) -> Option<&Methods> {
         match &self.0 {
             Source::Described(methods) => Some(methods),
-            Source::Learnt(_) => None,
+            Source::Learned(_) => None,
         }
     }
 
-    /// How many methods are known now.
+    /// The current number of known methods.
     pub fn len(&self) -> usize {
         match &self.0 {
             Source::Described(methods) => methods.len(),
-            Source::Learnt(names) => names.load().len(),
+            Source::Learned(names) => names.load().len(),
         }
     }
 
@@ -76,7 +77,7 @@ impl KnownMethods {
         self.len() == 0
     }
 
-    /// Names the method that a request calls, with what is known of it.
+    /// The method that a request calls, with what is known about it.
     pub(crate) fn resolve(&self, side: Side, head: &request::Parts) -> Rpc {
         let rpc = Rpc::from_head(head);
         let mut known = self.find(&rpc);
@@ -90,11 +91,11 @@ impl KnownMethods {
         rpc.with_known(known, self.methods().is_some())
     }
 
-    /// Whether an answer can still make the method known, which it is not yet.
+    /// Whether the method is not known yet and a response can make it known.
     pub fn may_learn(&self, rpc: &Rpc) -> bool {
         match &self.0 {
             Source::Described(_) => false,
-            Source::Learnt(names) => {
+            Source::Learned(names) => {
                 let names = names.load();
                 is_learnable(rpc)
                     && names.len() < MAX_LEARNED_METHODS
@@ -103,22 +104,21 @@ impl KnownMethods {
         }
     }
 
-    /// The same method, with what is known of it now.
+    /// The same method, with what is known about it now.
     pub fn refresh(&self, rpc: &Rpc) -> Rpc {
         rpc.clone().with_known(self.find(rpc), self.methods().is_some())
     }
 
-    /// Whether the method is known now. A call's own [`known`](Rpc::known) says whether it was when the
-    /// call began.
+    /// Whether the method is known now. [`Rpc::known`] returns whether it was known when the call began.
     pub fn knows(&self, rpc: &Rpc) -> bool {
         self.find(rpc).is_some()
     }
 
-    /// Makes the method known, because a service has answered for it, and says whether it is known
-    /// now: not if its path is not well formed or longer than 1,024 bytes, if there is no more room, or if
-    /// only those of a descriptor set are known and it is none of them.
+    /// Makes the method known, because a service has answered it. Returns whether it is known now. It is not if
+    /// its path is malformed or longer than 1,024 bytes, if the maximum number is reached, or if a descriptor
+    /// set is used and does not contain it.
     pub fn learn(&self, rpc: &Rpc) -> bool {
-        let Source::Learnt(names) = &self.0 else { return self.knows(rpc) };
+        let Source::Learned(names) = &self.0 else { return self.knows(rpc) };
         let known = names.load();
         if known.contains_key(rpc.full()) {
             return true;
@@ -140,15 +140,15 @@ impl KnownMethods {
     fn find(&self, rpc: &Rpc) -> Option<KnownMethod> {
         match &self.0 {
             Source::Described(methods) => methods.known(rpc),
-            Source::Learnt(names) => {
-                names.load().get(rpc.full()).map(|&index| KnownMethod::learnt(index))
+            Source::Learned(names) => {
+                names.load().get(rpc.full()).map(|&index| KnownMethod::learned(index))
             }
         }
     }
 }
 
 fn is_learnable(rpc: &Rpc) -> bool {
-    rpc.is_well_formed() && rpc.full().len() <= NAME_AT_MOST
+    rpc.is_well_formed() && rpc.full().len() <= MAX_PATH_BYTES
 }
 
 impl Default for KnownMethods {
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_saw_a_service_answer_can_make_its_method_known() {
+    fn a_service_answer_makes_the_method_known() {
         let known = KnownMethods::learning();
         let rpc = resolved(&known, "/a.B/C");
         assert!(!known.knows(&rpc));
         assert!(known.learn(&rpc) && known.learn(&rpc) && known.knows(&rpc));
         assert!(!known.learn(&resolved(&known, "/a/b/c")));
         let long =
-            format!("/a.B/{}", "c".repeat(NAME_AT_MOST)).parse::<http::Uri>().expect("a path");
+            format!("/a.B/{}", "c".repeat(MAX_PATH_BYTES)).parse::<http::Uri>().expect("a path");
         assert!(!known.learn(&Rpc::from_uri(&long)));
         for number in 0..MAX_LEARNED_METHODS {
             let path = format!("/a.B/{number}").parse::<http::Uri>().expect("a path");

@@ -1,4 +1,4 @@
-//! What a `FileDescriptorSet` says of each method.
+//! The methods in a `FileDescriptorSet`.
 
 use std::collections::hash_map::Entry;
 use std::error::Error;
@@ -15,11 +15,11 @@ use crate::method::{Idempotency, MethodKind};
 
 /// The methods of a set of services, with the kind and idempotency of each.
 ///
-/// Read once, from the descriptor set that `tonic-prost-build` writes; cloning shares it. The methods of
+/// Read once, from the descriptor set that `tonic-prost-build` writes; clones share the data. The methods of
 /// the standard health service (`grpc.health.v1.Health`) and of the reflection services
-/// (`grpc.reflection.v1.ServerReflection` and its `v1alpha`) are always known, since a program's own
-/// descriptor set seldom has them; [`iter`](Self::iter) and [`len`](Self::len) tell of those that were
-/// described.
+/// (`grpc.reflection.v1.ServerReflection` and `v1alpha`) are always known, because a program's own descriptor
+/// set seldom contains them. [`iter`](Self::iter) and [`len`](Self::len) cover only methods that a descriptor
+/// set describes.
 ///
 /// ```
 /// # use tonic_call::{MethodKind, Methods};
@@ -34,9 +34,9 @@ pub struct Methods(Arc<Inner>);
 
 #[derive(Clone, Default)]
 struct Inner {
-    /// Those that are described, and behind them the standard ones that are not.
+    /// The described methods, followed by the standard ones that no set describes.
     list: Vec<Method>,
-    /// How many are described.
+    /// The number of described methods.
     described: usize,
     by_name: FxHashMap<Arc<str>, usize>,
     services: FxHashSet<Box<str>>,
@@ -66,18 +66,17 @@ impl Methods {
     ///
     /// # Errors
     ///
-    /// When the bytes are something else, or describe one method in two ways.
+    /// If the bytes are something else, or describe one method in two different ways.
     pub fn from_descriptor_set(encoded: &[u8]) -> Result<Self, MethodsError> {
         Self::default().and_descriptor_set(encoded)
     }
 
-    /// Adds the methods of a further set. What a set says of the standard services counts: they are then
-    /// among those that are [described](Self::iter), as those of `tonic_health::pb::FILE_DESCRIPTOR_SET`
-    /// are.
+    /// Adds the methods of another set. Standard services that a set describes, as
+    /// `tonic_health::pb::FILE_DESCRIPTOR_SET` does, count as [described](Self::iter).
     ///
     /// # Errors
     ///
-    /// As [`from_descriptor_set`](Self::from_descriptor_set).
+    /// Like [`from_descriptor_set`](Self::from_descriptor_set).
     pub fn and_descriptor_set(self, encoded: &[u8]) -> Result<Self, MethodsError> {
         let set = FileDescriptorSet::decode(encoded).map_err(MethodsError::Decode)?;
         let mut inner = Arc::unwrap_or_clone(self.0);
@@ -96,12 +95,12 @@ impl Methods {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// The method of that name, if there is one.
+    /// The method with this name, if there is one.
     pub fn get(&self, service: &str, method: &str) -> Option<&Method> {
         self.by_full(&format!("{service}/{method}"))
     }
 
-    /// The method that a call names, if it is one of these. Allocates nothing.
+    /// The method that a call names, if it is in this set. Does not allocate.
     pub fn find(&self, rpc: &Rpc) -> Option<&Method> {
         self.by_full(rpc.full()).filter(|_| rpc.is_well_formed())
     }
@@ -110,41 +109,41 @@ impl Methods {
         self.0.list.get(*self.0.by_name.get(full)?)
     }
 
-    /// Whether there is a service of that fully qualified name, with or without methods.
+    /// Whether there is a service with this fully qualified name, with or without methods.
     pub fn has_service(&self, service: &str) -> bool {
         self.0.services.contains(service)
     }
 
-    /// Whether a call names one of these methods.
+    /// Whether a call names a method in this set.
     pub fn contains(&self, rpc: &Rpc) -> bool {
         self.find(rpc).is_some()
     }
 
-    /// The methods that the descriptor sets describe, in their order: that of [`KnownMethod::index`].
+    /// The methods that the descriptor sets describe, in the order of [`KnownMethod::index`].
     ///
-    /// The standard ones are among them only if a set describes them, so that what is done for each method
-    /// (a rule that must be there, a series that begins at 0) is done for those that the program serves.
+    /// Standard methods are included only if a set describes them. What is done for each method (requiring a
+    /// rule, starting a series at 0) is then done for the methods that the program serves.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Method> {
         self.0.list[..self.0.described].iter()
     }
 
-    /// How many methods are [described](Self::iter).
+    /// The number of [described](Self::iter) methods.
     pub fn len(&self) -> usize {
         self.0.described
     }
 
-    /// Whether none is described.
+    /// Whether no method is described.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One more than the highest [index](KnownMethod::index): how many methods are known, with the
+    /// The exclusive upper bound of every [index](KnownMethod::index): the number of methods, including the
     /// standard ones.
     pub fn capacity(&self) -> usize {
         self.0.list.len()
     }
 
-    /// Those that are described, and the standard ones.
+    /// The described methods and the standard ones.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Method> {
         self.0.list.iter()
     }
@@ -164,7 +163,7 @@ impl Methods {
     }
 }
 
-/// The methods of the services that are standard: `health.proto` and `reflection.proto` of gRPC.
+/// The methods of the standard services: gRPC's `health.proto` and `reflection.proto`.
 const STANDARD: [(&str, &str, MethodKind); 5] = [
     (HEALTH, "Check", MethodKind::Unary),
     (HEALTH, "List", MethodKind::Unary),
@@ -174,7 +173,7 @@ const STANDARD: [(&str, &str, MethodKind); 5] = [
 ];
 
 impl Inner {
-    /// Forgets the standard methods that no set has described, so that one can.
+    /// Removes the standard methods that no set has described, so that the next set can describe them.
     fn remove_standard(&mut self) {
         for method in self.list.drain(self.described..) {
             self.by_name.remove(&method.full);
@@ -209,19 +208,19 @@ impl Inner {
                 self.list.push(added);
                 Ok(())
             }
-            Entry::Occupied(entry) if self.list[*entry.get()].says_the_same(&added) => Ok(()),
+            Entry::Occupied(entry) if self.list[*entry.get()].equals(&added) => Ok(()),
             Entry::Occupied(entry) => Err(MethodsError::Conflict(entry.key().to_string())),
         }
     }
 }
 
 impl Method {
-    /// The fully qualified service, `pkg.Svc`.
+    /// The fully qualified service name, `pkg.Svc`.
     pub fn service(&self) -> &str {
         &self.full[..self.service_len]
     }
 
-    /// The method's own name.
+    /// The method name.
     pub fn name(&self) -> &str {
         &self.full[self.service_len + 1..]
     }
@@ -231,17 +230,17 @@ impl Method {
         &self.full
     }
 
-    /// Unary, or which side streams.
+    /// The kind: unary, or which sides stream.
     pub fn kind(&self) -> MethodKind {
         self.kind
     }
 
-    /// What its `idempotency_level` option says.
+    /// The value of its `idempotency_level` option.
     pub fn idempotency(&self) -> Idempotency {
         self.idempotency
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn equals(&self, other: &Self) -> bool {
         self.kind == other.kind && self.idempotency == other.idempotency
     }
 }
@@ -254,7 +253,7 @@ fn idempotency_of(method: &MethodDescriptorProto) -> Idempotency {
     }
 }
 
-/// No method is described: only the standard ones are known.
+/// Only the standard methods; none is described.
 impl Default for Methods {
     fn default() -> Self {
         let mut inner = Inner::default();
@@ -273,7 +272,7 @@ impl fmt::Display for MethodsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decode(_) => f.write_str("not an encoded google.protobuf.FileDescriptorSet"),
-            Self::Conflict(method) => write!(f, "{method} is described twice, and differently"),
+            Self::Conflict(method) => write!(f, "{method} is described in two different ways"),
         }
     }
 }

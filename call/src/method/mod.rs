@@ -1,4 +1,4 @@
-//! Which method is called, and what is set for each.
+//! The methods of calls, and settings per method.
 
 mod kind;
 mod known;

@@ -13,50 +13,48 @@ use crate::show::sanitize;
 /// The standard health service.
 pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
 
-/// The reflection service, and the older one that most clients ask first.
+/// The reflection service, and its older version, which most clients try first.
 pub(crate) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 pub(crate) const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-/// The method a call names: its path, split as gRPC does.
+/// The method that a call names, from its path.
 ///
-/// The path of a gRPC call is `/{service}/{method}` (gRPC over HTTP/2, "Requests"), with nothing
-/// before, between or behind. A path of any other form has no names: [`service`](Self::service),
-/// [`method`](Self::method) and [`full`](Self::full) are then empty and
-/// [`is_well_formed`](Self::is_well_formed) is false. A query takes no part, since tonic's router
-/// does not look at it either.
+/// The path of a gRPC call is exactly `/{service}/{method}` (gRPC over HTTP/2, "Requests"). For any other path
+/// [`service`](Self::service), [`method`](Self::method) and [`full`](Self::full) are empty and
+/// [`is_well_formed`](Self::is_well_formed) is false. A query is ignored, as in tonic's router.
 ///
-/// Making, cloning and reading one allocates nothing.
+/// Creating, cloning and reading one does not allocate.
 #[derive(Clone)]
 pub struct Rpc {
     path: Option<PathAndQuery>,
     names: Option<Names>,
     known: Option<KnownMethod>,
-    /// Whether there is a descriptor set, and this is not in it.
+    /// Whether there is a descriptor set that does not contain this method.
     undescribed: bool,
 }
 
-/// Where the two names stand in the path. A path is at most 65,534 bytes long.
+/// Where the two names begin in the path. A path has at most 65,534 bytes.
 #[derive(Clone, Copy)]
 struct Names {
     service: u16,
     method: u16,
 }
 
-/// What is known of a method that is served here: see [`KnownMethods`](crate::KnownMethods).
+/// A method that is known to exist: see [`KnownMethods`](crate::KnownMethods).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownMethod {
-    /// A number from 0 up to the [capacity](crate::KnownMethods::capacity), the same for every call
-    /// of this method: a place in a table of things resolved once per method.
+    /// The index of the method, below the [capacity](crate::KnownMethods::capacity) and the same for every call
+    /// of it. Use it to look up what was resolved once per method.
     pub index: usize,
-    /// Unary or which streams; `None` without a descriptor set.
+    /// The kind of the method; `None` without a descriptor set.
     pub kind: Option<MethodKind>,
-    /// What the descriptor set says of repeating a call; `None` without one.
+    /// The idempotency of the method; `None` without a descriptor set.
     pub idempotency: Option<Idempotency>,
 }
 
 impl KnownMethod {
-    pub(crate) fn learnt(index: usize) -> Self {
+    pub(crate) fn learned(index: usize) -> Self {
         Self { index, kind: None, idempotency: None }
     }
 
@@ -71,7 +69,7 @@ impl Rpc {
         Self::from_path(uri.path_and_query().cloned())
     }
 
-    /// Reads a path; `None` is that of a URI without one.
+    /// Reads a path; `None` for a URI without one.
     pub fn from_path(path: Option<PathAndQuery>) -> Self {
         let names = path.as_ref().and_then(|path| split(path.path()));
         Self { path, names, known: None, undescribed: false }
@@ -79,8 +77,8 @@ impl Rpc {
 
     /// Reads the head of a request.
     ///
-    /// What a generated client says of itself ([`GrpcMethod`]) tells the names from a prefix that
-    /// the client's origin puts before them.
+    /// If the client's origin adds a prefix to the path, the [`GrpcMethod`] that generated clients set shows
+    /// where the names begin.
     pub fn from_head(head: &request::Parts) -> Self {
         let mut rpc = Self::from_uri(&head.uri);
         if rpc.names.is_none()
@@ -91,12 +89,12 @@ impl Rpc {
         rpc
     }
 
-    /// The fully qualified service, `pkg.Svc`; empty if the path is not well formed.
+    /// The fully qualified service name, `pkg.Svc`; empty if the path is not well formed.
     pub fn service(&self) -> &str {
         self.names.map_or("", |at| &self.path()[at.service.into()..usize::from(at.method) - 1])
     }
 
-    /// The method, `Method`; empty if the path is not well formed.
+    /// The method name, `Method`; empty if the path is not well formed.
     pub fn method(&self) -> &str {
         self.names.map_or("", |at| &self.path()[at.method.into()..])
     }
@@ -106,13 +104,12 @@ impl Rpc {
         self.names.map_or("", |at| &self.path()[at.service.into()..])
     }
 
-    /// The method as lines show it, printable: [`full`](Self::full), or the path as it came where that names
-    /// none.
+    /// The method for log lines, sanitized: [`full`](Self::full), or the path if it is not well formed.
     pub fn shown(&self) -> Cow<'_, str> {
         sanitize(if self.is_well_formed() { self.full() } else { self.path() })
     }
 
-    /// The path as it came. It is the caller's text: bound and escape it before it is shown.
+    /// The path as received. This is the caller's text: bound and escape it before it is shown.
     pub fn path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }
@@ -122,17 +119,16 @@ impl Rpc {
         self.names.is_some()
     }
 
-    /// What is known of the method, if it is one that is served here.
+    /// What is known about the method; `None` if it is not known to exist.
     ///
-    /// An observer that names a method in a label asks this first: the names of a method that is
-    /// not known are whatever a caller sent.
+    /// Check this before using the names in a label: those of an unknown method are arbitrary text from the
+    /// caller.
     pub fn known(&self) -> Option<KnownMethod> {
         self.known
     }
 
-    /// Whether there is certainly no such method: a descriptor set says which are served here, and
-    /// this is none of them, nor one of the standard health and reflection services. Without a descriptor
-    /// set nothing is certain.
+    /// Whether the method certainly does not exist: there is a descriptor set, and the method is neither in it
+    /// nor one of the standard health and reflection services. Always false without a descriptor set.
     pub fn is_undescribed(&self) -> bool {
         self.undescribed
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with the name that a rule is for.
+//! Errors in the rules of a `MethodTable`.
 
 use std::error::Error;
 use std::fmt;
@@ -7,39 +7,40 @@ use http::uri::PathAndQuery;
 
 use crate::method::{Method, Methods, Rpc};
 
-/// A rule that can never match a call, or that another one hides: see
+/// A rule that can never match a call, or that another rule hides: see
 /// [`MethodTable::check`](crate::MethodTable::check).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RuleError {
-    /// Its name can't be in the path of a call: it is empty, has a slash, or a character that no path has.
+    /// The name can't occur in the path of a call: it is empty, or contains a slash or a character that paths
+    /// can't have.
     #[non_exhaustive]
     Malformed {
-        /// What the rule is for: `pkg.Svc/Method`, or `pkg.Svc`.
+        /// The method or service of the rule: `pkg.Svc/Method` or `pkg.Svc`.
         rule: String,
-        /// What is wrong with the name.
+        /// The problem with the name.
         problem: &'static str,
-        /// What was probably meant.
+        /// A suggestion for the name, if there is one.
         nearest: Option<String>,
     },
     /// Two rules are for the same method or service.
     #[non_exhaustive]
     Twice {
-        /// What they are for: `pkg.Svc/Method`, or `pkg.Svc`.
+        /// The method or service of the rules: `pkg.Svc/Method` or `pkg.Svc`.
         rule: String,
     },
     /// The descriptor set has no such method or service.
     #[non_exhaustive]
     Unknown {
-        /// What the rule is for: `pkg.Svc/Method`, or `pkg.Svc`.
+        /// The method or service of the rule: `pkg.Svc/Method` or `pkg.Svc`.
         rule: String,
-        /// What the descriptor set has instead, if a name of it is close.
+        /// A similar name in the descriptor set, if there is one.
         nearest: Option<String>,
     },
 }
 
 impl RuleError {
-    /// What the rule is for: `pkg.Svc/Method`, or `pkg.Svc`.
+    /// The method or service of the rule: `pkg.Svc/Method` or `pkg.Svc`.
     pub fn rule(&self) -> &str {
         match self {
             Self::Malformed { rule, .. } | Self::Twice { rule } | Self::Unknown { rule, .. } => {
@@ -48,7 +49,7 @@ impl RuleError {
         }
     }
 
-    /// What is wrong with a rule for a service, without looking at which services there are.
+    /// Checks a rule for a service, without knowing which services exist.
     pub(crate) fn of_service(service: &str) -> Option<Self> {
         let problem = match service.contains('/') {
             true => "a service has no slash in its name; a rule for one method has two names",
@@ -59,7 +60,7 @@ impl RuleError {
         Some(Self::malformed(service.to_owned(), problem, nearest.map(str::to_owned)))
     }
 
-    /// What is wrong with a rule for a method, without looking at which methods there are.
+    /// Checks a rule for a method, without knowing which methods exist.
     pub(crate) fn of_method(service: &str, method: &str) -> Option<Self> {
         let problem = problem(service, method)?;
         let near = (service.trim_matches('/'), method.trim_matches('/'));
@@ -83,7 +84,7 @@ impl RuleError {
     }
 }
 
-/// What keeps two names from being those of a call.
+/// The reason why a call can't have these names, if any.
 fn problem(service: &str, method: &str) -> Option<&'static str> {
     if service.is_empty() || method.is_empty() {
         return Some("a name is empty");
@@ -91,7 +92,7 @@ fn problem(service: &str, method: &str) -> Option<&'static str> {
     if service.contains('/') || method.contains('/') {
         return Some("a name has no slash in it");
     }
-    // The path of such a call says whether there can be one.
+    // Builds the path of such a call and compares the names parsed from it.
     let path = PathAndQuery::try_from(format!("/{service}/{method}")).ok();
     let rpc = Rpc::from_path(path);
     let same = rpc.service() == service && rpc.method() == method;
@@ -102,10 +103,10 @@ fn problem_free(service: &str, method: &str) -> bool {
     problem(service, method).is_none()
 }
 
-/// The name that was probably meant: the qualified one, or else the one with the fewest other letters, if
-/// they are few.
+/// The most similar name: the same name with its package, or else the one with the fewest edits, if they are
+/// few.
 fn nearest<'a>(rule: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    // All of it is done only to tell of a mistake: a long name is not worth it.
+    // Long names are skipped: a suggestion is not worth the time.
     const LONG: usize = 256;
     let last = rule.rsplit(['/', '.']).next().unwrap_or(rule);
     let at_most = (last.len() / 3).max(1);
@@ -121,7 +122,7 @@ fn nearest<'a>(rule: &str, names: impl Iterator<Item = &'a str>) -> Option<Strin
     near.min().map(|(_, name)| name.to_owned())
 }
 
-/// How many letters must be added, left out or replaced to make one text of the other (Levenshtein).
+/// The number of bytes to insert, delete or replace to turn one text into the other (Levenshtein).
 fn edits(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (above, byte) in one.bytes().enumerate() {
@@ -144,7 +145,7 @@ impl fmt::Display for RuleError {
                 nearest
             }
             Self::Twice { .. } => {
-                return write!(f, "there are two rules for {rule:?}: only one could count");
+                return write!(f, "there are two rules for {rule:?}: only one can apply");
             }
             Self::Unknown { nearest, .. } => {
                 let what = if rule.contains('/') { "method" } else { "service" };

@@ -6,11 +6,11 @@ use rustc_hash::FxHashMap;
 
 use crate::method::{Methods, Rpc, RuleError};
 
-/// One value per method, with one per service and a default behind it.
+/// Settings per method, with values per service and a default as fallbacks.
 ///
-/// The most exact rule wins: method, then service, then default. Built once, read without
-/// allocation. A rule that could never match, and one that is set twice (the later one counts), are
-/// errors of [`check`](Self::check).
+/// The most specific rule wins: method, then service, then default. Built once, and read without allocation. A
+/// rule that can never match, and a rule that is set twice (the later one is used), are errors of
+/// [`check`](Self::check).
 ///
 /// ```
 /// # use tonic_call::{MethodTable, Rpc};
@@ -27,29 +27,29 @@ pub struct MethodTable<T> {
     methods: FxHashMap<Box<str>, T>,
     services: FxHashMap<Box<str>, T>,
     default: T,
-    /// What is wrong with the rules by themselves.
+    /// Errors in the rules that don't depend on which methods exist.
     faults: Vec<RuleError>,
 }
 
-/// The calls that a rule of a [`MethodTable`] is for.
+/// The calls that a rule of a [`MethodTable`] matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Matches<'a> {
-    /// Those of a method: `package.Service/Method`.
+    /// Calls of one method: `package.Service/Method`.
     Method(&'a str),
-    /// Those of a service, `package.Service`, that no rule for their method matches.
+    /// Calls of one service, `package.Service`, that have no rule for their method.
     Service(&'a str),
-    /// Those that no other rule matches.
+    /// Calls that no other rule matches.
     Default,
 }
 
 impl<T> MethodTable<T> {
-    /// A table that has nothing but a default.
+    /// Creates a table with only a default.
     pub fn new(default: T) -> Self {
         let (methods, services) = (FxHashMap::default(), FxHashMap::default());
         Self { methods, services, default, faults: Vec::new() }
     }
 
-    /// Sets the value of one method of a fully qualified service.
+    /// Sets the value for one method of a fully qualified service.
     #[must_use]
     pub fn method(mut self, service: &str, method: &str, value: T) -> Self {
         let rule = format!("{service}/{method}");
@@ -59,7 +59,7 @@ impl<T> MethodTable<T> {
         self
     }
 
-    /// Sets the value of all methods of a fully qualified service that have none of their own.
+    /// Sets the value for all methods of a fully qualified service that have no value of their own.
     #[must_use]
     pub fn service(mut self, service: &str, value: T) -> Self {
         let before = self.services.insert(service.into(), value);
@@ -68,12 +68,12 @@ impl<T> MethodTable<T> {
         self
     }
 
-    /// The value that applies to a call; the default if its path is not well formed.
+    /// The value for a call; the default if its path is not well formed.
     pub fn get(&self, rpc: &Rpc) -> &T {
         self.rule(rpc).unwrap_or(&self.default)
     }
 
-    /// The value that applies to a call by a rule for its method or service, and not by default.
+    /// The value for a call from a rule for its method or service; `None` if only the default applies.
     pub fn rule(&self, rpc: &Rpc) -> Option<&T> {
         if !rpc.is_well_formed() {
             return None;
@@ -81,15 +81,15 @@ impl<T> MethodTable<T> {
         self.methods.get(rpc.full()).or_else(|| self.services.get(rpc.service()))
     }
 
-    /// Every value, with what it is for: rules for methods, then for services, in no particular order, and
-    /// then the default.
+    /// All values with the calls they match: rules for methods, then for services, each in no particular order,
+    /// and then the default.
     pub fn iter(&self) -> impl Iterator<Item = (Matches<'_>, &T)> {
         let methods = self.methods.iter().map(|(rule, value)| (Matches::Method(rule), value));
         let services = self.services.iter().map(|(rule, value)| (Matches::Service(rule), value));
         methods.chain(services).chain([(Matches::Default, &self.default)])
     }
 
-    /// The value that applies to a rule exactly, if there is such a rule.
+    /// The value of exactly this rule, if there is such a rule.
     pub fn of(&self, rule: Matches<'_>) -> Option<&T> {
         match rule {
             Matches::Method(rule) => self.methods.get(rule),
@@ -98,11 +98,11 @@ impl<T> MethodTable<T> {
         }
     }
 
-    /// The same rules, with other values; `make` sees what each is for.
+    /// Converts the values and keeps the rules; `make` gets each rule and its value.
     ///
     /// # Errors
     ///
-    /// The first of `make`'s.
+    /// The first error from `make`.
     pub fn try_map<U, E>(
         &self,
         mut make: impl FnMut(Matches<'_>, &T) -> Result<U, E>,
@@ -118,21 +118,22 @@ impl<T> MethodTable<T> {
         Ok(MethodTable { methods, services, default, faults: self.faults.clone() })
     }
 
-    /// The table, if every rule in it is for a service or method that exists: for settings that are
-    /// checked where they are made.
+    /// Returns the table if every rule is for a service or method that exists. For settings that are checked
+    /// where they are created.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// Like [`check`](Self::check).
     pub fn checked(self, methods: &Methods) -> Result<Self, RuleError> {
         self.check(methods).map(|()| self)
     }
 
-    /// Checks that every rule is for a service or method that exists, and that no two are for the same.
+    /// Checks that every rule is for a service or method that exists, and that no two rules are for the same
+    /// one.
     ///
     /// # Errors
     ///
-    /// Those of [`check_names`](Self::check_names); then the first rule, in alphabetical order, for a
+    /// The errors of [`check_names`](Self::check_names); then the first rule, in alphabetical order, for a
     /// service or method that does not exist.
     pub fn check(&self, methods: &Methods) -> Result<(), RuleError> {
         self.check_names()?;
@@ -148,22 +149,22 @@ impl<T> MethodTable<T> {
         }
     }
 
-    /// Checks what can be checked without knowing which methods there are.
+    /// Checks what does not depend on which methods exist.
     ///
     /// # Errors
     ///
-    /// The first rule, in alphabetical order, whose name no call can have, and then the first that is there
+    /// The first rule, in alphabetical order, whose name no call can have; then the first rule that is set
     /// twice.
     pub fn check_names(&self) -> Result<(), RuleError> {
         self.faults.iter().min().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// What the rules for methods are for: `pkg.Svc/Method`.
+    /// The methods that have a rule: `pkg.Svc/Method`.
     pub(crate) fn method_rules(&self) -> impl Iterator<Item = &str> {
         self.methods.keys().map(|rule| &**rule)
     }
 
-    /// What the rules for services are for.
+    /// The services that have a rule.
     pub(crate) fn service_rules(&self) -> impl Iterator<Item = &str> {
         self.services.keys().map(|rule| &**rule)
     }
@@ -247,7 +248,7 @@ mod tests {
     fn two_rules_for_the_same_are_named() {
         let method = MethodTable::new(0).method("a.B", "C", 1).method("a.B", "C", 2);
         let error = method.check_names().expect_err("twice");
-        assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one could count");
+        assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one can apply");
         assert_eq!(get(&method, "/a.B/C"), 2);
         let service = MethodTable::new(0).service("a.B", 1).service("a.B", 1);
         assert_eq!(service.check(&methods()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
