@@ -1,8 +1,8 @@
-//! The names of the gRPC codes.
+//! Names of the gRPC codes.
 
 use tonic::Code;
 
-/// All of gRPC's codes, in the order of their numbers (gRPC, "Status codes and their use").
+/// All gRPC codes in numeric order (gRPC, "Status codes and their use").
 pub const CODES: [Code; 17] = [
     Code::Ok,
     Code::Cancelled,
@@ -23,7 +23,7 @@ pub const CODES: [Code; 17] = [
     Code::Unauthenticated,
 ];
 
-/// A code as the gRPC documents write it: `NOT_FOUND`.
+/// The name of a code in the gRPC documents: `NOT_FOUND`.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -46,7 +46,7 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// The code that the gRPC documents call so: exactly, in upper case.
+/// The code with this name, which must be written as in the gRPC documents, in upper case.
 pub fn code_from_name(name: &str) -> Option<Code> {
     CODES.into_iter().find(|&code| code_name(code) == name)
 }

@@ -5,22 +5,22 @@ use tonic::Status;
 
 use crate::observe::error_code::as_error;
 
-/// An error with what caused it, which its own text often does not tell: `transport error: tcp connect
-/// error: Connection refused`. Of a status it is the message.
+/// Displays an error with its sources, since its own text often omits them: `transport error: tcp connect
+/// error: Connection refused`. A status is displayed as its message.
 pub(crate) struct ErrorChain<'a, E>(pub(crate) &'a E);
 
 impl<E: Display + 'static> Display for ErrorChain<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(error) = as_error(self.0) else { return self.0.fmt(f) };
-        let mut told = text(error);
-        f.write_str(&told)?;
+        let mut shown = text(error);
+        f.write_str(&shown)?;
         let mut cause = error.source();
         while let Some(error) = cause {
             let text = text(error);
-            // Some errors have their cause's text in their own.
-            if !told.contains(&text) {
+            // Some errors include the text of their source.
+            if !shown.contains(&text) {
                 write!(f, ": {text}")?;
-                told = text;
+                shown = text;
             }
             cause = error.source();
         }
@@ -44,7 +44,7 @@ mod tests {
     use crate::fit::BoxError;
 
     #[test]
-    fn an_error_is_told_with_its_causes_each_once() {
+    fn an_error_is_shown_with_each_of_its_sources_once() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let boxed: BoxError = Box::new(tonic::ConnectError(Box::new(refused())));
         assert_eq!(ErrorChain(&boxed).to_string(), "connection refused");

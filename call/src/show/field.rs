@@ -1,4 +1,4 @@
-//! Values of fields that handlers add to a call's log line.
+//! Values of the fields that handlers add to a call's log line.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use std::borrow::Cow;
 pub enum FieldValue {
     /// Text.
     Text(Cow<'static, str>),
-    /// A signed number.
+    /// A signed integer.
     Signed(i64),
-    /// An unsigned number.
+    /// An unsigned integer.
     Unsigned(u64),
     /// A floating point number.
     Float(f64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
 }
 

@@ -1,11 +1,11 @@
 use std::fmt;
 
-/// Lower-case hexadecimal digits of a fixed number, without an allocation.
+/// A fixed number of lower-case hexadecimal digits, without allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hex<const DIGITS: usize>([u8; DIGITS]);
 
 impl<const DIGITS: usize> Hex<DIGITS> {
-    /// The lowest digits of a number, with leading zeros.
+    /// The lowest `DIGITS` digits of a number, with leading zeros.
     pub fn new(number: u128) -> Self {
         let mut digits = [b'0'; DIGITS];
         let mut rest = number;
@@ -18,7 +18,7 @@ impl<const DIGITS: usize> Hex<DIGITS> {
 
     /// The digits.
     pub fn as_str(&self) -> &str {
-        // They are ASCII.
+        // The digits are ASCII.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

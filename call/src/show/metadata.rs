@@ -1,4 +1,4 @@
-//! Metadata that may be shown.
+//! Metadata that may be shown in logs and spans.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::show::sanitize;
 
-/// The metadata that a team allows to be shown, in logs or on spans.
+/// The names of the metadata that may be shown in logs or on spans.
 ///
-/// What may hold a secret is never shown, allowed or not: `authorization`, `proxy-authorization`,
-/// `cookie`, `set-cookie`, and binary metadata (`*-bin`). Nor is a value that the program marked as
-/// [sensitive](HeaderValue::is_sensitive).
+/// Metadata that may contain secrets is never shown, even if it is allowed here: `authorization`,
+/// `proxy-authorization`, `cookie`, `set-cookie`, and binary metadata (`*-bin`). Values marked as
+/// [sensitive](HeaderValue::is_sensitive) are not shown either.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedMetadata(Arc<[HeaderName]>);
 
 impl AllowedMetadata {
-    /// Allows these names, whatever their case; one that no header can have matches none.
+    /// Allows these names. Case does not matter; a name that no header can have is ignored.
     pub fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Self {
         let mut allowed: Vec<HeaderName> = Vec::new();
         for name in names {
@@ -29,67 +29,66 @@ impl AllowedMetadata {
         Self(allowed.into())
     }
 
-    /// The names that may be shown, in lower case, in the order in which they were given.
+    /// The allowed names, in lower case, in the order given.
     pub fn names(&self) -> &[HeaderName] {
         &self.0
     }
 
-    /// Whether nothing is shown.
+    /// Whether no name is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What of these headers may be shown: the values of each of the [names](Self::names), by its
-    /// place among them. Cloning a value copies no text, so they can be kept beyond the head.
+    /// The values that may be shown of these headers, each with the index of its name in
+    /// [`names`](Self::names). Cloning a value copies no text, so the values can be kept longer than the head.
     pub fn values<'h>(
         &self,
         headers: &'h HeaderMap,
     ) -> impl Iterator<Item = (usize, &'h HeaderValue)> {
-        self.0.iter().enumerate().flat_map(move |(place, name)| {
+        self.0.iter().enumerate().flat_map(move |(index, name)| {
             let shown = headers.get_all(name).into_iter().filter(|value| !value.is_sensitive());
-            shown.map(move |value| (place, value))
+            shown.map(move |value| (index, value))
         })
     }
 }
 
-/// What may be shown of one call's metadata, kept until the call is over.
+/// The metadata of one call that may be shown, kept until the call is over.
 #[derive(Debug)]
 pub struct KeptMetadata {
     allowed: AllowedMetadata,
-    /// Which of the names, and its values. Of most calls there is nothing.
+    /// The index of a name, and its values. Empty for most calls.
     kept: Mutex<Vec<(usize, Vec<HeaderValue>)>>,
 }
 
 impl KeptMetadata {
-    /// Keeps what is allowed, and nothing yet.
+    /// Creates an empty store for the allowed metadata.
     pub fn new(allowed: &AllowedMetadata) -> Self {
         Self { allowed: allowed.clone(), kept: Mutex::default() }
     }
 
-    /// Keeps what may be shown of a head, or of trailers. A name that stands in both is told of the
-    /// first.
+    /// Keeps the allowed metadata of a head or of trailers. If a name is in both, the first one kept is shown.
     pub fn keep(&self, headers: &HeaderMap) {
         if self.allowed.is_empty() {
             return;
         }
         let mut kept = self.kept();
         let before = kept.len();
-        for (place, value) in self.allowed.values(headers) {
-            if kept[..before].iter().any(|(other, _)| *other == place) {
+        for (index, value) in self.allowed.values(headers) {
+            if kept[..before].iter().any(|(other, _)| *other == index) {
                 continue;
             }
             match kept.last_mut() {
-                Some((last, values)) if *last == place => values.push(value.clone()),
-                _ => kept.push((place, vec![value.clone()])),
+                Some((last, values)) if *last == index => values.push(value.clone()),
+                _ => kept.push((index, vec![value.clone()])),
             }
         }
     }
 
-    /// Shows each name that was there, by its place among the [names](AllowedMetadata::names), with its
-    /// values.
+    /// Calls `show` for each name that was present, with its index in [`names`](AllowedMetadata::names), the
+    /// name and its values.
     pub fn show(&self, mut show: impl FnMut(usize, &HeaderName, &[HeaderValue])) {
-        for (place, values) in &*self.kept() {
-            show(*place, &self.allowed.names()[*place], values);
+        for (index, values) in &*self.kept() {
+            show(*index, &self.allowed.names()[*index], values);
         }
     }
 
@@ -98,8 +97,8 @@ impl KeptMetadata {
     }
 }
 
-/// The values of one header as a line of text: several are joined by `, `, as HTTP joins them
-/// (RFC 9110 §5.3), and the whole is [`sanitize`].
+/// The values of one header as one line of text, joined by `, ` as in HTTP (RFC 9110 §5.3) and
+/// [sanitized](sanitize). `None` if there are no values.
 pub fn joined<'v>(values: impl IntoIterator<Item = &'v HeaderValue>) -> Option<Cow<'v, str>> {
     let mut values = values.into_iter();
     let first = values.next()?.as_bytes();
@@ -123,7 +122,7 @@ mod tests {
 
     fn shown(allowed: &AllowedMetadata, headers: &HeaderMap) -> Vec<(usize, String)> {
         let values = allowed.values(headers);
-        values.map(|(place, value)| (place, value.to_str().expect("text").to_owned())).collect()
+        values.map(|(index, value)| (index, value.to_str().expect("text").to_owned())).collect()
     }
 
     #[test]
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_head_is_not_told_again_of_the_trailers() {
+    fn metadata_kept_from_a_head_is_not_kept_again_from_the_trailers() {
         let kept = KeptMetadata::new(&AllowedMetadata::new(["x-a", "x-b"]));
         let headers = |pairs: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
@@ -170,12 +169,12 @@ mod tests {
         kept.keep(&headers(&[("x-b", "1"), ("x-c", "2"), ("x-b", "3")]));
         kept.keep(&headers(&[("x-b", "4"), ("x-a", "5")]));
         let mut shown = Vec::new();
-        kept.show(|place, name, values| shown.push((place, name.to_string(), values.to_vec())));
+        kept.show(|index, name, values| shown.push((index, name.to_string(), values.to_vec())));
         assert_eq!(
             shown,
             [(1, "x-b".into(), vec!["1", "3"]), (0, "x-a".into(), vec!["5"])].map(
-                |(place, name, values): (usize, String, Vec<&str>)| {
-                    (place, name, values.into_iter().map(HeaderValue::from_static).collect())
+                |(index, name, values): (usize, String, Vec<&str>)| {
+                    (index, name, values.into_iter().map(HeaderValue::from_static).collect())
                 }
             )
         );

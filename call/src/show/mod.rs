@@ -1,4 +1,4 @@
-//! What of a call may be shown, and how.
+//! What may be shown of a call in logs and spans, and how.
 
 mod code_name;
 mod error_chain;

@@ -1,49 +1,50 @@
-//! Text from the wire, made fit to be shown.
+//! Makes text from the wire safe to show.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-/// How many bytes of a text from the wire are shown, at most, with what escaping adds.
+/// The maximum number of bytes that [`sanitize`] returns, including escapes.
 pub const MAX_TEXT_BYTES: usize = 1_024;
 
-/// How many bytes [`sanitize_lines`] takes, at most, as JSON writes them.
+/// The maximum number of bytes that [`sanitize_lines`] returns, counted as written in JSON.
 ///
-/// With the other fields of an event it stays under 16 KiB, where container runtimes split a line of the log.
+/// With the other fields of an event this stays below 16 KiB, where container runtimes split a log line.
 pub const MAX_LINES_BYTES: usize = 8 * 1_024;
 
-/// What stands for the rest.
+/// Replaces the part that was cut off.
 const REST: char = '…';
 
-/// Text that somebody else wrote, fit for a log line: on one line, and at most [`MAX_TEXT_BYTES`] bytes.
+/// Makes untrusted text safe for a log line: one line of at most [`MAX_TEXT_BYTES`] bytes.
 ///
-/// Control characters, line and paragraph separators, and characters that change the direction of
-/// the text are escaped as Rust writes them (`\n`, `\u{1b}`), bytes that are not UTF-8 as `\xff`. What
-/// is too long ends in `…`. A text that needs none of it is borrowed.
+/// Control characters, line and paragraph separators, and characters that change the text direction are escaped
+/// as in Rust (`\n`, `\u{1b}`), and bytes that are not UTF-8 as `\xff`. Text that is too long is cut and ends
+/// in `…`. Text that needs no change is borrowed.
 pub fn sanitize<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
     match std::str::from_utf8(bytes) {
-        Ok(text) if bytes.len() <= MAX_TEXT_BYTES && !text.chars().any(is_unfit) => text.into(),
+        Ok(text) if bytes.len() <= MAX_TEXT_BYTES && !text.chars().any(needs_escape) => text.into(),
         _ => escaped(bytes).into(),
     }
 }
 
-/// Text of several lines, such as a stack: like [`sanitize`], but line feeds stay, and it has at most
-/// [`MAX_LINES_BYTES`] bytes as JSON writes it, where a line feed, a quotation mark and a backslash are two.
+/// Makes multi-line text, such as a stack, safe to show. Like [`sanitize`], but line feeds are kept, and the
+/// limit is [`MAX_LINES_BYTES`] bytes as written in JSON, where a line feed, a quotation mark and a backslash
+/// are two bytes each.
 ///
-/// What is too long is not written any further, however long it would be.
+/// Formatting stops at the limit, however long the text would be.
 pub fn sanitize_lines<T: Display + ?Sized>(text: &T) -> String {
     let mut out = Lines { text: String::new(), bytes: 0, fits: 0 };
-    // An error says that it is full.
+    // An error means that the limit was reached.
     let _ = write!(out, "{text}");
     out.text
 }
 
-/// Takes a text until it is full.
+/// Collects text up to the limit.
 struct Lines {
     text: String,
-    /// How long it is in JSON.
+    /// The length in JSON.
     bytes: usize,
-    /// How much of the text leaves room for [`REST`].
+    /// The length of the text that leaves room for [`REST`].
     fits: usize,
 }
 
@@ -51,7 +52,7 @@ impl Write for Lines {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut utf8 = [0; 4];
         for char in text.chars() {
-            if char != '\n' && is_unfit(char) {
+            if char != '\n' && needs_escape(char) {
                 self.add(&char.escape_default().to_string())?;
             } else {
                 self.add(char.encode_utf8(&mut utf8))?;
@@ -62,7 +63,7 @@ impl Write for Lines {
 }
 
 impl Lines {
-    /// Adds a piece, whole or not at all.
+    /// Adds a piece as a whole, or not at all.
     fn add(&mut self, piece: &str) -> fmt::Result {
         let escaped = piece.bytes().filter(|byte| matches!(byte, b'\n' | b'"' | b'\\')).count();
         self.bytes += piece.len() + escaped;
@@ -83,7 +84,7 @@ fn escaped(bytes: &[u8]) -> String {
     let mut out = Bounded { text: String::new(), fits: 0 };
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            let fitted = if is_unfit(char) {
+            let fitted = if needs_escape(char) {
                 out.push(format_args!("{}", char.escape_default()))
             } else {
                 out.push(format_args!("{char}"))
@@ -101,15 +102,15 @@ fn escaped(bytes: &[u8]) -> String {
     out.text
 }
 
-/// Text that never gets too long, and ends in [`REST`] if it would have.
+/// Bounded text, which ends in [`REST`] if it was cut.
 struct Bounded {
     text: String,
-    /// How much of the text leaves room for [`REST`].
+    /// The length of the text that leaves room for [`REST`].
     fits: usize,
 }
 
 impl Bounded {
-    /// Adds a piece, whole or not at all. False says that the text is full.
+    /// Adds a piece as a whole, or not at all. Returns false if the text is full.
     fn push(&mut self, piece: fmt::Arguments<'_>) -> bool {
         // Writing to a `String` does not fail.
         let _ = self.text.write_fmt(piece);
@@ -125,8 +126,8 @@ impl Bounded {
     }
 }
 
-/// Whether a character ends the line, hides, or moves what stands around it.
-fn is_unfit(char: char) -> bool {
+/// Whether a character ends the line, is invisible, or changes the text direction.
+fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(
             char,
@@ -169,14 +170,14 @@ mod tests {
     fn what_is_too_long_is_cut_between_characters_and_says_so() {
         let cut = sanitize(&"x".repeat(MAX_TEXT_BYTES + 1)).into_owned();
         assert_eq!(cut, format!("{}…", "x".repeat(MAX_TEXT_BYTES - 3)));
-        // No escape is cut in two.
+        // An escape is never split.
         let cut = sanitize(&"\x1b".repeat(MAX_TEXT_BYTES)).into_owned();
         assert_eq!(cut, format!("{}…", r"\u{1b}".repeat((MAX_TEXT_BYTES - 3) / 6)));
         let exactly = format!("{}\n", "x".repeat(MAX_TEXT_BYTES - 2));
         assert_eq!(sanitize(&exactly), format!("{}\\n", "x".repeat(MAX_TEXT_BYTES - 2)));
     }
 
-    /// How long JSON writes it, without the quotation marks around it.
+    /// The length in JSON, without the quotation marks.
     fn in_json(text: &str) -> usize {
         text.chars().map(|char| char.len_utf8() + usize::from("\n\"\\".contains(char))).sum()
     }
@@ -218,14 +219,14 @@ mod tests {
             let text = text.repeat(times);
             let shown = sanitize_lines(&text);
             proptest::prop_assert!(in_json(&shown) <= MAX_LINES_BYTES);
-            proptest::prop_assert!(!shown.chars().any(|char| char != '\n' && is_unfit(char)));
+            proptest::prop_assert!(!shown.chars().any(|char| char != '\n' && needs_escape(char)));
         }
 
         #[test]
         fn whatever_it_was_it_is_one_bounded_line(bytes in proptest::collection::vec(0_u8.., 0..3_000)) {
             let shown = sanitize(&bytes);
             proptest::prop_assert!(shown.len() <= MAX_TEXT_BYTES);
-            proptest::prop_assert!(!shown.chars().any(is_unfit));
+            proptest::prop_assert!(!shown.chars().any(needs_escape));
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Which trace a call belongs to.
+//! Trace and span IDs in W3C Trace Context.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::observe::headers;
 use crate::show::Hex;
 
-/// What a `traceparent` says, as W3C Trace Context writes it.
+/// The content of a `traceparent` header (W3C Trace Context).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     ids: TraceIds,
     flags: u8,
 }
 
-/// The trace and the span that a call belongs to, as W3C Trace Context writes them.
+/// The trace ID and span ID of a call, as in W3C Trace Context.
 ///
-/// A tracing layer says in [`CallInfo::set_trace`](crate::CallInfo::set_trace) which span is the
-/// call's. Without one, the request's `traceparent` names that of whoever sent it.
+/// A tracing layer records its span's IDs with [`CallInfo::set_trace`](crate::CallInfo::set_trace). Without a
+/// tracing layer, the request's `traceparent` has the IDs of the sender's span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceIds {
     trace: u128,
@@ -28,20 +28,20 @@ const SAMPLED: u8 = 0x01;
 const RANDOM: u8 = 0x02;
 
 impl TraceParent {
-    /// What a request's `traceparent` says; `None` if it is not there, is there more than once, or is
-    /// malformed (W3C Trace Context, "traceparent header field values").
+    /// Parses a request's `traceparent`; `None` if it is missing, present more than once, or malformed (W3C
+    /// Trace Context, "traceparent header field values").
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers::find(headers, &TRACEPARENT)?;
         let mut all = headers.get_all(TRACEPARENT).iter();
         (all.next().is_some() && all.next().is_none()).then(|| parse(value.as_bytes()))?
     }
 
-    /// What to send: these ids, and those of the flags that are known (`0x01`, sampled, and `0x02`, random).
+    /// A header to send, with these IDs. Of the flags, `0x01` (sampled) and `0x02` (random) are kept.
     pub fn new(ids: TraceIds, flags: u8) -> Self {
         Self { ids, flags: flags & (SAMPLED | RANDOM) }
     }
 
-    /// The value of the header, of version 0: `00-{trace}-{span}-{flags}`.
+    /// The header value, version 0: `00-{trace}-{span}-{flags}`.
     pub fn to_header(self) -> HeaderValue {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         text[3..35].copy_from_slice(self.ids.trace_hex().as_str().as_bytes());
@@ -50,50 +50,50 @@ impl TraceParent {
         HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
-    /// The trace, and the span in it that sent the request.
+    /// The trace ID, and the ID of the span that sent the request.
     pub fn ids(self) -> TraceIds {
         self.ids
     }
 
-    /// The flags that are known: `0x01` says that the span is sampled, `0x02` that the trace's id is random.
+    /// The known flags: `0x01` if the span is sampled, `0x02` if the trace ID is random.
     pub fn flags(self) -> u8 {
         self.flags
     }
 }
 
 impl TraceIds {
-    /// These ids; `None` if one of them is zero, which says that there is none.
+    /// Creates the IDs; `None` if one of them is zero, which means that there is none.
     pub fn new(trace: u128, span: u64) -> Option<Self> {
         (trace != 0 && span != 0).then_some(Self { trace, span })
     }
 
-    /// The ids of a request's [`TraceParent`].
+    /// The IDs in a request's [`TraceParent`].
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         TraceParent::from_headers(headers).map(TraceParent::ids)
     }
 
-    /// The trace, as its 32 hexadecimal digits.
+    /// The trace ID as 32 hexadecimal digits.
     pub fn trace_hex(self) -> Hex<32> {
         Hex::new(self.trace)
     }
 
-    /// The span, as its 16 hexadecimal digits.
+    /// The span ID as 16 hexadecimal digits.
     pub fn span_hex(self) -> Hex<16> {
         Hex::new(self.span.into())
     }
 
-    /// The trace, as a number.
+    /// The trace ID as a number.
     pub fn trace_id(self) -> u128 {
         self.trace
     }
 
-    /// The span, as a number.
+    /// The span ID as a number.
     pub fn span_id(self) -> u64 {
         self.span
     }
 }
 
-/// `version-trace-parent-flags`; a version that is not known yet may have more behind it.
+/// `version-trace-parent-flags`; a later version may have more fields after these.
 fn parse(value: &[u8]) -> Option<TraceParent> {
     let (known, more) = value.split_at_checked(55)?;
     let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
@@ -111,7 +111,7 @@ fn parse(value: &[u8]) -> Option<TraceParent> {
     (dashed && ends).then_some(TraceParent { ids, flags })
 }
 
-/// Lower-case hexadecimal digits, and nothing else.
+/// Parses lower-case hexadecimal digits.
 fn digits(text: &[u8]) -> Option<u128> {
     text.iter().try_fold(0, |number, digit| {
         let digit = match digit {
