@@ -1,4 +1,4 @@
-//! Who is at the other end of a server's connection.
+//! The peer of a server's connection.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,26 +10,25 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use crate::peer::UnixPeer;
 use crate::show::sanitize;
 
-/// The other end of a server's connection. Behind a proxy it is the proxy: see
+/// The peer of a server's connection. Behind a proxy this is the proxy: see
 /// [`TrustedProxies`](crate::TrustedProxies).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Peer {
-    /// Over TCP, with TLS or without. An IPv4 address that a dual-stack socket shows as IPv6
-    /// (`::ffff:192.0.2.1`) is given as IPv4.
+    /// Over TCP, with or without TLS. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`, from a dual-stack
+    /// socket) is converted to IPv4.
     Tcp(SocketAddr),
-    /// Over a Unix socket: it has no [`SocketAddr`].
+    /// Over a Unix socket, which has no [`SocketAddr`].
     Unix(UnixPeer),
 }
 
 impl Peer {
-    /// What a server has said of the connection in the extensions of a request.
+    /// The peer that a server has recorded in the extensions of a request, if any.
     ///
-    /// Read are tonic's `TcpConnectInfo` and `UdsConnectInfo`; with the feature `tls-connect-info` also
-    /// either of them in a `TlsConnectInfo`, which is all there is behind an incoming of one's own that
-    /// does TLS; and with the feature `axum` its `ConnectInfo<SocketAddr>`, which is there if the router was
-    /// made a service by `into_make_service_with_connect_info::<SocketAddr>()`. `None` if there is none of
-    /// them.
+    /// Reads tonic's `TcpConnectInfo` and `UdsConnectInfo`. With the feature `tls-connect-info`, also reads
+    /// either of them inside a `TlsConnectInfo`, which is what a custom incoming with TLS provides. With the
+    /// feature `axum`, also reads axum's `ConnectInfo<SocketAddr>`, which is present if the router was turned
+    /// into a service by `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn of(extensions: &Extensions) -> Option<Self> {
         let tcp = extensions.get::<TcpConnectInfo>().or_else(|| over_tls::<TcpStream>(extensions));
         if let Some(address) = tcp.and_then(TcpConnectInfo::remote_addr) {
@@ -53,12 +52,12 @@ impl Peer {
         Self::Tcp(address)
     }
 
-    /// Its IP address; none over a Unix socket.
+    /// The IP address; `None` over a Unix socket.
     pub fn ip(&self) -> Option<IpAddr> {
         Some(self.socket_addr()?.ip())
     }
 
-    /// Its IP address and port; none over a Unix socket.
+    /// The IP address and port; `None` over a Unix socket.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -66,9 +65,9 @@ impl Peer {
         }
     }
 
-    /// What stands for it in logs and spans: OpenTelemetry's `network.peer.address`, the IP address or the
-    /// name of the Unix socket. A client's socket seldom has one. It is bounded and
-    /// [printable](crate::sanitize), since the peer chooses it.
+    /// The address for logs and spans: OpenTelemetry's `network.peer.address`. This is the IP address, or the
+    /// name of the Unix socket, which clients seldom have. The peer chooses that name, so it is
+    /// [sanitized](crate::sanitize).
     pub fn address(&self) -> Option<impl fmt::Display> {
         match self {
             Self::Tcp(address) => Some(Address::Ip(address.ip())),
@@ -91,7 +90,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a connection of that kind says of itself below TLS.
+/// The connect info of a TLS connection over this kind of stream.
 #[cfg(feature = "tls-connect-info")]
 fn over_tls<IO>(extensions: &Extensions) -> Option<&IO::ConnectInfo>
 where
@@ -99,7 +98,7 @@ where
 {
     use tokio_rustls::server::TlsStream;
 
-    // `TlsConnectInfo<IO::ConnectInfo>`, which tonic names only where it brings a provider of cryptography.
+    // `TlsConnectInfo<IO::ConnectInfo>`. tonic exports that name only together with a cryptography provider.
     type Info<IO> = <TlsStream<IO> as Connected>::ConnectInfo;
     let info = extensions.get::<Info<IO>>()?;
     Some(info.get_ref())

@@ -1,4 +1,4 @@
-//! Who is at the other end, behind proxies too.
+//! The peer of a connection, and the client behind trusted proxies.
 
 mod connection;
 mod networks;

@@ -1,4 +1,4 @@
-//! Which address is the caller's, behind proxies.
+//! The client's address behind proxies.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::peer::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The networks of proxies whose `x-forwarded-for` is trusted. By default there are none.
+/// The networks of the proxies whose `x-forwarded-for` is trusted. Empty by default.
 ///
 /// ```
 /// use tonic_call::TrustedProxies;
@@ -22,14 +22,14 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Box<[IpNet]>);
 
-/// A text that is neither a network (`10.0.0.0/8`) nor an address.
+/// A text that is neither a network (`10.0.0.0/8`) nor an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkError {
     text: String,
 }
 
-/// The addresses that are one caller's: of IPv4 one address, of IPv6 a /64, since a caller that has one
-/// address of it has them all.
+/// The addresses that count as one client: a single address for IPv4, and a /64 network for IPv6, because a
+/// client usually controls the whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(Prefix);
 
@@ -40,11 +40,11 @@ enum Prefix {
 }
 
 impl TrustedProxies {
-    /// Reads networks (`10.0.0.0/8`) and single addresses.
+    /// Parses networks (`10.0.0.0/8`) and single addresses.
     ///
     /// # Errors
     ///
-    /// Names the first text that is neither.
+    /// Contains the first text that is neither.
     pub fn new<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, NetworkError> {
         let read = |text: T| {
             let text = text.as_ref();
@@ -62,25 +62,27 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address of a call's caller: that of the [peer](Peer), or, if the peer is one of these proxies,
-    /// of the client that called the outermost of them. `None` without a peer that has an IP address.
+    /// The client address of a call: the address of the [peer](Peer), or, if the peer is a trusted proxy, that
+    /// of the client before the outermost trusted proxy. `None` if the peer has no IP address.
     pub fn client_of(&self, head: &request::Parts) -> Option<IpAddr> {
         let peer = Peer::of(&head.extensions)?.ip()?;
         Some(self.client(peer, &head.headers))
     }
 
-    /// The address of the client that called the outermost of these proxies, if `peer` is one of them;
-    /// else `peer`. IPv4 in IPv6 is given as IPv4.
+    /// The address of the client before the outermost trusted proxy, if `peer` is a trusted proxy; otherwise
+    /// `peer`. IPv4-mapped IPv6 addresses are converted to IPv4.
     ///
-    /// Each proxy adds who called it at the right end of the list. What a trusted proxy says is true, so the
-    /// last address that is none of theirs is the caller's; what stands left of it is whatever the caller
-    /// sent. A hop that is missing or no address ends the walk at the proxy that should have named it.
+    /// Each proxy appends the address of its caller to `x-forwarded-for`. Entries appended by trusted proxies
+    /// are correct, so the last address that is not a trusted proxy is the client's; entries left of it are not
+    /// trusted. If an entry is missing or is not an address, the result is the proxy that should have appended
+    /// it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if self.0.is_empty() {
             return client;
         }
-        // Several lines are one list (RFC 9110 §5.3). Bytes, since what a caller sent may be anything.
+        // Several header lines form one list (RFC 9110 §5.3). Read as bytes, since the caller's part may
+        // contain anything.
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while self.contain(client) {
@@ -94,7 +96,7 @@ impl TrustedProxies {
 }
 
 impl ClientNetwork {
-    /// The one that an address belongs to. IPv4 in IPv6 (`::ffff:192.0.2.1`) is IPv4.
+    /// The client network of an address. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) counts as IPv4.
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => Prefix::V4(address.to_bits()),
@@ -104,7 +106,7 @@ impl ClientNetwork {
 }
 
 impl NetworkError {
-    /// The text.
+    /// The invalid text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -113,13 +115,13 @@ impl NetworkError {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &self.text;
-        write!(f, "the proxy {text:?} is neither a network, as 10.0.0.0/8, nor an address")
+        write!(f, "the proxy {text:?} is neither a network, such as 10.0.0.0/8, nor an address")
     }
 }
 
 impl Error for NetworkError {}
 
-/// A network, or an address as the network of only that; of IPv4 in IPv6, the one of IPv4.
+/// Parses a network, or an address as a network of one. IPv4-mapped IPv6 networks become IPv4.
 fn network(text: &str) -> Option<IpNet> {
     let network = match text.parse() {
         Ok(network) => network,
@@ -134,7 +136,7 @@ fn network(text: &str) -> Option<IpNet> {
     Some(network)
 }
 
-/// An address as proxies write it: with a port or without, of IPv6 in brackets or without.
+/// Parses an address as written by proxies: with or without a port, and IPv6 with or without brackets.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop.trim_ascii()).ok()?;
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
@@ -176,20 +178,20 @@ mod tests {
     fn the_last_hop_that_is_none_of_ours_is_the_caller() {
         let ours = networks(&["10.0.0.0/8", "fd00::/8", "192.0.2.7"]);
         for (peer, lines, caller) in [
-            // No proxy of ours says it.
+            // The peer is not a trusted proxy.
             ("203.0.113.9", &[&b"198.51.100.1"[..]][..], "203.0.113.9"),
             ("192.0.2.8", &[b"198.51.100.1"], "192.0.2.8"),
-            // One proxy.
+            // One trusted proxy.
             ("10.1.2.3", &[b"198.51.100.1"], "198.51.100.1"),
             ("192.0.2.7", &[b"198.51.100.1"], "198.51.100.1"),
             ("::ffff:10.1.2.3", &[b"198.51.100.1"], "198.51.100.1"),
             ("fd12::1", &[b"2001:db8::1"], "2001:db8::1"),
-            // Two, and what the caller made up left of it.
+            // Two trusted proxies, and a forged entry left of theirs.
             ("10.1.2.3", &[b"1.1.1.1, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
             ("10.1.2.3", &[b"10.7.7.7, 198.51.100.1, 192.0.2.7,10.9.9.9"], "198.51.100.1"),
-            // Several lines are one list.
+            // Several header lines form one list.
             ("10.1.2.3", &[b"1.1.1.1", b"198.51.100.1, 10.9.9.9", b"10.8.8.8"], "198.51.100.1"),
-            // Only proxies: the outermost.
+            // Only trusted proxies: the outermost one.
             ("10.1.2.3", &[b"10.4.4.4, 10.5.5.5"], "10.4.4.4"),
             ("10.1.2.3", &[], "10.1.2.3"),
             // With ports, brackets and spaces.
@@ -199,7 +201,7 @@ mod tests {
             ("10.1.2.3", &[b"::ffff:198.51.100.1"], "198.51.100.1"),
             ("10.1.2.3", &[b"1.1.1.1, ::ffff:10.0.0.9"], "1.1.1.1"),
             ("10.1.2.3", &[b"[::ffff:198.51.100.1]:80"], "198.51.100.1"),
-            // What is no address ends it at who should have known.
+            // An invalid entry: the proxy that should have appended the address.
             ("10.1.2.3", &[b"198.51.100.1, unknown"], "10.1.2.3"),
             ("10.1.2.3", &[b"198.51.100.1, _hidden, 10.9.9.9"], "10.9.9.9"),
             ("10.1.2.3", &[b""], "10.1.2.3"),
@@ -213,7 +215,7 @@ mod tests {
             ("10.1.2.3", &[b"[2001:db8::1"], "10.1.2.3"),
             ("10.1.2.3", &[b"fe80::1%eth0"], "10.1.2.3"),
             ("10.1.2.3", &[b"\"198.51.100.1\""], "10.1.2.3"),
-            // What a caller sends does not spoil what a proxy adds.
+            // Invalid bytes from the caller do not affect the proxy's entry.
             ("10.1.2.3", &[b"\xff\xfe, 198.51.100.1"], "198.51.100.1"),
             ("10.1.2.3", &[b"\xff\xfe", b"198.51.100.1"], "198.51.100.1"),
             ("10.1.2.3", &[b"\xff"], "10.1.2.3"),
@@ -224,10 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn without_proxies_nobody_is_believed() {
-        let nobody = TrustedProxies::default();
-        assert_eq!(client(&nobody, "10.1.2.3", &[b"198.51.100.1"]), "10.1.2.3");
-        assert_eq!(client(&nobody, "::ffff:192.0.2.1", &[b"198.51.100.1"]), "192.0.2.1");
+    fn without_trusted_proxies_the_header_is_ignored() {
+        let none = TrustedProxies::default();
+        assert_eq!(client(&none, "10.1.2.3", &[b"198.51.100.1"]), "10.1.2.3");
+        assert_eq!(client(&none, "::ffff:192.0.2.1", &[b"198.51.100.1"]), "192.0.2.1");
     }
 
     #[test]
@@ -260,7 +262,7 @@ mod tests {
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        // The same bits are not the same.
+        // The same bits in IPv4 and IPv6 are different networks.
         assert_ne!(of("192.0.2.1"), of("0:0:c000:201::"));
     }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 #[cfg(unix)]
 type Address = std::sync::Arc<tokio::net::unix::SocketAddr>;
 
-/// Where there are no Unix sockets, there is none of these.
+/// On platforms without Unix sockets no value exists.
 #[cfg(not(unix))]
 type Address = std::convert::Infallible;
 
-/// The other end of a connection over a Unix socket.
+/// The peer of a connection over a Unix socket.
 ///
-/// Most have no name: a client seldom binds its socket to a path before it connects.
+/// Most peers have no name: a client seldom binds its socket to a path before connecting.
 #[derive(Clone)]
 pub struct UnixPeer(Option<Address>);
 
@@ -22,13 +22,13 @@ impl UnixPeer {
         Self(info.peer_addr.clone())
     }
 
-    /// The path of its socket, if it has one.
+    /// The path of the peer's socket, if it has one.
     pub fn path(&self) -> Option<&Path> {
         self.0.as_ref()?.as_pathname()
     }
 
-    /// The name of its socket, if it has one: the path, or on Linux an abstract name with `@` before it.
-    /// Any bytes can be in it.
+    /// The name of the peer's socket, if it has one: the path, or on Linux an abstract name with `@` before it.
+    /// May contain any bytes.
     pub fn name(&self) -> Option<Cow<'_, [u8]>> {
         use std::os::unix::ffi::OsStrExt as _;
 
@@ -45,12 +45,12 @@ impl UnixPeer {
 
 #[cfg(not(unix))]
 impl UnixPeer {
-    /// The path of its socket, if it has one.
+    /// The path of the peer's socket, if it has one.
     pub fn path(&self) -> Option<&Path> {
         None
     }
 
-    /// The name of its socket, if it has one.
+    /// The name of the peer's socket, if it has one.
     pub fn name(&self) -> Option<Cow<'_, [u8]>> {
         None
     }
