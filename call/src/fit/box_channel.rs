@@ -12,10 +12,10 @@ use tower_service::Service;
 
 use crate::fit::BoxError;
 
-/// A channel behind any layers, under one name, so that a client with it fits in a struct.
+/// A channel with any layers around it, as one type, so that a client of it fits in a struct.
 ///
-/// Costs one allocation per call for the response future, one for its body where that is not tonic's
-/// own, and one for each clone, and so for each clone of the client.
+/// Costs one allocation per call for the response future, one for the response body unless it is tonic's own,
+/// and one per clone of the channel or of a client of it.
 ///
 /// ```no_run
 /// use tonic::transport::{Channel, Endpoint};
@@ -36,7 +36,7 @@ use crate::fit::BoxError;
 pub struct BoxChannel(BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>);
 
 impl BoxChannel {
-    /// Boxes a channel with the layers around it.
+    /// Boxes a channel, including the layers around it.
     pub fn new<S, B>(channel: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,

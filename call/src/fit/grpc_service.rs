@@ -1,4 +1,4 @@
-//! What stands inside a layer.
+//! The service that a layer wraps.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,15 +9,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-/// An error of any type.
+/// A boxed error of any type.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// What a layer can stand in front of: a tonic server's router, one service, a client `Channel`, a
+/// A service that a layer can wrap: a tonic server's router, a single tonic service, a client `Channel`, a
 /// route of an axum router, or another layer around one of these.
 ///
-/// An alias: every `tower::Service` that takes `http::Request<tonic::body::Body>` and gives an
-/// `http::Response` is one. A layer author calls it by [`poll_grpc_ready`](Self::poll_grpc_ready) and
-/// [`call_grpc`](Self::call_grpc), whose names don't clash with `Service`'s.
+/// Implemented by every `tower::Service` from `http::Request<tonic::body::Body>` to an `http::Response`. Layer
+/// authors call it by [`poll_grpc_ready`](Self::poll_grpc_ready) and [`call_grpc`](Self::call_grpc), whose
+/// names don't clash with `Service`'s.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a gRPC service or channel that a layer can stand in front of",
     label = "no `Service<http::Request<tonic::body::Body>>` with an HTTP response",
@@ -25,21 +25,21 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
             or each other; inside them a request's body is `tonic::body::Body`"
 )]
 pub trait GrpcService {
-    /// The body of its responses.
+    /// The body type of the responses.
     type ResponseBody: Body<Data = Bytes> + Send + 'static;
-    /// Its errors.
+    /// The error type.
     type Error;
-    /// Its response.
+    /// The future of a response.
     type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>>;
 
-    /// As [`Service::poll_ready`].
+    /// Like [`Service::poll_ready`].
     fn poll_grpc_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// As [`Service::call`].
+    /// Like [`Service::call`].
     fn call_grpc(&mut self, request: Request<tonic::body::Body>) -> Self::Future;
 }
 
-// So that the compiler speaks of this trait, and not of `Service`, where it is not implemented.
+// Makes compiler errors name this trait instead of `Service`.
 #[diagnostic::do_not_recommend]
 impl<S, B> GrpcService for S
 where

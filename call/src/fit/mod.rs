@@ -1,4 +1,4 @@
-//! What a layer fits around: services and channels, a channel with a name, a layer that is on or off.
+//! Fits layers to services and channels: the service trait, a nameable client channel, an optional layer.
 
 mod box_channel;
 mod grpc_service;

@@ -60,7 +60,7 @@ where
     }
 }
 
-/// An empty one, as `with_interceptor` asks for.
+/// An empty body. `with_interceptor` requires `Default`.
 impl<On, Off: Default> Default for OptionBody<On, Off> {
     fn default() -> Self {
         Self::off(Off::default())

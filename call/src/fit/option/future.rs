@@ -11,9 +11,9 @@ use super::OptionBody;
 #[derive(Debug)]
 #[pin_project(project = Projected)]
 pub enum OptionFuture<On, Off> {
-    /// Of what the layer made.
+    /// The future with the layer.
     On(#[pin] On),
-    /// Of what stands there without it.
+    /// The future without the layer.
     Off(#[pin] Off),
 }
 

@@ -1,4 +1,4 @@
-//! A layer that is there, or is not.
+//! An optional layer.
 
 mod body;
 mod future;
@@ -10,7 +10,7 @@ pub use self::body::OptionBody;
 pub use self::future::OptionFuture;
 pub use self::service::OptionService;
 
-/// Makes a layer of an optional one, which a setting turns on and off.
+/// Makes an optional layer, so that a setting can turn it on and off.
 ///
 /// ```
 /// use tonic_call::{ObserveLayer, option_layer};
@@ -23,18 +23,18 @@ pub use self::service::OptionService;
 ///     .add_service(order_service);
 /// ```
 ///
-/// With `None` it hands calls on as they are. `tower::util::option_layer` does not fit layers for tonic: it
-/// asks both sides for the same request and response types, and a layer's bodies are its own. This one fits
-/// wherever its layer does: a `Server`, `named_layer`, a client channel, an axum router and a
-/// `ServiceBuilder`.
+/// With `None` it forwards calls unchanged. `tower::util::option_layer` does not work for layers of tonic
+/// services: it requires the same request and response types with and without the layer, but a layer has its
+/// own body types. This function works wherever its layer does: in a `Server`, `named_layer`, a client channel,
+/// an axum router and a `ServiceBuilder`.
 ///
-/// Costs the box around a request's body where that is not `tonic::body::Body` yet, as it is not on the
-/// outside of a server, and nothing else.
+/// Costs nothing but a box around the request body where that is not a `tonic::body::Body` yet, as for the
+/// outermost layer of a server.
 pub fn option_layer<L>(layer: Option<L>) -> OptionLayer<L> {
     OptionLayer(layer)
 }
 
-/// A layer that is there, or is not: see [`option_layer`].
+/// An optional layer: see [`option_layer`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptionLayer<L>(Option<L>);
 

@@ -8,12 +8,12 @@ use tower_service::Service;
 use super::{OptionBody, OptionFuture};
 use crate::fit::{BoxError, GrpcService};
 
-/// A service or channel behind a layer, or without it: see [`option_layer`](super::option_layer).
+/// A service or channel with or without a layer: see [`option_layer`](super::option_layer).
 #[derive(Clone, Debug)]
 pub enum OptionService<On, Off> {
-    /// Behind the layer.
+    /// With the layer.
     On(On),
-    /// Without it.
+    /// Without the layer.
     Off(Off),
 }
 
@@ -37,7 +37,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // What stands inside takes `tonic::body::Body`, also where a server's outermost layer does not.
+        // The inner service takes `tonic::body::Body`; a server's outermost layer gets another body type.
         let request = request.map(tonic::body::Body::new);
         match self {
             Self::On(service) => OptionFuture::On(service.call_grpc(request)),
@@ -46,7 +46,7 @@ where
     }
 }
 
-/// The name is the service's own, whether the layer is there or not.
+/// The name of the service, with or without the layer.
 #[cfg(feature = "server")]
 impl<On, Off: tonic::server::NamedService> tonic::server::NamedService for OptionService<On, Off> {
     const NAME: &'static str = Off::NAME;
