@@ -9,11 +9,11 @@ use tower_service::Service;
 use crate::v1::kinds_client::KindsClient;
 use crate::v1::{Act, Ask, Note};
 
-/// The four kinds of calls.
+/// The four method kinds.
 pub const KINDS: [MethodKind; 4] =
     [MethodKind::Unary, MethodKind::ClientStream, MethodKind::ServerStream, MethodKind::BidiStream];
 
-/// The method of [`KindsService`](crate::KindsService) that is of that kind, as `pkg.Svc/Method`.
+/// The method of [`KindsService`](crate::KindsService) with this kind, as `pkg.Svc/Method`.
 pub fn method_of(kind: MethodKind) -> &'static str {
     match kind {
         MethodKind::Unary => "test.v1.Kinds/Unary",
@@ -23,29 +23,29 @@ pub fn method_of(kind: MethodKind) -> &'static str {
     }
 }
 
-/// Asks for so many notes, and then for `act`.
+/// A request for this number of notes, followed by `act`.
 pub fn ask(act: Act, notes: u32) -> Ask {
     Ask { act: act.into(), notes, ..Ask::default() }
 }
 
-/// What a call gave: its messages, and how it ended.
+/// The result of a call: its messages, and its status.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How many messages came.
+    /// The number of messages received.
     pub notes: usize,
-    /// The code at the end.
+    /// The status code.
     pub code: Code,
-    /// The message beside it.
+    /// The status message.
     pub message: String,
 }
 
 impl Outcome {
-    /// So many messages, and a good end.
+    /// This number of messages, and then `OK`.
     pub fn ok(notes: usize) -> Self {
         Self { notes, code: Code::Ok, message: String::new() }
     }
 
-    /// So many messages, and then what a recovered panic is by default.
+    /// This number of messages, and then recovery's default status.
     pub fn internal(notes: usize) -> Self {
         Self { notes, code: Code::Internal, message: "internal error".to_owned() }
     }
@@ -55,11 +55,11 @@ impl Outcome {
     }
 }
 
-/// Calls the method of that kind with some metadata, and reads all there is.
+/// Calls the method of this kind with some metadata, and reads the whole response.
 ///
 /// # Panics
 ///
-/// If the metadata is none.
+/// If a metadata value is invalid.
 pub async fn call<C, B>(
     kinds: &mut KindsClient<C>,
     kind: MethodKind,
@@ -72,7 +72,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
 {
-    fn tell<T>(message: T, metadata: &[(&'static str, &str)]) -> tonic::Request<T> {
+    fn request<T>(message: T, metadata: &[(&'static str, &str)]) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         for (key, value) in metadata {
             request.metadata_mut().insert(*key, value.parse().expect("visible ASCII"));
@@ -85,13 +85,15 @@ where
         Err(status) => Outcome::failed(0, &status),
     };
     let stream = match kind {
-        MethodKind::Unary => return one(kinds.unary(tell(ask, metadata)).await),
+        MethodKind::Unary => return one(kinds.unary(request(ask, metadata)).await),
         MethodKind::ClientStream => {
             let asks = tokio_stream::iter([Ask::default(), ask]);
-            return one(kinds.client_stream(tell(asks, metadata)).await);
+            return one(kinds.client_stream(request(asks, metadata)).await);
         }
-        MethodKind::ServerStream => kinds.server_stream(tell(ask, metadata)).await,
-        MethodKind::BidiStream => kinds.bidi_stream(tell(tokio_stream::once(ask), metadata)).await,
+        MethodKind::ServerStream => kinds.server_stream(request(ask, metadata)).await,
+        MethodKind::BidiStream => {
+            kinds.bidi_stream(request(tokio_stream::once(ask), metadata)).await
+        }
     };
     match stream {
         Ok(notes) => read(notes.into_inner()).await,

@@ -12,28 +12,28 @@ use tower::{Service, service_fn};
 use crate::call::method_of;
 use crate::script::Script;
 
-/// What a scripted service gives.
+/// The result of a scripted service.
 pub type Answer = Result<Response<Script>, Status>;
 
-/// A request with no metadata and one message.
+/// A request with one message and no metadata.
 ///
 /// # Panics
 ///
-/// When that is no path.
+/// If the path is invalid.
 pub fn to(path: &str) -> Request<Script> {
     Request::post(path).body(Script::new().messages(1)).expect("a path")
 }
 
-/// A request to the method of that kind.
+/// A request to the method of this kind.
 pub fn to_kind(kind: MethodKind) -> Request<Script> {
     to(&format!("/{}", method_of(kind)))
 }
 
-/// Adds metadata, whose values may be any bytes that HTTP lets through.
+/// Adds metadata. The values may be any bytes that HTTP allows.
 ///
 /// # Panics
 ///
-/// When a value holds others.
+/// If a value contains other bytes.
 pub fn with<B>(
     mut request: Request<B>,
     headers: &[(&'static str, &(impl AsRef<[u8]> + ?Sized))],
@@ -45,28 +45,28 @@ pub fn with<B>(
     request
 }
 
-/// A stream that ends with that status.
+/// A streaming response that ends with this status.
 pub fn stream(messages: usize, status: &Status) -> Response<Script> {
     let trailers = status.clone().into_http::<()>().headers().clone();
     Script::new().messages(messages).pending().trailers_of(trailers).respond()
 }
 
-/// An answer that is nothing but a head.
+/// A response with only a head.
 pub fn trailers_only(status: &Status) -> Response<Script> {
     status.clone().into_http::<()>().map(|()| Script::new().says_end())
 }
 
-/// Reads a body to its end, as a service or a caller does.
+/// Reads a body to its end.
 pub async fn drain<B: Body>(body: B) {
     let mut body = pin!(body);
     while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
 }
 
-/// Takes one frame, which is there.
+/// Reads the next frame.
 ///
 /// # Panics
 ///
-/// When the body is over, or fails.
+/// If the body has ended or fails.
 pub async fn frame<B>(body: &mut B) -> Frame<B::Data>
 where
     B: Body<Error: Debug> + Unpin,
@@ -75,7 +75,7 @@ where
     poll_fn(|cx| body.as_mut().poll_frame(cx)).await.expect("a frame").expect("good")
 }
 
-/// A service that reads its request, and then gives that answer.
+/// A service that reads its request, and then returns this answer.
 pub fn answers<F>(
     answer: F,
 ) -> impl Service<
@@ -96,11 +96,11 @@ where
     })
 }
 
-/// Makes one call, reads its answer to the end, and gives the head.
+/// Makes one call, reads the response to its end, and returns the head.
 ///
 /// # Panics
 ///
-/// When the service is not ready.
+/// If the service is not ready.
 pub async fn run<S, B>(mut service: S, request: Request<Script>) -> Option<Response<()>>
 where
     S: Service<Request<Script>, Response = Response<B>>,
@@ -113,7 +113,7 @@ where
     Some(Response::from_parts(head, ()))
 }
 
-/// Polls once, on nobody's behalf.
+/// Polls once, with a waker that does nothing.
 pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,7 +1,7 @@
-/// Puts a layer wherever one would put it. That a test with this compiles is the test.
+/// Tests that a layer compiles and works in every usual position.
 ///
-/// `server` and `client` make the layer, `channel` is the type it makes of a `Channel`. The test's
-/// crate needs `axum`, `tonic` with `router` and `transport`, and `tower` with `util`.
+/// `server` and `client` create the layer; `channel` is the type of a `Channel` with the layer around it. The
+/// test's crate needs `axum`, `tonic` with `router` and `transport`, and `tower` with `util`.
 #[macro_export]
 macro_rules! fits {
     (server: $server:expr, client: $client:expr, channel: $channel:ty $(,)?) => {
@@ -72,7 +72,7 @@ macro_rules! fits {
                 .fallback_service($server.named_layer(service()));
         }
 
-        /// A layered client has a name.
+        /// A layered client has a nameable type.
         struct Billing {
             orders: KindsClient<::tonic_call::BoxChannel>,
             exactly: KindsClient<$channel>,

@@ -1,5 +1,5 @@
-//! What the tests of this workspace share: bodies that follow a script, an observer that records,
-//! and a service with a method of each call kind.
+//! Shared by the tests of this workspace: scripted bodies, an observer that records, and a service with a
+//! method of each kind.
 
 mod call;
 mod exchange;
@@ -35,28 +35,28 @@ pub mod v1 {
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
-/// Both sides of a call, to run a test on each.
+/// Both sides of a call, to run a test on each side.
 pub const SIDES: [tonic_call::Side; 2] = [tonic_call::Side::Server, tonic_call::Side::Client];
 
-/// The methods that `test.v1` describes.
+/// The methods of `test.v1`.
 ///
 /// # Panics
 ///
-/// Never: the descriptor set is made with this crate.
+/// Never: the descriptor set is built with this crate.
 pub fn methods() -> tonic_call::Methods {
     tonic_call::Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).expect("a descriptor set")
 }
 
-/// What examples on pages call it: the names that a reader's generated module has.
+/// The test service under the names that documentation examples use.
 pub mod orders {
     pub use crate::FILE_DESCRIPTOR_SET;
 
-    /// As generated for `OrderService`.
+    /// The client as generated for `OrderService`.
     pub mod order_service_client {
         pub use crate::v1::kinds_client::KindsClient as OrderServiceClient;
     }
 
-    /// As generated for `OrderService`.
+    /// The server as generated for `OrderService`.
     pub mod order_service_server {
         pub use crate::v1::kinds_server::KindsServer as OrderServiceServer;
     }

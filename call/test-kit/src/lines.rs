@@ -1,17 +1,17 @@
-//! What a test's thread logs, as text.
+//! The log output of a test's thread, as text.
 
 use std::cell::RefCell;
 use std::io::Write;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-/// The log of this thread, from every level, as `tracing_subscriber::fmt` writes it.
+/// The log of this thread, at all levels, as formatted by `tracing_subscriber::fmt`.
 ///
-/// One global subscriber serves all tests of a binary: with several, what is enabled for one thread depends on
-/// the others.
+/// All tests of a binary share one global subscriber: with several subscribers, the levels enabled for one
+/// thread depend on the others.
 #[derive(Clone, Debug, Default)]
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
-/// Collects until it is dropped.
+/// Collects log lines until it is dropped.
 #[derive(Debug)]
 pub struct Collecting(());
 
@@ -22,13 +22,13 @@ thread_local! {
 }
 
 impl Lines {
-    /// What was collected so far.
+    /// The text collected so far.
     pub fn text(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Collects what this thread logs from now on.
+    /// Starts to collect what this thread logs.
     ///
     /// # Panics
     ///

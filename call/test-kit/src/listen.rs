@@ -3,11 +3,11 @@ use std::net::SocketAddr;
 use tonic::transport::Endpoint;
 use tonic::transport::server::TcpIncoming;
 
-/// A free port on loopback: what a server listens on, and an endpoint that calls it.
+/// A listener on a free loopback port, and an endpoint that connects to it.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If no port is free.
 pub fn listen() -> (TcpIncoming, Endpoint) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let incoming = TcpIncoming::bind(any).expect("a free port on loopback");

@@ -4,8 +4,7 @@ use std::sync::Once;
 /// Marks the panics that tests cause on purpose.
 pub(crate) const ON_PURPOSE: &str = "on purpose";
 
-/// Keeps panics that a test causes on purpose, those with "on purpose" in their text, out of its
-/// output. Others are printed as ever.
+/// Hides the output of panics that have "on purpose" in their message. Other panics are printed as usual.
 pub fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

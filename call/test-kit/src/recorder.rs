@@ -10,7 +10,7 @@ use tonic_call::{
     Batch, Call, CallInfo, End, EndedBy, Flow, Message, Observer, Rpc, Side, Stopwatch,
 };
 
-/// An observer that keeps what it is told. Clones share it.
+/// An observer that records what its hooks receive. Clones share the records.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     calls: Arc<Calls>,
@@ -19,45 +19,45 @@ pub struct Recorder {
 #[derive(Debug, Default)]
 struct Calls {
     begun: AtomicUsize,
-    /// One entry per ending that was told, in order.
+    /// One entry per call of `end`, in order.
     ended: Mutex<Vec<Recorded>>,
     an_end: Notify,
 }
 
-/// What was told of one call.
+/// The record of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Which side it was seen from.
+    /// The side of the observer.
     pub side: Side,
     /// `pkg.Svc/Method`.
     pub rpc: String,
     /// Whether the method was known when the call began.
     pub known: bool,
-    /// How many heads were told.
+    /// How often `responded` was called.
     pub heads: usize,
     /// The lengths of the request's messages.
     pub requests: Vec<u32>,
     /// The lengths of the response's messages.
     pub responses: Vec<u32>,
-    /// What was told of each frame that completed messages.
+    /// The batches, in order.
     pub batches: Vec<(Flow, Batch)>,
     /// How it ended.
     pub ended: Ended,
-    /// With which code.
+    /// The code.
     pub code: Code,
     /// Who ended it.
     pub by: EndedBy,
-    /// What the ending says in words.
+    /// The message of the ending.
     pub message: Option<String>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// How many panics unwound through it.
+    /// The number of panics that unwound through it.
     pub unwound: usize,
     /// Whether `end` ran outside the call's scope.
     pub end_outside_scope: bool,
 }
 
-/// The kind of an ending.
+/// The variant of an [`End`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// `End::Status`.
@@ -66,9 +66,9 @@ pub enum Ended {
     Missing,
     /// `End::Error`.
     Error,
-    /// `End::Dropped`, and whether the head had come.
+    /// `End::Dropped`.
     Dropped {
-        /// Whether the head had come.
+        /// Whether the response head had arrived.
         responded: bool,
     },
 }
@@ -86,32 +86,32 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// In how many recorded scopes this thread is now.
+/// The number of recorded scopes that this thread is in.
 pub fn in_scope() -> usize {
     DEPTH.get()
 }
 
 impl Recorder {
-    /// Nothing is recorded yet.
+    /// Creates a recorder without records.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many calls have begun.
+    /// The number of calls that have begun.
     pub fn begun(&self) -> usize {
         self.calls.begun.load(Ordering::SeqCst)
     }
 
-    /// The calls whose ending was told, one entry for each time it was.
+    /// The calls that have ended, one entry per call of `end`.
     pub fn ended(&self) -> Vec<Recorded> {
         self.calls.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The only call there was.
+    /// The only call.
     ///
     /// # Panics
     ///
-    /// If there was none, or more than one, or if one ending was told twice.
+    /// If there was not exactly one call, or if it ended more than once.
     #[track_caller]
     pub fn only(&self) -> Recorded {
         let mut ended = self.ended();
@@ -119,7 +119,7 @@ impl Recorder {
         ended.remove(0)
     }
 
-    /// Waits until so many endings were told.
+    /// Waits until `end` was called this number of times.
     pub async fn until_ended(&self, count: usize) -> Vec<Recorded> {
         loop {
             let an_end = self.calls.an_end.notified();

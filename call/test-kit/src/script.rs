@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::panics::PanicsInDrop;
 
-/// A body that does what it is told, step by step.
+/// A body that follows a script, step by step.
 ///
 /// ```
 /// # use tonic::Code;
@@ -32,7 +32,7 @@ enum Step {
     Panic,
 }
 
-/// A message as it is on the wire, uncompressed.
+/// An uncompressed message with its prefix, as on the wire.
 pub fn frame_of(message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(message.len() + 5);
     frame.put_u8(0);
@@ -47,37 +47,37 @@ impl Script {
         Self::default()
     }
 
-    /// Gives one message, in a frame of its own.
+    /// Yields one message in its own frame.
     #[must_use]
     pub fn message(self, message: &[u8]) -> Self {
         self.data(frame_of(message))
     }
 
-    /// Gives so many messages of one byte, each in a frame of its own.
+    /// Yields this number of one-byte messages, each in its own frame.
     #[must_use]
     pub fn messages(self, count: usize) -> Self {
         (0..count).fold(self, |script, _| script.message(b"x"))
     }
 
-    /// Gives a data frame.
+    /// Yields a data frame.
     #[must_use]
     pub fn data(self, data: Bytes) -> Self {
         self.step(Step::Frame(Frame::data(data)))
     }
 
-    /// Is pending once, and wakes at once.
+    /// Returns `Pending` once, and wakes the task at once.
     #[must_use]
     pub fn pending(self) -> Self {
         self.step(Step::Pending)
     }
 
-    /// Is pending for ever.
+    /// Returns `Pending` for ever.
     #[must_use]
     pub fn stall(self) -> Self {
         self.step(Step::Stall)
     }
 
-    /// Gives trailers with a status.
+    /// Yields trailers with a status.
     #[must_use]
     pub fn trailers(self, code: Code) -> Self {
         let mut trailers = HeaderMap::new();
@@ -85,13 +85,13 @@ impl Script {
         self.trailers_of(trailers)
     }
 
-    /// Gives these trailers.
+    /// Yields these trailers.
     #[must_use]
     pub fn trailers_of(self, trailers: HeaderMap) -> Self {
         self.step(Step::Frame(Frame::trailers(trailers)))
     }
 
-    /// Fails.
+    /// Returns an error.
     #[must_use]
     pub fn error(self, status: Status) -> Self {
         self.step(Step::Error(status))
@@ -103,7 +103,7 @@ impl Script {
         self.step(Step::Panic)
     }
 
-    /// Says that it is at its end as soon as there is no further step, without being polled.
+    /// Reports its end through `is_end_stream` after the last step, without another poll.
     #[must_use]
     pub fn says_end(self) -> Self {
         Self { says_end: true, ..self }
@@ -115,7 +115,7 @@ impl Script {
         Self { _panics_in_drop: Some(PanicsInDrop), ..self }
     }
 
-    /// A response with this body, whose head says nothing but that it is gRPC.
+    /// A response with this body, and a head with only gRPC's content type.
     pub fn respond(self) -> Response<Self> {
         let mut response = Response::new(self);
         let grpc = HeaderValue::from_static("application/grpc");

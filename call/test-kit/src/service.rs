@@ -10,7 +10,7 @@ use crate::panics::PanicsInDrop;
 use crate::v1::kinds_server::Kinds;
 use crate::v1::{Act, Ask, Note};
 
-/// A service that does what each [`Ask`] says, and counts what of it is alive.
+/// A service that does what each [`Ask`] requests, and counts its running handlers and streams.
 #[derive(Clone, Debug)]
 pub struct KindsService {
     alive: Arc<watch::Sender<usize>>,
@@ -23,10 +23,10 @@ impl Default for KindsService {
 }
 
 impl KindsService {
-    /// Waits until exactly so many handlers and streams are alive.
+    /// Waits until exactly this number of handlers and streams are alive.
     pub async fn until_alive(&self, count: usize) {
         let mut alive = self.alive.subscribe();
-        // The sender is held by `self`: waiting can't fail.
+        // `self` holds the sender, so waiting can't fail.
         let _ = alive.wait_for(|alive| *alive == count).await;
     }
 
@@ -69,7 +69,7 @@ impl Drop for Alive {
     }
 }
 
-/// The notes that one ask asks for.
+/// The notes that one [`Ask`] requests.
 #[derive(Debug)]
 pub struct Notes {
     ask: Ask,
@@ -118,7 +118,7 @@ impl Kinds for KindsService {
         self.one(request.into_inner()).await
     }
 
-    /// Does what the last ask says, when all are here.
+    /// Does what the last [`Ask`] requests, after receiving all.
     async fn client_stream(
         &self,
         request: Request<Streaming<Ask>>,
@@ -136,7 +136,7 @@ impl Kinds for KindsService {
         Ok(Response::new(self.many(request.into_inner())))
     }
 
-    /// Does what each ask says, one after the other.
+    /// Does what each [`Ask`] requests, one after the other.
     async fn bidi_stream(
         &self,
         request: Request<Streaming<Ask>>,

@@ -1,4 +1,4 @@
-//! A request body that nobody should read.
+//! A request body that must not be read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
