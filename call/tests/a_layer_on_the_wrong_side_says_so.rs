@@ -1,6 +1,6 @@
-//! A layer that was made for clients and stands on a server says so, once and as a guess.
+//! A layer for clients on a server logs a warning, once and as a guess.
 //!
-//! In a process of its own: the subscriber hears all threads.
+//! In its own process, because the subscriber gets the log of all threads.
 #![allow(clippy::unwrap_used)]
 
 use std::io;
@@ -27,7 +27,7 @@ impl io::Write for Written {
     }
 }
 
-/// What was said of that since the last time.
+/// The warnings since the last call.
 fn said() -> Vec<String> {
     static WRITTEN: OnceLock<Written> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {
@@ -40,7 +40,7 @@ fn said() -> Vec<String> {
     text.lines().filter(|line| line.contains("seems to stand")).map(str::to_owned).collect()
 }
 
-/// Five calls, each over a connection of its own, of a server behind the first layer by a client behind the
+/// Makes five calls, each over its own connection, to a server with the first layer, from a client with the
 /// second.
 async fn calls(on_the_server: ObserveLayer<Recorder>, on_the_client: ObserveLayer<Recorder>) {
     let (incoming, endpoint) = listen();
@@ -70,7 +70,7 @@ async fn a_client_layer_on_a_server_says_so_once() {
     assert!(line.contains("This is a guess"), "{line}");
     assert!(line.contains("layer=\"tonic_call_test_kit::recorder::Recorder\""), "{line}");
 
-    // Another layer says it for itself.
+    // Another layer logs its own warning.
     calls(client(Recorder::new()), client(Recorder::new())).await;
     assert_eq!(said().len(), 1);
 }

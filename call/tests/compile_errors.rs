@@ -1,6 +1,6 @@
-//! Wrong use is told in words.
+//! Wrong use gives a readable compile error.
 
-/// The compiler whose words are stored beside the cases: others say the same a little differently.
+/// The compiler version whose messages are stored beside the cases; other versions differ slightly.
 const RUSTC: &str = "rustc 1.95.";
 
 #[test]

@@ -1,4 +1,4 @@
-//! A call that is cut from outside ends with the cut's status, whoever polls it and when.
+//! A call that is cut from outside ends with the cut's status, at any time and for any poller.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -267,7 +267,7 @@ async fn a_cut_during_the_poll_that_makes_the_head_counts() {
 #[tokio::test]
 async fn a_poll_that_unwinds_keeps_what_it_polled_until_the_call_is_dropped() {
     silence_panics();
-    // Dropping the body while its panic unwinds would be a second panic, and the end of the process.
+    // Dropping the body while its panic unwinds would be a second panic, and abort the process.
     let script = Script::new().panic().panics_in_drop();
     let (cut, response) = Cut::around(ready(Ok::<_, Infallible>(script.respond())), None);
     let mut body = response.await.unwrap().into_body();
@@ -306,7 +306,7 @@ async fn a_request_ends_with_its_call_also_in_another_task() {
     assert_eq!(code(response.await.unwrap().headers()), Code::DeadlineExceeded);
 }
 
-/// A body with something that tells when it is dropped.
+/// A body with a value that signals when it is dropped.
 struct Guarded(Script, #[allow(dead_code)] Dropped);
 
 impl http_body::Body for Guarded {
@@ -363,7 +363,7 @@ async fn a_cut_that_is_a_refusal_tells_its_reason_once() {
     assert_eq!(info.ended_by(&dropped), EndedBy::Refusal { by: "auth" });
 }
 
-/// A thread cuts at any moment of another's polls: the call always ends, with one status.
+/// One thread cuts at any moment while another polls: the call always ends, with one status.
 #[test]
 fn a_cut_from_another_thread_is_never_lost() {
     for round in 0..2_000 {

@@ -1,4 +1,4 @@
-//! Every ending is told exactly once and with the right code, on both sides, for all four kinds.
+//! Every end is reported exactly once and with the right code, on both sides, for all four kinds.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tonic_call_test_kit::{
 };
 use tower::{Layer as _, Service, service_fn};
 
-/// How many messages go each way, for each of gRPC's four kinds.
+/// The number of messages in each direction, for each of gRPC's four kinds.
 const KINDS: [(usize, usize); 4] = [(1, 1), (3, 1), (1, 3), (3, 3)];
 
 fn layer(side: Side, recorder: &Recorder) -> ObserveLayer<Recorder> {
@@ -34,7 +34,7 @@ fn request(body: Script) -> Request<Script> {
     Request::post("/test.v1.Kinds/Any").body(body).unwrap()
 }
 
-/// Reads the request to its end, as a service does; then answers.
+/// Reads the request to its end, as a service does, then answers.
 async fn read(request: Request<Body>) {
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
@@ -199,7 +199,7 @@ async fn a_body_that_is_at_its_end_right_after_data_is_over() {
         body.frame().await.unwrap().unwrap();
         assert_eq!(recorder.ended(), []);
         body.frame().await.unwrap().unwrap();
-        // HTTP asks no further.
+        // HTTP does not poll further.
         assert!(body.is_end_stream());
         assert_eq!((recorder.only().ended, recorder.only().code), (Ended::Missing, Code::Unknown));
         drop(body);
@@ -228,7 +228,7 @@ async fn an_http_status_without_a_grpc_status_is_mapped() {
                 Ok(response)
             },
             |_, call| {
-                // What strangers can cause at a server is not its failure.
+                // On a server, what any client can cause is not a failure of the server.
                 let (code, by) = match call.side {
                     Side::Server if http < 500 => (Code::InvalidArgument, EndedBy::Caller),
                     Side::Server => (code, EndedBy::Service),
@@ -266,7 +266,7 @@ async fn a_request_that_broke_off_is_cancelled_whatever_the_service_answers() {
     }
 }
 
-/// As caller, a program sees why its own request stream failed: so do its layers.
+/// A caller sees why its own request stream failed, and so do its layers.
 #[tokio::test]
 async fn on_a_client_a_request_stream_that_fails_ends_with_its_own_code_and_text() {
     for (requests, _) in KINDS {
@@ -392,7 +392,7 @@ async fn a_malformed_timeout_sets_no_deadline() {
     assert_eq!(recorder.only().code, Code::Cancelled);
 }
 
-/// Where a call can panic.
+/// The places where a call can panic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Call,
@@ -402,8 +402,8 @@ enum Place {
     BodyDrop,
 }
 
-/// Calls a service that panics somewhere, as a layer outside that recovers would: catches each
-/// panic and drops what is left afterwards, when `thread::panicking()` is false.
+/// Calls a service that panics somewhere, like an outer recovery layer: catches each panic and drops the rest
+/// afterwards, when `thread::panicking()` is false.
 fn panic_at(side: Side, place: Place, messages: usize, recover: bool) -> Recorded {
     silence_panics();
     let recorder = Recorder::new();
@@ -443,7 +443,7 @@ fn panic_at(side: Side, place: Place, messages: usize, recover: bool) -> Recorde
             Err(panic) => (None, Err(panic)),
         };
         match kept {
-            // Nobody recovers: what is left is dropped while the panic unwinds.
+            // Without recovery, the rest is dropped while the panic unwinds.
             (body, Err(panic)) if !recover => {
                 let _left = (response, body);
                 std::panic::resume_unwind(panic);
@@ -483,7 +483,7 @@ async fn a_request_body_that_panics_in_another_task_is_internal() {
     silence_panics();
     let recorder = Recorder::new();
     let mut service = layer(Side::Client, &recorder).layer(service_fn(async |request| {
-        // As hyper does on a client: the body is polled by a task of its own.
+        // As in hyper on a client: a separate task polls the body.
         let sent = tokio::spawn(async move { read(request).await });
         sent.await.unwrap_err();
         Err::<Response<Script>, _>(Status::cancelled("the stream was reset"))
@@ -536,7 +536,7 @@ async fn a_call_that_is_of_no_interest_passes_as_it_is() {
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
 }
 
-/// A body that remembers in how many scopes it was polled and dropped.
+/// A body that records the number of scopes in which it was polled and dropped.
 struct Scoped {
     frames: usize,
     seen: Arc<Mutex<Vec<(&'static str, usize)>>>,
@@ -627,7 +627,7 @@ async fn a_future_is_dropped_in_the_scope_too() {
 #[tokio::test]
 async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     let (outer, inner) = (Recorder::new(), Recorder::new());
-    /// Remembers who ended, in order.
+    /// Records the order of the ends.
     #[derive(Clone)]
     struct Named(&'static str, Recorder, Arc<Mutex<Vec<&'static str>>>);
     struct NamedCall(Named, tonic_call_test_kit::RecordedCall);
@@ -676,7 +676,7 @@ async fn of_two_observers_the_second_ends_first_and_inside_the_first() {
     }
 }
 
-/// Adds its name to what the caller is told.
+/// Adds its name to the response headers.
 #[derive(Clone)]
 struct Sign(&'static str);
 
@@ -741,7 +741,7 @@ async fn request_and_response_may_be_polled_by_two_tasks() {
             poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
             frames += 1;
         }
-        // All that was sent is told before the end is.
+        // All messages are reported before the end.
         reader.await.unwrap();
         poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
         let call = recorder.only();

@@ -1,4 +1,4 @@
-//! A layer fits wherever one would put it.
+//! A layer fits in every usual position.
 #![allow(missing_docs)]
 
 use tonic::transport::Channel;
@@ -21,7 +21,7 @@ mod switched_off {
     }
 }
 
-/// As a layer that a setting turns on or off.
+/// The same as an optional layer.
 mod turned_on {
     use tonic_call::{OptionService, option_layer};
 

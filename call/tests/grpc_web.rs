@@ -1,4 +1,4 @@
-//! Calls of gRPC-Web, seen from outside tonic-web's layer: the status stands in the body.
+//! gRPC-Web calls, observed from outside tonic-web's layer: the status is in the body.
 #![allow(clippy::unwrap_used)]
 
 use std::pin::pin;
@@ -22,7 +22,7 @@ use tonic_call_test_kit::{
 use tonic_web::{GrpcWebClientLayer, GrpcWebLayer};
 use tower::{Layer as _, Service as _, ServiceBuilder, service_fn};
 
-/// Content types, and what a caller accepts.
+/// Content types, and values of `accept`.
 const FORMS: [(&str, Option<&str>, Protocol); 6] = [
     ("application/grpc-web", None, Protocol::GrpcWeb),
     ("application/grpc-web+proto", Some("*/*"), Protocol::GrpcWeb),
@@ -49,12 +49,12 @@ fn request(
     }
     let frames = asks.iter().map(|ask| frame_of(&ask.encode_to_vec()));
     let body = frames.collect::<Vec<_>>().concat();
-    // In one piece: tonic-web reads no padding in the middle of a request.
+    // In one piece: tonic-web does not support padding in the middle of a request.
     let body = if kind.contains("text") { STANDARD.encode(body).into_bytes() } else { body };
     request.body(Full::from(body)).unwrap()
 }
 
-/// Calls tonic's service through tonic-web, and gives what an observer outside has seen.
+/// Calls tonic's service through tonic-web, and returns what an observer outside has recorded.
 async fn call(request: Request<Full<Bytes>>) -> Recorded {
     let recorder = Recorder::new();
     let routes = Routes::new(KindsServer::new(KindsService::default()));
@@ -62,7 +62,7 @@ async fn call(request: Request<Full<Bytes>>) -> Recorded {
     let mut service = ObserveLayer::server(recorder.clone()).layer(service);
     let response = service.call(request).await.unwrap();
     let mut body = pin!(response.into_body());
-    // As hyper does: a body that says its end is not polled again.
+    // As in hyper: a body that reports its end is not polled again.
     while !http_body::Body::is_end_stream(&*body) {
         if body.frame().await.is_none() {
             break;
@@ -107,7 +107,7 @@ async fn a_failure_is_seen_in_the_head_and_behind_messages() {
 #[tokio::test]
 async fn what_tonic_web_refuses_is_its_callers_mistake() {
     for (method, kind, version, http) in [
-        // A content type that it does not know, and a verb that it does not take.
+        // A content type that tonic-web does not know, and a verb that it does not accept.
         ("POST", "Application/gRPC-Web", http::Version::HTTP_11, 400),
         ("POST", "application/json", http::Version::HTTP_11, 400),
         ("GET", "application/grpc-web", http::Version::HTTP_2, 405),
@@ -159,7 +159,7 @@ async fn tonic_webs_own_client_is_seen_alike_from_both_sides() {
     }
 }
 
-/// A head as a request of gRPC-Web has it, without a body.
+/// A gRPC-Web request head, without a body.
 fn head((kind, accept, _): (&str, Option<&str>, Protocol)) -> Request<Body> {
     let mut request = Request::post("/test.v1.Kinds/Unary").header("content-type", kind);
     if let Some(accept) = accept {
@@ -168,14 +168,14 @@ fn head((kind, accept, _): (&str, Option<&str>, Protocol)) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-/// What a service of that protocol answers a stream with.
+/// A streaming response in this protocol.
 fn streams(protocol: Protocol, body: Script) -> Response<Script> {
     let mut response = protocol.respond::<Script>(Status::ok(""));
     response.headers_mut().remove("grpc-status");
     response.map(|_| body)
 }
 
-/// The status at the end of a body, and how many messages came before.
+/// The status at the end of a body, and the number of messages before it.
 async fn read<B>(protocol: Protocol, body: B) -> (usize, Option<HeaderMap>)
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,

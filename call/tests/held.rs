@@ -1,4 +1,4 @@
-//! What is held is dropped at the call's real end, whichever that is. Each test is a rule.
+//! The held value is dropped at the call's real end, in every way a call can end.
 #![allow(clippy::unwrap_used)]
 
 use std::future::{pending, ready};
@@ -88,14 +88,14 @@ fn a_head_that_is_the_whole_answer_frees_it() {
     assert!(is_free(&permit));
     drop(ended);
 
-    // It has failed, although the body does not say that it is at its end.
+    // The call has failed, although the body does not report its end.
     let mut failed = Script::new().stall().respond();
     failed.headers_mut().insert("grpc-status", 5.into());
     let failed = held(&permit, failed);
     assert!(is_free(&permit));
     drop(failed);
 
-    // A head that says `OK` may have a body.
+    // A head with `OK` may be followed by a body.
     let mut going_on = Script::new().message(b"a").respond();
     going_on.headers_mut().insert("grpc-status", 0.into());
     let going_on = held(&permit, going_on);
@@ -129,12 +129,12 @@ fn a_call_that_is_given_up_frees_it() {
     assert!(is_free(&permit));
 }
 
-/// Says, when it is dropped, whether the permit was free by then.
+/// Records, when it is dropped, whether the permit was already free.
 struct Tells(Permit, Arc<std::sync::Mutex<Option<bool>>>);
 
 impl Drop for Tells {
     fn drop(&mut self) {
-        // One is the test's, one is this.
+        // One reference belongs to the test, one to this value.
         *self.1.lock().unwrap() = Some(Arc::strong_count(&self.0) <= 2);
     }
 }
@@ -157,7 +157,7 @@ fn a_call_that_is_given_up_frees_it_last() {
     assert!(is_free(&permit));
 }
 
-/// A body that waits for ever.
+/// A body that stays pending for ever.
 struct Telling(#[expect(dead_code, reason = "it tells when it is dropped")] Tells);
 
 impl http_body::Body for Telling {

@@ -1,4 +1,4 @@
-//! What makes a method known, and that nothing a stranger sends does.
+//! What makes a method known, and that arbitrary requests do not.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ fn request(path: &str) -> Request<Script> {
     Request::post(path).body(Script::new()).unwrap()
 }
 
-/// Calls a path through the layer; `answer` stands inside.
+/// Calls a path through the layer, with `answer` as the inner service.
 async fn call(
     side: Side,
     known: &Arc<KnownMethods>,
@@ -225,7 +225,7 @@ async fn with_any_descriptor_set_health_and_reflection_are_known() {
     for path in ["/grpc.health.v1.Health/Other", "/grpc.health.v1.Healthy/Check"] {
         assert!(!call(Side::Server, &known, request(path), refused).await, "{path}");
     }
-    // Nobody is asked for a rule for them, and nothing is counted of them before they are called.
+    // They require no rule, and have no series before they are called.
     assert_eq!(methods.len(), 5);
     assert!(methods.iter().all(|method| method.service() == "test.v1.Kinds"));
 }
@@ -276,7 +276,7 @@ fn a_set_may_describe_health_as_well_in_its_own_way_and_in_any_order() {
 fn something_else_than_a_descriptor_set_is_an_error() {
     let error = Methods::from_descriptor_set(b"\xff not one").unwrap_err();
     assert_eq!(error.to_string(), "not an encoded google.protobuf.FileDescriptorSet");
-    // The same set twice is one set.
+    // Adding the same set twice has no effect.
     let twice = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .and_then(|methods| methods.and_descriptor_set(FILE_DESCRIPTOR_SET))
         .unwrap();

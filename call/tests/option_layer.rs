@@ -1,5 +1,4 @@
-//! A layer that a setting turns on and off, over a real socket: where it is off, calls go as if it were not
-//! there.
+//! An optional layer, over a real socket: with `None`, calls work as without the layer.
 #![allow(clippy::unwrap_used)]
 
 use tokio_stream::StreamExt as _;
@@ -15,7 +14,7 @@ use tower::{Layer as _, ServiceBuilder};
 
 type Service = KindsServer<KindsService>;
 
-/// A client and a server behind such layers, and what the layers saw.
+/// A client and a server with such layers, and what the layers recorded.
 async fn pair(is_on: bool) -> (KindsClient<BoxChannel>, Recorder, Recorder) {
     let (server, client) = (Recorder::new(), Recorder::new());
     let (incoming, endpoint) = listen();
@@ -44,7 +43,7 @@ async fn calls_of_every_kind_end_alike_with_the_layer_and_without() {
             assert_eq!(outcome.code, Code::NotFound, "{kind:?}, {is_on}");
         }
         let seen = if is_on { 2 * KINDS.len() } else { 0 };
-        // The server has ended its calls before the client's end.
+        // The server ends its calls before the client does.
         for (side, recorder) in [("server", &server), ("client", &client)] {
             assert_eq!(recorder.ended().len(), seen, "{side}, {is_on}");
         }

@@ -1,4 +1,4 @@
-//! Who a server sees at the other end of a real connection, of each kind.
+//! The peer that a server sees on a real connection of each kind.
 #![cfg(feature = "tls-connect-info")]
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use tonic_call_test_kit::{KindsService, ask};
 use tower::{Layer, Service};
 use tower_layer::layer_fn;
 
-/// The peers that were seen.
+/// The recorded peers.
 type Seen = Arc<Mutex<Vec<Option<Peer>>>>;
 
 #[derive(Clone)]
@@ -54,7 +54,7 @@ fn sees<S>(seen: &Seen) -> impl Layer<S, Service = Sees<S>> + Clone + use<S> {
     layer_fn(move |inner| Sees { inner, seen: Arc::clone(&seen) })
 }
 
-/// Serves what comes in, and remembers the peers.
+/// Serves incoming connections and records their peers.
 fn serve<I, IO>(incoming: I) -> Seen
 where
     I: tokio_stream::Stream<Item = std::io::Result<IO>> + Send + 'static,
@@ -75,7 +75,7 @@ where
     seen
 }
 
-/// The one peer, after one call.
+/// The only peer, after one call.
 async fn seen_by_one_call(seen: &Seen, channel: tonic::transport::Channel) -> Peer {
     KindsClient::new(channel).unary(ask(Act::Unspecified, 0)).await.unwrap();
     let seen = seen.lock().unwrap();
@@ -102,7 +102,7 @@ fn over_tls(endpoint: Endpoint, certificate: Certificate) -> Endpoint {
     endpoint.tls_config(tls).unwrap()
 }
 
-/// What accepts TLS apart from tonic: behind it, tonic says nothing of TCP but within TLS.
+/// An incoming that accepts TLS without tonic: tonic then provides the TCP info only inside the TLS info.
 fn acceptor(own: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
     let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
     let provider = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
@@ -140,7 +140,7 @@ async fn over_tls_by_tonic_it_is_too() {
     assert!(peer.ip().unwrap().is_loopback(), "{peer}");
 }
 
-/// Guards against: calls without an address where an incoming of one's own does TLS.
+/// Guards against calls without an address behind a custom incoming with TLS.
 #[tokio::test]
 async fn over_tls_by_an_incoming_of_ones_own_it_is_too() {
     let (own, certificate, _) = certificate();
@@ -203,7 +203,7 @@ mod unix {
 
     use super::*;
 
-    /// A connection of a socket that has that name, or none.
+    /// A connection from a socket with this name, or without a name.
     async fn connected(to: &Path, from: Option<&Path>) -> std::io::Result<UnixStream> {
         let socket = UnixSocket::new_stream()?;
         if let Some(from) = from {

@@ -136,7 +136,7 @@ async fn a_cancelled_call_is_cancelled_on_both_sides() {
         }
         assert_eq!(ended[0].ended, Ended::Dropped { responded: false });
         assert_eq!(ended[1].ended, Ended::Dropped { responded: true });
-        // To the third one's handler the stream had ended well, and it may have answered.
+        // For the third handler the stream ended normally, so it may have answered.
         assert!(matches!(ended[2].ended, Ended::Dropped { .. }));
     }
 }
@@ -152,14 +152,14 @@ async fn a_timed_out_call_is_a_deadline_at_its_client_and_given_up_at_its_server
     assert_eq!(status.code(), Code::Cancelled, "what tonic's client tells its caller");
     let client = client.until_ended(1).await.remove(0);
     assert!(
-        // The server's timer may fire first, and tonic's server says `Cancelled` too.
+        // The server's timer may fire first, and tonic's server also answers `Cancelled`.
         matches!(
             (client.ended, client.code),
             (Ended::Error, Code::DeadlineExceeded) | (Ended::Status, Code::Cancelled)
         ),
         "{client:?}"
     );
-    // The client's clock started first, by as long as the request took to come here.
+    // The client's timer started earlier, by the time that the request took to arrive.
     let server = server.until_ended(1).await.remove(0);
     assert_eq!(server.ended, Ended::Dropped { responded: false });
     assert!(matches!(server.code, Code::DeadlineExceeded | Code::Cancelled), "{server:?}");
@@ -176,7 +176,7 @@ async fn a_call_that_its_server_times_out_is_a_deadline() {
             .add_service(KindsServer::new(KindsService::default()))
             .serve_with_incoming(incoming),
     );
-    // A client that has no timer of its own.
+    // A client without its own timer.
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -203,8 +203,8 @@ async fn a_stream_that_its_caller_gives_up_after_its_deadline_is_a_deadline() {
     request.set_timeout(deadline);
     let mut notes = kinds.server_stream(request).await.unwrap().into_inner();
     notes.message().await.unwrap().unwrap();
-    // tonic's timers end at the head: the caller holds the deadline itself, and begins to count
-    // when the server already has.
+    // tonic's timers stop at the head. The caller enforces the deadline itself, and starts to count later than
+    // the server.
     tokio::time::timeout(deadline, notes.message()).await.unwrap_err();
     drop(notes);
     service.until_alive(0).await;
@@ -225,7 +225,7 @@ async fn a_refused_connection_is_unavailable() {
     assert_eq!((call.ended, call.code), (Ended::Error, Code::Unavailable));
 }
 
-/// A peer that takes what comes and then breaks the connection, as a machine that is lost does.
+/// A peer that reads some data and then breaks the connection, like a machine that is lost.
 async fn breaks_after_the_head(respond: bool) -> (Code, Code) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -235,7 +235,7 @@ async fn breaks_after_the_head(respond: bool) -> (Code, Code) {
         let (_request, mut responder) = connection.accept().await.unwrap().unwrap();
         if respond {
             let _body = responder.send_response(Response::new(()), false).unwrap();
-            // The head goes out before the connection is dropped.
+            // The head is sent before the connection is dropped.
             let closing = std::future::poll_fn(|cx| connection.poll_closed(cx));
             let _ = tokio::time::timeout(Duration::from_millis(100), closing).await;
         }
@@ -289,7 +289,7 @@ async fn a_reset_is_mapped_as_grpc_says() {
     }
 }
 
-/// Hands every call's `Cut` to the test.
+/// Passes the `Cut` of every call to the test.
 #[derive(Clone)]
 struct Cuts<S> {
     inner: S,
@@ -318,7 +318,7 @@ where
     }
 }
 
-/// Counts the messages of a response as HTTP takes them.
+/// Counts the messages of a response as HTTP polls them.
 #[derive(Clone, Default)]
 struct Taken(Arc<AtomicUsize>);
 
@@ -338,7 +338,7 @@ impl Call for Taken {
     fn end(&self, _: End<'_>) {}
 }
 
-/// Lets everything run that can: all tasks stand on this thread.
+/// Runs all ready tasks: all of them are on this thread.
 async fn until_idle(mut progress: impl FnMut() -> usize) {
     let mut quiet = 0;
     let mut last = progress();
@@ -375,7 +375,7 @@ async fn a_caller_that_stopped_reading_is_cut_at_once() {
     let mut notes = KindsClient::new(channel).server_stream(ask).await.unwrap().into_inner();
     notes.message().await.unwrap().unwrap();
 
-    // Nothing is read from here on, and after a while HTTP does not poll the body any more.
+    // From here on nothing is read, and after a while HTTP stops polling the body.
     let count = || taken.0.load(Ordering::SeqCst);
     until_idle(count).await;
     assert!((1..10_000).contains(&count()), "{} of a million are taken", count());
@@ -388,7 +388,7 @@ async fn a_caller_that_stopped_reading_is_cut_at_once() {
     until_idle(count).await;
     assert!(outside.ended().is_empty(), "the trailers wait for the window");
 
-    // The caller reads on, and finds the status behind what was on its way.
+    // The caller continues to read, and finds the status after the data in transit.
     let mut read = 1;
     let status = loop {
         match notes.message().await {

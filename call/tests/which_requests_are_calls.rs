@@ -1,5 +1,5 @@
-//! Nobody chooses not to be seen, and nobody makes a call of what is none: each verb and content type,
-//! with each way to answer, on a server.
+//! No request to a gRPC method goes unobserved, and no other request counts as a call: each verb and content
+//! type, with each kind of response, on a server.
 #![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,28 +30,28 @@ const TYPES: [Option<&str>; 8] = [
     Some("\u{e9}"),
 ];
 
-/// How a service, or what stands in its place, answers.
+/// The response of a service or of what replaces it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     /// Messages, and `OK` in the trailers.
     Streams,
-    /// A failure in the head alone.
+    /// A trailers-only failure.
     Fails,
-    /// What tonic's router says of a path that it does not know.
+    /// The response of tonic's router to an unknown path.
     Unimplemented,
-    /// A page, as of another route of an axum router.
+    /// A page, as from another route of an axum router.
     Page,
     /// HTTP's 404, likewise.
     NotFound,
-    /// It never answers, and is dropped.
+    /// Never answers, and is dropped.
     Hangs,
-    /// It panics, and nobody inside recovers that.
+    /// Panics, without an inner recovery layer.
     Panics,
-    /// It fails as a service of tower's can.
+    /// Returns a service error.
     Errors,
-    /// A layer inside refuses it as unimplemented.
+    /// An inner layer refuses the request as unimplemented.
     Refused,
-    /// A layer inside recovers a panic before the head, and answers with a page.
+    /// An inner layer recovers a panic before the head, and answers with a page.
     Recovered,
 }
 
@@ -96,7 +96,7 @@ async fn meet(fate: Fate, request: Request<Body>) -> Result<Response<Script>, St
     }
 }
 
-/// Sends one request with two messages, and gives what the observer saw of it.
+/// Sends one request with two messages, and returns what the observer recorded.
 fn send(layer: &ObserveLayer<Recorder>, recorder: &Recorder, request: &Sent) -> Option<Recorded> {
     let &Sent { verb, kind, path, fate } = request;
     let mut builder = Request::builder().method(verb).uri(path);
@@ -266,7 +266,7 @@ async fn a_late_call_hears_of_each_message_and_beyond_some_of_their_sum() {
     assert_eq!((batch.messages, batch.bytes), (many as u64, 10 * many as u64));
 }
 
-/// What a filter has no interest in stays so, whenever the call begins.
+/// A call that the filter skips stays skipped, whenever it begins.
 #[derive(Clone)]
 struct Bored;
 

@@ -1,5 +1,5 @@
-//! Who ended a call that failed, over real sockets: the service, its caller, what lies between them, or
-//! the server's own limits.
+//! Which party ended a failed call, over real sockets: the service, its caller, the transport, or the server's
+//! own limits.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -65,7 +65,7 @@ async fn a_connection_that_is_reset_is_the_transports() {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let mut connection = h2::server::handshake(stream).await.unwrap();
-            // The call is here; with nothing said of it the connection ends.
+            // The call has arrived; the connection ends without a response.
             let _call = connection.accept().await;
             connection.abrupt_shutdown(h2::Reason::INTERNAL_ERROR);
             let _ = std::future::poll_fn(|cx| connection.poll_closed(cx)).await;
@@ -82,7 +82,7 @@ async fn a_tcp_reset_in_the_midst_of_a_call_is_the_transports() {
     let (listener, address) = bound().await;
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        // What is not read when a socket is closed makes the kernel send RST.
+        // The kernel sends RST if unread data is left when a socket is closed.
         stream.readable().await.unwrap();
         drop(stream);
     });
@@ -106,7 +106,7 @@ async fn a_proxys_answer_is_the_transports() {
         }
     });
     let (mut client, recorder) = client(&address);
-    // tonic reads the page as a message, and makes `INTERNAL` of it.
+    // tonic reads the page as a message, and returns `INTERNAL`.
     client.unary(Ask::default()).await.unwrap_err();
     let call = only(&recorder).await;
     assert_eq!((call.ended, call.code), (Ended::Missing, Code::Unavailable));
@@ -132,7 +132,7 @@ async fn a_message_over_the_clients_own_limit_is_said_so_and_is_the_callers() {
     let text = call.message.unwrap();
     assert!(text.contains("encoded message length too large"), "{text}; caller: {status:?}");
 
-    // In a stream, behind messages that were short enough.
+    // In a stream, after messages that were short enough.
     let asks = tokio_stream::iter([Ask::default(), Ask::default(), long()]);
     let stream = client.bidi_stream(asks).await;
     if let Ok(notes) = stream {
@@ -143,7 +143,7 @@ async fn a_message_over_the_clients_own_limit_is_said_so_and_is_the_callers() {
     assert_eq!((call.code, call.by), (Code::OutOfRange, EndedBy::Caller), "{call:?}");
 }
 
-/// A server with tonic's own time-out, and a client that has none.
+/// A server with tonic's own timeout, and a client without one.
 async fn times_out(layer: ObserveLayer<Recorder>) -> KindsClient<Channel> {
     let (incoming, endpoint) = listen();
     let server = Server::builder()
@@ -198,7 +198,7 @@ async fn a_caller_who_leaves_early_or_mid_stream_is_no_time_out_of_the_servers()
     call.abort();
     assert_eq!(only(&recorder).await.by, EndedBy::Caller);
 
-    // The time-out covers the time to the head: after it, a stream may last.
+    // The timeout covers only the time to the head; a stream may last longer.
     let short = ObserveLayer::server(recorder.clone()).server_timeout(Duration::from_nanos(1));
     let (incoming, endpoint) = listen();
     let server = Server::builder().layer(short).add_service(KindsServer::new(service));
