@@ -7,12 +7,12 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 use tonic_call::AnswerBody;
 
-use crate::capture::unless_it_panics;
+use crate::capture::or_default_on_panic;
 use crate::context::Context;
 use crate::panic::Place;
 use crate::request_body::Verdict;
 
-/// The response body of a [`Recover`](crate::Recover).
+/// The response body of a [`Recover`](crate::Recover) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseBody<B> {
     #[pin]
@@ -57,7 +57,7 @@ where
                 status = Some(this.context.recovered(caught, Place::Body));
             }
         }
-        // What came before the request body panicked is still status.
+        // A frame that arrived before the request body panicked is still delivered.
         if let Some(Some(Ok(_))) = frame {
             return Poll::Ready(frame.flatten());
         }
@@ -72,12 +72,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        // A panic here is status by the poll that follows, if there is one.
-        unless_it_panics(|| self.inner.is_end_stream())
+        // If this panics, so will the next poll, if there is one; that panic is reported.
+        or_default_on_panic(|| self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        unless_it_panics(|| self.inner.size_hint())
+        or_default_on_panic(|| self.inner.size_hint())
     }
 }
 
@@ -91,7 +91,7 @@ impl<B> PinnedDrop for ResponseBody<B> {
     }
 }
 
-/// A body that is at its end: that of a trailers-only answer.
+/// An empty body, for a trailers-only response.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: AnswerBody::empty(), context: Context::default(), verdict: None }

@@ -1,4 +1,4 @@
-//! Catching a panic, with what the panic hook can tell of it.
+//! Catches panics, and captures their location and backtrace with a panic hook.
 
 use std::any::{Any, TypeId};
 use std::backtrace::Backtrace;
@@ -13,48 +13,48 @@ use tonic_call::{drop_caught, panic_message, sanitize};
 
 use crate::stack::Frames;
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Debug)]
 pub(crate) struct Caught {
     pub(crate) payload: Box<dyn Any + Send>,
     pub(crate) trace: Option<Arc<Trace>>,
 }
 
-/// What only the panic hook sees.
+/// Details that only the panic hook can see.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    /// Of which panic.
+    /// Identifies the panic.
     payload: PayloadId,
     pub(crate) location: Option<String>,
-    /// None where the environment asks for none.
+    /// `None` if the environment disables backtraces.
     pub(crate) backtrace: Option<Backtrace>,
     frames: Frames,
-    /// What is shown of the stack. Made when it is asked for, since symbols take long to look up.
+    /// The text of the stack. Created on demand, since resolving symbols is slow.
     stack: OnceLock<String>,
 }
 
 thread_local! {
-    /// Whether a panic of this thread is caught here.
+    /// Whether this thread is inside `catch`.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// The last panic that the hook saw in a catch.
+    /// The last panic that the hook saw inside `catch`.
     static LAST: Cell<Option<Box<Trace>>> = const { Cell::new(None) };
 }
 
-static QUIETLY: AtomicBool = AtomicBool::new(false);
+static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Lets every recovered panic be told with its location and backtrace.
+/// Captures the location and backtrace of recovered panics.
 ///
-/// Call it once, at the start of the program. It puts a panic hook before the one that is there,
-/// which still sees every panic; calling it again changes nothing. Without it a recovered panic is
-/// told by its message alone, since only a panic hook sees more.
+/// Call this once, at the start of the program; further calls have no effect. It installs a panic hook, which
+/// also calls the previous hook for every panic. Without it, a recovered panic is reported with its message
+/// only.
 ///
-/// `RUST_BACKTRACE=0` in the environment leaves the backtraces out, and `RUST_BACKTRACE=full` shows all frames
-/// of them; otherwise those are shown that are the program's own. `RUST_LIB_BACKTRACE` counts instead, if it is
-/// set. Both are read here, once.
+/// `RUST_BACKTRACE=0` in the environment disables backtraces, and `RUST_BACKTRACE=full` shows all frames;
+/// otherwise only the program's own frames are shown. `RUST_LIB_BACKTRACE` takes precedence if it is set. Both
+/// are read once, in this call.
 pub fn capture_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let frames = Frames::wanted();
+        let frames = Frames::from_env();
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if CATCHING.get() {
@@ -65,7 +65,7 @@ pub fn capture_panics() {
                     frames,
                     stack: OnceLock::new(),
                 })));
-                if QUIETLY.load(Ordering::Relaxed) {
+                if QUIET.load(Ordering::Relaxed) {
                     return;
                 }
             }
@@ -74,36 +74,36 @@ pub fn capture_panics() {
     });
 }
 
-/// As [`capture_panics`], and keeps panics that are caught from the hook that was there before:
-/// they are told once, as an event, and not on standard error too.
+/// Like [`capture_panics`], but does not call the previous hook for panics that are caught: these are reported
+/// once, as a `tracing` event, and not also on standard error.
 ///
-/// A panic that a handler catches itself, inside a call, keeps silent as well: nobody else is told.
+/// A panic that a handler catches itself inside a call is not reported at all.
 pub fn capture_panics_quietly() {
-    QUIETLY.store(true, Ordering::Relaxed);
+    QUIET.store(true, Ordering::Relaxed);
     capture_panics();
 }
 
-/// Runs a piece of a call and catches a panic in it.
+/// Runs one step of a call and catches a panic in it.
 pub(crate) fn catch<T>(piece: impl FnOnce() -> T) -> Result<T, Caught> {
     let outer = CATCHING.replace(true);
-    // What a panic leaves half done is never used again, only dropped.
+    // After a panic, the state of the step is never used again, only dropped.
     let result = catch_unwind(AssertUnwindSafe(piece));
     CATCHING.set(outer);
     result.map_err(Caught::new)
 }
 
-/// Asks a body something that it should know; if it panics instead, it does not.
-pub(crate) fn unless_it_panics<T: Default>(ask: impl FnOnce() -> T) -> T {
-    catch(ask).unwrap_or_else(|caught| {
+/// Queries a body; returns the default if that panics.
+pub(crate) fn or_default_on_panic<T: Default>(query: impl FnOnce() -> T) -> T {
+    catch(query).unwrap_or_else(|caught| {
         caught.discard();
         T::default()
     })
 }
 
-/// The type of a payload, and the hash of its text, which may be long.
+/// The type of a payload, and the hash of its text, if it has one.
 type PayloadId = (TypeId, Option<u64>);
 
-/// Tells panics apart, without running code of the payload's.
+/// Identifies a panic without running any code of its payload.
 fn identity_of(payload: &(dyn Any + Send)) -> PayloadId {
     let hash = |text: &str| {
         let mut hasher = DefaultHasher::new();
@@ -114,10 +114,10 @@ fn identity_of(payload: &(dyn Any + Send)) -> PayloadId {
 }
 
 impl Trace {
-    /// What is shown of the stack, if anything.
+    /// The text of the stack, if there is one.
     pub(crate) fn stack(&self) -> Option<&str> {
         let backtrace = self.backtrace.as_ref()?;
-        Some(&**self.stack.get_or_init(|| self.frames.of(backtrace)))
+        Some(&**self.stack.get_or_init(|| self.frames.text(backtrace)))
             .filter(|text| !text.is_empty())
     }
 }
@@ -132,16 +132,16 @@ impl fmt::Display for Trace {
 }
 
 impl Caught {
-    /// A panic of this thread.
+    /// Creates a caught panic from its payload, on the thread that panicked.
     fn new(payload: Box<dyn Any + Send>) -> Self {
-        // The hook may have last seen another panic, which somebody inside caught.
+        // The hook may have seen another panic last, which was caught further inside.
         let trace = LAST.take().filter(|trace| trace.payload == identity_of(&*payload));
         Self { trace: trace.map(Arc::from), payload }
     }
 
     /// Drops the payload, whose destructor may panic too.
     pub(crate) fn discard(self) {
-        // The outer catch is for the panic hook: what panics here is caught, and so keeps silent.
+        // The outer `catch` marks the panic as caught, so that the quiet hook does not print it.
         let _ = catch(|| drop_caught(self.payload));
     }
 }

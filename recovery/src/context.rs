@@ -1,4 +1,4 @@
-//! The call that a panic is told for.
+//! The call in which a panic happened.
 
 use std::sync::Arc;
 
@@ -10,31 +10,30 @@ use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
 use crate::capture::{Caught, catch};
 use crate::panic::{Panic, Place};
 
-/// Makes the status that the caller is told.
+/// Creates the status that is sent to the caller.
 pub(crate) type Handler = Arc<dyn Fn(&Panic<'_>) -> Status + Send + Sync>;
 
-/// What is known of a call. Making and cloning one allocates nothing.
+/// Information about a call. Creating and cloning it does not allocate.
 #[derive(Clone, Default)]
 pub(crate) struct Context {
-    /// Its method's name is read from it only when there is a panic to tell.
+    /// Parsed into a method name only if there is a panic to report.
     path: Option<PathAndQuery>,
     info: Option<CallInfo>,
     handler: Option<Handler>,
-    /// In which its caller is answered.
+    /// The protocol of the response.
     protocol: Protocol,
 }
 
 scoped_tls::scoped_thread_local! {
-    /// The call whose future or body this thread polls now: for a stream inside, which can't be
-    /// told otherwise.
+    /// The call whose future or body this thread is polling, for a `RecoverStream` inside it.
     static CURRENT: Context
 }
 
-/// The text that a caller is told of a panic.
+/// The default status message after a panic.
 const MESSAGE: &str = "internal error";
 
 impl Context {
-    /// A call of which nothing is known.
+    /// A context without a call.
     pub(crate) fn unknown(handler: Option<Handler>) -> Self {
         Self { handler, ..Self::default() }
     }
@@ -52,19 +51,19 @@ impl Context {
         self.protocol
     }
 
-    /// Runs a piece of the call, in which it is current, and catches a panic in it.
+    /// Runs one step of the call, with this context as the current one, and catches a panic in it.
     pub(crate) fn run<T>(&self, piece: impl FnOnce() -> T) -> Result<T, Caught> {
         catch(|| CURRENT.set(self, piece))
     }
 
-    /// Drops a piece of the call. The caller is told nothing of a panic in that.
+    /// Drops a part of the call. A panic in that is reported, but does not affect the caller.
     pub(crate) fn drop(&self, piece: impl FnOnce()) {
         if let Err(caught) = catch(piece) {
             self.report(caught, Place::Drop);
         }
     }
 
-    /// Tells of a panic that ends the call; the status is what the caller is told.
+    /// Reports a panic that ends the call, and returns the status to send.
     pub(crate) fn recovered(&self, caught: Caught, place: Place) -> Status {
         if let Some(info) = &self.info {
             info.set_ended_by(EndedBy::Panic);
@@ -72,7 +71,7 @@ impl Context {
         self.report(caught, place)
     }
 
-    /// Tells of a panic.
+    /// Reports a panic, and returns the status for it.
     pub(crate) fn report(&self, caught: Caught, place: Place) -> Status {
         let rpc = self.path.clone().map(|path| Rpc::from_path(Some(path)));
         let panic = Panic::new(&caught, place, rpc.as_ref());
@@ -82,7 +81,7 @@ impl Context {
                 None => info.set_panic(panic.message()),
             }
         }
-        // Subscribers and handlers may panic too.
+        // Tracing subscribers and handlers may panic too.
         if let Err(caught) = catch(|| emit(&panic)) {
             caught.discard();
         }
@@ -99,13 +98,13 @@ impl Context {
     }
 }
 
-/// Does something for the call that is current, or if none is, for one of which nothing is known.
+/// Calls `act` with the current context, or with an empty one if there is none.
 pub(crate) fn with_current<T>(act: impl FnOnce(&Context) -> T) -> T {
     if CURRENT.is_set() { CURRENT.with(act) } else { act(&Context::default()) }
 }
 
 fn emit(panic: &Panic<'_>) {
-    // A path is the caller's text.
+    // The path is the caller's text.
     let method = panic.rpc().map(|rpc| format!("{:.256}", rpc.shown()));
     tracing::error!(
         target: "tonic_recovery_layer",

@@ -1,11 +1,10 @@
-//! Whose code a frame of a stack is.
+//! Classifies the frames of a stack: the program's own, or those of libraries below it.
 
 use std::env;
 use std::path::Path;
 
-/// Crates below the code that was called, and ours. What they have on the stack is the same for every panic of
-/// every program.
-const BELOW: [&str; 45] = [
+/// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
+const RUNTIME_CRATES: [&str; 45] = [
     "alloc",
     "async_trait",
     "axum",
@@ -53,8 +52,8 @@ const BELOW: [&str; 45] = [
     "tracing_opentelemetry",
 ];
 
-/// The folders of our crates, where a program is built beside them.
-const FOLDERS: [&str; 8] = [
+/// The folders of this workspace's crates, for programs that are built inside it.
+const WORKSPACE_FOLDERS: [&str; 8] = [
     "auth",
     "call",
     "call/test-kit",
@@ -65,46 +64,46 @@ const FOLDERS: [&str; 8] = [
     "tracing-layer",
 ];
 
-/// Through which every panic goes, by function or by file.
-const MACHINERY: [&str; 3] =
+/// The panic machinery, by function or by file. Every panic passes through it.
+const PANIC_MACHINERY: [&str; 3] =
     ["core::panicking::", "std::panicking::", "tonic_recovery_layer::capture::"];
-const MACHINERY_FILES: [&str; 2] = ["/src/panicking.rs", "/src/capture.rs"];
+const PANIC_MACHINERY_FILES: [&str; 2] = ["/src/panicking.rs", "/src/capture.rs"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// The program's, or of a crate that it has chosen.
+pub(crate) enum Owner {
+    /// The program itself, or a crate that it has chosen.
     Program,
-    /// Of a crate below.
-    Below,
-    /// Not worth a line in any case.
-    Nobody,
+    /// A crate of the runtime.
+    Runtime,
+    /// Never shown.
+    Hidden,
 }
 
-/// Whose a function is, by its name, or if that does not tell, by the file that it is in. Names that come from
-/// debug information have no crate in them.
-pub(crate) fn whose(symbol: &str, place: Option<&str>) -> Whose {
-    // How programs and threads begin, in C; and what has no name.
+/// Classifies a function by its name, or, if the name contains no crate, by its file. Names from debug
+/// information contain no crate.
+pub(crate) fn owner_of(symbol: &str, location: Option<&str>) -> Owner {
+    // The entry points of programs and threads in C, and unknown symbols.
     const NAMELESS: [&str; 6] = ["_start", "<unknown>", "main", "start_thread", "clone", "clone3"];
     if symbol.starts_with("__") || NAMELESS.contains(&symbol) {
-        return Whose::Nobody;
+        return Owner::Hidden;
     }
     let name = crate_of(symbol).map(ToOwned::to_owned);
-    let is_below = match (&name, place) {
-        (Some(name), _) => BELOW.contains(&&**name),
-        (None, Some(place)) => is_below(place),
+    let is_runtime = match (&name, location) {
+        (Some(name), _) => RUNTIME_CRATES.contains(&&**name),
+        (None, Some(location)) => is_runtime(location),
         (None, None) => false,
     };
-    let in_machinery = MACHINERY.iter().any(|start| symbol.starts_with(start))
+    let in_machinery = PANIC_MACHINERY.iter().any(|start| symbol.starts_with(start))
         || name.is_none()
-            && place.is_some_and(|at| MACHINERY_FILES.iter().any(|of| at.contains(of)));
-    match (is_below, in_machinery) {
-        (true, true) => Whose::Nobody,
-        (true, false) => Whose::Below,
-        (false, _) => Whose::Program,
+            && location.is_some_and(|at| PANIC_MACHINERY_FILES.iter().any(|of| at.contains(of)));
+    match (is_runtime, in_machinery) {
+        (true, true) => Owner::Hidden,
+        (true, false) => Owner::Runtime,
+        (false, _) => Owner::Program,
     }
 }
 
-/// The crate that a function is of: of `<a::B as c::D>::e` it is `a`, and `c` if `B` is any type.
+/// The crate of a function. For `<a::B as c::D>::e` it is `a`, or `c` if `B` is a type parameter.
 fn crate_of(symbol: &str) -> Option<&str> {
     let is_qualified = symbol.starts_with('<');
     let mut rest = symbol;
@@ -119,7 +118,7 @@ fn crate_of(symbol: &str) -> Option<&str> {
     let is_of_a_name = |char: char| char.is_alphanumeric() || char == '_';
     let name = rest.split(|char| !is_of_a_name(char)).next().filter(|name| !name.is_empty())?;
     let after = &rest[name.len()..];
-    // With a hash behind it, in newer names.
+    // Newer symbol names have a hash after the crate name.
     let after = match after.strip_prefix('[') {
         Some(hash) => hash.split_once(']').map_or("", |(_, after)| after),
         None => after,
@@ -131,15 +130,15 @@ fn crate_of(symbol: &str) -> Option<&str> {
     crate_of(of)
 }
 
-/// Whether a file is of a crate below.
-fn is_below(place: &str) -> bool {
-    let place = place.replace('\\', "/");
-    if place.starts_with("/rustc/") || place.contains("/rustlib/src/rust/library/") {
+/// Whether a file belongs to a crate of the runtime.
+fn is_runtime(location: &str) -> bool {
+    let location = location.replace('\\', "/");
+    if location.starts_with("/rustc/") || location.contains("/rustlib/src/rust/library/") {
         return true;
     }
     let folder = ["/registry/src/", "/git/checkouts/", "/vendor/"].iter().find_map(|of| {
-        let (_, folder) = place.split_once(of)?;
-        // A registry has a folder of its own there.
+        let (_, folder) = location.split_once(of)?;
+        // Each registry has its own folder here.
         if *of == "/registry/src/" {
             folder.split_once('/').map(|(_, rest)| rest)
         } else {
@@ -147,12 +146,12 @@ fn is_below(place: &str) -> bool {
         }
     });
     match folder.and_then(|folder| folder.split('/').next()) {
-        Some(folder) => BELOW.contains(&&*name_in(folder)),
-        None => is_ours(&place),
+        Some(folder) => RUNTIME_CRATES.contains(&&*name_in(folder)),
+        None => is_in_workspace(&location),
     }
 }
 
-/// `hyper_util` of `hyper-util-0.1.17`, or of `hyper-util-6f17d22bba15001f`.
+/// The crate name in a folder name: `hyper_util` for `hyper-util-0.1.17` or `hyper-util-6f17d22bba15001f`.
 fn name_in(folder: &str) -> String {
     let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|byte| byte.is_ascii_hexdigit());
     let name = folder.match_indices('-').find_map(|(at, _)| {
@@ -163,20 +162,20 @@ fn name_in(folder: &str) -> String {
     name.unwrap_or(folder).replace('-', "_")
 }
 
-/// Whether a file is of one of our crates, where those are built from the workspace that they are kept in.
-fn is_ours(place: &str) -> bool {
-    // As the compiler names this file: from there on, or in full.
+/// Whether a file belongs to a crate of this workspace, built from the workspace itself.
+fn is_in_workspace(location: &str) -> bool {
+    // `file!()` is relative to the workspace or absolute, depending on how the compiler was called.
     let file = file!().replace('\\', "/");
     let Some(workspace) = file.strip_suffix("recovery/src/frame.rs") else { return false };
-    // The standard library leaves out the folder that the program runs in.
-    let place = match place.strip_prefix("./") {
+    // The standard library omits the current directory.
+    let location = match location.strip_prefix("./") {
         Some(rest) => env::current_dir().unwrap_or_default().join(rest),
-        None => Path::new(place).to_owned(),
+        None => Path::new(location).to_owned(),
     };
-    let place = place.to_string_lossy().replace('\\', "/");
-    FOLDERS.iter().any(|folder| {
+    let location = location.to_string_lossy().replace('\\', "/");
+    WORKSPACE_FOLDERS.iter().any(|folder| {
         let folder = format!("{workspace}{folder}/src/");
-        place.starts_with(&folder) || place.contains(&format!("/{folder}"))
+        location.starts_with(&folder) || location.contains(&format!("/{folder}"))
     })
 }
 
@@ -240,18 +239,21 @@ mod tests {
             ("/home/ann/orders/src/service/create.rs:12:5".to_owned(), false),
             ("/home/ann/orders/tokio/src/main.rs:12:5".to_owned(), false),
         ] {
-            assert_eq!(is_below(&file), below, "{file}");
+            assert_eq!(is_runtime(&file), below, "{file}");
         }
     }
 
     #[test]
     fn what_every_panic_goes_through_is_worth_no_line() {
         for symbol in ["std::panicking::panic_with_hook", "__rustc::rust_begin_unwind", "clone3"] {
-            assert_eq!(whose(symbol, None), Whose::Nobody, "{symbol}");
+            assert_eq!(owner_of(symbol, None), Owner::Hidden, "{symbol}");
         }
         let core = "/rustc/0/library/core/src/panicking.rs:259:5";
-        assert_eq!(whose("panic_display<alloc::string::String>", Some(core)), Whose::Nobody);
-        assert_eq!(whose("{closure#0}", Some(file!())), Whose::Below);
-        assert_eq!(whose("orders::panicking::of", Some("./src/panicking.rs:1:1")), Whose::Program);
+        assert_eq!(owner_of("panic_display<alloc::string::String>", Some(core)), Owner::Hidden);
+        assert_eq!(owner_of("{closure#0}", Some(file!())), Owner::Runtime);
+        assert_eq!(
+            owner_of("orders::panicking::of", Some("./src/panicking.rs:1:1")),
+            Owner::Program
+        );
     }
 }

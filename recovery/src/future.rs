@@ -13,13 +13,13 @@ use crate::context::Context;
 use crate::panic::Place;
 use crate::request_body::Verdict;
 
-/// The response of a [`Recover`](crate::Recover).
+/// The response future of a [`Recover`](crate::Recover) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseFuture<F> {
     #[pin]
     inner: AnswerFuture<F>,
     context: Context,
-    /// On a client, the status after a panic of the request body.
+    /// On a client, the status after a panic in the request body.
     verdict: Option<Verdict>,
 }
 
@@ -28,7 +28,7 @@ impl<F> ResponseFuture<F> {
         Self { inner: AnswerFuture::inner(inner), context, verdict }
     }
 
-    /// Answers at once: of the call of `context` nothing is left to recover.
+    /// Returns a response at once; the call itself is already dropped.
     pub(crate) fn answer(status: Status, context: Context) -> Self {
         Self { inner: AnswerFuture::answer_in(context.protocol(), status), context, verdict: None }
     }

@@ -9,7 +9,7 @@ use crate::context::Handler;
 use crate::panic::Panic;
 use crate::service::Recover;
 
-/// Turns a panic into a status: see the [crate's page](crate).
+/// Turns panics into gRPC statuses: see the [crate's page](crate).
 #[derive(Clone)]
 pub struct RecoveryLayer {
     side: Side,
@@ -24,13 +24,13 @@ impl RecoveryLayer {
         Self::server()
     }
 
-    /// Recovers what panics inside a server: handlers, their streams, and layers further in.
+    /// Recovers panics in a server: in handlers, their streams, and inner layers.
     pub fn server() -> Self {
         Self::of(Side::Server)
     }
 
-    /// Recovers what panics in a client's calls: layers further in, and the stream of messages that
-    /// the caller sends, which would otherwise take the connection and all calls on it along.
+    /// Recovers panics in a client's calls: in inner layers, and in the stream of messages that the caller
+    /// sends. Such a stream would otherwise end the connection, with all calls on it.
     pub fn client() -> Self {
         Self::of(Side::Client)
     }
@@ -39,11 +39,12 @@ impl RecoveryLayer {
         Self { side, handler: None, side_check: Arc::default() }
     }
 
-    /// Chooses what the caller is told; by default `INTERNAL` and a fixed text.
+    /// Sets the function that creates the status for the caller. The default is `INTERNAL` with the message
+    /// `internal error`.
     ///
-    /// Called once for each panic, also for those in destructors, of whose status nobody is told.
-    /// The panic's message is for the operator: it may hold whatever the program held. A status
-    /// that says `OK`, and a panic in the handler itself, become the default.
+    /// It is called once for each panic, also for a panic in a destructor, whose status is not sent. The
+    /// panic's message is meant for the operator: it may contain internal data. If the function returns `OK` or
+    /// panics, the default status is used.
     #[must_use]
     pub fn with_handler(
         self,

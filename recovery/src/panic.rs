@@ -1,4 +1,4 @@
-//! A panic as the handler of a layer sees it.
+//! A recovered panic, as passed to the layer's handler.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -12,7 +12,7 @@ use tonic_call::{Rpc, panic_message, sanitize};
 
 use crate::capture::{Caught, Trace, catch};
 
-/// A panic that was recovered, for the operator: nothing of it is told to the caller.
+/// A recovered panic. These details are for the operator; none of them is sent to the caller.
 pub struct Panic<'a> {
     caught: &'a Caught,
     message: Cow<'a, str>,
@@ -20,23 +20,23 @@ pub struct Panic<'a> {
     rpc: Option<&'a Rpc>,
 }
 
-/// Where a panic happened.
+/// The part of a call in which a panic happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Place {
-    /// In `poll_ready`, before the call it is told for.
+    /// In `poll_ready`, before the call that it is reported for.
     PollReady,
-    /// In `call`, before there was a future.
+    /// In `call`, before the response future existed.
     Call,
-    /// In the response future: an `async fn` handler, for example.
+    /// In the response future, for example in an `async fn` handler.
     Future,
-    /// In the response body, after the head.
+    /// In the response body, after the response head.
     Body,
-    /// On a client, in the request body: the stream of messages that is sent.
+    /// On a client, in the request body: the stream of messages being sent.
     RequestBody,
     /// In a [`RecoverStream`](crate::RecoverStream), or in the task that feeds it.
     Stream,
-    /// In dropping one of these: a destructor.
+    /// In a destructor, while one of these was dropped.
     Drop,
 }
 
@@ -50,48 +50,48 @@ impl<'a> Panic<'a> {
         Self { caught, message, place, rpc }
     }
 
-    /// The text of the panic, as [`sanitize`] shows it: on one line, and at most
-    /// [`MAX_TEXT_BYTES`](tonic_call::MAX_TEXT_BYTES) bytes. The whole is in the [payload](Self::payload). If that is
-    /// neither a text nor an error, this says so.
+    /// The panic message, [sanitized](sanitize): one line of at most
+    /// [`MAX_TEXT_BYTES`](tonic_call::MAX_TEXT_BYTES) bytes. The full text is in the [payload](Self::payload).
+    /// If the payload is neither text nor an error, the message says so.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What the panic was raised with.
+    /// The payload of the panic.
     pub fn payload(&self) -> &(dyn Any + Send) {
         &*self.caught.payload
     }
 
-    /// Where it happened in the call.
+    /// The part of the call in which it happened.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// The method that was called; `None` if a [`RecoverStream`](crate::RecoverStream) caught the
-    /// panic and there is no layer around it.
+    /// The called method; `None` if a [`RecoverStream`](crate::RecoverStream) caught the panic without a layer
+    /// around it.
     pub fn rpc(&self) -> Option<&Rpc> {
         self.rpc
     }
 
-    /// File, line and column, once [`capture_panics`](crate::capture_panics) was called.
+    /// File, line and column; `None` unless [`capture_panics`](crate::capture_panics) was called.
     pub fn location(&self) -> Option<&str> {
         self.caught.trace.as_ref()?.location.as_deref()
     }
 
-    /// Where it happened, once panics are captured, for whom it may concern later.
+    /// The captured details, if any, which outlive this value.
     pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
         self.caught.trace.clone()
     }
 
-    /// The whole stack, once [`capture_panics`](crate::capture_panics) was called; `None` if the environment
-    /// says `RUST_BACKTRACE=0`.
+    /// The full backtrace; `None` unless [`capture_panics`](crate::capture_panics) was called, or if the
+    /// environment has `RUST_BACKTRACE=0`.
     pub fn backtrace(&self) -> Option<&Backtrace> {
         self.caught.trace.as_ref()?.backtrace.as_ref()
     }
 
-    /// What helps of the [stack](Self::backtrace), as text: the frames of the program, in at most
-    /// [`MAX_LINES_BYTES`](tonic_call::MAX_LINES_BYTES) bytes. Those of the panic itself, of the runtime, of tonic and
-    /// of what stands below and between are left out, unless there are no others.
+    /// The relevant part of the [backtrace](Self::backtrace) as text: the frames of the program, in at most
+    /// [`MAX_LINES_BYTES`](tonic_call::MAX_LINES_BYTES) bytes. Frames of the panic machinery, the async
+    /// runtime, tonic and the layers are omitted, unless there are no others.
     pub fn stack(&self) -> Option<&str> {
         self.caught.trace.as_ref()?.stack()
     }
@@ -136,7 +136,7 @@ fn shown(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// The text of a payload: `panic_any` raises whatever it is given.
+/// The text of a payload. With `panic_any` it can have any type.
 fn text_of(payload: &(dyn Any + Send)) -> Option<Cow<'_, str>> {
     panic_message(payload)
         .or_else(|| payload.downcast_ref::<Cow<'static, str>>().map(AsRef::as_ref))

@@ -8,18 +8,17 @@ use pin_project::{pin_project, pinned_drop};
 use tonic::Status;
 use tonic_call::BoxError;
 
-use crate::capture::unless_it_panics;
+use crate::capture::or_default_on_panic;
 use crate::context::Context;
 use crate::panic::Place;
 
-/// Tells the response that the request body has panicked.
+/// The status to end the response with, set when the request body panics.
 pub(crate) type Verdict = Arc<OnceLock<Status>>;
 
-/// The request body on a client. The connection polls it: a panic there would end every call that
-/// is on it.
+/// The request body on a client. The connection polls it, so a panic would end every call on the connection.
 #[pin_project(PinnedDrop)]
 pub(crate) struct RequestBody<B> {
-    /// `None` once it has panicked: it is never polled again.
+    /// `None` after a panic: it is never polled again.
     #[pin]
     inner: Option<B>,
     context: Context,
@@ -50,7 +49,7 @@ where
             Ok(frame) => frame.map_err(Into::into),
             Err(caught) => {
                 let status = this.context.recovered(caught, Place::RequestBody);
-                // Set before the stream is reset: whoever is woken by that finds it.
+                // Set before the stream is reset, so that the response future finds it when the reset wakes it.
                 let _ = this.verdict.set(status.clone());
                 this.context.drop(|| this.inner.set(None));
                 Poll::Ready(Some(Err(status.into())))
@@ -59,12 +58,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        // A panic here is status by the poll that follows, if there is one.
-        unless_it_panics(|| self.inner.as_ref().is_none_or(Body::is_end_stream))
+        // If this panics, so will the next poll, if there is one; that panic is reported.
+        or_default_on_panic(|| self.inner.as_ref().is_none_or(Body::is_end_stream))
     }
 
     fn size_hint(&self) -> SizeHint {
-        unless_it_panics(|| {
+        or_default_on_panic(|| {
             self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
         })
     }

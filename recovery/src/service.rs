@@ -21,8 +21,8 @@ pub struct Recover<S> {
     side: Side,
     handler: Option<Handler>,
     side_check: Arc<SideCheck>,
-    /// What `poll_ready` panicked with: the next call is told. Only behind a lock because a payload
-    /// is not `Sync`; nobody ever waits for it.
+    /// A panic in `poll_ready`, which the next call is answered with. The lock is needed only because a payload
+    /// is not `Sync`; it is never contended.
     not_ready: Mutex<Option<Caught>>,
 }
 
@@ -40,7 +40,7 @@ impl<S> Recover<S> {
         self.not_ready.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of a panic in `poll_ready` that no call came to be told.
+    /// Reports a panic in `poll_ready` that no call has followed.
     fn report_not_ready(&mut self) {
         if let Some(caught) = self.not_ready().take() {
             Context::unknown(self.handler.clone()).report(caught, Place::PollReady);
@@ -61,7 +61,7 @@ where
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
         match catch(|| self.inner.poll_grpc_ready(cx)) {
             Ok(ready) => ready,
-            // An error from here would reset the stream: the call itself is answered instead.
+            // An error here would reset the stream, so the call is answered with a status instead.
             Err(caught) => {
                 self.report_not_ready();
                 *self.not_ready() = Some(caught);

@@ -1,4 +1,4 @@
-//! A stack as far as it helps: the frames of the program that panicked.
+//! The relevant part of a stack: the frames of the program that panicked.
 
 use std::backtrace::Backtrace;
 use std::env;
@@ -6,44 +6,44 @@ use std::fmt::{self, Write};
 
 use tonic_call::{MAX_LINES_BYTES, sanitize_lines};
 
-use crate::frame::{Whose, whose};
+use crate::frame::{Owner, owner_of};
 
-/// How long a line of it is, at most: names of generic types have no end.
-const LINE_AT_MOST: usize = 512;
+/// The maximum length of a line in bytes. Names of generic types can be of any length.
+const MAX_LINE_BYTES: usize = 512;
 
-/// What stands for the rest.
+/// Replaces the part that was cut off.
 const REST: &str = "…";
 
-/// Which frames are wanted.
+/// Which frames to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frames {
     None,
-    OfTheProgram,
+    Program,
     All,
 }
 
 impl Frames {
-    /// What the environment asks for, by the rules of `std::backtrace`: `RUST_LIB_BACKTRACE`, or if that is not
-    /// set `RUST_BACKTRACE`. `0` means none and `full` all. If neither is set, the program still gets its own
-    /// frames, since it has called `capture_panics`.
-    pub(crate) fn wanted() -> Self {
+    /// Reads the environment by the rules of `std::backtrace`: `RUST_LIB_BACKTRACE`, or `RUST_BACKTRACE` if
+    /// that is not set. `0` means none, and `full` all. If neither is set, the program's own frames are still
+    /// shown, because the program has called `capture_panics`.
+    pub(crate) fn from_env() -> Self {
         let value = env::var_os("RUST_LIB_BACKTRACE").or_else(|| env::var_os("RUST_BACKTRACE"));
         match value {
             Some(value) if value == "0" => Self::None,
             Some(value) if value == "full" => Self::All,
-            _ => Self::OfTheProgram,
+            _ => Self::Program,
         }
     }
 
-    /// The text of a stack, in lines as the standard library writes them, and bounded. Empty if there is nothing
-    /// to see.
-    pub(crate) fn of(self, stack: &Backtrace) -> String {
+    /// The text of a stack, in the standard library's line format, and bounded. Empty if there is nothing to
+    /// show.
+    pub(crate) fn text(self, stack: &Backtrace) -> String {
         match self {
             Self::None => String::new(),
             Self::All => sanitize_lines(stack),
-            Self::OfTheProgram => {
+            Self::Program => {
                 let mut lines = Lines::default();
-                // An error says that it is full.
+                // An error means that the limit was reached.
                 let full = write!(lines, "{stack}").is_err();
                 lines.finish(full)
             }
@@ -51,17 +51,17 @@ impl Frames {
     }
 }
 
-/// Takes the lines of a stack as they are written, and keeps those that help.
+/// Collects the lines of a stack as they are written, and keeps the relevant ones.
 #[derive(Default)]
 struct Lines {
-    /// The line that is being written, and whether it would be longer.
+    /// The line being written, and whether it was cut.
     line: String,
     is_cut: bool,
     /// Frames of the program.
     own: String,
-    /// Those of the crates below: all there is to see where a panic never was in the program.
-    below: String,
-    /// The first line of the frame that is being written. Whose it is, its second line may have to tell.
+    /// Frames of the runtime's crates, shown if there are none of the program.
+    runtime: String,
+    /// The first line of the frame being written. Its second line may be needed to classify it.
     frame: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl Write for Lines {
                 None => (part, false),
             };
             for char in part.chars() {
-                if self.line.len() + char.len_utf8() > LINE_AT_MOST {
+                if self.line.len() + char.len_utf8() > MAX_LINE_BYTES {
                     self.is_cut = true;
                     break;
                 }
@@ -93,23 +93,24 @@ impl Lines {
         if std::mem::take(&mut self.is_cut) {
             line.push_str(REST);
         }
-        let place = line.trim_start().strip_prefix("at ");
+        let location = line.trim_start().strip_prefix("at ");
         let frame =
-            if place.is_some() { self.frame.take() } else { self.frame.replace(line.clone()) };
+            if location.is_some() { self.frame.take() } else { self.frame.replace(line.clone()) };
         match frame {
-            Some(frame) => self.keep(&frame, place.map(|place| (&*line, place))),
+            Some(frame) => self.keep(&frame, location.map(|location| (&*line, location))),
             None => Ok(()),
         }
     }
 
-    /// Keeps a frame, if it helps: its first line, and if there is one, its second with the place in it.
-    fn keep(&mut self, frame: &str, place: Option<(&str, &str)>) -> fmt::Result {
-        let lines = match whose(symbol_in(frame), place.map(|(_, place)| place)) {
-            Whose::Program => &mut self.own,
-            Whose::Below if self.below.len() < MAX_LINES_BYTES => &mut self.below,
+    /// Keeps a frame if it is relevant: its first line, and its second line with the source location, if there
+    /// is one.
+    fn keep(&mut self, frame: &str, location: Option<(&str, &str)>) -> fmt::Result {
+        let lines = match owner_of(symbol_in(frame), location.map(|(_, location)| location)) {
+            Owner::Program => &mut self.own,
+            Owner::Runtime if self.runtime.len() < MAX_LINES_BYTES => &mut self.runtime,
             _ => return Ok(()),
         };
-        for line in [Some(frame), place.map(|(line, _)| line)].into_iter().flatten() {
+        for line in [Some(frame), location.map(|(line, _)| line)].into_iter().flatten() {
             lines.push_str(line);
             lines.push('\n');
         }
@@ -119,19 +120,19 @@ impl Lines {
     fn finish(mut self, full: bool) -> String {
         if !full {
             if !self.line.is_empty() {
-                // The last line may have no end. It is never too much.
+                // The last line may lack a line feed. Reaching the limit here changes nothing.
                 let _ = self.take_line();
             }
             if let Some(frame) = self.frame.take() {
                 let _ = self.keep(&frame, None);
             }
         }
-        let lines = if self.own.is_empty() { self.below } else { self.own };
+        let lines = if self.own.is_empty() { self.runtime } else { self.own };
         sanitize_lines(lines.trim_end_matches('\n'))
     }
 }
 
-/// The symbol in the first line of a frame: `   7: name`, or without a number if it was inlined.
+/// The symbol in the first line of a frame: `   7: name`, or only `name` if the function was inlined.
 fn symbol_in(line: &str) -> &str {
     let line = line.trim_start();
     let number = line.bytes().take_while(u8::is_ascii_digit).count();
@@ -142,7 +143,7 @@ fn symbol_in(line: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Lines as the standard library writes them.
+    /// Lines in the standard library's format.
     const STACK: &str = "   0: tonic_recovery_layer::capture::capture_panics::{{closure}}
              at /home/ann/.cargo/registry/src/index-0/tonic-recovery-layer-0.1.0/src/capture.rs:1:1
    1: std::panicking::panic_with_hook
@@ -166,7 +167,7 @@ mod tests {
 
     fn shown(stack: &str) -> String {
         let mut lines = Lines::default();
-        // In pieces, as it is written.
+        // In pieces, as the standard library writes.
         let full = stack
             .as_bytes()
             .chunks(7)
@@ -188,7 +189,7 @@ mod tests {
         let below = lines[10..13].join("\n");
         assert_eq!(shown(&[&lines[..6], &lines[10..13]].concat().join("\n")), below);
         assert_eq!(shown(""), "");
-        assert_eq!(shown("what nobody expects"), "what nobody expects");
+        assert_eq!(shown("an unexpected format"), "an unexpected format");
     }
 
     #[test]
@@ -198,6 +199,6 @@ mod tests {
         assert!(shown(&deep).len() <= MAX_LINES_BYTES && shown(&deep).ends_with(REST));
         assert!(shown(&deep).starts_with("   0: orders::deep\n   1: orders::deep\n"));
         let wide = shown(&wide);
-        assert!(wide.len() < 2 * LINE_AT_MOST && wide.ends_with("1: orders::narrow"), "{wide}");
+        assert!(wide.len() < 2 * MAX_LINE_BYTES && wide.ends_with("1: orders::narrow"), "{wide}");
     }
 }

@@ -1,4 +1,4 @@
-//! Recovery inside a handler's stream.
+//! Recovers panics inside a handler's stream.
 
 use std::fmt;
 use std::future::Future;
@@ -15,14 +15,13 @@ use crate::context::with_current;
 use crate::panic::Place;
 use crate::task::caught_in_task;
 
-/// A handler's stream, whose panic is its last item: an error.
+/// A handler's stream that ends with an error if it panics.
 ///
-/// It has two uses.
+/// It has two uses:
 ///
-/// **Around a stream that may panic.** tonic's encoder holds back messages that are ready, up to
-/// 32 KiB, to send them together: those a stream gave just before it panicked are lost if only the
-/// layer catches the panic. Here it is caught before the encoder, which then sends what it holds,
-/// and after that the status.
+/// **Around a stream that may panic.** tonic's encoder buffers up to 32 KiB of ready messages to send them
+/// together. If only the layer catches the panic, buffered messages are lost. This type catches the panic
+/// before the encoder, so that the buffered messages are sent, and then the status.
 ///
 /// ```
 /// # use tonic::{Response, Status};
@@ -35,8 +34,8 @@ use crate::task::caught_in_task;
 /// # use tokio_stream::StreamExt as _;
 /// ```
 ///
-/// **Around the receiving end of a spawned producer.** A panic there is seen by nobody: the channel
-/// closes, and the stream ends `OK`, cut short. Tied to its producer, it ends with an error.
+/// **Around the receiving end of a spawned producer.** If the producer panics, the channel closes, and the
+/// stream ends with `OK` although messages are missing. With [`fed_by`](Self::fed_by) it ends with an error.
 ///
 /// ```
 /// # use tonic::{Response, Status};
@@ -55,30 +54,30 @@ use crate::task::caught_in_task;
 /// # }
 /// ```
 ///
-/// A panic is told as the [layer](crate::RecoveryLayer) around the service tells it, by its handler
-/// and its event; without a layer, by the event alone, and the caller gets `INTERNAL`.
+/// A panic is reported by the [layer](crate::RecoveryLayer) around the service, with its handler and event.
+/// Without a layer it is reported by the event alone, and the caller gets `INTERNAL`.
 #[pin_project]
 pub struct RecoverStream<S, T = ()> {
-    /// `None` once it has ended or panicked: it is never polled again.
+    /// `None` after its end or a panic: it is never polled again.
     #[pin]
     stream: Option<S>,
     producer: Option<JoinHandle<T>>,
 }
 
 impl<S> RecoverStream<S> {
-    /// Catches the panics of a stream.
+    /// Catches panics in a stream.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), producer: None }
     }
 }
 
 impl<S, T> RecoverStream<S, T> {
-    /// Catches the panics of a stream, and those of the task that feeds it.
+    /// Catches panics in a stream, and in the task that feeds it.
     ///
-    /// When the stream has ended, the end of the task is awaited: if it panicked, the last item is
-    /// an error; so it is, `CANCELLED`, if it was aborted. What the task returns is dropped.
-    /// Dropping the stream does not stop the task. A task that is [`captured`](crate::captured) has
-    /// its panic told with location and backtrace.
+    /// At the end of the stream, waits for the task to end. If the task panicked, the last item is an error; if
+    /// it was aborted, the last item is the error `CANCELLED`. The task's return value is dropped. Dropping the
+    /// stream does not stop the task. Wrap the task in [`captured`](crate::captured) to report its panic with
+    /// location and backtrace.
     pub fn fed_by(stream: S, producer: JoinHandle<T>) -> Self {
         Self { stream: Some(stream), producer: Some(producer) }
     }
@@ -122,7 +121,7 @@ where
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let Some(stream) = &self.stream else { return (0, Some(1)) };
-        // A panic, or that of the producer, adds one item.
+        // A panic in the stream or its producer adds one item.
         let (least, most) = stream.size_hint();
         (least.min(1), most.and_then(|most| most.checked_add(1)))
     }
@@ -132,7 +131,7 @@ fn recovered(caught: Caught) -> Status {
     with_current(|call| call.recovered(caught, Place::Stream))
 }
 
-/// A panic in a destructor is told, and changes nothing for the caller.
+/// A panic in a destructor is reported, but does not affect the caller.
 fn drop_recovered(piece: impl FnOnce()) {
     if let Err(caught) = catch(piece) {
         with_current(|call| call.report(caught, Place::Drop));

@@ -1,4 +1,4 @@
-//! Panics of tasks that a handler has spawned.
+//! Captures panics of tasks that a handler has spawned.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -9,14 +9,12 @@ use crate::capture::{Caught, catch};
 use crate::context::Context;
 use crate::panic::Place;
 
-/// Lets the panic of a task be told as one of the call's own is, where a
-/// [`RecoverStream`](crate::RecoverStream::fed_by) is fed by it: after
-/// [`capture_panics`](crate::capture_panics) with its location and backtrace, and after
-/// [`capture_panics_quietly`](crate::capture_panics_quietly) not on standard error too.
+/// Wraps a task that feeds a [`RecoverStream`](crate::RecoverStream::fed_by), so that its panic is reported
+/// like one in the call itself: with location and backtrace after [`capture_panics`](crate::capture_panics),
+/// and not on standard error after [`capture_panics_quietly`](crate::capture_panics_quietly).
 ///
-/// A panic hook does not know which tasks belong to a call; this future says that its does. If nobody
-/// asks the task how it ended, because the stream is gone by then, the panic is told all the same, by
-/// the event alone.
+/// A panic hook can't know which tasks belong to a call; this wrapper marks one. If nothing awaits the task,
+/// because the stream is already dropped, its panic is still reported, by the event alone.
 ///
 /// ```
 /// # use tonic_recovery_layer::captured;
@@ -33,13 +31,13 @@ pub async fn captured<T>(task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
     poll_fn(|cx| match catch(|| task.as_mut().poll(cx)) {
         Ok(poll) => poll,
-        // Raised again for the task's `JoinHandle`, without the hook.
+        // Resumed for the task's `JoinHandle`, without calling the hook again.
         Err(caught) => resume_unwind(Box::new(Carried(Some(caught)))),
     })
     .await
 }
 
-/// A panic on its way from its task to the stream that the task feeds.
+/// Carries a caught panic from the task to the stream that it feeds.
 struct Carried(Option<Caught>);
 
 impl Drop for Carried {
@@ -50,7 +48,7 @@ impl Drop for Carried {
     }
 }
 
-/// The panic that a task ended in.
+/// The panic from a task's `JoinHandle`.
 pub(crate) fn caught_in_task(payload: Box<dyn Any + Send>) -> Caught {
     match payload.downcast::<Carried>().map(|mut carried| carried.0.take()) {
         Ok(Some(caught)) => caught,
