@@ -250,7 +250,7 @@ async fn a_late_call_began_when_its_request_came() {
 
 #[tokio::test]
 async fn a_late_call_hears_of_each_message_and_beyond_some_of_their_sum() {
-    let many = 3 * EarlyMessages::KEPT_AT_MOST;
+    let many = 3 * EarlyMessages::MAX_KEPT;
     let recorder = Recorder::new();
     let service = service_fn(async |request: Request<Body>| {
         drain(request.into_body()).await;
@@ -261,7 +261,7 @@ async fn a_late_call_hears_of_each_message_and_beyond_some_of_their_sum() {
     let request = Request::put("/a.B/C").body(frames).unwrap();
     drain(service.call(request).await.unwrap().into_body()).await;
     let call = recorder.only();
-    assert_eq!(call.requests, vec![10; EarlyMessages::KEPT_AT_MOST]);
+    assert_eq!(call.requests, vec![10; EarlyMessages::MAX_KEPT]);
     let (_, batch) = call.batches[0];
     assert_eq!((batch.messages, batch.bytes), (many as u64, 10 * many as u64));
 }

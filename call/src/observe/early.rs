@@ -3,7 +3,7 @@ use crate::observe::{Batch, Message};
 /// Request messages that pass before it is known which method they are counted for, or whether the request is a
 /// call at all.
 ///
-/// The first [1,024](Self::KEPT_AT_MOST) are kept one by one; further messages only count in the sums, since
+/// The first [1,024](Self::MAX_KEPT) are kept one by one; further messages only count in the sums, since
 /// the caller controls how many there are.
 #[derive(Clone, Debug, Default)]
 pub struct EarlyMessages {
@@ -13,11 +13,11 @@ pub struct EarlyMessages {
 
 impl EarlyMessages {
     /// The maximum number of messages that are kept one by one.
-    pub const KEPT_AT_MOST: usize = 1_024;
+    pub const MAX_KEPT: usize = 1_024;
 
     /// Adds a message: see [`Call::message`](crate::Call::message).
     pub fn add(&mut self, message: Message) {
-        if self.kept.len() < Self::KEPT_AT_MOST {
+        if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(message);
         }
     }
@@ -51,7 +51,7 @@ mod tests {
             early.add(Message { compressed: false, len });
             early.add_batch(Batch { messages: 1, bytes: len.into() });
         }
-        assert_eq!(early.messages().len(), EarlyMessages::KEPT_AT_MOST);
+        assert_eq!(early.messages().len(), EarlyMessages::MAX_KEPT);
         let sum = (0..100_000_u64).sum();
         assert_eq!(early.batch(), Some(Batch { messages: 100_000, bytes: sum }));
     }

@@ -10,6 +10,8 @@ use crate::observe::error_code::code_of_http;
 use crate::observe::{EndedBy, Side, headers};
 
 /// How a call ended. All layers use this value, so that they agree on the outcome.
+#[doc = ""]
+#[doc = include_str!("../../docs/endings.md")]
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum End<'a> {

@@ -7,6 +7,8 @@ use crate::observe::{Batch, End, Flow, Message, Side};
 ///
 /// [`ObserveLayer`] turns an observer into a tower layer. A pair `(A, B)` is an observer too: both watch the
 /// same calls, with `A` outside `B`. An observer must not panic: its hooks also run while a panic unwinds.
+#[doc = ""]
+#[doc = include_str!("../../docs/which-requests.md")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not watch gRPC calls",
     label = "not an `Observer`",
@@ -66,7 +68,7 @@ pub trait Call: Send + Sync + 'static {
     /// are expensive to update: it is called once per frame, and a busy stream has many messages per frame.
     ///
     /// For a call that [begins late](Observer::begin), all messages before the beginning form one batch, and
-    /// `message` is called only for the first [1,024](crate::EarlyMessages::KEPT_AT_MOST) of them.
+    /// `message` is called only for the first [1,024](crate::EarlyMessages::MAX_KEPT) of them.
     fn batch(&self, flow: Flow, batch: Batch) {
         let _ = (flow, batch);
     }
