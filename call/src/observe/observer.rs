@@ -5,8 +5,9 @@ use crate::observe::{Batch, End, Flow, Message, Side};
 
 /// Watches gRPC calls. Metrics, logging and tracing are each an observer.
 ///
-/// [`ObserveLayer`] turns an observer into a tower layer. A pair `(A, B)` is an observer too: both watch the
-/// same calls, with `A` outside `B`. An observer must not panic: its hooks also run while a panic unwinds.
+/// [`ObserveLayer`](crate::ObserveLayer) turns an observer into a tower layer. A pair `(A, B)` is an observer too:
+/// both watch the same calls, with `A` outside `B`. An observer must not panic: its hooks also run while a panic
+/// unwinds.
 #[doc = ""]
 #[doc = include_str!("../../docs/which-requests.md")]
 #[diagnostic::on_unimplemented(
