@@ -195,6 +195,7 @@
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`guarded`] | answering instead of the service, and ending a call from outside: `answer/` |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | what of a call may be shown, and how: `show/` |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, also behind proxies: `peer/` |
+//! | [`BoundedStore`], [`KeySeeds`] | a value per key, in a store that callers cannot fill: `bounded/` |
 //! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | what a layer fits around: `fit/` |
 //!
 //! # Cost
@@ -218,6 +219,7 @@
 struct Readme;
 
 mod answer;
+mod bounded;
 mod fit;
 mod method;
 mod observe;
@@ -230,6 +232,7 @@ pub use self::answer::{
     HeldBody, MalformedTimeout, Rejection, drop_caught, format_timeout, guarded, panic_message,
     parse_timeout, timeout_of,
 };
+pub use self::bounded::{BoundedStore, EntryId, KeyHash, KeySeeds, LockedEntry, StoreUsage};
 pub use self::fit::{
     BoxChannel, BoxError, GrpcService, OptionBody, OptionFuture, OptionLayer, OptionService,
     option_layer,

@@ -1,0 +1,13 @@
+//! A store of one value per key that nobody can fill.
+
+mod entry;
+mod hash;
+mod shard;
+mod store;
+
+pub use self::entry::{EntryId, LockedEntry};
+pub use self::hash::{KeyHash, KeySeeds};
+pub use self::store::{BoundedStore, StoreUsage};
+
+#[cfg(test)]
+mod tests;
