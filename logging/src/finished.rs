@@ -1,4 +1,4 @@
-//! A call that is over.
+//! A finished call.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,104 +10,111 @@ use tonic::Code;
 use tonic_call::{End, EndedBy, FieldValue, Peer, Rpc, Side, TraceIds, sanitize};
 use tracing::Level;
 
+use crate::facts::Facts;
 use crate::level;
-use crate::observer::Logged;
 
-/// A call that is over: what its line says, for functions that decide about it.
+/// A finished call, with everything that its line contains. The layer's callbacks receive it.
 pub struct Finished<'a> {
-    call: &'a Logged,
+    pub(crate) facts: &'a Facts,
     end: End<'a>,
     code: Code,
     duration: Duration,
+    is_slow: bool,
 }
 
 impl<'a> Finished<'a> {
-    pub(crate) fn new(call: &'a Logged, end: End<'a>) -> Self {
-        Self { call, end, code: end.code(), duration: call.stopwatch.elapsed() }
+    /// `is_slow` says whether a call of that duration is slow.
+    pub(crate) fn new(
+        facts: &'a Facts,
+        end: End<'a>,
+        is_slow: impl FnOnce(Duration) -> bool,
+    ) -> Self {
+        let duration = facts.stopwatch.elapsed();
+        Self { facts, end, code: end.code(), duration, is_slow: is_slow(duration) }
     }
 
-    /// Which side of the call is logged.
+    /// The side of the call that the layer is on.
     pub fn side(&self) -> Side {
-        self.call.settings().side
+        self.facts.side
     }
 
-    /// The method. Its path is the caller's text, unless it is known.
+    /// The method. Unless it is [known](Rpc::known), its path is text that the caller chose.
     pub fn rpc(&self) -> &'a Rpc {
-        &self.call.rpc
+        &self.facts.rpc
     }
 
-    /// How it ended.
+    /// How the call ended.
     pub fn end(&self) -> End<'a> {
         self.end
     }
 
-    /// The code with which it ended.
+    /// The final status code.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// From its request to its end.
+    /// The time from the request to the end.
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Whether it took longer than the layer's limit for slow calls.
+    /// Whether the call took longer than the layer's limit for slow calls.
     pub fn is_slow(&self) -> bool {
-        self.call.settings().slow.is_slow(&self.call.rpc, self.duration)
+        self.is_slow
     }
 
-    /// What the status says in words, or the error; bounded, and without control characters.
+    /// The status message, or the text of the error; shortened, and with control characters escaped.
     pub fn status_message(&self) -> Option<Cow<'a, str>> {
         let message = match self.end {
             End::Missing { http, .. } => {
                 format!("no grpc-status, HTTP status {}", http.as_u16()).into()
             }
-            end => printed(end),
+            end => sanitized_message(end),
         };
         (!message.is_empty()).then_some(message)
     }
 
-    /// How many messages the request had, and how many bytes they had on the wire.
+    /// The number of request messages, and of their bytes on the wire.
     pub fn requests(&self) -> (u64, u64) {
-        self.call.requests.get()
+        self.facts.requests.get()
     }
 
-    /// How many messages the response had, and how many bytes they had on the wire.
+    /// The number of response messages, and of their bytes on the wire.
     pub fn responses(&self) -> (u64, u64) {
-        self.call.responses.get()
+        self.facts.responses.get()
     }
 
-    /// The other end of a server's connection: the caller, or the proxy before it.
+    /// The remote end of a server's connection: the caller, or a proxy in front of it.
     pub fn peer(&self) -> Option<&'a Peer> {
-        self.call.peer.as_ref()
+        self.facts.peer.as_ref()
     }
 
-    /// How long its caller was to wait: `grpc-timeout`, if it is well formed.
+    /// The caller's timeout, from a well-formed `grpc-timeout`.
     pub fn timeout(&self) -> Option<Duration> {
-        self.call.timeout
+        self.facts.timeout
     }
 
-    /// `user-agent`: the caller's text.
+    /// The `user-agent` header, which the caller chose.
     pub fn user_agent(&self) -> Option<&'a HeaderValue> {
-        self.call.user_agent.as_ref()
+        self.facts.user_agent.as_ref()
     }
 
-    /// `x-request-id`: the caller's text.
+    /// The `x-request-id` header, which the caller chose.
     pub fn request_id(&self) -> Option<&'a HeaderValue> {
-        self.call.request_id.as_ref()
+        self.facts.request_id.as_ref()
     }
 
-    /// Who called, if an authenticating layer said so.
+    /// The authenticated caller, if an authentication layer has set it.
     pub fn principal(&self) -> Option<Arc<str>> {
-        self.call.info.principal()
+        self.facts.info.principal()
     }
 
-    /// What ended it.
+    /// What ended the call.
     pub fn ended_by(&self) -> EndedBy {
-        self.call.info.ended_by(&self.end)
+        self.facts.info.ended_by(&self.end)
     }
 
-    /// Which layer refused it, or ended it later, if one did.
+    /// The layer that refused the call, or ended it later.
     pub fn refused_by(&self) -> Option<&'static str> {
         match self.ended_by() {
             EndedBy::Refusal { by } => Some(by),
@@ -115,16 +122,15 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// Why that layer did, if it said so.
+    /// The reason that this layer gave.
     pub fn refused_reason(&self) -> Option<Cow<'static, str>> {
         let by = self.refused_by()?;
-        let refusals = self.call.info.refusals().into_iter();
-        let mut its = refusals.filter(|refusal| refusal.by == by && !refusal.shadow);
-        its.next().map(|refusal| refusal.reason)
+        let mut refusals = self.facts.info.refusals().into_iter();
+        refusals.find(|refusal| refusal.by == by && !refusal.shadow).map(|refusal| refusal.reason)
     }
 
-    /// Whether a call of the health or reflection services has failed. Its callers watch as long as they
-    /// like: one who leaves, or whose own deadline ends the stream, is no failure.
+    /// Whether a call of the health or reflection service has failed. A watcher that leaves, or whose own
+    /// deadline ends the stream, is not a failure.
     pub(crate) fn has_failed_as_infrastructure(&self) -> bool {
         match self.code {
             Code::Ok | Code::Cancelled => false,
@@ -136,58 +142,57 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// The fields that its handler added.
+    /// The fields that the handler and the layers inside have added.
     pub fn fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
-        self.call.info.fields()
+        self.facts.info.fields()
     }
 
-    /// Which trace it belongs to: as a tracing layer said, or else as its `traceparent` says.
+    /// The trace of the call: from a tracing layer, or else from the request's `traceparent`.
     pub fn trace(&self) -> Option<TraceIds> {
-        self.call.info.trace().or(self.call.trace)
+        self.facts.trace()
     }
 
-    /// The level of its line, unless the layer is given a function for that: see
-    /// [`default_level`](crate::default_level).
+    /// The level that the line has without [`LoggingLayer::level`](crate::LoggingLayer::level): that of
+    /// [`default_level`](crate::default_level), with two exceptions.
     ///
-    /// A call of an unknown path is `INFO`, since strangers try them: whatever its code where the
-    /// methods are known from a descriptor set, else where it ended `UNIMPLEMENTED`. A slow one is at
-    /// least `WARN`.
+    /// A call of an unknown path is `INFO`, because scanners make such calls. With a descriptor set that is
+    /// every call of another path; without one, every call of an unknown method that ended
+    /// `UNIMPLEMENTED`. A slow call is at least `WARN`.
     pub fn default_level(&self) -> Level {
         let level = if self.is_of_unknown_path() {
             Level::INFO
         } else {
             level::default_level(self.side(), self.code)
         };
-        self.raised(level)
+        self.raise_if_slow(level)
     }
 
-    pub(crate) fn raised(&self, level: Level) -> Level {
-        // A louder level is less.
-        if self.is_slow() { level.min(Level::WARN) } else { level }
+    pub(crate) fn raise_if_slow(&self, level: Level) -> Level {
+        // A more severe level is the smaller one.
+        if self.is_slow { level.min(Level::WARN) } else { level }
     }
 
-    /// Whether it is a call of a path that is not served, as strangers try them.
     pub(crate) fn is_failure_of_unknown_path(&self) -> bool {
         self.code != Code::Ok && self.is_of_unknown_path()
     }
 
-    /// Whether a server answered it by HTTP 4xx, without a `grpc-status`.
-    pub(crate) fn is_not_understood(&self) -> bool {
+    /// Whether a server answered HTTP 4xx without a `grpc-status`.
+    pub(crate) fn is_http_client_error(&self) -> bool {
         let is_4xx = matches!(self.end, End::Missing { http, .. } if http.is_client_error());
         self.side() == Side::Server && is_4xx
     }
 
     fn is_of_unknown_path(&self) -> bool {
-        let rpc = &self.call.rpc;
+        let rpc = self.rpc();
         let certainly = rpc.is_undescribed();
         let probably = rpc.known().is_none() && self.code == Code::Unimplemented;
         self.side() == Side::Server && (certainly || probably)
     }
 }
 
-fn printed<'a>(end: End<'a>) -> Cow<'a, str> {
+fn sanitized_message<'a>(end: End<'a>) -> Cow<'a, str> {
     match end.message() {
-        // Nothing to escape: the text stays where it is.
+        // Borrowed text is not copied if nothing needs escaping.
         Some(Cow::Borrowed(message)) => sanitize(message),
         Some(Cow::Owned(message)) => sanitize(&message).into_owned().into(),
         None => Cow::Borrowed(""),
@@ -197,7 +202,7 @@ fn printed<'a>(end: End<'a>) -> Cow<'a, str> {
 impl fmt::Debug for Finished<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Finished")
-            .field("rpc", &self.call.rpc)
+            .field("rpc", &self.facts.rpc)
             .field("code", &self.code)
             .field("duration", &self.duration)
             .finish_non_exhaustive()

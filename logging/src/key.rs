@@ -35,7 +35,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// As they are written, in the order of the variants.
+    /// The names, in the order of the variants.
     pub(crate) const NAMES: [&'static str; 24] = [
         "message",
         "rpc.system.name",
@@ -64,9 +64,9 @@ impl Key {
     ];
 }
 
-/// What formatters write beside an event's own keys, at the top level of a flattened JSON line: a
-/// second key of that name would not be valid there.
-const OF_FORMATTERS: [&str; 9] = [
+/// The keys that formatters add to an event at the top level of a flattened JSON line. A second key of
+/// the same name would make the line invalid.
+const FORMATTER_KEYS: [&str; 9] = [
     "timestamp",
     "level",
     "target",
@@ -78,9 +78,9 @@ const OF_FORMATTERS: [&str; 9] = [
     "threadId",
 ];
 
-/// What the layers of this workspace [add](tonic_call::CallInfo::add_field) to calls: each has a key of its
-/// own, declared or not.
-pub(crate) const OF_LAYERS: [&str; 7] = [
+/// The fields that the layers of this workspace [add](tonic_call::CallInfo::add_field) to calls. Each has its
+/// own key, declared or not.
+pub(crate) const LAYER_KEYS: [&str; 7] = [
     "auth.check",
     "auth.expected",
     "auth.received",
@@ -90,42 +90,42 @@ pub(crate) const OF_LAYERS: [&str; 7] = [
     "ratelimit.shadow",
 ];
 
-/// What stands before the names of metadata.
+/// The prefix of the names of metadata.
 pub(crate) const REQUEST_METADATA: &str = "rpc.request.metadata.";
 /// As [`REQUEST_METADATA`].
 pub(crate) const RESPONSE_METADATA: &str = "rpc.response.metadata.";
 
-/// A key under which no field can be declared.
+/// A key that cannot be declared for a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It has a meaning of its own in every line, or formatters write it beside them.
-    Taken(String),
-    /// It is not made of `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`, `.` and `/`.
+    /// The layer itself, or a formatter, uses this key.
+    Reserved(String),
+    /// The key is empty, or has other characters than `A` to `Z`, `a` to `z`, `0` to `9`, `_`, `-`, `.` and `/`.
     Malformed(String),
 }
 
-/// These keys, each once, if none is taken.
-pub(crate) fn declared<K: Into<String>>(
+/// Checks and deduplicates the keys of declared fields.
+pub(crate) fn declare<K: Into<String>>(
     keys: impl IntoIterator<Item = K>,
 ) -> Result<Vec<&'static str>, KeyError> {
     let mut declared = Vec::new();
     for key in keys {
         let key = key.into();
-        let is_taken = Key::NAMES.contains(&&*key)
-            || OF_FORMATTERS.contains(&&*key)
-            // `tracing-subscriber` keeps these for records of `log`, and leaves them out.
+        let is_reserved = Key::NAMES.contains(&&*key)
+            || FORMATTER_KEYS.contains(&&*key)
+            // `tracing-subscriber` drops these: it uses them for records of the crate `log`.
             || key.starts_with("log.")
             || key.starts_with(REQUEST_METADATA)
             || key.starts_with(RESPONSE_METADATA);
-        if is_taken {
-            return Err(KeyError::Taken(key));
+        if is_reserved {
+            return Err(KeyError::Reserved(key));
         }
-        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
-        if key.is_empty() || !key.bytes().all(is_good) {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+        if key.is_empty() || !key.bytes().all(is_allowed) {
             return Err(KeyError::Malformed(key));
         }
-        let key = kept(key);
+        let key = intern(key);
         if !declared.contains(&key) {
             declared.push(key);
         }
@@ -133,15 +133,15 @@ pub(crate) fn declared<K: Into<String>>(
     Ok(declared)
 }
 
-/// A key for ever: `tracing` asks for that. Each is kept once, however often layers are built.
-pub(crate) fn kept(key: String) -> &'static str {
-    static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = all.get(&*key) {
+/// Makes a key `'static`, which `tracing` requires. Each is leaked only once, however many layers are built.
+pub(crate) fn intern(key: String) -> &'static str {
+    static KEYS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = keys.get(&*key) {
         return known;
     }
     let key: &'static str = key.leak();
-    all.insert(key);
+    keys.insert(key);
     key
 }
 
@@ -149,7 +149,7 @@ impl KeyError {
     /// The key.
     pub fn key(&self) -> &str {
         match self {
-            Self::Taken(key) | Self::Malformed(key) => key,
+            Self::Reserved(key) | Self::Malformed(key) => key,
         }
     }
 }
@@ -157,11 +157,11 @@ impl KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken(key) => {
-                write!(f, "the key {key:?} of a log line has a meaning already: declare another")
+            Self::Reserved(key) => {
+                write!(f, "the key {key:?} is reserved in log lines: choose another one")
             }
             Self::Malformed(key) => {
-                write!(f, "{key:?} is no key of a log line: letters, digits and _ - . / make one")
+                write!(f, "{key:?} is not a valid key: use ASCII letters, digits, _ - . and /")
             }
         }
     }
@@ -174,16 +174,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_declared_once_and_only_if_it_is_free() {
-        assert_eq!(declared(["a", "b", "a"]), Ok(vec!["a", "b"]));
+    fn a_key_is_declared_once_and_only_if_it_is_not_reserved() {
+        assert_eq!(declare(["a", "b", "a"]), Ok(vec!["a", "b"]));
         for taken in ["rpc.method", "level", "log.line", "rpc.request.metadata.x-tenant"] {
-            let error = declared(["a", taken]).expect_err(taken);
+            let error = declare(["a", taken]).expect_err(taken);
             assert_eq!(error.key(), taken);
             assert!(error.to_string().contains(taken));
         }
         for malformed in ["", "two words", "a\nb", "a=b", "ä"] {
             let malformed = malformed.to_owned();
-            assert_eq!(declared([malformed.clone()]), Err(KeyError::Malformed(malformed)));
+            assert_eq!(declare([malformed.clone()]), Err(KeyError::Malformed(malformed)));
         }
     }
 

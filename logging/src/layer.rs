@@ -11,7 +11,7 @@ use tracing::Level;
 use crate::finished::Finished;
 use crate::key::{self, KeyError};
 use crate::observer::Logging;
-use crate::refusals::Refusals;
+use crate::refusals::RefusalLimit;
 use crate::sample::Sample;
 use crate::settings::{Settings, Slow};
 
@@ -93,7 +93,7 @@ impl LoggingLayer {
     /// answer with one message. [`slow_per_method`](Self::slow_per_method) says it for each.
     #[must_use]
     pub fn slow_after(mut self, limit: Duration) -> Self {
-        self.settings.slow = Slow::WithOneAnswer(limit);
+        self.settings.slow = Slow::SingleResponse(limit);
         self
     }
 
@@ -134,7 +134,7 @@ impl LoggingLayer {
     /// and so do all methods and reasons beyond 1,024. With 0 only the counts are written.
     #[must_use]
     pub fn refusals_per_second(mut self, lines: u32) -> Self {
-        self.settings.refusals = Some(Refusals::per_second(lines));
+        self.settings.refusals = Some(RefusalLimit::per_second(lines));
         self
     }
 
@@ -182,7 +182,7 @@ impl LoggingLayer {
         mut self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, KeyError> {
-        self.settings.fields = key::declared(keys)?;
+        self.settings.fields = key::declare(keys)?;
         Ok(self)
     }
 

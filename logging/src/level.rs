@@ -1,4 +1,4 @@
-//! How loud a call is.
+//! The level of a call's line.
 
 use tonic::Code;
 use tonic_call::Side;
@@ -6,8 +6,8 @@ use tracing::Level;
 
 /// The level of a call's line, by its code and side: go-grpc-middleware's default table.
 ///
-/// A server's own faults are `ERROR`; what its callers may have to mend is `INFO` or `WARN`. A client
-/// leaves most failures to its caller and says `DEBUG`.
+/// On a server its own faults are `ERROR`, and what callers have to fix is `INFO` or `WARN`. On a client
+/// most failures are `DEBUG`, because its caller handles them.
 pub fn default_level(side: Side, code: Code) -> Level {
     match side {
         Side::Server => match code {
@@ -47,11 +47,11 @@ pub fn default_level(side: Side, code: Code) -> Level {
     }
 }
 
-/// The levels, from the loudest to the quietest.
+/// The levels, from the most to the least severe.
 pub(crate) const LEVELS: [Level; 5] =
     [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
 
-/// The place of a level among [`LEVELS`].
-pub(crate) fn place(level: Level) -> usize {
+/// The index of a level in [`LEVELS`].
+pub(crate) fn index_of(level: Level) -> usize {
     LEVELS.iter().position(|&other| other == level).unwrap_or(LEVELS.len() - 1)
 }

@@ -317,6 +317,7 @@
 //! | `tls-connect-info` | yes | tells the peer below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
 //! | `axum` | no | tells the peer where `axum::serve` accepts the connections, and the router is made a service by `into_make_service_with_connect_info::<SocketAddr>()` |
 
+mod facts;
 mod finished;
 mod key;
 mod layer;
@@ -334,5 +335,5 @@ pub use self::finished::Finished;
 pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
-pub use self::observer::{Logged, Logging};
+pub use self::observer::{Logging, LoggingCall};
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -1,47 +1,51 @@
-//! What the lines say.
+//! The contents of a call's lines.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{FieldValue, Flow, Message, MethodKind, Peer, Side, code_name, joined, sanitize};
+use tonic_call::{
+    FieldValue, Flow, Message, MethodKind, Peer, Side, TraceIds, code_name, joined, sanitize,
+};
 use tracing::field::{Value, display};
 
+use crate::facts::{Facts, component};
 use crate::finished::Finished;
 use crate::key::{Key, REQUEST_METADATA, RESPONSE_METADATA};
-use crate::observer::Logged;
-use crate::refusals::LeftOut;
 use crate::site::{Line, Site};
-use crate::span::method;
+use crate::sites::Sites;
 
-/// The line of a call that has begun.
-pub(crate) fn started(call: &Logged, site: &'static Site) {
-    write(call, site, "started call", &Facts::default(), &[]);
+/// The line of a call that has started.
+pub(crate) fn started(facts: &Facts, site: &'static Site) {
+    write(facts, site, "started call", &Details::default(), &[]);
 }
 
-/// The line of a message that has passed, the `number`th that way.
+/// The line of one message, the `number`th in its direction.
 pub(crate) fn message(
-    call: &Logged,
+    facts: &Facts,
     site: &'static Site,
     flow: Flow,
     number: u64,
     message: Message,
 ) {
-    let passed = Some((number, message.len.into()));
-    let (text, facts) = match (flow, call.settings().side) {
-        (Flow::Request, Side::Server) => ("request received", Facts::of_requests(passed)),
-        (Flow::Request, Side::Client) => ("request sent", Facts::of_requests(passed)),
-        (Flow::Response, Side::Server) => ("response sent", Facts::of_responses(passed)),
-        (Flow::Response, Side::Client) => ("response received", Facts::of_responses(passed)),
+    let one = Some((number, message.len.into()));
+    let details = match flow {
+        Flow::Request => Details { requests: one, ..Details::default() },
+        Flow::Response => Details { responses: one, ..Details::default() },
     };
-    write(call, site, text, &facts, &[]);
+    let text = match (flow, facts.side) {
+        (Flow::Request, Side::Server) => "request received",
+        (Flow::Request, Side::Client) => "request sent",
+        (Flow::Response, Side::Server) => "response sent",
+        (Flow::Response, Side::Client) => "response received",
+    };
+    write(facts, site, text, &details, &[]);
 }
 
-/// The line of a call that is over.
-pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'_>) {
-    let facts = Facts {
+/// The line of a finished call.
+pub(crate) fn finished(finished: &Finished<'_>, sites: &Sites, site: &'static Site) {
+    let details = Details {
         code: Some(code_name(finished.code())),
         duration: Some(finished.duration()),
         requests: Some(finished.requests()),
@@ -52,30 +56,13 @@ pub(crate) fn finished(call: &Logged, site: &'static Site, finished: &Finished<'
         refused_by: finished.refused_by(),
         refused_reason: finished.refused_reason().map(|reason| sanitize(&*reason).into_owned()),
     };
-    write(call, site, "finished call", &facts, &extra(call, finished));
+    let extra = extra_fields(finished, sites);
+    write(finished.facts, site, "finished call", &details, &extra);
 }
 
-/// The line that says how many others were left out.
-pub(crate) fn left_out(site: &'static Site, left_out: &LeftOut) {
-    let mut line = Line::new(site);
-    line.set(Key::Message, &"refusals left out");
-    line.set(Key::System, &"grpc");
-    let method = left_out.method.as_deref().map(sanitize);
-    let method = method.as_deref();
-    line.set(Key::Method, &method);
-    let component = component(left_out.side);
-    line.set(Key::Component, &component);
-    line.set(Key::RefusedBy, &left_out.by);
-    let reason = sanitize(&*left_out.reason);
-    let reason = &*reason;
-    line.set(Key::RefusedReason, &reason);
-    line.set_extra(0, &left_out.count);
-    line.emit();
-}
-
-/// What a line says beside what is known from the request on.
+/// What a line contains besides the facts.
 #[derive(Default)]
-struct Facts<'c> {
+struct Details<'c> {
     code: Option<&'static str>,
     duration: Option<Duration>,
     requests: Option<(u64, u64)>,
@@ -87,23 +74,19 @@ struct Facts<'c> {
     refused_reason: Option<String>,
 }
 
-impl Facts<'_> {
-    fn of_requests(requests: Option<(u64, u64)>) -> Self {
-        Self { requests, ..Self::default() }
-    }
-
-    fn of_responses(responses: Option<(u64, u64)>) -> Self {
-        Self { responses, ..Self::default() }
-    }
-}
-
-fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extra: &[Extra]) {
-    let method = method(&call.rpc);
-    let component = component(call.settings().side);
-    let kind = call.rpc.known().and_then(|known| known.kind);
-    let user_agent = joined(&call.user_agent);
-    let request_id = joined(&call.request_id);
-    let trace = call.info.trace().or(call.trace);
+fn write(
+    facts: &Facts,
+    site: &'static Site,
+    text: &str,
+    details: &Details<'_>,
+    extra: &[ExtraField],
+) {
+    let method = facts.rpc.shown();
+    let component = component(facts.side);
+    let kind = facts.rpc.known().and_then(|known| known.kind);
+    let user_agent = joined(&facts.user_agent);
+    let request_id = joined(&facts.request_id);
+    let trace = facts.trace();
 
     let mut line = Line::new(site);
     let mut set = |key, value| line.set(key, value);
@@ -111,144 +94,119 @@ fn write(call: &Logged, site: &'static Site, text: &str, facts: &Facts<'_>, extr
     set(Key::System, &"grpc");
     let method = &*method;
     set(Key::Method, &method);
-    set(Key::StatusCode, &facts.code);
+    set(Key::StatusCode, &details.code);
     set(Key::Component, &component);
     let kind = kind.map_or("unknown", MethodKind::as_str);
     set(Key::MethodType, &kind);
-    let duration_ms = facts.duration.map(|took| took.as_micros() as f64 / 1_000.0);
+    let duration_ms = details.duration.map(|took| took.as_micros() as f64 / 1_000.0);
     set(Key::DurationMs, &duration_ms);
-    let (requests, request_bytes) = facts.requests.unzip();
+    let (requests, request_bytes) = details.requests.unzip();
     set(Key::RequestMessages, &requests);
     set(Key::RequestBytes, &request_bytes);
-    let (responses, response_bytes) = facts.responses.unzip();
+    let (responses, response_bytes) = details.responses.unzip();
     set(Key::ResponseMessages, &responses);
     set(Key::ResponseBytes, &response_bytes);
-    let address = call.peer.as_ref().and_then(Peer::address).map(display);
+    let address = facts.peer.as_ref().and_then(Peer::address).map(display);
     set(Key::PeerAddress, &address);
-    let port = call.peer.as_ref().and_then(Peer::socket_addr).map(|address| address.port());
+    let port = facts.peer.as_ref().and_then(Peer::socket_addr).map(|address| address.port());
     set(Key::PeerPort, &port);
-    // Less than a millisecond is not nothing.
-    let timeout_ms = call.timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000) as u64);
+    // Rounded up: less than a millisecond must not read as 0.
+    let timeout_ms = facts.timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000) as u64);
     set(Key::TimeoutMs, &timeout_ms);
     let user_agent = user_agent.as_deref();
     set(Key::UserAgent, &user_agent);
-    let principal = facts.principal.as_deref();
+    let principal = details.principal.as_deref();
     set(Key::EndUser, &principal);
-    let message = facts.message.as_deref();
+    let message = details.message.as_deref();
     set(Key::StatusMessage, &message);
-    set(Key::EndedBy, &facts.ended_by);
-    set(Key::RefusedBy, &facts.refused_by);
-    let refused_reason = facts.refused_reason.as_deref();
+    set(Key::EndedBy, &details.ended_by);
+    set(Key::RefusedBy, &details.refused_by);
+    let refused_reason = details.refused_reason.as_deref();
     set(Key::RefusedReason, &refused_reason);
     let request_id = request_id.as_deref();
     set(Key::RequestId, &request_id);
-    let trace_id = trace.map(|ids| display(Hex(ids.trace_id(), 32)));
+    let trace_id = trace.map(TraceIds::trace_hex).map(display);
     set(Key::TraceId, &trace_id);
-    let span_id = trace.map(|ids| display(Hex(ids.span_id().into(), 16)));
+    let span_id = trace.map(TraceIds::span_hex).map(display);
     set(Key::SpanId, &span_id);
-    for Extra { place, value } in extra {
-        match place {
-            Some(place) => line.set_extra(*place, value.as_value()),
+    for ExtraField { index, value } in extra {
+        match index {
+            Some(index) => line.set_extra(*index, value.as_value()),
             None => line.set(Key::Fields, value.as_value()),
         }
     }
     line.emit();
 }
 
-fn component(side: Side) -> &'static str {
-    match side {
-        Side::Server => "server",
-        Side::Client => "client",
-    }
+/// A field whose key depends on the layer's settings.
+struct ExtraField {
+    /// The index of its key among the extra keys; `None` is the key `fields`.
+    index: Option<usize>,
+    value: ExtraValue,
 }
 
-/// A value whose key depends on how the layer is built.
-struct Extra {
-    /// Its place behind the keys of every line; `None` is that of the fields which have none.
-    place: Option<usize>,
-    value: Owned,
-}
-
-enum Owned {
+enum ExtraValue {
     Text(String),
     Field(FieldValue),
 }
 
-impl Owned {
+impl ExtraValue {
     fn as_value(&self) -> &dyn Value {
         match self {
             Self::Text(text) => text,
             Self::Field(FieldValue::Signed(number)) => number,
             Self::Field(FieldValue::Unsigned(number)) => number,
             Self::Field(FieldValue::Float(number)) => number,
-            Self::Field(FieldValue::Bool(truth)) => truth,
-            // Texts are `Text`; another kind is not known here yet.
+            Self::Field(FieldValue::Bool(value)) => value,
+            // Text is `Text`; the enum is non-exhaustive.
             Self::Field(_) => &tracing::field::Empty,
+        }
+    }
+
+    fn into_json(self) -> serde_json::Value {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Field(FieldValue::Signed(number)) => number.into(),
+            Self::Field(FieldValue::Unsigned(number)) => number.into(),
+            // JSON has no infinities: they become `null`.
+            Self::Field(FieldValue::Float(number)) => number.into(),
+            Self::Field(FieldValue::Bool(value)) => value.into(),
+            Self::Field(_) => serde_json::Value::Null,
         }
     }
 }
 
-fn extra(call: &Logged, finished: &Finished<'_>) -> Vec<Extra> {
-    let sites = call.sites();
+fn extra_fields(finished: &Finished<'_>, sites: &Sites) -> Vec<ExtraField> {
     let mut extra = Vec::new();
-    // What has no key of its own.
+    // The fields without a key of their own.
     let mut others = serde_json::Map::new();
-    let mut add = |key: &str, place: Option<usize>, value: Owned| match place {
-        Some(_) => extra.push(Extra { place, value }),
-        None => _ = others.insert(sanitize(key).into_owned(), json(value)),
+    let mut add = |key: &str, index: Option<usize>, value: ExtraValue| match index {
+        Some(_) => extra.push(ExtraField { index, value }),
+        None => _ = others.insert(sanitize(key).into_owned(), value.into_json()),
     };
 
-    call.request_metadata.show(|_, name, values| {
-        let key = format!("{REQUEST_METADATA}{name}");
-        add(&key, sites.metadata(&key), text_of(values));
-    });
-    call.response_metadata.show(|_, name, values| {
-        let key = format!("{RESPONSE_METADATA}{name}");
-        add(&key, sites.metadata(&key), text_of(values));
-    });
+    let metadata = [
+        (REQUEST_METADATA, &finished.facts.request_metadata),
+        (RESPONSE_METADATA, &finished.facts.response_metadata),
+    ];
+    for (prefix, kept) in metadata {
+        kept.show(|_, name, values: &[HeaderValue]| {
+            let key = format!("{prefix}{name}");
+            let text = joined(values).unwrap_or_default().into_owned();
+            add(&key, sites.metadata(&key), ExtraValue::Text(text));
+        });
+    }
     for (key, value) in finished.fields() {
         let value = match value {
-            FieldValue::Text(text) => Owned::Text(sanitize(&*text).into_owned()),
-            value => Owned::Field(value),
+            FieldValue::Text(text) => ExtraValue::Text(sanitize(&*text).into_owned()),
+            value => ExtraValue::Field(value),
         };
         add(&key, sites.declared(&key), value);
     }
 
     if !others.is_empty() {
         let text = serde_json::Value::Object(others).to_string();
-        extra.push(Extra { place: None, value: Owned::Text(text) });
+        extra.push(ExtraField { index: None, value: ExtraValue::Text(text) });
     }
     extra
-}
-
-fn text_of(values: &[HeaderValue]) -> Owned {
-    Owned::Text(joined(values).unwrap_or_default().into_owned())
-}
-
-fn json(value: Owned) -> serde_json::Value {
-    match value {
-        Owned::Text(text) => text.into(),
-        Owned::Field(FieldValue::Signed(number)) => number.into(),
-        Owned::Field(FieldValue::Unsigned(number)) => number.into(),
-        // JSON has no infinities: they are `null`.
-        Owned::Field(FieldValue::Float(number)) => number.into(),
-        Owned::Field(FieldValue::Bool(truth)) => truth.into(),
-        Owned::Field(_) => serde_json::Value::Null,
-    }
-}
-
-/// A number in hexadecimal digits, so many at least.
-#[derive(Clone, Copy)]
-pub(crate) struct Hex(pub(crate) u128, pub(crate) usize);
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:0width$x}", self.0, width = self.1)
-    }
-}
-
-impl fmt::Debug for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }

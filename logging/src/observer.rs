@@ -1,26 +1,20 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName, HeaderValue, request, response};
+use http::{request, response};
 use tonic::Code;
-use tonic_call::{
-    Batch, Call, CallInfo, End, Flow, KeptMetadata, Message, Observer, Peer, Rpc, Side, Stopwatch,
-    TraceIds, timeout_of,
-};
+use tonic_call::{Batch, Call, End, Flow, Message, Observer, Rpc, Side};
 use tracing::{Level, Span};
 
+use crate::facts::Facts;
 use crate::finished::Finished;
 use crate::line;
-use crate::refusals::Refusals;
+use crate::refusals::RefusalLimit;
 use crate::settings::Settings;
 use crate::sites::Sites;
 use crate::span;
 
-/// Watches calls and writes their lines: what a [`LoggingLayer`](crate::LoggingLayer) puts around a
-/// service.
+/// The [`Observer`] of a [`LoggingLayer`](crate::LoggingLayer).
 #[derive(Clone)]
 pub struct Logging(Arc<Inner>);
 
@@ -30,158 +24,94 @@ struct Inner {
 }
 
 /// One call that is logged.
-pub struct Logged {
-    logging: Logging,
-    pub(crate) stopwatch: Stopwatch,
-    pub(crate) rpc: Rpc,
-    pub(crate) info: CallInfo,
-    pub(crate) peer: Option<Peer>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) user_agent: Option<HeaderValue>,
-    pub(crate) request_id: Option<HeaderValue>,
-    pub(crate) trace: Option<TraceIds>,
-    pub(crate) requests: Tally,
-    pub(crate) responses: Tally,
-    pub(crate) request_metadata: KeptMetadata,
-    pub(crate) response_metadata: KeptMetadata,
+pub struct LoggingCall {
+    logging: Arc<Inner>,
+    facts: Facts,
     span: Span,
 }
-
-/// Messages and their bytes, one way.
-#[derive(Default)]
-pub(crate) struct Tally {
-    messages: AtomicU64,
-    bytes: AtomicU64,
-    /// How many messages had a line of their own, or could have.
-    numbered: AtomicU64,
-}
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Logging {
     pub(crate) fn new(settings: Settings) -> Self {
         let sites = Sites::of(&settings);
         Self(Arc::new(Inner { settings, sites }))
     }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
-    }
-
-    pub(crate) fn sites(&self) -> &Sites {
-        &self.0.sites
-    }
 }
 
 impl Observer for Logging {
-    type Call = Logged;
+    type Call = LoggingCall;
 
-    fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Logged> {
-        let settings = self.settings();
-        let spanned = settings.handler_span && !settings.is_quiet(rpc);
-        let span = if spanned { span::around(rpc, head) } else { Span::none() };
-        if span.is_disabled() && settings.hook.is_none() && !self.sites().may_be_heard() {
+    fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<LoggingCall> {
+        let Inner { settings, sites } = &*self.0;
+        let has_span = settings.handler_span && !settings.is_quiet(rpc);
+        let span = if has_span { span::around(rpc, head) } else { Span::none() };
+        if span.is_disabled() && settings.hook.is_none() && !sites.may_be_enabled() {
             return None;
         }
-        let headers = &head.headers;
-        let request_metadata = KeptMetadata::new(&settings.request_metadata);
-        request_metadata.keep(headers);
-        let call = Logged {
-            logging: self.clone(),
-            stopwatch: Stopwatch::since_arrival(&head.extensions),
-            rpc: rpc.clone(),
-            // What a proxy received, a client may send on: it is another call's peer.
-            peer: (settings.side == Side::Server).then(|| Peer::of(&head.extensions)).flatten(),
-            timeout: timeout_of(headers).ok().flatten(),
-            user_agent: shown(headers, &USER_AGENT).cloned(),
-            request_id: request_id(headers).cloned(),
-            trace: TraceIds::from_headers(headers),
-            requests: Tally::default(),
-            responses: Tally::default(),
-            request_metadata,
-            response_metadata: KeptMetadata::new(&settings.response_metadata),
-            info: CallInfo::get_or_insert(settings.side, &mut head.extensions),
-            span,
-        };
-        call.started();
-        Some(call)
+        let (request, response) = (&settings.request_metadata, &settings.response_metadata);
+        let facts = Facts::new(settings.side, rpc, head, request, response);
+        if let Some(site) = sites.starts
+            && !settings.is_quiet(rpc)
+            && site.is_enabled()
+        {
+            line::started(&facts, site);
+        }
+        Some(LoggingCall { logging: Arc::clone(&self.0), facts, span })
     }
 }
 
-impl Call for Logged {
+impl Call for LoggingCall {
     fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
         self.span.in_scope(poll)
     }
 
     fn responded(&self, head: &mut response::Parts) {
-        self.response_metadata.keep(&head.headers);
+        self.facts.response_metadata.keep(&head.headers);
     }
 
     fn message(&self, flow: Flow, message: Message) {
-        if let Some(site) = self.sites().messages
-            && !self.settings().is_quiet(&self.rpc)
+        let Inner { settings, sites } = &*self.logging;
+        if let Some(site) = sites.messages
+            && !settings.is_quiet(&self.facts.rpc)
         {
-            let number = self.tally(flow).next_number();
-            if site.is_heard() {
-                line::message(self, site, flow, number, message);
+            let number = self.facts.messages(flow).next_number();
+            if site.is_enabled() {
+                line::message(&self.facts, site, flow, number, message);
             }
         }
     }
 
     fn batch(&self, flow: Flow, batch: Batch) {
-        self.tally(flow).add(batch);
+        self.facts.messages(flow).add(batch);
     }
 
     fn end(&self, end: End<'_>) {
+        let Inner { settings, sites } = &*self.logging;
         if let End::Status { headers, .. } = end {
-            self.response_metadata.keep(headers);
+            self.facts.response_metadata.keep(headers);
         }
-        let finished = Finished::new(self, end);
-        if let Some(hook) = &self.settings().hook {
+        let is_slow = |duration| settings.slow.is_slow(&self.facts.rpc, duration);
+        let finished = Finished::new(&self.facts, end, is_slow);
+        if let Some(hook) = &settings.hook {
             hook(&finished);
         }
         let Some(level) = self.level(&finished) else { return };
-        let site = self.sites().finished(level);
-        let keeps = |refusals: &Refusals| refusals.keeps(&finished, level);
-        if site.is_heard() && self.settings().refusals.as_ref().is_none_or(keeps) {
-            line::finished(self, site, &finished);
+        let site = sites.finished(level);
+        let keeps = |refusals: &RefusalLimit| refusals.keeps(&finished, level);
+        if site.is_enabled() && settings.refusals.as_ref().is_none_or(keeps) {
+            line::finished(&finished, sites, site);
         }
     }
 }
 
-impl Logged {
-    pub(crate) fn settings(&self) -> &Settings {
-        self.logging.settings()
-    }
-
-    pub(crate) fn sites(&self) -> &Sites {
-        self.logging.sites()
-    }
-
-    fn tally(&self, flow: Flow) -> &Tally {
-        match flow {
-            Flow::Request => &self.requests,
-            Flow::Response => &self.responses,
-        }
-    }
-
-    fn started(&self) {
-        if let Some(site) = self.sites().starts
-            && !self.settings().is_quiet(&self.rpc)
-            && site.is_heard()
-        {
-            line::started(self, site);
-        }
-    }
-
-    /// How loud the line is; `None` if there is none.
+impl LoggingCall {
+    /// The level of the finished call's line; `None` if it has no line.
     fn level(&self, finished: &Finished<'_>) -> Option<Level> {
-        let settings = self.settings();
-        if settings.is_quiet(&self.rpc) && !finished.has_failed_as_infrastructure() {
+        let settings = &self.logging.settings;
+        if settings.is_quiet(finished.rpc()) && !finished.has_failed_as_infrastructure() {
             return None;
         }
         let level = match &settings.level {
-            Some(level) => finished.raised(level(finished)?),
+            Some(level) => finished.raise_if_slow(level(finished)?),
             None => finished.default_level(),
         };
         let keep = settings.filter.as_ref().is_none_or(|keep| keep(finished));
@@ -190,43 +120,14 @@ impl Logged {
     }
 }
 
-impl Tally {
-    /// Adds the messages of a frame. Only one task at a time polls a body, so that no other can add in
-    /// between.
-    fn add(&self, batch: Batch) {
-        let (messages, bytes) = self.get();
-        self.messages.store(messages + batch.messages, Ordering::Relaxed);
-        self.bytes.store(bytes + batch.bytes, Ordering::Relaxed);
-    }
-
-    /// The number of the next message, from 1 on.
-    fn next_number(&self) -> u64 {
-        let number = self.numbered.load(Ordering::Relaxed) + 1;
-        self.numbered.store(number, Ordering::Relaxed);
-        number
-    }
-
-    pub(crate) fn get(&self) -> (u64, u64) {
-        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
-    }
-}
-
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    shown(headers, &REQUEST_ID)
-}
-
-fn shown<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    headers.get(name).filter(|value| !value.is_sensitive())
-}
-
 impl fmt::Debug for Logging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logging").field("side", &self.settings().side).finish_non_exhaustive()
+        f.debug_struct("Logging").field("side", &self.0.settings.side).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Logged {
+impl fmt::Debug for LoggingCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logged").field("rpc", &self.rpc).finish_non_exhaustive()
+        f.debug_struct("LoggingCall").field("rpc", &self.facts.rpc).finish_non_exhaustive()
     }
 }

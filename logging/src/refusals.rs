@@ -1,4 +1,4 @@
-//! How many lines of refusals are written in a second.
+//! Limits how many lines about refused calls are written per second.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,162 +9,162 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
-use tonic_call::{Rpc, Side, code_name};
+use tonic_call::{Rpc, Side, code_name, sanitize};
 use tracing::{Dispatch, Level, dispatcher};
 
+use crate::facts::component;
 use crate::finished::Finished;
-use crate::level::{LEVELS, place};
-use crate::line;
-use crate::site::Site;
+use crate::key::Key;
+use crate::level::{LEVELS, index_of};
+use crate::site::{Line, Site};
 
-/// How many methods and reasons are counted apart. All further ones are counted as one.
-const APART_AT_MOST: usize = 1_024;
+/// How many pairs of method and reason are counted separately. Any further ones are counted together.
+const MAX_GROUPS: usize = 1_024;
 
-const SECOND: Duration = Duration::from_secs(1);
+const WINDOW: Duration = Duration::from_secs(1);
 
-/// The key of the line that says how many were left out, beside those of every line.
+/// The key of the number of lines that were left out.
 const LEFT_OUT: &str = "grpc.refusals_left_out";
 
-/// Lets so many lines pass per second, and counts the others.
+/// Keeps a number of lines per second and group, and counts the others.
 #[derive(Clone)]
-pub(crate) struct Refusals(Arc<Inner>);
+pub(crate) struct RefusalLimit(Arc<Inner>);
 
 struct Inner {
     per_second: u32,
     sites: [&'static Site; LEVELS.len()],
-    apart: Mutex<HashMap<Sort, Second>>,
+    groups: Mutex<HashMap<Group, Window>>,
 }
 
-/// Which refusals are counted together.
+/// The refusals that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Sort {
-    /// The index of a known method. All others are one, however many names a stranger invents.
+struct Group {
+    /// The index of a known method. All unknown methods are `None`, so that callers cannot add groups.
     method: Option<usize>,
     by: &'static str,
     reason: Cow<'static, str>,
 }
 
-/// The refusals of one sort, in the second that began with the first of them.
-struct Second {
+/// The refusals of one group in one second, which starts with the first of them.
+struct Window {
     since: Instant,
     written: u32,
     left_out: u64,
-    /// The loudest of those that were left out.
+    /// The most severe level among the lines that were left out.
     level: Level,
     method: Option<Box<str>>,
     side: Side,
 }
 
-/// How many lines were left out, to be said.
-pub(crate) struct LeftOut {
-    pub(crate) side: Side,
-    pub(crate) method: Option<Box<str>>,
-    pub(crate) by: &'static str,
-    pub(crate) reason: Cow<'static, str>,
-    pub(crate) count: u64,
+/// The contents of a line that reports how many others were left out.
+struct LeftOut {
+    side: Side,
+    method: Option<Box<str>>,
+    by: &'static str,
+    reason: Cow<'static, str>,
+    count: u64,
     level: Level,
 }
 
-/// Says at the end of a second what was left out in it, if no later refusal has said it before.
+/// Reports, when dropped, what was left out in a window, unless a later refusal has reported it already.
 ///
-/// When the runtime ends earlier, the task is dropped, and says it then.
-struct AtTheEnd {
-    refusals: Refusals,
-    sort: Sort,
+/// A task drops it when the window is over, or when the runtime shuts down.
+struct Report {
+    limit: RefusalLimit,
+    group: Group,
     since: Instant,
-    /// Where the lines go that are left out: the task may run on a thread that has another subscriber.
+    /// The subscriber of the lines that are left out: the task may run on a thread that has another.
     dispatch: Dispatch,
 }
 
-impl Refusals {
+impl RefusalLimit {
     pub(crate) fn per_second(per_second: u32) -> Self {
         let sites = LEVELS.map(|level| Site::of("refusals left out", level, &[LEFT_OUT]));
-        Self(Arc::new(Inner { per_second, sites, apart: Mutex::default() }))
+        Self(Arc::new(Inner { per_second, sites, groups: Mutex::default() }))
     }
 
-    /// Whether the line of this call is written. The others are counted.
+    /// Whether the line of this call is written. If not, it is counted.
     pub(crate) fn keeps(&self, finished: &Finished<'_>, level: Level) -> bool {
         let Some((by, reason)) = refused(finished) else { return true };
-        let (keeps, before, end) =
-            self.count(finished, Sort::of(finished.rpc(), by, reason), level);
-        // Nothing is written and no task is started under the lock: a subscriber may do anything.
+        let (keeps, before, report) =
+            self.count(finished, Group::of(finished.rpc(), by, reason), level);
+        // Lines are written, and tasks spawned, without the lock: a subscriber may do anything.
         if let Some(before) = before {
             self.write(&before);
         }
-        if let Some((sort, since)) = end
+        if let Some((group, since)) = report
             && let Ok(runtime) = Handle::try_current()
         {
             let dispatch = dispatcher::get_default(Clone::clone);
-            let end = AtTheEnd { refusals: self.clone(), sort, since, dispatch };
+            let report = Report { limit: self.clone(), group, since, dispatch };
             runtime.spawn(async move {
-                sleep_until(since + SECOND).await;
-                drop(end);
+                sleep_until(since + WINDOW).await;
+                drop(report);
             });
         }
         keeps
     }
 
-    /// Counts one, and says whether it is written; what was left out in a second before and is not said yet;
-    /// and which second is to be ended, if it is the first that is left out in it.
+    /// Counts one refusal. Returns whether its line is written; what was left out in an earlier window and
+    /// is not yet reported; and the window to report on, if this is the first line left out in it.
     fn count(
         &self,
         finished: &Finished<'_>,
-        sort: Sort,
+        group: Group,
         level: Level,
-    ) -> (bool, Option<LeftOut>, Option<(Sort, Instant)>) {
+    ) -> (bool, Option<LeftOut>, Option<(Group, Instant)>) {
         let now = Instant::now();
-        let mut apart = self.lock();
-        let sort = make_room(&mut apart, sort, now);
-        let second = match apart.entry(sort.clone()) {
-            Entry::Occupied(second) => second.into_mut(),
-            Entry::Vacant(place) => {
-                let rpc = finished.rpc();
-                let method = sort.method.map(|_| rpc.full().into());
-                place.insert(Second::begun(now, level, method, finished.side()))
+        let mut groups = self.lock();
+        let group = make_room(&mut groups, group, now);
+        let window = match groups.entry(group.clone()) {
+            Entry::Occupied(window) => window.into_mut(),
+            Entry::Vacant(entry) => {
+                let method = group.method.map(|_| finished.rpc().full().into());
+                entry.insert(Window::new(now, level, method, finished.side()))
             }
         };
         let mut before = None;
-        if second.is_over(now) {
-            before = second.take(&sort);
-            (second.since, second.written) = (now, 0);
+        if window.is_over(now) {
+            before = window.take(&group);
+            (window.since, window.written) = (now, 0);
         }
-        if second.written < self.0.per_second {
-            second.written += 1;
+        if window.written < self.0.per_second {
+            window.written += 1;
             return (true, before, None);
         }
-        let is_first = second.left_out == 0;
-        // A louder level is less.
-        second.level = if is_first { level } else { second.level.min(level) };
-        second.left_out += 1;
-        (false, before, is_first.then_some((sort, second.since)))
+        let is_first = window.left_out == 0;
+        // A more severe level is the smaller one.
+        window.level = if is_first { level } else { window.level.min(level) };
+        window.left_out += 1;
+        (false, before, is_first.then_some((group, window.since)))
     }
 
     fn write(&self, left_out: &LeftOut) {
-        let site = self.0.sites[place(left_out.level)];
-        if site.is_heard() {
-            line::left_out(site, left_out);
+        let site = self.0.sites[index_of(left_out.level)];
+        if site.is_enabled() {
+            left_out.write(site);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Sort, Second>> {
-        self.0.apart.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Group, Window>> {
+        self.0.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for AtTheEnd {
+impl Drop for Report {
     fn drop(&mut self) {
         let left_out = {
-            let mut apart = self.refusals.lock();
-            let second = apart.get_mut(&self.sort).filter(|second| second.since == self.since);
-            second.and_then(|second| second.take(&self.sort))
+            let mut groups = self.limit.lock();
+            let window = groups.get_mut(&self.group).filter(|window| window.since == self.since);
+            window.and_then(|window| window.take(&self.group))
         };
         if let Some(left_out) = left_out {
-            dispatcher::with_default(&self.dispatch, || self.refusals.write(&left_out));
+            dispatcher::with_default(&self.dispatch, || self.limit.write(&left_out));
         }
     }
 }
 
-impl Sort {
+impl Group {
     fn of(rpc: &Rpc, by: &'static str, reason: Cow<'static, str>) -> Self {
         Self { method: rpc.known().map(|known| known.index), by, reason }
     }
@@ -174,56 +174,78 @@ impl Sort {
     }
 }
 
-impl Second {
-    fn begun(now: Instant, level: Level, method: Option<Box<str>>, side: Side) -> Self {
+impl Window {
+    fn new(now: Instant, level: Level, method: Option<Box<str>>, side: Side) -> Self {
         Self { since: now, written: 0, left_out: 0, level, method, side }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= SECOND
+        now.saturating_duration_since(self.since) >= WINDOW
     }
 
-    fn take(&mut self, sort: &Sort) -> Option<LeftOut> {
+    fn take(&mut self, group: &Group) -> Option<LeftOut> {
         let count = std::mem::take(&mut self.left_out);
         (count != 0).then(|| LeftOut {
             side: self.side,
             method: self.method.clone(),
-            by: sort.by,
-            reason: sort.reason.clone(),
+            by: group.by,
+            reason: group.reason.clone(),
             count,
             level: self.level,
         })
     }
 }
 
-/// That sort, if it is counted or there is room for it; else the one of all others.
-fn make_room(apart: &mut HashMap<Sort, Second>, sort: Sort, now: Instant) -> Sort {
-    if apart.len() < APART_AT_MOST || apart.contains_key(&sort) {
-        return sort;
+impl LeftOut {
+    fn write(&self, site: &'static Site) {
+        let mut line = Line::new(site);
+        line.set(Key::Message, &"refusals left out");
+        line.set(Key::System, &"grpc");
+        let method = self.method.as_deref().map(sanitize);
+        let method = method.as_deref();
+        line.set(Key::Method, &method);
+        let component = component(self.side);
+        line.set(Key::Component, &component);
+        line.set(Key::RefusedBy, &self.by);
+        let reason = sanitize(&*self.reason);
+        let reason = &*reason;
+        line.set(Key::RefusedReason, &reason);
+        line.set_extra(0, &self.count);
+        line.emit();
     }
-    // The others' own second is that of the last time that room was looked for: once a second is enough.
-    if apart.get(&Sort::others()).is_none_or(|others| others.is_over(now)) {
-        apart.retain(|_, second| second.left_out != 0 || !second.is_over(now));
-    }
-    if apart.len() < APART_AT_MOST { sort } else { Sort::others() }
 }
 
-/// Which layer refused a call and why; or, of a call that no layer has refused, but that a stranger can make
-/// fail without any credentials, that its service did, with which code.
+/// This group, if it is counted already or there is room for it; else the group of all others.
+fn make_room(groups: &mut HashMap<Group, Window>, group: Group, now: Instant) -> Group {
+    if groups.len() < MAX_GROUPS || groups.contains_key(&group) {
+        return group;
+    }
+    // The window of the others starts when room was last looked for: once per second is enough.
+    if groups.get(&Group::others()).is_none_or(|others| others.is_over(now)) {
+        groups.retain(|_, window| window.left_out != 0 || !window.is_over(now));
+    }
+    if groups.len() < MAX_GROUPS { group } else { Group::others() }
+}
+
+/// Who refused the call, and why. If no layer did, but any caller can cause this failure without
+/// credentials: what ended the call, and its code.
 fn refused(finished: &Finished<'_>) -> Option<(&'static str, Cow<'static, str>)> {
     if let Some(by) = finished.refused_by() {
         return Some((by, finished.refused_reason().unwrap_or(Cow::Borrowed("unknown"))));
     }
-    let anybody_can = finished.is_failure_of_unknown_path()
-        || finished.is_not_understood()
+    let anyone_can_cause_it = finished.is_failure_of_unknown_path()
+        || finished.is_http_client_error()
         || (finished.side() == Side::Server
             && finished.rpc().is_infrastructure()
             && finished.has_failed_as_infrastructure());
-    anybody_can.then(|| (finished.ended_by().as_str(), Cow::Borrowed(code_name(finished.code()))))
+    anyone_can_cause_it
+        .then(|| (finished.ended_by().as_str(), Cow::Borrowed(code_name(finished.code()))))
 }
 
-impl fmt::Debug for Refusals {
+impl fmt::Debug for RefusalLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusals").field("per_second", &self.0.per_second).finish_non_exhaustive()
+        f.debug_struct("RefusalLimit")
+            .field("per_second", &self.0.per_second)
+            .finish_non_exhaustive()
     }
 }

@@ -1,35 +1,35 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Which of many like calls are kept: a fixed share of them, spread without a pattern.
+/// Keeps a fixed share of the calls, spread without a pattern.
 ///
-/// A call of a stride of its own (a poller, say) would be kept always or never if every n-th were.
+/// If it kept every n-th call, it could keep all calls or no calls of a client that polls periodically.
 #[derive(Debug)]
 pub(crate) struct Sample {
-    /// A number below this is kept; `None` keeps all.
-    below: Option<u64>,
+    /// Hashes below this are kept; `None` keeps all.
+    threshold: Option<u64>,
     count: AtomicU64,
 }
 
 impl Sample {
     pub(crate) fn all() -> Self {
-        Self { below: None, count: AtomicU64::new(0) }
+        Self { threshold: None, count: AtomicU64::new(0) }
     }
 
-    /// `share` is from 0, none, to 1, all; beyond them it is as good as them.
+    /// `share` is from 0 (none) to 1 (all), and is clamped to that range.
     pub(crate) fn share(share: f64) -> Self {
-        // A `u64` can't tell the share 1 from one that is a little less. Not a number keeps all, too.
-        let below = (share < 1.0).then_some((share.max(0.0) * u64::MAX as f64) as u64);
-        Self { below, ..Self::all() }
+        // 1 needs its own case, since it rounds to the same `u64` as a slightly smaller share. NaN keeps all.
+        let threshold = (share < 1.0).then_some((share.max(0.0) * u64::MAX as f64) as u64);
+        Self { threshold, ..Self::all() }
     }
 
     pub(crate) fn keeps_next(&self) -> bool {
-        let Some(below) = self.below else { return true };
-        mixed(self.count.fetch_add(1, Ordering::Relaxed)) < below
+        let Some(threshold) = self.threshold else { return true };
+        mix(self.count.fetch_add(1, Ordering::Relaxed)) < threshold
     }
 }
 
-/// Spreads numbers over all that there are (the finalizer of SplitMix64).
-fn mixed(number: u64) -> u64 {
+/// Spreads consecutive numbers over all of `u64` (the finalizer of SplitMix64).
+fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_with_a_stride_of_their_own_get_their_share() {
+    fn periodic_calls_get_their_share() {
         assert!((900..1_100).contains(&kept(0.1, 10)), "{}", kept(0.1, 10));
     }
 }

@@ -1,4 +1,4 @@
-//! How a layer was built.
+//! The settings of a layer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tonic_call::{AllowedMetadata, MethodKind, MethodTable, Rpc, Side};
 use tracing::Level;
 
 use crate::finished::Finished;
-use crate::refusals::Refusals;
+use crate::refusals::RefusalLimit;
 use crate::sample::Sample;
 
 type Function<T> = Arc<dyn Fn(&Finished<'_>) -> T + Send + Sync>;
@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Function<()>>,
     pub(crate) sample: Arc<Sample>,
     pub(crate) slow: Slow,
-    pub(crate) refusals: Option<Refusals>,
+    pub(crate) refusals: Option<RefusalLimit>,
     pub(crate) starts: Option<Level>,
     pub(crate) messages: Option<Level>,
     pub(crate) infrastructure: bool,
@@ -30,11 +30,11 @@ pub(crate) struct Settings {
     pub(crate) response_metadata: AllowedMetadata,
 }
 
-/// Which calls are slow.
+/// When a call is slow.
 #[derive(Clone)]
 pub(crate) enum Slow {
     None,
-    WithOneAnswer(Duration),
+    SingleResponse(Duration),
     PerMethod(Arc<MethodTable<Option<Duration>>>),
 }
 
@@ -58,7 +58,7 @@ impl Settings {
         }
     }
 
-    /// Whether a call of a method of ours is worth a line only when it fails.
+    /// Whether calls of this method are logged only when they fail.
     pub(crate) fn is_quiet(&self, rpc: &Rpc) -> bool {
         !self.infrastructure && rpc.is_infrastructure()
     }
@@ -68,7 +68,7 @@ impl Slow {
     pub(crate) fn is_slow(&self, rpc: &Rpc, took: Duration) -> bool {
         let limit = match self {
             Self::None => None,
-            Self::WithOneAnswer(limit) => {
+            Self::SingleResponse(limit) => {
                 let kind = rpc.known().and_then(|known| known.kind);
                 kind.is_none_or(MethodKind::has_one_response).then_some(*limit)
             }

@@ -1,8 +1,7 @@
-//! Events whose keys are chosen while the program runs.
+//! Events whose keys are chosen at run time.
 //!
-//! The macros of `tracing` fix an event's keys when it is compiled. Ours depend on how the layer is
-//! built, so its call sites are made by hand: once for each set of keys, and kept for ever, as those
-//! of the macros are.
+//! The macros of `tracing` fix an event's keys at compile time. Here they depend on the layer's settings, so
+//! the call sites are built by hand: once for each set of keys, and never freed, like those of the macros.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,21 +15,21 @@ use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, dispatcher};
 
-use crate::key::{Key, OF_LAYERS};
+use crate::key::{Key, LAYER_KEYS};
 
 /// The target of all events of this crate.
 pub(crate) const TARGET: &str = "tonic_logging_layer";
 
-/// How many keys an event can have. As many values lie on the stack while it is written.
-pub(crate) const KEYS_AT_MOST: usize = 64 + OF_LAYERS.len();
+/// The largest number of keys of an event. An array of that many values is on the stack during a write.
+pub(crate) const MAX_KEYS: usize = 64 + LAYER_KEYS.len();
 
-/// One kind of event, at one level, with one set of keys.
+/// The call site of one event, at one level, with one set of keys.
 pub(crate) struct Site {
-    made: OnceLock<Made>,
+    definition: OnceLock<Definition>,
     interest: AtomicU8,
 }
 
-struct Made {
+struct Definition {
     metadata: Metadata<'static>,
     fields: Vec<Field>,
 }
@@ -41,39 +40,39 @@ const ALWAYS: u8 = 2;
 
 type Sites = HashMap<(&'static str, Level, Vec<&'static str>), &'static Site>;
 
-/// All that were ever made: a program makes few layers, but a test makes many.
+/// All call sites. They are reused, because a test may build many layers.
 static SITES: LazyLock<Mutex<Sites>> = LazyLock::new(Mutex::default);
 
 impl Site {
-    /// The site of events of that name and level that have these keys behind those of every event.
+    /// The site of events of this name and level, with the keys of every event and these extra ones.
     pub(crate) fn of(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
         let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-        sites.entry((name, level, extra.to_vec())).or_insert_with(|| Self::made(name, level, extra))
+        sites.entry((name, level, extra.to_vec())).or_insert_with(|| Self::register(name, level, extra))
     }
 
-    fn made(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
+    fn register(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
         let keys: Vec<_> = Key::NAMES.into_iter().chain(extra.iter().copied()).collect();
         let site: &'static Self =
-            Box::leak(Box::new(Self { made: OnceLock::new(), interest: AtomicU8::new(NEVER) }));
-        site.made.get_or_init(|| {
+            Box::leak(Box::new(Self { definition: OnceLock::new(), interest: AtomicU8::new(NEVER) }));
+        site.definition.get_or_init(|| {
             let keys = FieldSet::new(keys.leak(), Identifier(site));
             let metadata = Metadata::new(name, TARGET, level, None, None, None, keys, Kind::EVENT);
-            Made { fields: metadata.fields().iter().collect(), metadata }
+            Definition { fields: metadata.fields().iter().collect(), metadata }
         });
-        // A level that is compiled out is out for these events, too.
+        // A level that `tracing` compiles out is disabled here, too.
         if level <= STATIC_MAX_LEVEL {
             callsite::register(site);
         }
         site
     }
 
-    /// Whether anybody may listen, now or on another thread.
-    pub(crate) fn may_be_heard(&self) -> bool {
+    /// Whether any subscriber may be interested, of this or of another thread.
+    pub(crate) fn may_be_enabled(&self) -> bool {
         self.interest.load(Ordering::Relaxed) != NEVER
     }
 
-    /// Whether anybody listens.
-    pub(crate) fn is_heard(&self) -> bool {
+    /// Whether the current subscriber is interested.
+    pub(crate) fn is_enabled(&self) -> bool {
         match self.interest.load(Ordering::Relaxed) {
             NEVER => false,
             ALWAYS => true,
@@ -81,8 +80,8 @@ impl Site {
         }
     }
 
-    fn get(&self) -> &Made {
-        self.made.get().expect("made before anybody sees it")
+    fn definition(&self) -> &Definition {
+        self.definition.get().expect("set before the site is shared")
     }
 }
 
@@ -99,36 +98,36 @@ impl Callsite for Site {
     }
 
     fn metadata(&self) -> &Metadata<'_> {
-        &self.get().metadata
+        &self.definition().metadata
     }
 }
 
-/// The values of one event. Those that are not set are left out.
+/// The values of one event. Keys without a value are left out.
 pub(crate) struct Line<'v> {
-    site: &'static Made,
-    values: [(&'static Field, Option<&'v dyn Value>); KEYS_AT_MOST],
+    site: &'static Definition,
+    values: [(&'static Field, Option<&'v dyn Value>); MAX_KEYS],
 }
 
 impl<'v> Line<'v> {
     pub(crate) fn new(site: &'static Site) -> Self {
-        let site = site.get();
-        Self { site, values: [(&site.fields[0], None); KEYS_AT_MOST] }
+        let site = site.definition();
+        Self { site, values: [(&site.fields[0], None); MAX_KEYS] }
     }
 
     pub(crate) fn set(&mut self, key: Key, value: &'v dyn Value) {
         self.set_at(key as usize, value);
     }
 
-    /// Sets what stands behind the keys of every event.
-    pub(crate) fn set_extra(&mut self, place: usize, value: &'v dyn Value) {
-        self.set_at(Key::NAMES.len() + place, value);
+    /// Sets the value of an extra key.
+    pub(crate) fn set_extra(&mut self, index: usize, value: &'v dyn Value) {
+        self.set_at(Key::NAMES.len() + index, value);
     }
 
     fn set_at(&mut self, index: usize, value: &'v dyn Value) {
         self.values[index] = (&self.site.fields[index], Some(value));
     }
 
-    /// Emits it as a root event: inside a span the formatter would render the span's fields again.
+    /// Emits a root event: inside a span, formatters would render the span's fields again.
     pub(crate) fn emit(self) {
         let metadata = &self.site.metadata;
         Event::child_of(None, metadata, &metadata.fields().value_set(&self.values));
@@ -137,6 +136,6 @@ impl<'v> Line<'v> {
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("metadata", &self.get().metadata).finish_non_exhaustive()
+        f.debug_struct("Site").field("metadata", &self.definition().metadata).finish_non_exhaustive()
     }
 }

@@ -1,37 +1,38 @@
-//! All call sites of one layer.
+//! The call sites of one layer.
 
 use tonic_call::AllowedMetadata;
 use tracing::Level;
 
-use crate::key::{self, Key, OF_LAYERS, REQUEST_METADATA, RESPONSE_METADATA};
-use crate::level::{LEVELS, place};
+use crate::key::{self, Key, LAYER_KEYS, REQUEST_METADATA, RESPONSE_METADATA};
+use crate::level::{LEVELS, index_of};
 use crate::settings::Settings;
-use crate::site::{KEYS_AT_MOST, Site};
+use crate::site::{MAX_KEYS, Site};
 
-/// All call sites of one layer.
+/// The call sites of one layer.
 pub(crate) struct Sites {
     finished: [&'static Site; LEVELS.len()],
     pub(crate) starts: Option<&'static Site>,
     pub(crate) messages: Option<&'static Site>,
-    /// The keys behind those of every line: of metadata first, then of declared fields, then of what layers add.
+    /// The extra keys: of metadata first, then of declared fields, then those of layers.
     extra: Vec<&'static str>,
-    of_metadata: usize,
+    /// How many of them are keys of metadata.
+    metadata: usize,
 }
 
 impl Sites {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let named = |before: &'static str, names: &AllowedMetadata| {
-            let keys = names.names().iter().map(|name| key::kept(format!("{before}{name}")));
+        let prefixed = |prefix: &'static str, names: &AllowedMetadata| {
+            let keys = names.names().iter().map(|name| key::intern(format!("{prefix}{name}")));
             keys.collect::<Vec<_>>()
         };
-        let mut extra = named(REQUEST_METADATA, &settings.request_metadata);
-        extra.extend(named(RESPONSE_METADATA, &settings.response_metadata));
-        let room = KEYS_AT_MOST - Key::NAMES.len() - OF_LAYERS.len();
-        let of_metadata = extra.len().min(room);
+        let mut extra = prefixed(REQUEST_METADATA, &settings.request_metadata);
+        extra.extend(prefixed(RESPONSE_METADATA, &settings.response_metadata));
+        let room = MAX_KEYS - Key::NAMES.len() - LAYER_KEYS.len();
+        let metadata = extra.len().min(room);
         extra.extend(&settings.fields);
         extra.truncate(room);
-        for key in OF_LAYERS {
-            if !extra[of_metadata..].contains(&key) {
+        for key in LAYER_KEYS {
+            if !extra[metadata..].contains(&key) {
                 extra.push(key);
             }
         }
@@ -40,28 +41,28 @@ impl Sites {
             starts: settings.starts.map(|level| Site::of("started call", level, &extra)),
             messages: settings.messages.map(|level| Site::of("message", level, &extra)),
             extra,
-            of_metadata,
+            metadata,
         }
     }
 
-    /// The place of a key of metadata behind those of every line, if there was room for it.
+    /// The index of a key of metadata among the extra keys, if there was room for it.
     pub(crate) fn metadata(&self, key: &str) -> Option<usize> {
-        self.extra[..self.of_metadata].iter().position(|other| *other == key)
+        self.extra[..self.metadata].iter().position(|other| *other == key)
     }
 
-    /// The same of a declared field, if it is one.
+    /// The index of the key of a declared field, or of a layer's field.
     pub(crate) fn declared(&self, key: &str) -> Option<usize> {
-        let place = self.extra[self.of_metadata..].iter().position(|other| *other == key)?;
-        Some(self.of_metadata + place)
+        let index = self.extra[self.metadata..].iter().position(|other| *other == key)?;
+        Some(self.metadata + index)
     }
 
     pub(crate) fn finished(&self, level: Level) -> &'static Site {
-        self.finished[place(level)]
+        self.finished[index_of(level)]
     }
 
-    /// Whether anybody may listen to any of them.
-    pub(crate) fn may_be_heard(&self) -> bool {
+    /// Whether any subscriber may be interested in any of them.
+    pub(crate) fn may_be_enabled(&self) -> bool {
         let all = self.finished.iter().chain(&self.starts).chain(&self.messages);
-        all.into_iter().any(|site| site.may_be_heard())
+        all.into_iter().any(|site| site.may_be_enabled())
     }
 }

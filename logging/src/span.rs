@@ -1,34 +1,25 @@
 //! The span around a handler.
 
-use std::borrow::Cow;
-
 use http::request;
 use tonic_call::{CallInfo, Rpc, Side, TraceIds, joined};
 use tracing::Span;
 
-use crate::line::Hex;
-use crate::observer::request_id;
+use crate::facts::request_id;
 
-/// The span that lets the events of a handler carry the call's fields.
+/// The span whose fields the handler's own events carry.
 ///
-/// Its target is one of its own, so that it can be filtered out. What the fields say is looked up only
-/// if somebody listens.
+/// It has its own target, so that a filter can turn it off. Its fields are evaluated only if it is enabled.
 pub(crate) fn around(rpc: &Rpc, head: &request::Parts) -> Span {
     tracing::info_span!(
         target: "tonic_logging_layer::handler",
         "call",
-        rpc.method = &*method(rpc),
+        rpc.method = &*rpc.shown(),
         request_id = joined(request_id(&head.headers)).as_deref(),
-        trace_id = trace(head).map(|ids| display(Hex(ids.trace_id(), 32))),
+        trace_id = trace(head).map(|ids| display(ids.trace_hex())),
     )
 }
 
-/// The method, as far as it is one; whatever path it was, otherwise.
-pub(crate) fn method(rpc: &Rpc) -> Cow<'_, str> {
-    rpc.shown()
-}
-
 fn trace(head: &request::Parts) -> Option<TraceIds> {
-    let told = CallInfo::of_side(Side::Server, &head.extensions).and_then(CallInfo::trace);
-    told.or_else(|| TraceIds::from_headers(&head.headers))
+    let of_layer = CallInfo::of_side(Side::Server, &head.extensions).and_then(CallInfo::trace);
+    of_layer.or_else(|| TraceIds::from_headers(&head.headers))
 }
