@@ -3,11 +3,11 @@ use std::sync::OnceLock;
 use tonic::Code;
 use tonic_call::CODES;
 
-/// One handle for each of gRPC's codes.
+/// One handle for each status code.
 pub(crate) struct ByCode<T>([OnceLock<T>; CODES.len()]);
 
 impl<T> ByCode<T> {
-    /// The handle of that code. `None` if there is none yet and none can be registered.
+    /// The handle of this code. `None` if it is not registered yet and `register` returns `None`.
     pub(crate) fn get_or_register(
         &self,
         code: Code,

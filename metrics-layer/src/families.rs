@@ -1,4 +1,4 @@
-//! The families: what each is called, what it counts and in which unit.
+//! The metric families: their names, help texts and units.
 
 use metrics::{KeyName, Recorder, Unit};
 use tonic_call::Side;
@@ -6,7 +6,7 @@ use tonic_call::Side;
 use crate::names::Names;
 use crate::settings::Settings;
 
-/// All series of one name.
+/// A metric family: all series of one name.
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     help: &'static str,
@@ -57,17 +57,17 @@ macro_rules! families {
             },
             received_bytes: Family {
                 name: concat!("grpc_", $side, "_msg_received_bytes"),
-                help: concat!("Sizes of the messages received by the ", $side, ", as on the wire."),
+                help: concat!("Sizes of the messages received by the ", $side, ", on the wire."),
                 unit: Unit::Bytes,
             },
             sent_bytes: Family {
                 name: concat!("grpc_", $side, "_msg_sent_bytes"),
-                help: concat!("Sizes of the messages sent by the ", $side, ", as on the wire."),
+                help: concat!("Sizes of the messages sent by the ", $side, ", on the wire."),
                 unit: Unit::Bytes,
             },
             in_flight: Family {
                 name: concat!("grpc_", $side, "_in_flight"),
-                help: concat!("RPCs that are running on the ", $side, "."),
+                help: concat!("RPCs running on the ", $side, "."),
                 unit: Unit::Count,
             },
             duration: Family {
@@ -82,17 +82,17 @@ macro_rules! families {
 static SERVER: Families = families!("server");
 static CLIENT: Families = families!("client");
 
-/// Of servers only: a client has no [`CallInfo`](tonic_call::CallInfo).
+/// Only on servers: on a client the layers inside report nothing.
 pub(crate) static REFUSED: Family = Family {
     name: "grpc_server_refused_total",
-    help: "RPCs that a layer refused, or would have (shadow), by layer and reason.",
+    help: "RPCs that a layer refused, or would have refused (shadow), by layer and reason.",
     unit: Unit::Count,
 };
 
-/// Of servers only, as [`REFUSED`].
+/// Only on servers, like [`REFUSED`].
 pub(crate) static PANICS: Family = Family {
     name: "grpc_server_panics_total",
-    help: "RPCs in which something panicked, recovered or not.",
+    help: "RPCs in which a panic occurred, recovered or not.",
     unit: Unit::Count,
 };
 
@@ -123,7 +123,7 @@ impl Family {
     }
 }
 
-/// Tells a recorder what each family is that will be registered there.
+/// Describes the families of these settings to a recorder.
 pub(crate) fn describe(recorder: &dyn Recorder, settings: &Settings) {
     let families = Families::of(settings.side);
     match settings.names {

@@ -1,4 +1,4 @@
-//! Labels of the program's own.
+//! Labels that the program adds.
 
 use std::error::Error;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use http::request;
 use metrics::{Label, SharedString};
 
-/// How many combinations of values the extra labels may have, at most: each multiplies all series.
-pub const COMBINATIONS_AT_MOST: usize = 100;
+/// The largest number of combinations of extra label values. Each combination multiplies the number of series.
+pub const MAX_COMBINATIONS: usize = 100;
 
-/// What a label says for a value that was not declared, and for none.
+/// The value for anything that was not declared, and for none.
 const OTHER: &str = "other";
 
-/// Those of the layer itself, by either convention, and those of Prometheus' histograms.
-const TAKEN: [&str; 14] = [
+/// The labels of the layer itself, in all conventions, and those of Prometheus' histograms.
+const RESERVED: [&str; 14] = [
     "error_type",
     "grpc_code",
     "grpc_method",
@@ -31,8 +31,7 @@ const TAKEN: [&str; 14] = [
     "shadow",
 ];
 
-/// Extra labels, which all families have. Each has a fixed set of values, declared here, so that no
-/// caller can add one.
+/// Extra labels of all families. The values of each are declared here, so that no caller can add one.
 ///
 /// ```
 /// use tonic_metrics_layer::Labels;
@@ -43,34 +42,33 @@ const TAKEN: [&str; 14] = [
 /// # Ok::<(), tonic_metrics_layer::LabelError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Labels(Arc<Vec<Extra>>);
+pub struct Labels(Arc<Vec<ExtraLabel>>);
 
 #[derive(Clone)]
-struct Extra {
+struct ExtraLabel {
     name: SharedString,
-    /// With `other` at the end, unless it is a constant.
+    /// The last one is `other`, unless the label is a constant.
     values: Vec<SharedString>,
     read: Option<Read>,
 }
 
 type Read = Arc<dyn for<'a> Fn(&'a request::Parts) -> Option<&'a str> + Send + Sync>;
 
-/// A label that can't be added.
+/// Why a label cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelError {
-    /// The name is not `[a-zA-Z_][a-zA-Z0-9_]*`, or begins with `__`, which Prometheus keeps for
-    /// itself.
-    Name(String),
-    /// The layer has a label of that name, or there is one already.
-    Taken(String),
-    /// No values are declared, or one of them is empty, which to Prometheus is no label at all.
-    Values(String),
-    /// With this label there are more combinations of values than [`COMBINATIONS_AT_MOST`].
-    TooMany {
+    /// The name is not `[a-zA-Z_][a-zA-Z0-9_]*`, or starts with `__`, which Prometheus reserves.
+    InvalidName(String),
+    /// The layer itself has a label of this name, or it was added before.
+    DuplicateName(String),
+    /// No values are declared, or one is empty, which Prometheus treats like a missing label.
+    InvalidValues(String),
+    /// With this label there are more than [`MAX_COMBINATIONS`] combinations of values.
+    TooManyCombinations {
         /// The label.
         label: String,
-        /// How many combinations there would be.
+        /// The number of combinations with it.
         combinations: usize,
     },
 }
@@ -81,24 +79,24 @@ impl Labels {
         Self::default()
     }
 
-    /// Adds a label that always says the same.
+    /// Adds a label with one fixed value.
     ///
     /// # Errors
     ///
-    /// When the name is none or taken, or the value is empty.
+    /// When the name is invalid or a duplicate, or the value is empty.
     pub fn constant(self, name: &str, value: &str) -> Result<Self, LabelError> {
         self.add(name, vec![value.to_owned()], None)
     }
 
-    /// Adds a label that says one of the declared values, as `read` does when a call begins. What
-    /// was not declared, and `None`, are `other`.
+    /// Adds a label whose value `read` returns when a call begins. A value that is not declared, and `None`,
+    /// become `other`.
     ///
     /// `read` must not panic.
     ///
     /// # Errors
     ///
-    /// When the name is none or taken, when there are no values or an empty one, or when all labels
-    /// together would have more than [`COMBINATIONS_AT_MOST`] combinations, `other` included.
+    /// When the name is invalid or a duplicate, when there are no values or an empty one, or when all labels
+    /// together would have more than [`MAX_COMBINATIONS`] combinations, including `other`.
     pub fn by<V>(
         self,
         name: &str,
@@ -118,13 +116,13 @@ impl Labels {
         read: Option<Read>,
     ) -> Result<Self, LabelError> {
         if !is_name(name) {
-            return Err(LabelError::Name(name.to_owned()));
+            return Err(LabelError::InvalidName(name.to_owned()));
         }
-        if TAKEN.contains(&name) || self.0.iter().any(|label| &*label.name == name) {
-            return Err(LabelError::Taken(name.to_owned()));
+        if RESERVED.contains(&name) || self.0.iter().any(|label| &*label.name == name) {
+            return Err(LabelError::DuplicateName(name.to_owned()));
         }
         if values.is_empty() || values.iter().any(String::is_empty) {
-            return Err(LabelError::Values(name.to_owned()));
+            return Err(LabelError::InvalidValues(name.to_owned()));
         }
         if read.is_some() {
             values.retain(|value| value != OTHER);
@@ -138,11 +136,11 @@ impl Labels {
             values = distinct;
         }
         let combinations = self.combinations().saturating_mul(values.len());
-        if combinations > COMBINATIONS_AT_MOST {
-            return Err(LabelError::TooMany { label: name.to_owned(), combinations });
+        if combinations > MAX_COMBINATIONS {
+            return Err(LabelError::TooManyCombinations { label: name.to_owned(), combinations });
         }
         let mut labels = Arc::unwrap_or_clone(self.0);
-        labels.push(Extra {
+        labels.push(ExtraLabel {
             name: shared(name),
             values: values.iter().map(|value| shared(value)).collect(),
             read,
@@ -150,17 +148,17 @@ impl Labels {
         Ok(Self(Arc::new(labels)))
     }
 
-    /// How many combinations of values there are: 1 without labels.
+    /// The number of combinations of values: 1 without labels.
     pub(crate) fn combinations(&self) -> usize {
         self.0.iter().map(|label| label.values.len()).product()
     }
 
-    /// The number of the combination that a call has: one digit per label, each in its own base.
+    /// The index of a call's combination: a number with one digit per label, each in its own base.
     pub(crate) fn combination_of(&self, head: &request::Parts) -> usize {
-        self.0.iter().fold(0, |number, label| number * label.values.len() + label.digit(head))
+        self.0.iter().fold(0, |index, label| index * label.values.len() + label.digit(head))
     }
 
-    /// The labels of a combination.
+    /// The labels of the combination with this index.
     pub(crate) fn of(&self, mut combination: usize) -> Vec<Label> {
         let mut labels: Vec<_> = self
             .0
@@ -177,7 +175,7 @@ impl Labels {
     }
 }
 
-impl Extra {
+impl ExtraLabel {
     fn digit(&self, head: &request::Parts) -> usize {
         let Some(read) = &self.read else { return 0 };
         let value = read(head).unwrap_or(OTHER);
@@ -186,7 +184,7 @@ impl Extra {
     }
 }
 
-/// A label's name, as Prometheus' data model says.
+/// Whether Prometheus' data model allows this as the name of a label.
 fn is_name(name: &str) -> bool {
     let is_rest = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     name.bytes().all(is_rest)
@@ -207,13 +205,13 @@ impl fmt::Debug for Labels {
 impl fmt::Display for LabelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(label) => write!(f, "`{label}` is not the name of a label"),
-            Self::Taken(label) => write!(f, "there is a label `{label}` already"),
-            Self::Values(label) => write!(f, "the label `{label}` has no values, or an empty one"),
-            Self::TooMany { label, combinations } => write!(
+            Self::InvalidName(label) => write!(f, "`{label}` is not a valid label name"),
+            Self::DuplicateName(label) => write!(f, "the label `{label}` already exists"),
+            Self::InvalidValues(label) => write!(f, "the label `{label}` has no values, or an empty one"),
+            Self::TooManyCombinations { label, combinations } => write!(
                 f,
-                "with the label `{label}` there are {combinations} combinations of values, and \
-                 {COMBINATIONS_AT_MOST} are the most"
+                "the label `{label}` makes {combinations} combinations of values; the limit is \
+                 {MAX_COMBINATIONS}"
             ),
         }
     }

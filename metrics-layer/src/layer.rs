@@ -8,117 +8,112 @@ use tower_layer::Layer;
 use crate::labels::Labels;
 use crate::names::{CodeSpelling, Names};
 use crate::observer::Metrics;
-use crate::settings::{Registry, Settings};
+use crate::settings::{RecorderSource, Settings};
 
 /// Counts and times calls: see the [crate's page](crate).
 ///
-/// Clones, and the services they make, share their series and what they learn of the methods.
+/// Clones, and the services that they build, share their series and the methods that they learn.
 #[derive(Clone, Debug)]
 pub struct MetricsLayer {
     metrics: Metrics,
 }
 
 impl MetricsLayer {
-    /// Watches the calls of a server: the families `grpc_server_*`.
+    /// Counts the calls of a server, in the families `grpc_server_*`.
     pub fn server() -> Self {
         Self { metrics: Metrics::new(Settings::new(Side::Server)) }
     }
 
-    /// Watches the calls of a client: the families `grpc_client_*`.
+    /// Counts the calls of a client, in the families `grpc_client_*`.
     pub fn client() -> Self {
         Self { metrics: Metrics::new(Settings::new(Side::Client)) }
     }
 
-    /// Knows exactly these methods, instead of learning them from traffic: each is registered with
-    /// all its codes before it is called, and `grpc_type` says its kind.
+    /// Sets the known methods, instead of learning them from traffic. Each is registered at zero with all
+    /// status codes, and `grpc_type` is its kind.
     #[must_use]
     pub fn methods(self, methods: &Methods) -> Self {
         self.known(Arc::new(KnownMethods::from(methods)))
     }
 
-    /// Shares what is known of the methods with other layers. By default each layer learns for
-    /// itself.
+    /// Shares the known methods with other layers. By default each layer learns its own.
     #[must_use]
     pub fn known(self, known: Arc<KnownMethods>) -> Self {
         self.with(|settings| settings.known = known)
     }
 
-    /// How `grpc_code` spells the codes; [`CodeSpelling::Go`] by default.
+    /// Sets the spelling of the codes in `grpc_code`; the default is [`CodeSpelling::Go`].
     #[must_use]
     pub fn code_spelling(self, spelling: CodeSpelling) -> Self {
         self.with(|settings| settings.spelling = spelling)
     }
 
-    /// By which convention families and labels are named; [`Names::Prometheus`] by default.
+    /// Sets the naming convention of families and labels; the default is [`Names::Prometheus`].
     #[must_use]
     pub fn names(self, names: Names) -> Self {
         self.with(|settings| settings.names = names)
     }
 
-    /// Adds labels to all families. By default there are none.
+    /// Adds labels to all families; the default is none.
     #[must_use]
     pub fn labels(self, labels: Labels) -> Self {
         self.with(|settings| settings.labels = labels)
     }
 
-    /// Adds histograms of the messages' sizes, in bytes as they are on the wire, compressed or not:
-    /// `grpc_{server,client}_msg_{received,sent}_bytes`. They are off by default: a sample costs
-    /// several times what a count does, and each message is one.
+    /// Adds histograms of message sizes in bytes on the wire, after compression:
+    /// `grpc_{server,client}_msg_{received,sent}_bytes`. Off by default, because every message is a sample,
+    /// and a sample costs several times as much as a count.
     #[must_use]
     pub fn message_bytes(self) -> Self {
         self.with(|settings| settings.message_bytes = true)
     }
 
-    /// Leaves calls of the standard health and reflection services out, and registers no series of theirs.
-    /// By default they are counted like any other: a probe that fails, or that never comes, is seen so.
+    /// Excludes the standard health and reflection services, and registers no series for them. By default
+    /// they are counted, so that failing and missing probes are visible.
     ///
-    /// A method that those services do not have is still counted, among the unknown ones, where the
-    /// [methods](Self::methods) are known.
+    /// With [methods](Self::methods), a call to a method that these services do not have is still counted, as
+    /// unknown.
     #[must_use]
     pub fn exclude_infrastructure(self) -> Self {
         self.with(|settings| settings.infrastructure = false)
     }
 
-    /// Counts in this recorder, instead of the one that is installed: for tests, and for more than
-    /// one registry. An `Arc` of a recorder is a recorder too.
+    /// Counts in this recorder instead of the installed one: for tests, and for several registries. An
+    /// `Arc` of a recorder is a recorder, too.
     ///
-    /// A recorder of no size is taken for a missing one where it is installed; given here it counts.
+    /// A zero-sized recorder counts only here: an installed one is treated as missing.
     #[must_use]
     pub fn with_recorder(self, recorder: impl Recorder + Send + Sync + 'static) -> Self {
-        self.with(|settings| settings.recorder = Registry::Given(Arc::new(recorder)))
+        self.with(|settings| settings.recorder = RecorderSource::Given(Arc::new(recorder)))
     }
 
-    /// Names the time-out of the server that this layer is in: what was given to tonic's
-    /// `Server::timeout`. By default none is known.
+    /// Declares the timeout that was passed to tonic's `Server::timeout`; the default is none.
     ///
-    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
-    /// With it named, a call that it ends is counted as `DeadlineExceeded`, and not as
-    /// `Canceled`. See
+    /// That timeout fires outside all layers, so this layer only sees that the call is dropped, as if the
+    /// caller had left. With this, such a call counts as `DeadlineExceeded` instead of `Canceled`. See
     /// [`ObserveLayer::server_timeout`].
     #[must_use]
     pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|settings| settings.server_timeout = timeout.into())
     }
 
-    /// What watches the calls, to share one pass with other observers:
-    /// `ObserveLayer::server((metrics.observer(), other))`. It counts by the side that this layer is
-    /// for.
+    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
+    /// `ObserveLayer::server((metrics.observer(), other))`. It counts for this layer's side.
     ///
-    /// Give that [`ObserveLayer`] this layer's [`known_methods`](Self::known_methods): one that
-    /// numbers its methods in another way counts right, and looks every handle up again for each
-    /// call.
+    /// Pass this layer's [`known_methods`](Self::known_methods) to that [`ObserveLayer`]: if it numbers the
+    /// methods differently, counts are still right, but every call looks up its handles again.
     pub fn observer(&self) -> Metrics {
-        // What is known beforehand is there before the first call.
-        let _ = self.metrics.table();
+        // Registers the described methods before the first call.
+        self.metrics.register();
         self.metrics.clone()
     }
 
-    /// What is known of the methods: shared with all clones.
+    /// The known methods, which all clones share.
     pub fn known_methods(&self) -> Arc<KnownMethods> {
         Arc::clone(&self.metrics.settings().known)
     }
 
-    /// With other settings there are other series: nothing is shared with what was cloned before.
+    /// Changes a setting. The result shares no series with earlier clones.
     fn with(self, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::clone(self.metrics.settings());
         set(&mut settings);

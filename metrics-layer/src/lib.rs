@@ -182,7 +182,7 @@
 //!
 //! A peer's address, a subject, an issuer, a key id, a path that is not known, or any text that a
 //! caller chose. [`Labels`] have declared values, and `other`; together they have at most
-//! [100 combinations](COMBINATIONS_AT_MOST). Of refusals, a hundred reasons are told apart for each
+//! [100 combinations](MAX_COMBINATIONS). Of refusals, a hundred reasons are told apart for each
 //! method, and further ones are `other`.
 //!
 //! # If you see no metrics
@@ -248,10 +248,10 @@
 
 mod buckets;
 mod by_code;
+mod call_series;
 #[cfg(feature = "exporter")]
 pub mod exporter;
 mod families;
-mod labelled;
 mod labels;
 mod layer;
 mod method;
@@ -265,7 +265,7 @@ mod table;
 pub use self::buckets::{
     CALL_DURATION_SECONDS_BUCKETS, HANDLING_SECONDS_BUCKETS, MESSAGE_BYTES_BUCKETS,
 };
-pub use self::labels::{COMBINATIONS_AT_MOST, LabelError, Labels};
+pub use self::labels::{LabelError, Labels, MAX_COMBINATIONS};
 pub use self::layer::MetricsLayer;
 pub use self::names::{CodeSpelling, Names};
 pub use self::observer::{Metrics, MetricsCall};

@@ -5,8 +5,8 @@ use tonic_call::MethodKind;
 
 use crate::names::Names;
 
-/// What the labels of a method say.
-pub(crate) enum Method<'a> {
+/// The values of a method's labels.
+pub(crate) enum MethodLabels<'a> {
     Known {
         full: &'a str,
         service: &'a str,
@@ -14,11 +14,11 @@ pub(crate) enum Method<'a> {
         /// `None` without a descriptor set.
         kind: Option<MethodKind>,
     },
-    /// Any that is not known: its own name is whatever a caller sent.
+    /// Any unknown method: its name is text that a caller chose.
     Unknown,
 }
 
-impl Method<'_> {
+impl MethodLabels<'_> {
     pub(crate) fn full(&self) -> Option<&str> {
         match *self {
             Self::Known { full, .. } => Some(full),
@@ -52,7 +52,7 @@ impl Method<'_> {
     }
 }
 
-/// Text that the keys of all families share.
+/// Text that the keys of all families share, without copies.
 fn shared(text: &str) -> SharedString {
     SharedString::from(Arc::<str>::from(text))
 }

@@ -1,31 +1,31 @@
-//! How families, labels and codes are called.
+//! The naming conventions of families, labels and codes.
 
 use tonic::Code;
 use tonic_call::code_name;
 
-/// By which convention families and labels are named.
+/// The naming convention of families and labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Names {
-    /// Those of go-grpc-prometheus (now go-grpc-middleware's `providers/prometheus`), which the
-    /// dashboards and alerts that exist ask for.
+    /// The names of go-grpc-prometheus (now go-grpc-middleware's `providers/prometheus`), which existing
+    /// dashboards and alerts use.
     #[default]
     Prometheus,
-    /// OpenTelemetry's, as its semantic conventions 1.39 to 1.44 say, in Prometheus' spelling: the
-    /// code is `rpc_response_status_code`.
+    /// OpenTelemetry's semantic conventions 1.39 to 1.44, in Prometheus' spelling. The label of the code is
+    /// `rpc_response_status_code`.
     OpenTelemetry,
-    /// OpenTelemetry's, as they will be after 1.44: the code is `rpc_status_code`.
+    /// OpenTelemetry's semantic conventions after 1.44. The label of the code is `rpc_status_code`.
     OpenTelemetryNext,
 }
 
-/// How `grpc_code` spells the codes. OpenTelemetry's names have one spelling, UPPER_SNAKE.
+/// The spelling of the codes in `grpc_code`. [`Names::OpenTelemetry`] always uses UPPER_SNAKE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CodeSpelling {
-    /// As Go does: `OK`, `Canceled`, `NotFound`.
+    /// The spelling of Go: `OK`, `Canceled`, `NotFound`.
     #[default]
     Go,
-    /// As the gRPC documents, and Java, do: `OK`, `CANCELLED`, `NOT_FOUND`.
+    /// The spelling of the gRPC documents and of Java: `OK`, `CANCELLED`, `NOT_FOUND`.
     UpperSnake,
 }
 
@@ -48,7 +48,7 @@ impl CodeSpelling {
     }
 }
 
-/// As Go's `codes.Code` prints it.
+/// The name that Go's `codes.Code` prints.
 fn go_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

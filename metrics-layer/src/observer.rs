@@ -1,33 +1,26 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Once};
 
 use http::{request, response};
 use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
 
-use crate::labelled::Labelled;
+use crate::call_series::CallSeries;
 use crate::settings::Settings;
-use crate::table::Table;
+use crate::table::SeriesTable;
 
-/// Counts and times calls: the [`Observer`] in a [`MetricsLayer`](crate::MetricsLayer).
+/// The [`Observer`] of a [`MetricsLayer`](crate::MetricsLayer).
 ///
 /// Clones share their series.
 #[derive(Clone)]
-pub struct Metrics(Arc<Shared>);
+pub struct Metrics(Arc<SeriesTable>);
 
-struct Shared {
-    settings: Arc<Settings>,
-    /// Empty until a recorder is there.
-    table: OnceLock<Table>,
-}
-
-/// One call that is being counted and timed.
-// In flight is up before anything else is counted, and down after everything: a reader in between finds
-// the call in flight, handled or both, but never neither. And when nothing is in flight any more, all is
-// counted.
+/// One call that is counted and timed.
+// `in_flight` is incremented before anything else is counted, and decremented last. So a scrape sees each call
+// in flight, handled or both, but never neither; and once nothing is in flight, everything is counted.
 pub struct MetricsCall {
-    series: Labelled,
-    /// On servers: what the layers inside say of refusals and panics.
+    series: CallSeries,
+    /// On servers: the refusals and panics that the layers inside report.
     info: Option<CallInfo>,
     since: Stopwatch,
     panic_counted: AtomicBool,
@@ -35,21 +28,16 @@ pub struct MetricsCall {
 
 impl Metrics {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self(Arc::new(Shared { settings: Arc::new(settings), table: OnceLock::new() }))
+        Self(Arc::new(SeriesTable::new(settings)))
     }
 
-    pub(crate) fn settings(&self) -> &Arc<Settings> {
-        &self.0.settings
+    pub(crate) fn settings(&self) -> &Settings {
+        self.0.settings()
     }
 
-    /// The table, which registers at once what is known beforehand. `None` while there is no
-    /// recorder.
-    pub(crate) fn table(&self) -> Option<&Table> {
-        let Shared { settings, table } = &*self.0;
-        if let Some(table) = table.get() {
-            return Some(table);
-        }
-        settings.recorder.with(|recorder| table.get_or_init(|| Table::register(recorder, settings)))
+    /// Registers the described methods, if a recorder is installed.
+    pub(crate) fn register(&self) {
+        self.0.register();
     }
 }
 
@@ -58,12 +46,12 @@ impl Observer for Metrics {
 
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<MetricsCall> {
         let settings = self.settings();
-        if settings.leaves_out(rpc) {
+        if settings.excludes(rpc) {
             return None;
         }
         let since = Stopwatch::since_arrival(&head.extensions);
         let combination = settings.labels.combination_of(head);
-        let Some(series) = Labelled::begin(self, rpc, combination) else {
+        let Some(series) = CallSeries::begin(&self.0, rpc, combination) else {
             warn();
             return None;
         };
@@ -75,26 +63,26 @@ impl Observer for Metrics {
     }
 }
 
-/// Says once that nobody will see a count. Not before a call: a recorder may be installed after the layer is
-/// made.
+/// Warns once that calls are not counted. Only at a call, because a recorder may be installed after the layer
+/// is built.
 #[cold]
 fn warn() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::warn!(
             target: "tonic_metrics_layer",
-            "no recorder of the crate `metrics` is installed, so that calls are not counted until there is \
-             one: install it before the first call, for example by `exporter::Prometheus`, or give it to the \
-             layer by `with_recorder`. One for another version of `metrics` does not count"
+            "no recorder of the crate `metrics` is installed, so calls are not counted: install one before \
+             the first call, for example with `exporter::Prometheus`, or pass one to `with_recorder`. A \
+             recorder for another version of `metrics` does not count"
         );
     });
 }
 
 impl MetricsCall {
-    /// Once per call, however many panics there are.
+    /// Counts at most one panic per call.
     fn count_panic(&self) {
         if !self.panic_counted.swap(true, Ordering::Relaxed)
-            && let Some(series) = self.series.decided()
+            && let Some(series) = self.series.resolve()
         {
             series.panics.increment(1);
         }
@@ -110,8 +98,8 @@ impl MetricsCall {
 
 impl Call for MetricsCall {
     fn responded(&self, _: &mut response::Parts) {
-        // The head has made its method known, if it can.
-        let _ = self.series.decided();
+        // If the method can become known, the response head has made it known.
+        let _ = self.series.resolve();
     }
 
     fn message(&self, flow: Flow, message: Message) {
@@ -128,7 +116,7 @@ impl Call for MetricsCall {
 
     fn end(&self, end: End<'_>) {
         let _last = Leaving(&self.series);
-        let Some(series) = self.series.decided() else { return };
+        let Some(series) = self.series.resolve() else { return };
         series.end(end.code(), self.since.elapsed());
         if let Some(info) = &self.info {
             for refusal in info.refusals() {
@@ -139,8 +127,8 @@ impl Call for MetricsCall {
     }
 }
 
-/// A panic in a destructor comes after the end: what stood for the call is dropped, and only then
-/// this. An end that was never told, because another observer's `begin` unwound, still leaves.
+/// Counts a panic in a destructor, which comes after the end; and lets a call leave whose end was not reported
+/// because another observer's `begin` unwound.
 impl Drop for MetricsCall {
     fn drop(&mut self) {
         self.count_recovered_panic();
@@ -149,7 +137,7 @@ impl Drop for MetricsCall {
 }
 
 /// Leaves even if a recorder panics.
-struct Leaving<'a>(&'a Labelled);
+struct Leaving<'a>(&'a CallSeries);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
@@ -159,7 +147,7 @@ impl Drop for Leaving<'_> {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("side", &self.0.settings.side).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("side", &self.settings().side).finish_non_exhaustive()
     }
 }
 

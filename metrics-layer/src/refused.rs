@@ -3,16 +3,16 @@ use std::sync::{Mutex, PoisonError};
 use metrics::{Counter, Label};
 use tonic_call::Refusal;
 
-/// How many refusals of one method are told apart, at most. Later ones have the reason `other`: a
-/// reason is another crate's text, and may not be as fixed as it should.
-const TOLD_APART: usize = 100;
+/// How many refusals of one method are counted separately. Further ones have the reason `other`: reasons are
+/// text of other crates, and may be less fixed than they should be.
+const MAX_REFUSALS: usize = 100;
 
-/// Refusals of one method, by layer, reason and whether they were real.
+/// The refusals of one method, by layer, reason and shadow.
 #[derive(Default)]
 pub(crate) struct Refused(Mutex<Vec<(Refusal, Counter)>>);
 
 impl Refused {
-    /// Counts one. `register` is asked once for each that is told apart.
+    /// Counts one. `register` is called once for each that is counted separately.
     pub(crate) fn count(
         &self,
         refusal: &Refusal,
@@ -20,7 +20,7 @@ impl Refused {
     ) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wanted = refusal.clone();
-        if seen.len() >= TOLD_APART && !seen.iter().any(|(refusal, _)| *refusal == wanted) {
+        if seen.len() >= MAX_REFUSALS && !seen.iter().any(|(refusal, _)| *refusal == wanted) {
             wanted.reason = "other".into();
         }
         if let Some((_, counter)) = seen.iter().find(|(refusal, _)| *refusal == wanted) {

@@ -9,7 +9,7 @@ use tonic_call::{Batch, CODES, Flow, Message, Refusal, Side, code_name};
 
 use crate::by_code::ByCode;
 use crate::families::{Families, Family, PANICS, REFUSED};
-use crate::method::Method;
+use crate::method::MethodLabels;
 use crate::names::Names;
 use crate::refused::Refused;
 use crate::settings::Settings;
@@ -17,12 +17,12 @@ use crate::settings::Settings;
 static METADATA: Metadata<'static> =
     Metadata::new("tonic_metrics_layer", Level::INFO, Some("tonic_metrics_layer"));
 
-/// Handles to all that is counted of one method, for one combination of the extra labels.
+/// The handles of one method, for one combination of the extra labels.
 ///
-/// What each call counts is registered with it; what only some calls do, when the first does.
+/// Handles that every call uses are registered at once; the others when they are first used.
 pub(crate) struct Series {
     settings: Arc<Settings>,
-    /// `pkg.Svc/Method`; `None` for all methods that are not known.
+    /// `pkg.Svc/Method`; `None` for all unknown methods.
     method: Option<Box<str>>,
     labels: Vec<Label>,
     pub(crate) started: Counter,
@@ -34,13 +34,13 @@ pub(crate) struct Series {
     refused: Refused,
 }
 
-/// The messages that go one way. A handle that does nothing stands for what is off.
+/// Messages in one direction. What is turned off has a handle that does nothing.
 struct Messages {
     count: Counter,
     bytes: Histogram,
 }
 
-/// Calls that are over.
+/// Finished calls.
 enum Ended {
     Prometheus { handled: ByCode<Counter>, handling: Histogram },
     OpenTelemetry { duration: ByCode<Histogram> },
@@ -50,7 +50,7 @@ impl Series {
     pub(crate) fn register(
         recorder: &dyn Recorder,
         settings: &Arc<Settings>,
-        method: &Method<'_>,
+        method: &MethodLabels<'_>,
         combination: usize,
     ) -> Self {
         let mut labels = method.labels(settings.names);
@@ -98,7 +98,7 @@ impl Series {
         }
     }
 
-    /// Registers every code, before any is counted.
+    /// Registers every code at zero.
     pub(crate) fn register_codes(&self, recorder: &dyn Recorder) {
         for code in CODES {
             match &self.ended {
@@ -112,7 +112,7 @@ impl Series {
         }
     }
 
-    /// Whether these are the series of that method, `pkg.Svc/Method`; `None` is any that is not known.
+    /// Whether these are the series of this method, `pkg.Svc/Method`; `None` is any unknown method.
     pub(crate) fn is_of(&self, method: Option<&str>) -> bool {
         self.method.as_deref() == method
     }

@@ -1,4 +1,4 @@
-//! What a layer was told.
+//! The settings of a layer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub(crate) struct Settings {
     pub(crate) spelling: CodeSpelling,
     pub(crate) labels: Labels,
     pub(crate) message_bytes: bool,
-    /// Whether calls of health and reflection are counted.
+    /// Whether calls of the health and reflection services are counted.
     pub(crate) infrastructure: bool,
-    pub(crate) recorder: Registry,
+    pub(crate) recorder: RecorderSource,
 }
 
-/// Where the series are.
+/// The recorder to register in.
 #[derive(Clone)]
-pub(crate) enum Registry {
-    /// In whichever recorder is installed.
+pub(crate) enum RecorderSource {
+    /// The installed one.
     Installed,
-    /// In this one.
+    /// This one.
     Given(Arc<dyn Recorder + Send + Sync>),
 }
 
@@ -43,27 +43,23 @@ impl Settings {
             labels: Labels::new(),
             message_bytes: false,
             infrastructure: true,
-            recorder: Registry::Installed,
+            recorder: RecorderSource::Installed,
         }
     }
-}
 
-impl Settings {
-    /// Whether calls of that method are not counted.
-    pub(crate) fn leaves_out(&self, rpc: &Rpc) -> bool {
-        // A method that nobody serves is a stranger's idea: of those the operator wants to know.
+    /// Whether calls of this method are not counted.
+    pub(crate) fn excludes(&self, rpc: &Rpc) -> bool {
+        // A method that does not exist may be a scanner's call: operators want to see those.
         !self.infrastructure && rpc.is_infrastructure() && !rpc.is_undescribed()
     }
 }
 
-impl Registry {
-    /// `None` while no recorder is installed: what were registered then would count nothing for
-    /// ever.
+impl RecorderSource {
+    /// `None` while no recorder is installed: handles that are registered then would never count.
     pub(crate) fn with<T>(&self, register: impl FnOnce(&dyn Recorder) -> T) -> Option<T> {
         match self {
             Self::Given(recorder) => Some(register(&**recorder)),
-            // What stands in for a missing recorder has no size; one that records has a place
-            // to do so.
+            // The placeholder for a missing recorder is zero-sized; a real one has state.
             Self::Installed => metrics::with_recorder(|recorder| {
                 (size_of_val(recorder) != 0).then(|| register(recorder))
             }),

@@ -284,7 +284,7 @@ fn without_a_runtime_there_is_no_upkeep_and_so_an_error() {
     let error = Prometheus::new().install().unwrap_err();
     assert!(matches!(error, InstallError::NoRuntime), "{error}");
     let error = Prometheus::new().build().unwrap_err();
-    assert_eq!(error.to_string(), "there is no tokio runtime here, and upkeep needs one");
+    assert_eq!(error.to_string(), "no tokio runtime is running, which the exporter's upkeep needs");
 }
 #[tokio::test]
 async fn families_and_series_have_the_same_order_in_every_scrape() {

@@ -138,8 +138,8 @@ async fn opentelemetry_s_names_have_them_too() {
 fn a_label_that_is_none_is_an_error_that_names_it() {
     for name in ["", "1st", "a-b", "a.b", "é", "__name", "a b"] {
         let error = Labels::new().constant(name, "x").unwrap_err();
-        assert_eq!(error, LabelError::Name(name.to_owned()));
-        assert_eq!(error.to_string(), format!("`{name}` is not the name of a label"));
+        assert_eq!(error, LabelError::InvalidName(name.to_owned()));
+        assert_eq!(error.to_string(), format!("`{name}` is not a valid label name"));
     }
     for name in ["a", "_", "_a1", "A_9"] {
         Labels::new().constant(name, "x").unwrap();
@@ -150,8 +150,8 @@ fn a_label_that_is_none_is_an_error_that_names_it() {
 fn a_label_that_is_there_already_is_an_error() {
     for name in ["grpc_method", "grpc_code", "le", "quantile", "refused_by", "rpc_method", "tier"] {
         let error = labels().by(name, ["x"], |_| None).unwrap_err();
-        assert_eq!(error, LabelError::Taken(name.to_owned()));
-        assert_eq!(error.to_string(), format!("there is a label `{name}` already"));
+        assert_eq!(error, LabelError::DuplicateName(name.to_owned()));
+        assert_eq!(error.to_string(), format!("the label `{name}` already exists"));
     }
 }
 
@@ -159,7 +159,7 @@ fn a_label_that_is_there_already_is_an_error() {
 fn a_label_without_values_is_an_error() {
     for values in [vec![], vec!["a", ""]] {
         let error = Labels::new().by("tier", values, tier).unwrap_err();
-        assert_eq!(error, LabelError::Values("tier".to_owned()));
+        assert_eq!(error, LabelError::InvalidValues("tier".to_owned()));
     }
     let error = Labels::new().constant("region", "").unwrap_err();
     assert_eq!(error.to_string(), "the label `region` has no values, or an empty one");
@@ -174,9 +174,9 @@ fn more_than_a_hundred_combinations_are_an_error() {
     let twice = values(9).chain(values(9)).chain(["other".to_owned()]);
     labels.clone().by("ten_more", twice, |_| None).unwrap();
     let error = labels.by("eleven_more", values(10), |_| None).unwrap_err();
-    assert_eq!(error, LabelError::TooMany { label: "eleven_more".to_owned(), combinations: 110 });
+    assert_eq!(error, LabelError::TooManyCombinations { label: "eleven_more".to_owned(), combinations: 110 });
     assert_eq!(
         error.to_string(),
-        "with the label `eleven_more` there are 110 combinations of values, and 100 are the most"
+        "the label `eleven_more` makes 110 combinations of values; the limit is 100"
     );
 }

@@ -3,34 +3,35 @@ use std::fmt;
 
 use metrics_exporter_prometheus::BuildError;
 
-/// Buckets that can't be used.
+/// Why buckets are invalid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum BucketsError {
-    /// There are none.
+    /// The list is empty.
     Empty,
-    /// This one is not a finite number.
+    /// This bound is not a finite number.
     NotFinite(f64),
-    /// This one is not greater than the one before it.
+    /// This bound is not greater than the one before it.
     NotAscending(f64),
 }
 
-/// A recorder that can't be set up.
+/// Why a recorder cannot be installed or built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// There is no tokio runtime here, for upkeep to run on.
+    /// No tokio runtime is running, which upkeep needs.
     NoRuntime,
-    /// The program has a recorder already, which was not installed by [`Prometheus::install`](super::Prometheus::install).
+    /// The program has another recorder, which [`Prometheus::install`](super::Prometheus::install) did not
+    /// install.
     AlreadyInstalled,
-    /// The exporter refuses its settings.
+    /// The exporter rejected its settings.
     Exporter(BuildError),
 }
 
 impl fmt::Display for BucketsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("there are no buckets"),
+            Self::Empty => f.write_str("the list of buckets is empty"),
             Self::NotFinite(bound) => write!(f, "the bucket {bound} is not finite"),
             Self::NotAscending(bound) => {
                 write!(f, "the bucket {bound} is not greater than the one before it")
@@ -42,9 +43,9 @@ impl fmt::Display for BucketsError {
 impl fmt::Display for InstallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoRuntime => "there is no tokio runtime here, and upkeep needs one",
-            Self::AlreadyInstalled => "a recorder of metrics is installed already",
-            Self::Exporter(_) => "the Prometheus exporter refuses its settings",
+            Self::NoRuntime => "no tokio runtime is running, which the exporter's upkeep needs",
+            Self::AlreadyInstalled => "another metrics recorder is already installed",
+            Self::Exporter(_) => "the Prometheus exporter rejected its settings",
         })
     }
 }

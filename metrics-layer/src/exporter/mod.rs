@@ -1,9 +1,10 @@
-//! Sets up [`metrics_exporter_prometheus`] and serves `/metrics` (feature `exporter`).
+//! Configures [`metrics_exporter_prometheus`] and serves `/metrics` (feature `exporter`).
 //!
-//! That exporter must be told three things, or it harms a server that runs for long: buckets, else
-//! its histograms are summaries, which can't be added up; that upkeep is to run, else every sample
-//! is kept until somebody scrapes; and no idle timeout, since a series that was idle for that long is
-//! dropped for good while its handle is still held. [`Prometheus`] tells it all three.
+//! By its defaults that exporter does not suit a server that runs for a long time. [`Prometheus`] sets:
+//!
+//! - buckets: without them histograms become summaries, which cannot be aggregated;
+//! - periodic upkeep: without it every sample is kept in memory until the next scrape;
+//! - no idle timeout: an idle series would be removed for good while the layer still holds its handle.
 //!
 //! ```no_run
 //! use tokio::net::TcpListener;
@@ -17,19 +18,20 @@
 //! # }
 //! ```
 //!
-//! A program has one recorder: a second [`install`](Prometheus::install) gives the scrape of the first. Gauges
-//! that are read when somebody asks are set by [`Scrape::before_render`].
+//! A program has one recorder: a second [`install`](Prometheus::install) returns the scrape of the first. To
+//! update gauges at each scrape, use [`Scrape::before_render`].
 //!
-//! Who has an HTTP server already answers [`Scrape::render`] from a route of it, with
-//! [`CONTENT_TYPE`]. Rendering takes its time; `tokio::task::spawn_blocking` is the place for it.
+//! To serve the metrics from an HTTP server of your own, answer a route with [`Scrape::render`] and
+//! [`CONTENT_TYPE`]. With many series rendering is slow: call it in `tokio::task::spawn_blocking`.
 
+mod connections;
 mod error;
-mod installed;
-mod places;
+mod install;
 mod prometheus;
 mod scrape;
 mod serve;
 mod sorted;
+mod upkeep;
 
 pub use metrics_exporter_prometheus;
 

@@ -5,11 +5,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::sorted::sorted;
 
-/// What [`Scrape::render`] gives: Prometheus' text format. Prometheus 3 fails a scrape that does not
-/// say so.
+/// The content type of [`Scrape::render`]: Prometheus' text format. Prometheus 3 rejects a scrape without it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Reads what was counted. Clones read the same.
+/// Renders the metrics of one recorder. Clones render the same.
 #[derive(Clone)]
 pub struct Scrape {
     handle: PrometheusHandle,
@@ -23,8 +22,8 @@ impl Scrape {
         Self { handle, before: Arc::default() }
     }
 
-    /// Calls this before each scrape: for gauges that are read when somebody asks, as collectors of other
-    /// Prometheus clients do, and not set whenever they change. All clones call it.
+    /// Adds a hook that all clones call before each scrape: for gauges that are read at a scrape, like the
+    /// collectors of other Prometheus clients.
     ///
     /// ```
     /// # use tonic_metrics_layer::exporter::Scrape;
@@ -34,15 +33,14 @@ impl Scrape {
     /// }
     /// ```
     ///
-    /// It must not render, and not block for long.
+    /// The hook must not call [`render`](Self::render), and must not block for long.
     pub fn before_render(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.before.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(hook));
     }
 
-    /// All there is, in Prometheus' text format: families in the order of their names, and the series of each
-    /// in that of their labels.
+    /// All metrics in Prometheus' text format: families sorted by name, and the series of each by their labels.
     ///
-    /// It takes as long as there are series, and samples since the last upkeep.
+    /// The time grows with the number of series, and of samples since the last upkeep.
     pub fn render(&self) -> String {
         let hooks = self.before.read().unwrap_or_else(PoisonError::into_inner).clone();
         for hook in hooks {

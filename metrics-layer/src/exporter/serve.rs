@@ -15,50 +15,48 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::Scrape;
-use super::places::{Place, Places};
+use super::connections::{Connection, Connections};
 
-/// How long nothing is accepted after that failed, for want of file descriptors for example: it
-/// fails again at once until there are some.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a failed accept. Without file descriptors, for example, it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 impl Scrape {
-    /// Answers `GET /metrics` over HTTP/1 until it is dropped.
+    /// Serves `GET /metrics` over HTTP/1 until the future is dropped. Needs a tokio runtime with I/O and time.
     ///
-    /// Any other path is not found (404), any method but `GET` and `HEAD` is not allowed (405).
-    /// There are 32 connections at once; for a further one, the one is closed that has been idle for longest.
-    /// A new connection must send its first request within 1 second, and each further one within 60 seconds of
-    /// the last answer: Prometheus keeps its connection. Needs a tokio runtime with I/O and time.
+    /// Other paths are answered with 404, other methods than `GET` and `HEAD` with 405. At most 32 connections
+    /// are open; a further one replaces the one that has been idle longest. A new connection must send its
+    /// first request within 1 second, and each further one within 60 seconds after the last answer.
     ///
-    /// There is no TLS and no authentication: listen where only Prometheus comes. Labels name your
-    /// services and methods.
+    /// There is no TLS and no authentication: listen on an address that only Prometheus can reach. The labels
+    /// contain the names of your services and methods.
     pub async fn serve(self, listener: TcpListener) {
-        let mut places = Places::default();
+        let mut connections = Connections::default();
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    places.room().await;
+                    connections.ready().await;
                     let scrape = self.clone();
-                    places.take(|place| scrape.answer_on(stream, place));
+                    connections.spawn(|connection| scrape.answer_on(stream, connection));
                 }
-                Err(error) if is_of_the_caller(&error) => {}
-                Err(_) => sleep(PAUSE).await,
+                Err(error) if is_client_error(&error) => {}
+                Err(_) => sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 
-    async fn answer_on(self, stream: TcpStream, place: Arc<Place>) {
+    async fn answer_on(self, stream: TcpStream, connection: Arc<Connection>) {
         let service = service_fn(async |request: Request<Incoming>| {
-            let _busy = place.busy();
+            let _busy = connection.busy();
             Ok::<_, Infallible>(self.answer(request.method(), request.uri().path()).await)
         });
-        let connection = http1::Builder::new()
-            // How long a connection may be silent is up to its place.
+        let served = http1::Builder::new()
+            // `Connection` has the timeouts.
             .header_read_timeout(None)
-            // Who has said all it wants may close its side before it is answered.
+            // A client may close its side before the answer.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
-        // Whatever failed, there is nobody left to tell.
-        let _ = connection.await;
+        // After an error there is no client left to report it to.
+        let _ = served.await;
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -73,7 +71,7 @@ impl Scrape {
         let scrape = self.clone();
         match tokio::task::spawn_blocking(move || scrape.render()).await {
             Ok(text) => respond(StatusCode::OK, super::CONTENT_TYPE, text.into()),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "not rendered\n"),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "rendering failed\n"),
         }
     }
 }
@@ -82,15 +80,15 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// Whether one connection failed before it was accepted; the next one may be good.
-fn is_of_the_caller(error: &io::Error) -> bool {
+/// Whether only this connection failed before it was accepted.
+fn is_client_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

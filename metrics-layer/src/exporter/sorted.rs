@@ -1,10 +1,9 @@
-//! The order of what is rendered.
+//! The order of the rendered text.
 
-/// Puts families in the order of their names, and the series of each in that of their labels. The exporter
-/// keeps both in hash maps, so that two scrapes have them in two orders, and compress and compare badly.
+/// Sorts families by name, and the series of each by their labels. The exporter keeps both in hash maps, so
+/// their order would differ between scrapes, which then compress and compare badly.
 ///
-/// Families stand apart by an empty line: no name, label or help text has one, since line feeds in them are
-/// escaped.
+/// An empty line separates families: names, labels and help texts contain none, since line feeds are escaped.
 pub(super) fn sorted(text: &str) -> String {
     let mut families: Vec<&str> = text.split("\n\n").filter(|family| !family.is_empty()).collect();
     families.sort_by_key(|family| name(family));
@@ -12,8 +11,8 @@ pub(super) fn sorted(text: &str) -> String {
     for family in families {
         let (head, series): (Vec<_>, Vec<_>) =
             family.lines().partition(|line| line.starts_with('#'));
-        let mut series = apart(&series, name(family).filter(|_| is_in_parts(&head)));
-        // Of each, the last line: that of a histogram is its count, which has no label beside its own.
+        let mut series = split(&series, name(family).filter(|_| is_in_parts(&head)));
+        // By the last line: that of a histogram is its count, which has no `le` label.
         series.sort_by_key(|lines| lines.last().copied());
         for line in head.iter().chain(series.into_iter().flatten()) {
             sorted.push_str(line);
@@ -24,23 +23,23 @@ pub(super) fn sorted(text: &str) -> String {
     sorted
 }
 
-/// The name in `# TYPE name type`, which follows the help text, if there is one.
+/// The name in `# TYPE name type`, the line after the help text.
 fn name(family: &str) -> Option<&str> {
     let kind = family.lines().find(|line| line.starts_with("# TYPE "))?;
     kind.split(' ').nth(2)
 }
 
-/// Whether each of its series is several lines, the last of which is its count.
+/// Whether each series has several lines, the last of which is its count.
 fn is_in_parts(head: &[&str]) -> bool {
     head.iter().any(|line| {
         line.starts_with("# TYPE ") && (line.ends_with(" histogram") || line.ends_with(" summary"))
     })
 }
 
-/// The lines of each series, as they stand: buckets ascend.
+/// The lines of each series, in their order: buckets ascend.
 ///
-/// Each line is one, unless the family is `in_parts`.
-fn apart<'l, 't>(lines: &'l [&'t str], in_parts: Option<&str>) -> Vec<&'l [&'t str]> {
+/// Each line is a series, unless the family is `in_parts`.
+fn split<'l, 't>(lines: &'l [&'t str], in_parts: Option<&str>) -> Vec<&'l [&'t str]> {
     let is_last = |line: &&str| {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
         in_parts.is_none_or(|family| name.strip_suffix("_count") == Some(family))

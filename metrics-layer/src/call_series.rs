@@ -1,85 +1,84 @@
-//! Under which labels a call is counted, and when that is decided.
+//! The series of one call, and when they are chosen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tonic_call::{Batch, EarlyMessages, Flow, Message, Rpc};
 
-use crate::observer::Metrics;
 use crate::series::Series;
+use crate::table::SeriesTable;
 
 /// The series of one call.
 ///
-/// Those of a known method are decided when the call begins. A method that is not known yet may
-/// become so by this call's own answer: until its head, such a call is in flight as `unknown`, and
-/// nothing else of it is counted.
-pub(crate) struct Labelled {
+/// Those of a known method are chosen when the call begins. An unknown method may become known by the answer
+/// to this call: until the response head, the call is in flight as `unknown`, and nothing else of it is
+/// counted.
+pub(crate) struct CallSeries {
     series: OnceLock<Arc<Series>>,
     pending: Option<Box<Pending>>,
     in_flight: AtomicBool,
 }
 
 struct Pending {
-    metrics: Metrics,
+    table: Arc<SeriesTable>,
     rpc: Rpc,
     /// Of the extra labels.
     combination: usize,
     unknown: Arc<Series>,
-    /// What has passed; `None` once it is counted.
+    /// The messages so far; `None` once they are counted.
     early: Mutex<Option<EarlyMessages>>,
 }
 
-impl Labelled {
-    /// Counts a call that begins. `None` while there is no recorder.
-    pub(crate) fn begin(metrics: &Metrics, rpc: &Rpc, combination: usize) -> Option<Self> {
-        let series = metrics.table()?.series(metrics.settings(), rpc, combination)?;
+impl CallSeries {
+    /// Counts the beginning of a call. `None` while no recorder is installed.
+    pub(crate) fn begin(table: &Arc<SeriesTable>, rpc: &Rpc, combination: usize) -> Option<Self> {
+        let series = table.series(rpc, combination)?;
         let is_open = rpc.known().is_none() && !rpc.is_undescribed();
-        if is_open && metrics.settings().known.may_learn(rpc) {
+        if is_open && table.settings().known.may_learn(rpc) {
             let pending = Pending {
-                metrics: metrics.clone(),
+                table: Arc::clone(table),
                 rpc: rpc.clone(),
                 combination,
                 unknown: series,
                 early: Mutex::new(Some(EarlyMessages::default())),
             };
-            let call = Self::new(OnceLock::new(), Some(Box::new(pending)));
-            return Some(call);
+            return Some(Self::new(OnceLock::new(), Some(Box::new(pending))));
         }
         let call = Self::new(OnceLock::from(Arc::clone(&series)), None);
         series.started.increment(1);
         Some(call)
     }
 
-    /// In flight from now until it [leaves](Self::leave), or is dropped.
+    /// The call is in flight from now on until it [leaves](Self::leave) or is dropped.
     fn new(series: OnceLock<Arc<Series>>, pending: Option<Box<Pending>>) -> Self {
         let call = Self { series, pending, in_flight: AtomicBool::new(true) };
-        if let Some(series) = call.now() {
+        if let Some(series) = call.current() {
             series.in_flight.increment(1.0);
         }
         call
     }
 
-    /// The series, as far as they are decided; else those in which the call is in flight.
-    fn now(&self) -> Option<&Series> {
+    /// The series in which the call is in flight now.
+    fn current(&self) -> Option<&Series> {
         let pending = self.pending.as_ref().map(|pending| &pending.unknown);
         self.series.get().or(pending).map(|series| &**series)
     }
 
-    /// In flight no more: once, since its end comes before its drop.
+    /// Decrements `in_flight`, at most once: both the end and the drop call this.
     pub(crate) fn leave(&self) {
         if self.in_flight.load(Ordering::Relaxed) {
             self.in_flight.store(false, Ordering::Relaxed);
-            if let Some(series) = self.now() {
+            if let Some(series) = self.current() {
                 series.in_flight.decrement(1.0);
             }
         }
     }
 
-    /// The series, decided now at the latest.
-    pub(crate) fn decided(&self) -> Option<&Series> {
+    /// The final series, which are chosen now if they were not before.
+    pub(crate) fn resolve(&self) -> Option<&Series> {
         match (self.series.get(), &self.pending) {
             (Some(series), _) => Some(series),
-            (None, Some(pending)) => Some(pending.decide(&self.series)),
+            (None, Some(pending)) => Some(pending.resolve(&self.series)),
             (None, None) => None,
         }
     }
@@ -92,7 +91,7 @@ impl Labelled {
         self.pass(|early| early.add_batch(batch), |series| series.batch(flow, batch));
     }
 
-    /// Keeps what passes, or counts it, if the series are decided.
+    /// Counts what passes, or keeps it while the series are not chosen.
     fn pass(&self, keep: impl FnOnce(&mut EarlyMessages), count: impl FnOnce(&Series)) {
         if self.series.get().is_none()
             && let Some(pending) = &self.pending
@@ -106,8 +105,8 @@ impl Labelled {
     }
 }
 
-/// A call whose end was never reported leaves all the same.
-impl Drop for Labelled {
+/// Decrements `in_flight` of a call whose end was never reported.
+impl Drop for CallSeries {
     fn drop(&mut self) {
         self.leave();
     }
@@ -118,11 +117,11 @@ impl Pending {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides, and counts what had to wait for that.
-    fn decide<'a>(&self, decided: &'a OnceLock<Arc<Series>>) -> &'a Series {
+    /// Chooses the series, and counts what was kept until then.
+    fn resolve<'a>(&self, resolved: &'a OnceLock<Arc<Series>>) -> &'a Series {
         let mut early = self.early();
         let series =
-            decided.get_or_init(|| self.find().unwrap_or_else(|| Arc::clone(&self.unknown)));
+            resolved.get_or_init(|| self.find().unwrap_or_else(|| Arc::clone(&self.unknown)));
         if let Some(messages) = early.take() {
             let moves = !Arc::ptr_eq(series, &self.unknown);
             if moves {
@@ -135,7 +134,7 @@ impl Pending {
             if let Some(batch) = messages.batch() {
                 series.batch(Flow::Request, batch);
             }
-            // Last: at no moment is the call in flight nowhere.
+            // Last, so that the call is in flight in at least one series at any moment.
             if moves {
                 self.unknown.in_flight.decrement(1.0);
             }
@@ -144,8 +143,7 @@ impl Pending {
     }
 
     fn find(&self) -> Option<Arc<Series>> {
-        let settings = self.metrics.settings();
-        let rpc = settings.known.refresh(&self.rpc);
-        self.metrics.table()?.series(settings, &rpc, self.combination)
+        let rpc = self.table.settings().known.refresh(&self.rpc);
+        self.table.series(&rpc, self.combination)
     }
 }
