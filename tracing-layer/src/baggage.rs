@@ -1,4 +1,4 @@
-//! W3C Baggage: what goes along with a call from service to service.
+//! W3C Baggage: values that are passed on with a call from service to service.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,13 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-/// All headers together are at most so long, and members beyond that are dropped (W3C Baggage,
-/// "Limits").
-const BYTES_AT_MOST: usize = 8_192;
+/// The largest size of all headers together. Members beyond it are dropped (W3C Baggage, "Limits").
+const MAX_BAGGAGE_BYTES: usize = 8_192;
 
-/// What is not a `baggage-octet`, and `%` ("Header Content").
+/// Characters that must be encoded: those that are not a `baggage-octet`, and `%` ("Header Content").
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
-/// What a request brings along; `None` if that is nothing. A member that is malformed is left out.
+/// The baggage of a request; `None` if it is empty. Malformed members are ignored.
 pub(crate) fn extract(headers: &HeaderMap) -> Option<Baggage> {
     let mut headers = headers.get_all(BAGGAGE).iter().peekable();
     headers.peek()?;
@@ -24,7 +23,7 @@ pub(crate) fn extract(headers: &HeaderMap) -> Option<Baggage> {
     let mut bytes = 0;
     for member in headers.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')) {
         bytes += member.len() + 1;
-        if bytes > BYTES_AT_MOST + 1 {
+        if bytes > MAX_BAGGAGE_BYTES + 1 {
             break;
         }
         if let Some((key, value, properties)) = parse(member) {
@@ -38,7 +37,7 @@ pub(crate) fn extract(headers: &HeaderMap) -> Option<Baggage> {
     (!baggage.is_empty()).then_some(baggage)
 }
 
-/// Sends along what the context holds. If that is nothing, what the program itself put there stays.
+/// Sets the header to the baggage of the context. Without baggage the headers are left unchanged.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     let mut list = String::new();
     for (key, (value, metadata)) in context.baggage() {
@@ -54,7 +53,7 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
             list.push(';');
             list.push_str(&properties);
         }
-        if list.len() > BYTES_AT_MOST {
+        if list.len() > MAX_BAGGAGE_BYTES {
             list.truncate(before);
         }
     }
@@ -65,17 +64,17 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     }
 }
 
-/// `key=value;property;property=value`, with spaces allowed around each.
+/// Parses `key=value;property;property=value`, with optional spaces around each.
 fn parse(member: &str) -> Option<(&str, Cow<'_, str>, String)> {
     let (pair, more) = member.split_once(';').unwrap_or((member, ""));
     let (key, value) = pair.split_once('=')?;
     let value = value.trim();
-    // Whether the key is a token, the library knows.
-    let good = value.chars().all(is_octet);
-    good.then(|| (key.trim(), percent_decode_str(value).decode_utf8_lossy(), properties(more)))
+    // The library checks that the key is a token.
+    let is_valid = value.chars().all(is_octet);
+    is_valid.then(|| (key.trim(), percent_decode_str(value).decode_utf8_lossy(), properties(more)))
 }
 
-/// The properties that are well formed.
+/// The well-formed properties.
 fn properties(text: &str) -> String {
     let mut all = String::new();
     for property in text.split(';').map(str::trim).filter(|property| is_property(property)) {
@@ -87,19 +86,19 @@ fn properties(text: &str) -> String {
     all
 }
 
-/// A key, or a key with a value.
+/// Whether it is a key, or a key with a value.
 fn is_property(text: &str) -> bool {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let (key, value) = (key.trim_end(), value.trim_start());
     !key.is_empty() && key.chars().all(is_token) && value.chars().all(is_octet)
 }
 
-/// What a key is made of (RFC 9110 §5.6.2).
+/// The characters of a key (RFC 9110 §5.6.2).
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
-/// What a value is made of.
+/// The characters of a value.
 fn is_octet(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';' | '\\')
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderValue, response};
@@ -8,70 +9,71 @@ use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Rpc, sanitize
 
 use crate::conventions::{Naming, name};
 use crate::exception::Exception;
-use crate::observer::Tracing;
-use crate::w3c::write_hex;
+use crate::instrument::Instrument;
+use crate::trace_id::trace_ids;
 
-/// One call that has a span.
+/// One call with a span.
 pub struct TracingCall {
-    tracing: Tracing,
-    /// What is current in the call: its span, and what came along with it.
+    instrument: Arc<Instrument>,
+    /// The context of the call: its span and its baggage.
     context: Context,
-    /// Where others are told of the span; `None` if it is not one of the call's own.
+    /// `None` if the call has no span of its own.
     info: Option<CallInfo>,
     recorded: bool,
-    /// The method, while it is not known whether it is served here.
+    /// The method, if it is unknown whether the service has it.
     pending: Option<Rpc>,
     took_message: AtomicBool,
     response_metadata: KeptMetadata,
-    told_exception: AtomicBool,
+    exception_reported: AtomicBool,
 }
 
 impl TracingCall {
     pub(crate) fn new(
-        tracing: Tracing,
+        instrument: Arc<Instrument>,
         context: Context,
         info: Option<CallInfo>,
         recorded: bool,
         pending: Option<Rpc>,
     ) -> Self {
-        let response_metadata = KeptMetadata::new(&tracing.settings().response_metadata);
+        let response_metadata = KeptMetadata::new(&instrument.settings.response_metadata);
         let took_message = AtomicBool::new(false);
-        let told_exception = AtomicBool::new(false);
+        let exception_reported = AtomicBool::new(false);
         Self {
-            tracing,
+            instrument,
             context,
             info,
             recorded,
             pending,
             took_message,
             response_metadata,
-            told_exception,
+            exception_reported,
         }
     }
 
-    /// Whether a context with the call's span is current.
+    /// Whether the call's span is current.
     fn is_current(&self) -> bool {
         let id = |context: &Context| context.span().span_context().span_id();
         let own = id(&self.context);
         own != SpanId::INVALID && Context::map_current(id) == own
     }
 
-    /// What the method turned out to be, if that was open; also if nobody records it, for the calls to come.
-    fn turned_out(&self) -> Option<(&Rpc, Naming)> {
+    /// Decides how a pending method is named. Even for a span that is not recorded, because the method is then
+    /// known for later calls.
+    fn final_naming(&self) -> Option<(&Rpc, Naming)> {
         let rpc = self.pending.as_ref()?;
         let took_message = self.took_message.load(Ordering::Relaxed);
-        Some(match self.tracing.is_served(rpc, took_message) {
+        Some(match self.instrument.is_served(rpc, took_message) {
             true => (rpc, Naming::Known),
             false => (rpc, Naming::Other),
         })
     }
 
-    /// What the span tells of the ending.
-    fn record(&self, span: &SpanRef<'_>, end: &End<'_>, turned_out: Option<(&Rpc, Naming)>) {
-        let settings = self.tracing.settings();
+    /// Sets the attributes and the status of the end.
+    fn record(&self, span: &SpanRef<'_>, end: &End<'_>, naming: Option<(&Rpc, Naming)>) {
+        let settings = &self.instrument.settings;
         let conventions = settings.conventions;
         let mut attributes = Vec::with_capacity(8);
-        if let Some((rpc, naming)) = turned_out {
+        if let Some((rpc, naming)) = naming {
             conventions.method(rpc, naming, &mut attributes);
             conventions.original(rpc, naming, &mut attributes);
             if naming == Naming::Other {
@@ -83,8 +85,8 @@ impl TracingCall {
         if let End::Status { headers, .. } = end {
             self.response_metadata.keep(headers);
         }
-        self.response_metadata.show(|place, _, values| {
-            self.tracing.response_keys().show(place, values, &mut attributes);
+        self.response_metadata.show(|index, _, values| {
+            self.instrument.response_keys.add_to(index, values, &mut attributes);
         });
         span.set_attributes(attributes);
         if settings.side.counts_as_failure(code) {
@@ -93,19 +95,19 @@ impl TracingCall {
         }
     }
 
-    /// Tells of a panic or an error, where somebody wants to know: once.
-    fn tell_exception(&self, exception: impl FnOnce() -> Option<Exception>) {
-        let settings = self.tracing.settings();
+    /// Reports a panic or an error, at most once, if a log or the span takes it.
+    fn report_exception(&self, exception: impl FnOnce() -> Option<Exception>) {
+        let settings = &self.instrument.settings;
         let on_span = self.recorded && settings.conventions.has_exceptions_on_spans();
-        if !on_span && self.tracing.exceptions().is_none() {
+        if !on_span && self.instrument.exceptions.is_none() {
             return;
         }
         let Some(exception) = exception() else { return };
-        if self.told_exception.swap(true, Ordering::Relaxed) {
+        if self.exception_reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(tell) = self.tracing.exceptions() {
-            tell(settings.side, &exception, &self.context);
+        if let Some(log) = &self.instrument.exceptions {
+            log(settings.side, &exception, &self.context);
         }
         if on_span {
             exception.add_to(&self.context.span());
@@ -115,7 +117,7 @@ impl TracingCall {
 
 impl Call for TracingCall {
     fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
-        // A server's request body is polled by its handler, which is in here already.
+        // A server's request body is polled by its handler, where the span is already current.
         let _attached = (!self.is_current()).then(|| self.context.clone().attach());
         poll()
     }
@@ -124,17 +126,14 @@ impl Call for TracingCall {
         if self.recorded {
             self.response_metadata.keep(&head.headers);
         }
-        let settings = self.tracing.settings();
+        let settings = &self.instrument.settings;
         if let Some(name) = &settings.trace_id
             && self.info.is_some()
             && !head.headers.contains_key(name)
         {
-            let mut digits = [0; 32];
-            let trace = self.context.span().span_context().trace_id();
-            write_hex(&mut digits, &trace.to_bytes());
-            if let Ok(digits) = HeaderValue::from_bytes(&digits) {
-                head.headers.insert(name.clone(), digits);
-            }
+            let ids = trace_ids(self.context.span().span_context());
+            let id = ids.and_then(|ids| HeaderValue::from_str(ids.trace_hex().as_str()).ok());
+            head.headers.extend(id.map(|id| (name.clone(), id)));
         }
     }
 
@@ -146,24 +145,24 @@ impl Call for TracingCall {
 
     fn end(&self, end: End<'_>) {
         let span = self.context.span();
-        self.tell_exception(|| {
-            Exception::of(self.tracing.settings().side, &end, self.info.as_ref())
+        self.report_exception(|| {
+            Exception::of(self.instrument.settings.side, &end, self.info.as_ref())
         });
-        let turned_out = self.turned_out();
+        let naming = self.final_naming();
         if self.recorded {
-            self.record(&span, &end, turned_out);
+            self.record(&span, &end, naming);
         }
-        // If it is none of its own, it is its parent's, and not ours to end.
+        // Otherwise the span is the parent's, which ends it.
         if self.info.is_some() {
             span.end();
         }
     }
 }
 
-/// A panic in a destructor comes after the end, and is told where there is more than spans.
+/// Reports a panic in a destructor, which comes after the end: only a log can still take it.
 impl Drop for TracingCall {
     fn drop(&mut self) {
-        self.tell_exception(|| Exception::recovered(self.info.as_ref()?));
+        self.report_exception(|| Exception::recovered(self.info.as_ref()?));
     }
 }
 

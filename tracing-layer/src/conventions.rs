@@ -1,4 +1,4 @@
-//! How spans and their attributes are called: the one place that knows it.
+//! The names of spans and attributes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,36 +10,35 @@ use tonic_call::{AllowedMetadata, Flow, Peer, Rpc, Side, code_name, sanitize};
 
 use crate::target::Target;
 
-/// Which generation of OpenTelemetry's semantic conventions for gRPC the attributes of spans follow.
+/// The version of OpenTelemetry's semantic conventions for gRPC that spans follow.
 ///
-/// Unless the layer is told, the environment variable `OTEL_SEMCONV_STABILITY_OPT_IN`, a list with
-/// commas, decides when the layer is made: `rpc` is [`Released`](Self::Released), `rpc/dup` is
-/// [`OldAndReleased`](Self::OldAndReleased) and counts before it, `rpc/old` is [`Old`](Self::Old).
+/// The default comes from the environment variable `OTEL_SEMCONV_STABILITY_OPT_IN`, a comma-separated list,
+/// when the layer is built: `rpc/dup` means [`OldAndReleased`](Self::OldAndReleased), else `rpc` means
+/// [`Released`](Self::Released), else `rpc/old` means [`Old`](Self::Old).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Conventions {
-    /// Those of 1.37 and before: `rpc.system`, `rpc.service` and the bare `rpc.method`, the code as a
-    /// number in `rpc.grpc.status_code`, the peer as `client.address` too.
+    /// Version 1.37 and earlier: `rpc.system`, `rpc.service`, `rpc.method` without the service, the code as a
+    /// number in `rpc.grpc.status_code`, and the peer also as `client.address`.
     Old,
-    /// Those of 1.39 to 1.44: `rpc.system.name`, the full `rpc.method`, the code by its name in
+    /// Versions 1.39 to 1.44: `rpc.system.name`, the full `rpc.method`, the name of the code in
     /// `rpc.response.status_code`, and `error.type`.
     #[default]
     Released,
-    /// Those that come after 1.44: as released, and the code is `rpc.status_code`.
+    /// Versions after 1.44: like `Released`, but the code is in `rpc.status_code`.
     Next,
-    /// The old and the released ones side by side, for the time of a migration. `rpc.method`, which both
-    /// have, is the released one.
+    /// Both `Old` and `Released`, for a migration. `rpc.method`, which both have, is the released one.
     OldAndReleased,
 }
 
-/// What is known of a method when its span is named.
+/// What is known about a method when its span is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
-    /// It is served here.
+    /// The service has it.
     Known,
-    /// It will show when the call is over.
+    /// Decided at the end of the call.
     Pending,
-    /// It is none that is served here.
+    /// The service does not have it.
     Other,
 }
 
@@ -72,11 +71,11 @@ mod key {
     pub(super) const OLD_TRANSPORT: &str = "network.transport";
     pub(super) const OLD_TYPE: &str = "network.type";
 
-    /// gRPC's own, from its proposal A72: OpenTelemetry has none.
+    /// Defined by gRPC (proposal A72): OpenTelemetry has no attribute for it.
     pub(super) const PREVIOUS_ATTEMPTS: &str = "previous-rpc-attempts";
 }
 
-/// Exceptions: as events of a span, or of the log (semantic conventions, "Exceptions in RPC").
+/// The keys of exceptions, on spans and in logs (semantic conventions, "Exceptions in RPC").
 pub(crate) mod exception {
     pub(crate) const EVENT: &str = "exception";
     pub(crate) const TYPE: &str = "exception.type";
@@ -84,7 +83,7 @@ pub(crate) mod exception {
     pub(crate) const STACKTRACE: &str = "exception.stacktrace";
 }
 
-/// What an exception is called in the log, and how severe it is.
+/// The event name and the severity of an exception in the log.
 pub(crate) fn exception_of(side: Side) -> (&'static str, Severity) {
     match side {
         Side::Server => ("rpc.server.call.exception", Severity::Error),
@@ -93,17 +92,17 @@ pub(crate) fn exception_of(side: Side) -> (&'static str, Severity) {
 }
 
 impl Conventions {
-    /// What the environment asks for; [`Released`](Self::Released) if it says nothing of RPC.
+    /// The conventions that the environment selects; [`Released`](Self::Released) if it selects none.
     pub fn from_env() -> Self {
-        std::env::var(OPT_IN).map_or(Self::default(), |asked| Self::asked_for(&asked))
+        std::env::var(OPT_IN).map_or(Self::default(), |list| Self::from_list(&list))
     }
 
-    fn asked_for(list: &str) -> Self {
-        let asks = |word| list.split(',').any(|item| item.trim() == word);
+    fn from_list(list: &str) -> Self {
+        let has = |word| list.split(',').any(|item| item.trim() == word);
         match () {
-            () if asks("rpc/dup") => Self::OldAndReleased,
-            () if asks("rpc") => Self::Released,
-            () if asks("rpc/old") => Self::Old,
+            () if has("rpc/dup") => Self::OldAndReleased,
+            () if has("rpc") => Self::Released,
+            () if has("rpc/old") => Self::Old,
             () => Self::default(),
         }
     }
@@ -116,7 +115,7 @@ impl Conventions {
         }
     }
 
-    /// Whether an exception is an event of the span; since 1.40 it is one of the log.
+    /// Whether exceptions are events of the span; since 1.40 they are log records.
     pub(crate) fn has_exceptions_on_spans(self) -> bool {
         self.is_old()
     }
@@ -125,7 +124,7 @@ impl Conventions {
         matches!(self, Self::Old | Self::OldAndReleased)
     }
 
-    /// What the code is called, in those that have a name for it.
+    /// The key for the name of the code, if there is one.
     fn status(self) -> Option<&'static str> {
         match self {
             Self::Old => None,
@@ -138,7 +137,7 @@ impl Conventions {
         self.status().is_some()
     }
 
-    /// What a span begins with, and a sampler sees.
+    /// The attributes at the start of a span, which a sampler sees.
     pub(crate) fn begin(self, rpc: &Rpc, naming: Naming, server: Option<&Target>) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(12);
         if self.is_old() {
@@ -159,7 +158,7 @@ impl Conventions {
         attributes
     }
 
-    /// The method, once it is known what it is.
+    /// The attributes of the method, once it is decided.
     pub(crate) fn method(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
         if naming == Naming::Other {
             if self.is_new() {
@@ -174,14 +173,14 @@ impl Conventions {
         attributes.push(KeyValue::new(key::METHOD, method.to_owned()));
     }
 
-    /// What the caller called, where the method does not say it.
+    /// The caller's path, if `rpc.method` does not contain it.
     pub(crate) fn original(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
         if naming == Naming::Other && self.is_new() {
             attributes.push(KeyValue::new(key::METHOD_ORIGINAL, original(rpc)));
         }
     }
 
-    /// Who is at the other end of a server's connection.
+    /// The remote end of a server's connection.
     pub(crate) fn peer(self, peer: &Peer, attributes: &mut Vec<KeyValue>) {
         let mut add = |old, new, value: Option<Value>| {
             let Some(value) = value else { return };
@@ -206,7 +205,7 @@ impl Conventions {
         }
     }
 
-    /// How many attempts came before this one.
+    /// The number of attempts before this one.
     pub(crate) fn previous_attempts(self, attempts: u32, attributes: &mut Vec<KeyValue>) {
         attributes.push(KeyValue::new(key::PREVIOUS_ATTEMPTS, i64::from(attempts)));
     }
@@ -224,7 +223,7 @@ impl Conventions {
         }
     }
 
-    /// The keys of the metadata that may be shown.
+    /// The keys of the allowed metadata.
     pub(crate) fn metadata(self, flow: Flow, allowed: &AllowedMetadata) -> MetadataKeys {
         let (old, new) = match flow {
             Flow::Request => (key::OLD_REQUEST_METADATA, key::REQUEST_METADATA),
@@ -234,33 +233,33 @@ impl Conventions {
         let names = allowed.names().iter();
         let keys = names.map(|name| {
             let keys = prefixes.iter().flatten().map(|prefix| format!("{prefix}{name}"));
-            // A shared text: cloning it copies nothing.
+            // Shared text: cloning it does not copy.
             keys.map(|key| Key::from(Arc::<str>::from(key))).collect()
         });
         MetadataKeys(keys.collect())
     }
 }
 
-/// The keys of each of the names that may be shown, by its place among them.
+/// The keys of each allowed name, by its index.
 #[derive(Clone, Debug)]
 pub(crate) struct MetadataKeys(Vec<Vec<Key>>);
 
 impl MetadataKeys {
-    /// All values that a name had.
-    pub(crate) fn show(
+    /// Adds the values of the name with this index.
+    pub(crate) fn add_to(
         &self,
-        place: usize,
+        index: usize,
         values: &[http::HeaderValue],
         attributes: &mut Vec<KeyValue>,
     ) {
         let texts = values.iter().map(|value| StringValue::from(sanitize(value).into_owned()));
         let texts = Value::Array(Array::String(texts.collect()));
         attributes
-            .extend(self.0[place].iter().map(|key| KeyValue::new(key.clone(), texts.clone())));
+            .extend(self.0[index].iter().map(|key| KeyValue::new(key.clone(), texts.clone())));
     }
 }
 
-/// What the span of a call is named.
+/// The name of a call's span.
 pub(crate) fn name(rpc: &Rpc, naming: Naming) -> std::borrow::Cow<'static, str> {
     match naming {
         Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
@@ -268,7 +267,7 @@ pub(crate) fn name(rpc: &Rpc, naming: Naming) -> std::borrow::Cow<'static, str> 
     }
 }
 
-/// The path as the caller sent it, in the form of a method's name if it has it.
+/// The caller's path; without the leading slash if it has the form of a method.
 fn original(rpc: &Rpc) -> String {
     rpc.shown().into_owned()
 }
@@ -287,7 +286,7 @@ mod tests {
             ("rpc/old", Conventions::Old),
             ("http/dup, database", Conventions::Released),
         ] {
-            assert_eq!(Conventions::asked_for(asked), conventions, "{asked}");
+            assert_eq!(Conventions::from_list(asked), conventions, "{asked}");
         }
     }
 }

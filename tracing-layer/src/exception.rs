@@ -1,4 +1,4 @@
-//! What went wrong in a call, for the operator alone.
+//! Panics and errors of a call. Only operators see them, not the caller.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tonic_call::{CallInfo, Cause, End, Side, sanitize, sanitize_lines};
 
 use crate::conventions::{self, exception};
 
-/// A panic, or an error in place of an answer.
+/// A panic, or an error instead of a response.
 #[derive(Debug)]
 pub(crate) struct Exception {
     kind: Option<&'static str>,
@@ -19,20 +19,22 @@ pub(crate) struct Exception {
     stack: Option<String>,
 }
 
-/// Makes what writes exceptions into OpenTelemetry's log, in an instrumentation scope.
-pub(crate) type Tellers = Arc<dyn Fn(InstrumentationScope) -> Teller + Send + Sync>;
+/// Makes the logger of an instrumentation scope.
+pub(crate) type ExceptionLoggers =
+    Arc<dyn Fn(InstrumentationScope) -> ExceptionLogger + Send + Sync>;
 
-pub(crate) type Teller = Box<dyn Fn(Side, &Exception, &Context) + Send + Sync>;
+/// Writes an exception into OpenTelemetry's log.
+pub(crate) type ExceptionLogger = Box<dyn Fn(Side, &Exception, &Context) + Send + Sync>;
 
 impl Exception {
-    /// What the call's ending, and a layer that recovered a panic in it, say of one.
+    /// The exception in the call's end, or that a recovery layer has reported.
     pub(crate) fn of(side: Side, end: &End<'_>, info: Option<&CallInfo>) -> Option<Self> {
         if let Some(panic) = info.and_then(Self::recovered) {
             return Some(panic);
         }
         match end {
             End::Dropped { cause: Cause::Panicked, .. } => Some(Self::panic(None, None)),
-            // A service may refuse a call with an error; that is no fault of its own.
+            // A service may refuse a call with an error: that is not its fault.
             End::Error { code, error, .. } if side.counts_as_failure(*code) => {
                 let message = sanitize(&error.to_string()).into_owned();
                 Some(Self { kind: None, message: Some(message), stack: None })
@@ -41,7 +43,7 @@ impl Exception {
         }
     }
 
-    /// The panic that a layer inside recovered.
+    /// The panic that a layer inside has recovered.
     pub(crate) fn recovered(info: &CallInfo) -> Option<Self> {
         Some(Self::panic(Some(&info.panic()?), info.panic_stack().as_deref()))
     }
@@ -51,7 +53,7 @@ impl Exception {
         Self { kind: Some("panic"), message, stack: stack.map(sanitize_lines) }
     }
 
-    /// As an event of the span.
+    /// Adds it to a span, as an event.
     pub(crate) fn add_to(&self, span: &SpanRef<'_>) {
         let attributes = self.attributes().map(|(key, text)| KeyValue::new(key, text.to_owned()));
         span.add_event(exception::EVENT, attributes.collect());
@@ -68,7 +70,7 @@ impl Exception {
 }
 
 /// Writes exceptions with the loggers of this provider.
-pub(crate) fn tellers<P>(provider: &P) -> Tellers
+pub(crate) fn exception_loggers<P>(provider: &P) -> ExceptionLoggers
 where
     P: LoggerProvider + Clone + Send + Sync + 'static,
     P::Logger: Send + Sync + 'static,
@@ -76,11 +78,11 @@ where
     let provider = provider.clone();
     Arc::new(move |scope| {
         let logger = provider.logger_with_scope(scope);
-        Box::new(move |side, exception, context| tell(&logger, side, exception, context))
+        Box::new(move |side, exception, context| log(&logger, side, exception, context))
     })
 }
 
-fn tell(logger: &impl Logger, side: Side, exception: &Exception, context: &Context) {
+fn log(logger: &impl Logger, side: Side, exception: &Exception, context: &Context) {
     let (name, severity) = conventions::exception_of(side);
     if !logger.event_enabled(severity, env!("CARGO_PKG_NAME"), Some(name)) {
         return;

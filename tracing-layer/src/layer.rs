@@ -12,52 +12,50 @@ use tonic_call::{
 use tower_layer::Layer;
 
 use crate::conventions::Conventions;
-use crate::exception::tellers;
+use crate::exception::exception_loggers;
 use crate::observer::Tracing;
 use crate::propagation::Propagation;
-use crate::settings::{Public, Settings};
+use crate::settings::{PublicEndpoint, Settings};
 use crate::target::Target;
 use crate::tracer::Provider;
 
-/// Gives each call a span: see the [crate's page](crate).
+/// Makes one span per call: see the [crate's page](crate).
 ///
-/// Clones, and the services they make, share what they learn of the methods.
+/// Clones, and the services that they build, share the methods that they learn.
 #[derive(Clone)]
 pub struct TracingLayer {
     settings: Settings,
 }
 
 impl TracingLayer {
-    /// Gives the calls of a server SERVER spans.
+    /// Traces the calls of a server, with SERVER spans.
     pub fn server() -> Self {
         Self { settings: Settings::new(Side::Server, None) }
     }
 
-    /// Gives the calls of a client CLIENT spans, with [that](Target) as `server.address` and
+    /// Traces the calls of a client, with CLIENT spans. The [`Target`] is their `server.address` and
     /// `server.port`.
     pub fn client(target: impl Into<Target>) -> Self {
         Self { settings: Settings::new(Side::Client, Some(target.into())) }
     }
 
-    /// Knows exactly these methods, instead of learning them from traffic: a call of any other is
-    /// `_OTHER`.
+    /// Sets the known methods, instead of learning them from traffic. A call of any other method is `_OTHER`.
     #[must_use]
     pub fn methods(self, methods: &Methods) -> Self {
         self.known(Arc::new(KnownMethods::from(methods)))
     }
 
-    /// Shares what is known of the methods with other layers. By default each layer learns for
-    /// itself.
+    /// Shares the known methods with other layers. By default each layer learns its own.
     #[must_use]
     pub fn known(mut self, known: Arc<KnownMethods>) -> Self {
         self.settings.known = known;
         self
     }
 
-    /// Makes spans with this provider, instead of the global one.
+    /// Makes spans with this provider instead of the global one.
     ///
-    /// The global one is looked up until there is one, and again when it has been shut down. One that is replaced
-    /// while it still works is not noticed.
+    /// The global provider is looked up until one is set, and again after it was shut down. If another one
+    /// replaces it before that, the layer keeps the first one.
     #[must_use]
     pub fn with_tracer_provider<P>(mut self, provider: &P) -> Self
     where
@@ -69,22 +67,22 @@ impl TracingLayer {
         self
     }
 
-    /// Tells of panics, and of errors in place of an answer, in OpenTelemetry's log: as
-    /// `rpc.server.call.exception` or `rpc.client.call.exception`, with the call's trace and span. There
-    /// is no global provider of loggers, so without this they are not told.
+    /// Logs panics, and errors instead of a response, with OpenTelemetry's log API: as
+    /// `rpc.server.call.exception` or `rpc.client.call.exception`, with the ids of the call's span. By default
+    /// they are not logged, because OpenTelemetry has no global logger provider.
     ///
-    /// With the [old](Conventions::Old) conventions they are events of the span, with or without this.
+    /// With the [old](Conventions::Old) conventions they are always events of the span, too.
     #[must_use]
     pub fn with_logger_provider<P>(mut self, provider: &P) -> Self
     where
         P: LoggerProvider + Clone + Send + Sync + 'static,
         P::Logger: Send + Sync + 'static,
     {
-        self.settings.exceptions = Some(tellers(provider));
+        self.settings.exceptions = Some(exception_loggers(provider));
         self
     }
 
-    /// Reads and writes the trace in another form than W3C Trace Context and W3C Baggage.
+    /// Propagates the trace with this propagator instead of W3C Trace Context and W3C Baggage.
     #[must_use]
     pub fn with_propagator(
         mut self,
@@ -94,35 +92,34 @@ impl TracingLayer {
         self
     }
 
-    /// Reads and writes the trace in the form that is set with
-    /// [`set_text_map_propagator`](opentelemetry::global::set_text_map_propagator). Until one is set,
-    /// nothing is read or written.
+    /// Propagates the trace with the global propagator, set by
+    /// [`set_text_map_propagator`](opentelemetry::global::set_text_map_propagator). Until one is set, nothing
+    /// is propagated.
     #[must_use]
     pub fn with_global_propagator(mut self) -> Self {
         self.settings.propagation = Propagation::Global;
         self
     }
 
-    /// Chooses how attributes are called; by default as the environment says, and if it does not,
-    /// [`Conventions::Released`].
+    /// Sets the semantic conventions; the default is [`Conventions::from_env`].
     #[must_use]
     pub fn conventions(mut self, conventions: Conventions) -> Self {
         self.settings.conventions = conventions;
         self
     }
 
-    /// Trusts no caller's trace: each call of a server is the root of a new one, with a link to the span
-    /// that the caller named. Its baggage is not taken either. By default callers are trusted.
+    /// Does not trust the trace of any caller: each call of a server is the root of a new trace, with a link
+    /// to the caller's span. The caller's baggage is ignored, too. By default callers are trusted.
     ///
-    /// Of this and the two like it the last counts. On a client they do nothing.
+    /// Of the three `public_endpoint` methods, the last call wins. On a client they have no effect.
     #[must_use]
     pub fn public_endpoint(mut self) -> Self {
-        self.settings.public = Public::All;
+        self.settings.public = PublicEndpoint::All;
         self
     }
 
-    /// Like [`public_endpoint`](Self::public_endpoint), for the methods of which the table says so.
-    /// [`MethodTable::checked`] refuses a rule for a method that does not exist:
+    /// Like [`public_endpoint`](Self::public_endpoint), for the methods that are `true` in the table.
+    /// [`MethodTable::checked`] rejects a rule for a method that does not exist:
     ///
     /// ```
     /// # use tonic_call::{MethodTable, Methods};
@@ -137,25 +134,25 @@ impl TracingLayer {
     /// ```
     #[must_use]
     pub fn public_endpoint_per_method(mut self, public: MethodTable<bool>) -> Self {
-        self.settings.public = Public::PerMethod(Arc::new(public));
+        self.settings.public = PublicEndpoint::PerMethod(Arc::new(public));
         self
     }
 
-    /// Like [`public_endpoint`](Self::public_endpoint), for the calls of which this is true: by the
-    /// address they come from, for example. It must not panic.
+    /// Like [`public_endpoint`](Self::public_endpoint), for the calls for which this returns `true`, for
+    /// example by their address. It must not panic.
     #[must_use]
     pub fn public_endpoint_if(
         mut self,
         is_public: impl Fn(&Rpc, &request::Parts) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.settings.public = Public::If(Arc::new(is_public));
+        self.settings.public = PublicEndpoint::If(Arc::new(is_public));
         self
     }
 
-    /// Gives only those calls a span of which this is true. The others are not touched at all: what their
-    /// callers sent of a trace is not current in them, and nothing is sent along.
+    /// Traces only the calls for which this returns `true`. Others are left unchanged: the caller's trace is
+    /// neither current in the handler nor propagated.
     ///
-    /// It runs before the call does, and must not panic.
+    /// It runs before the call, and must not panic.
     #[must_use]
     pub fn filter(
         mut self,
@@ -165,44 +162,42 @@ impl TracingLayer {
         self
     }
 
-    /// Gives calls of the health and reflection services spans too; by default they have none.
+    /// Traces calls of the health and reflection services, too; by default they have no spans.
     #[must_use]
     pub fn include_infrastructure(mut self) -> Self {
         self.settings.infrastructure = true;
         self
     }
 
-    /// Shows these of the request's metadata, as `rpc.request.metadata.<name>`. By default none. What
-    /// may hold a secret is [never shown](AllowedMetadata).
+    /// Adds request metadata of these names, as `rpc.request.metadata.<name>`; the default is none. Metadata
+    /// that may contain secrets is [never added](AllowedMetadata).
     #[must_use]
     pub fn request_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.settings.request_metadata = AllowedMetadata::new(names);
         self
     }
 
-    /// Shows these of the response's metadata, from its head or trailers, as
-    /// `rpc.response.metadata.<name>`. By default none.
+    /// Adds response metadata of these names, from the head or the trailers, as
+    /// `rpc.response.metadata.<name>`; the default is none.
     #[must_use]
     pub fn response_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.settings.response_metadata = AllowedMetadata::new(names);
         self
     }
 
-    /// Tells each caller the trace of its call: 32 hexadecimal digits in this header of the response, for
-    /// example `x-trace-id`. A header that is there already stays. By default callers are told nothing. On a
-    /// client the header is added to what the program itself receives.
+    /// Returns the trace id to the caller: 32 hexadecimal digits in this response header, for example
+    /// `x-trace-id`. A header of that name in the response is kept. By default no header is added. On a client
+    /// the header is added to the response that the program receives.
     #[must_use]
     pub fn return_trace_id(mut self, header: HeaderName) -> Self {
         self.settings.trace_id = Some(header);
         self
     }
 
-    /// Names the time-out of the server that this layer is in: what was given to tonic's
-    /// `Server::timeout`. By default none is known.
+    /// Declares the timeout that was passed to tonic's `Server::timeout`; the default is none.
     ///
-    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
-    /// With it named, a call that it ends is `DEADLINE_EXCEEDED`, an error, and not
-    /// `CANCELLED` by its caller. See
+    /// That timeout fires outside all layers, so this layer only sees that the call is dropped, as if the
+    /// caller had left. With this, such a call is `DEADLINE_EXCEEDED`, an error, instead of `CANCELLED`. See
     /// [`ObserveLayer::server_timeout`].
     #[must_use]
     pub fn server_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -210,13 +205,13 @@ impl TracingLayer {
         self
     }
 
-    /// The observer alone, to let several share one pass over each call:
+    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
     /// `ObserveLayer::server((tracing.observer(), other)).known(tracing.known_methods())`.
     pub fn observer(&self) -> Tracing {
         Tracing::new(self.settings.clone())
     }
 
-    /// What is known of the methods: shared with all clones.
+    /// The known methods, which all clones share.
     pub fn known_methods(&self) -> Arc<KnownMethods> {
         Arc::clone(&self.settings.known)
     }

@@ -262,6 +262,7 @@ mod baggage;
 mod call;
 mod conventions;
 mod exception;
+mod instrument;
 mod layer;
 mod observer;
 mod propagation;

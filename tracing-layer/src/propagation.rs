@@ -1,4 +1,4 @@
-//! How the trace gets from one service to the next.
+//! Propagation of the trace between services.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::{baggage, w3c};
 pub(crate) enum Propagation {
     /// W3C Trace Context and W3C Baggage.
     W3c,
-    /// Whichever is set with [`global::set_text_map_propagator`].
+    /// The one set by [`global::set_text_map_propagator`].
     Global,
     Given(Arc<dyn TextMapPropagator + Send + Sync>),
 }
 
 impl Propagation {
-    /// The context of whoever sent the request, on top of that one.
+    /// Adds the caller's span and baggage to a context.
     pub(crate) fn extract(&self, context: &Context, headers: &HeaderMap) -> Context {
         match self {
             Self::W3c => {
@@ -45,7 +45,7 @@ impl Propagation {
         }
     }
 
-    /// Sends the context along with a request.
+    /// Adds the context to the headers of a request.
     pub(crate) fn inject(&self, context: &Context, headers: &mut HeaderMap) {
         match self {
             Self::W3c => {

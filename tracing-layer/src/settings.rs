@@ -1,4 +1,4 @@
-//! How a layer was built.
+//! The settings of a layer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http::{HeaderName, request};
 use tonic_call::{AllowedMetadata, KnownMethods, MethodTable, Rpc, Side};
 
 use crate::conventions::Conventions;
-use crate::exception::Tellers;
+use crate::exception::ExceptionLoggers;
 use crate::propagation::Propagation;
 use crate::target::Target;
 use crate::tracer::Provider;
@@ -17,16 +17,16 @@ type Predicate = Arc<dyn Fn(&Rpc, &request::Parts) -> bool + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) side: Side,
-    /// Where a client's calls go.
+    /// The server that a client calls.
     pub(crate) target: Option<Target>,
     pub(crate) known: Arc<KnownMethods>,
-    /// The methods that are not known, and a service took a message for all the same.
+    /// Unknown methods for which the service has read a message.
     pub(crate) answered: Arc<KnownMethods>,
     pub(crate) provider: Provider,
-    pub(crate) exceptions: Option<Tellers>,
+    pub(crate) exceptions: Option<ExceptionLoggers>,
     pub(crate) propagation: Propagation,
     pub(crate) conventions: Conventions,
-    pub(crate) public: Public,
+    pub(crate) public: PublicEndpoint,
     pub(crate) filter: Option<Predicate>,
     pub(crate) infrastructure: bool,
     pub(crate) request_metadata: AllowedMetadata,
@@ -35,9 +35,9 @@ pub(crate) struct Settings {
     pub(crate) server_timeout: Option<Duration>,
 }
 
-/// Which calls come from strangers.
+/// The calls whose callers are not trusted.
 #[derive(Clone)]
-pub(crate) enum Public {
+pub(crate) enum PublicEndpoint {
     None,
     All,
     PerMethod(Arc<MethodTable<bool>>),
@@ -55,7 +55,7 @@ impl Settings {
             exceptions: None,
             propagation: Propagation::W3c,
             conventions: Conventions::from_env(),
-            public: Public::None,
+            public: PublicEndpoint::None,
             filter: None,
             infrastructure: false,
             request_metadata: AllowedMetadata::default(),
@@ -65,14 +65,14 @@ impl Settings {
         }
     }
 
-    /// Whether the call has a span.
+    /// Whether the call is traced.
     pub(crate) fn traces(&self, rpc: &Rpc, head: &request::Parts) -> bool {
         (self.infrastructure || !rpc.is_infrastructure())
             && self.filter.as_ref().is_none_or(|keep| keep(rpc, head))
     }
 }
 
-impl Public {
+impl PublicEndpoint {
     pub(crate) fn is(&self, rpc: &Rpc, head: &request::Parts) -> bool {
         match self {
             Self::None => false,

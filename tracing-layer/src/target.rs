@@ -1,4 +1,4 @@
-//! Where a client's calls go.
+//! The server that a client calls.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::Uri;
 use http::uri::Authority;
 
-/// Where a client's calls go, as `server.address` and `server.port` say it.
+/// The server that a client calls, for the attributes `server.address` and `server.port`.
 ///
-/// A channel hides it, so it is given to the layer. It is read as OpenTelemetry's semantic conventions
-/// for gRPC do ("Span attributes", `server.address`), and never looked up:
+/// A channel does not expose its address, so it is passed to the layer. It is parsed as OpenTelemetry's
+/// semantic conventions for gRPC define ("Span attributes", `server.address`), and never resolved:
 ///
 /// | target | `server.address` | `server.port` |
 /// |---|---|---|
@@ -26,24 +26,24 @@ pub struct Target {
     port: Option<u16>,
 }
 
-/// No name of a host is longer, in bytes (RFC 1035 §2.3.4), and what is longer does not belong on a span.
-const HOST_AT_MOST: usize = 255;
+/// The longest host name in bytes (RFC 1035 §2.3.4). Longer text is not recorded.
+const MAX_HOST_BYTES: usize = 255;
 
 impl Target {
-    /// What `server.address` says; empty if nothing was given, and then it says nothing.
+    /// The value of `server.address`; if empty, the attribute is not set.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What `server.port` says, if the port is known.
+    /// The value of `server.port`, if the port is known.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The server that a request names in `:authority`; `None` if that is no name that a host can have.
+    /// The server in a request's `:authority`; `None` if that is too long for a host name.
     pub(crate) fn of_authority(authority: &Authority) -> Option<Self> {
         let host = without_brackets(authority.host());
-        (host.len() <= HOST_AT_MOST)
+        (host.len() <= MAX_HOST_BYTES)
             .then(|| Self { address: host.into(), port: authority.port_u16() })
     }
 
@@ -65,8 +65,8 @@ impl From<String> for Target {
     }
 }
 
-/// As of `tonic`'s `Endpoint`: `Target::from(endpoint.uri())`. That of a Unix socket says nothing of its path,
-/// so give the path as text.
+/// For `tonic`'s `Endpoint`: `Target::from(endpoint.uri())`. The URI of a Unix socket does not contain its path:
+/// pass the path as text.
 impl From<&Uri> for Target {
     fn from(uri: &Uri) -> Self {
         uri.to_string().into()
@@ -88,7 +88,7 @@ fn parse(target: &str) -> (String, Option<u16>) {
     host_and_port(named).unwrap_or_else(whole)
 }
 
-/// The target without the name and password of a user: they may be secret.
+/// Removes a user name and password, which may be secret.
 fn without_user(target: &str) -> Cow<'_, str> {
     let start = target.find("://").map_or(0, |at| at + "://".len());
     let (scheme, rest) = target.split_at(start);
@@ -106,7 +106,7 @@ fn of_url(url: &str, port: u16) -> Option<(String, Option<u16>)> {
     Some((host, Some(authority.port_u16().unwrap_or(port))))
 }
 
-/// What stands behind `//authority`, if one is there.
+/// The part after `//authority`, or all of it without one.
 fn path_of(rest: &str) -> &str {
     match rest.strip_prefix("//") {
         Some(behind) => behind.find('/').map_or("", |at| &behind[at..]),
@@ -114,7 +114,7 @@ fn path_of(rest: &str) -> &str {
     }
 }
 
-/// `host:port`, or a host alone; `None` if it is neither.
+/// Parses `host:port` or `host`; `None` if it is neither.
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Some((text.to_owned(), None));
@@ -128,7 +128,7 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     (is_one && (bare != host || !bare.contains(':'))).then(|| (bare.to_owned(), port))
 }
 
-/// An IPv6 address without what tells it from a port.
+/// An IPv6 address without its brackets.
 fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_authority_that_is_too_long_for_a_host_is_none() {
-        for (length, is_host) in [(HOST_AT_MOST, true), (HOST_AT_MOST + 1, false)] {
+        for (length, is_host) in [(MAX_HOST_BYTES, true), (MAX_HOST_BYTES + 1, false)] {
             let authority: Authority = "a".repeat(length).parse().expect("an authority");
             assert_eq!(Target::of_authority(&authority).is_some(), is_host);
         }

@@ -1,11 +1,11 @@
 use opentelemetry::Context;
-use opentelemetry::trace::{TraceContextExt as _, TraceId};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
+use tonic_call::TraceIds;
 
-/// The trace that the code which runs now belongs to, to show it to people: in an error message, a page,
-/// a support ticket. It prints as 32 hexadecimal digits.
+/// The id of the current trace, for example to put it into an error message. It prints as 32 hexadecimal
+/// digits.
 ///
-/// `None` if there is none: outside a call, or where no tracer provider is set and the caller sent no
-/// trace.
+/// `None` outside a call, or if no tracer provider is set and the caller sent no trace.
 ///
 /// ```
 /// # use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ use opentelemetry::trace::{TraceContextExt as _, TraceId};
 ///
 /// async fn handle(_: Request<()>) -> Result<Response<()>, Status> {
 ///     let trace = current_trace_id().map(|id| id.to_string()).unwrap_or_default();
-///     Err(Status::internal(format!("something went wrong; if you ask us, say {trace}")))
+///     Err(Status::internal(format!("internal error, trace id {trace}")))
 /// }
 /// ```
 pub fn current_trace_id() -> Option<TraceId> {
@@ -22,4 +22,10 @@ pub fn current_trace_id() -> Option<TraceId> {
         let span = span.span_context();
         span.is_valid().then(|| span.trace_id())
     })
+}
+
+/// The ids of a span; `None` if they are invalid.
+pub(crate) fn trace_ids(span: &SpanContext) -> Option<TraceIds> {
+    let trace = u128::from_be_bytes(span.trace_id().to_bytes());
+    TraceIds::new(trace, u64::from_be_bytes(span.span_id().to_bytes()))
 }

@@ -1,4 +1,4 @@
-//! Where spans come from.
+//! The source of spans.
 
 use std::fmt;
 use std::sync::{Arc, Once};
@@ -10,28 +10,28 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, InstrumentationScope};
 
-/// Makes the tracer of an instrumentation scope.
+/// The source of the tracer.
 #[derive(Clone)]
 pub(crate) enum Provider {
-    /// Whichever is set with [`global::set_tracer_provider`], also after the layer was made.
+    /// The one set by [`global::set_tracer_provider`], even after the layer was built.
     Global,
     Given(Arc<dyn Fn(InstrumentationScope) -> BoxedTracer + Send + Sync>),
 }
 
 /// Starts spans.
 pub(crate) enum Tracer {
-    /// The global provider's, kept as long as it works.
+    /// The tracer of the global provider, cached while it makes valid spans.
     Global {
         scope: InstrumentationScope,
-        kept: ArcSwapOption<BoxedTracer>,
+        cached: ArcSwapOption<BoxedTracer>,
     },
     Given(BoxedTracer),
 }
 
-/// A span that was started.
+/// A started span.
 pub(crate) struct Started {
     pub(crate) span: BoxedSpan,
-    /// Whether it is one of its own, and not that of its parent: without a tracer provider there are none.
+    /// Whether it is a new span. Without a tracer provider it is that of the parent.
     pub(crate) is_own: bool,
 }
 
@@ -50,7 +50,7 @@ impl Provider {
 
     pub(crate) fn tracer(&self, scope: InstrumentationScope) -> Tracer {
         match self {
-            Self::Global => Tracer::Global { scope, kept: ArcSwapOption::empty() },
+            Self::Global => Tracer::Global { scope, cached: ArcSwapOption::empty() },
             Self::Given(provider) => Tracer::Given(provider(scope)),
         }
     }
@@ -58,22 +58,22 @@ impl Provider {
 
 impl Tracer {
     pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
-        let (scope, kept) = match self {
-            Self::Given(tracer) => return Started::by(tracer, builder, parent),
-            Self::Global { scope, kept } => (scope, kept),
+        let (scope, cached) = match self {
+            Self::Given(tracer) => return Started::new(tracer, builder, parent),
+            Self::Global { scope, cached } => (scope, cached),
         };
-        if let Some(tracer) = &*kept.load() {
-            let started = Started::by(tracer, builder, parent);
+        if let Some(tracer) = &*cached.load() {
+            let started = Started::new(tracer, builder, parent);
             if !started.is_own {
-                // Its provider was shut down; the next call looks whether there is another.
-                kept.store(None);
+                // The provider was shut down: the next call looks for a new one.
+                cached.store(None);
             }
             return started;
         }
         let tracer = global::tracer_with_scope(scope.clone());
-        let started = Started::by(&tracer, builder, parent);
+        let started = Started::new(&tracer, builder, parent);
         if started.is_own {
-            kept.store(Some(Arc::new(tracer)));
+            cached.store(Some(Arc::new(tracer)));
         } else {
             warn();
         }
@@ -82,7 +82,7 @@ impl Tracer {
 }
 
 impl Started {
-    fn by(tracer: &BoxedTracer, builder: SpanBuilder, parent: &Context) -> Self {
+    fn new(tracer: &BoxedTracer, builder: SpanBuilder, parent: &Context) -> Self {
         let span = tracer.build_with_context(builder, parent);
         let own = span.span_context();
         let is_own = own.is_valid() && own.span_id() != parent.span().span_context().span_id();
@@ -90,8 +90,8 @@ impl Started {
     }
 }
 
-/// Whom spans, and what else is told, come from.
-pub(crate) fn scope(schema_url: Option<&'static str>) -> InstrumentationScope {
+/// The instrumentation scope of spans and log records.
+pub(crate) fn instrumentation_scope(schema_url: Option<&'static str>) -> InstrumentationScope {
     let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"));
     match schema_url {
@@ -100,14 +100,14 @@ pub(crate) fn scope(schema_url: Option<&'static str>) -> InstrumentationScope {
     }
 }
 
-/// Says once that nobody will see a span.
+/// Warns once that calls have no spans.
 fn warn() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::warn!(
             target: "tonic_tracing_layer",
-            "no OpenTelemetry tracer provider is set, so that calls have no spans: \
-             set one with `opentelemetry::global::set_tracer_provider`, or give it to the layer"
+            "no OpenTelemetry tracer provider is set, so calls have no spans: set one with \
+             `opentelemetry::global::set_tracer_provider`, or pass one to `with_tracer_provider`"
         );
     });
 }

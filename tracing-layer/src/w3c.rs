@@ -7,24 +7,22 @@ use opentelemetry::trace::{
 };
 use tonic_call::TraceParent;
 
+use crate::trace_id::trace_ids;
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Up to so many entries are kept (W3C Trace Context, "tracestate header field values").
-const ENTRIES_AT_MOST: usize = 32;
+/// The largest number of entries (W3C Trace Context, "tracestate header field values").
+const MAX_ENTRIES: usize = 32;
 
-/// A list that is longer loses entries: at least so much must be passed on ("tracestate limits"), and what
-/// a stranger sends should not fill the headers of calls further in.
-const STATE_AT_MOST: usize = 512;
+/// The longest list that is passed on whole. The specification requires at least this much ("tracestate
+/// limits"), and more would let callers fill the headers of internal calls.
+const MAX_STATE_BYTES: usize = 512;
 
-/// Entries longer than this go first.
+/// Entries longer than this are dropped first.
 const LONG_ENTRY: usize = 128;
 
-/// The flags that are passed on: sampled, and random trace id. All others are 0 ("other flags").
-const KNOWN_FLAGS: u8 = 0x03;
-
-/// The span of whoever sent the request; `None` if no `traceparent` names one, and then what
-/// `tracestate` says does not count either.
+/// The caller's span; `None` without a valid `traceparent`, and then `tracestate` is ignored.
 pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     let parent = TraceParent::from_headers(headers)?;
     let ids = parent.ids();
@@ -37,52 +35,32 @@ pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     ))
 }
 
-/// Names the context's span as the one that sends the request. Without a span nothing is said, and
-/// what the program itself put there stays.
+/// Sets the headers for the context's span. Without a span the headers are left unchanged.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     let span = context.span();
     let span = span.span_context();
-    if !span.is_valid() {
-        return;
-    }
-    headers.insert(TRACEPARENT, parent(span));
+    let Some(ids) = trace_ids(span) else { return };
+    let parent = TraceParent::new(ids, span.trace_flags().to_u8());
+    headers.insert(TRACEPARENT, parent.to_header());
     match HeaderValue::try_from(span.trace_state().header()) {
         Ok(state) if !state.is_empty() => headers.insert(TRACESTATE, state),
-        // What stood there is of another parent.
+        // The existing header belongs to another parent.
         _ => headers.remove(TRACESTATE),
     };
 }
 
-/// `00-{trace}-{span}-{flags}`.
-fn parent(span: &SpanContext) -> HeaderValue {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    write_hex(&mut text[3..35], &span.trace_id().to_bytes());
-    write_hex(&mut text[36..52], &span.span_id().to_bytes());
-    write_hex(&mut text[53..55], &[span.trace_flags().to_u8() & KNOWN_FLAGS]);
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// Writes lower-case hexadecimal digits, two for each byte.
-pub(crate) fn write_hex(digits: &mut [u8], bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 0x0f)];
-    }
-}
-
-/// The entries that are well formed, of all headers in their order; of two with one key the first.
+/// The well-formed entries of all headers, in order; of duplicate keys the first.
 fn state(headers: &HeaderMap) -> TraceState {
     let mut entries: Vec<(&str, &str)> = Vec::new();
     let values = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
     for member in values.flat_map(|value| value.split(',')) {
         let Some(entry) = entry(member.trim_matches([' ', '\t'])) else { continue };
-        if entries.len() < ENTRIES_AT_MOST && !entries.iter().any(|(key, _)| *key == entry.0) {
+        if entries.len() < MAX_ENTRIES && !entries.iter().any(|(key, _)| *key == entry.0) {
             entries.push(entry);
         }
     }
     shorten(&mut entries);
-    // What of the keys the library refuses beyond that, costs the whole list.
+    // If the library rejects one of the keys, the whole list is dropped.
     TraceState::from_key_value(entries).unwrap_or_default()
 }
 
@@ -91,20 +69,20 @@ fn entry(member: &str) -> Option<(&str, &str)> {
     let starts_well = key.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let is_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-*/@".contains(c);
     let is_value = |c: char| matches!(c, ' '..='~') && c != ',' && c != '=';
-    let good = starts_well
+    let is_valid = starts_well
         && key.len() <= 256
         && key.chars().all(is_key)
         && (1..=256).contains(&value.len())
         && value.chars().all(is_value);
-    good.then_some((key, value))
+    is_valid.then_some((key, value))
 }
 
-/// Drops whole entries until the list is short enough: long ones first, and from the right.
+/// Drops entries until the list is short enough: long ones first, from the right.
 fn shorten(entries: &mut Vec<(&str, &str)>) {
     let length = |(key, value): &(&str, &str)| key.len() + 1 + value.len();
     loop {
         let commas = entries.len().saturating_sub(1);
-        if entries.iter().map(length).sum::<usize>() + commas <= STATE_AT_MOST {
+        if entries.iter().map(length).sum::<usize>() + commas <= MAX_STATE_BYTES {
             return;
         }
         let long = entries.iter().rposition(|entry| length(entry) > LONG_ENTRY);
@@ -179,7 +157,7 @@ mod tests {
     #[test]
     fn a_state_that_is_too_long_loses_whole_entries_the_long_ones_first() {
         let many: Vec<_> = (0..40).map(|number| format!("k{number}=v")).collect();
-        assert_eq!(state_of(&[&many.join(",")]), many[..ENTRIES_AT_MOST].join(","));
+        assert_eq!(state_of(&[&many.join(",")]), many[..MAX_ENTRIES].join(","));
 
         let long = format!("long={}", "x".repeat(200));
         let short: Vec<_> = (0..10).map(|number| format!("k{number}={}", "y".repeat(40))).collect();

@@ -1,0 +1,147 @@
+//! Makes spans, and knows how they are named.
+
+use std::time::SystemTime;
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, request};
+use opentelemetry::trace::{Link, SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use tonic_call::{Flow, KeptMetadata, Peer, Rpc, Side, Stopwatch};
+
+use crate::conventions::{MetadataKeys, Naming, name};
+use crate::exception::ExceptionLogger;
+use crate::settings::Settings;
+use crate::target::Target;
+use crate::tracer::{Started, Tracer, instrumentation_scope};
+
+/// What all calls of a layer share.
+pub(crate) struct Instrument {
+    pub(crate) settings: Settings,
+    tracer: Tracer,
+    /// Logs exceptions, if a logger provider is set.
+    pub(crate) exceptions: Option<ExceptionLogger>,
+    request_keys: MetadataKeys,
+    pub(crate) response_keys: MetadataKeys,
+}
+
+/// The context that a span is started in.
+pub(crate) struct Parent {
+    /// Its span is the parent, if it has one.
+    context: Context,
+    /// The caller's span, if it is not the parent.
+    link: Option<Link>,
+    /// The context of the call, except for the new span.
+    pub(crate) base: Context,
+}
+
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+
+impl Instrument {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let conventions = settings.conventions;
+        let scope = instrumentation_scope(conventions.schema_url());
+        Self {
+            exceptions: settings.exceptions.as_ref().map(|logger| logger(scope.clone())),
+            tracer: settings.provider.tracer(scope),
+            request_keys: conventions.metadata(Flow::Request, &settings.request_metadata),
+            response_keys: conventions.metadata(Flow::Response, &settings.response_metadata),
+            settings,
+        }
+    }
+
+    /// Whether the service has this method, as far as the finished call shows.
+    pub(crate) fn is_served(&self, rpc: &Rpc, took_message: bool) -> bool {
+        let Settings { side, known, answered, .. } = &self.settings;
+        // A layer that refuses a call does so before it reads a request message.
+        let answers = *side == Side::Server && took_message;
+        known.knows(rpc) || answers && answered.learn(rpc)
+    }
+
+    pub(crate) fn naming(&self, rpc: &Rpc) -> Naming {
+        let Settings { known, answered, .. } = &self.settings;
+        if rpc.known().is_some() || known.knows(rpc) || answered.knows(rpc) {
+            return Naming::Known;
+        }
+        let is_undescribed = rpc.is_undescribed() || known.methods().is_some();
+        match rpc.is_well_formed() && !is_undescribed {
+            true => Naming::Pending,
+            false => Naming::Other,
+        }
+    }
+
+    pub(crate) fn parent(&self, rpc: &Rpc, head: &request::Parts) -> Parent {
+        let Settings { side, propagation, public, .. } = &self.settings;
+        let current = Context::current();
+        if *side == Side::Client {
+            return Parent { context: current.clone(), link: None, base: current };
+        }
+        if public.is(rpc, head) {
+            let caller = propagation.extract(&Context::new(), &head.headers);
+            let span = caller.span().span_context().clone();
+            let link = span.is_valid().then(|| Link::with_context(span));
+            return Parent { context: Context::new(), link, base: current };
+        }
+        let caller = propagation.extract(&current, &head.headers);
+        Parent { context: caller.clone(), link: None, base: caller }
+    }
+
+    /// Starts the span with the attributes that a sampler needs.
+    pub(crate) fn start(
+        &self,
+        rpc: &Rpc,
+        naming: Naming,
+        parent: &Parent,
+        head: &request::Parts,
+    ) -> Started {
+        let Settings { side, conventions, target, .. } = &self.settings;
+        let (kind, authority) = match side {
+            Side::Server => (
+                SpanKind::Server,
+                authority(head).and_then(|authority| Target::of_authority(&authority)),
+            ),
+            Side::Client => (SpanKind::Client, None),
+        };
+        let server = target.as_ref().or(authority.as_ref());
+        let mut builder = SpanBuilder::from_name(name(rpc, naming)).with_kind(kind);
+        // The span of a call that is recognized late starts when its request arrived.
+        builder.start_time = Stopwatch::of_late(&head.extensions)
+            .and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
+        builder.attributes = Some(conventions.begin(rpc, naming, server));
+        builder.links = parent.link.clone().map(|link| vec![link]);
+        self.tracer.start(builder, &parent.context)
+    }
+
+    /// The attributes that are only needed if the span is recorded.
+    pub(crate) fn details(&self, rpc: &Rpc, naming: Naming, head: &request::Parts) -> Vec<KeyValue> {
+        let Settings { side, conventions, request_metadata, .. } = &self.settings;
+        let mut attributes = Vec::new();
+        conventions.original(rpc, naming, &mut attributes);
+        if *side == Side::Server
+            && let Some(peer) = Peer::of(&head.extensions)
+        {
+            conventions.peer(&peer, &mut attributes);
+        }
+        if let Some(attempts) = previous_attempts(&head.headers) {
+            conventions.previous_attempts(attempts, &mut attributes);
+        }
+        let metadata = KeptMetadata::new(request_metadata);
+        metadata.keep(&head.headers);
+        metadata.show(|index, _, values| {
+            self.request_keys.add_to(index, values, &mut attributes);
+        });
+        attributes
+    }
+}
+
+/// The name of the server in the request: the `:authority`, which is in the URI, or the `host` header.
+fn authority(head: &request::Parts) -> Option<Authority> {
+    if let Some(authority) = head.uri.authority() {
+        return Some(authority.clone());
+    }
+    Authority::try_from(head.headers.get(HOST)?.as_bytes()).ok()
+}
+
+fn previous_attempts(headers: &HeaderMap) -> Option<u32> {
+    headers.get(PREVIOUS_ATTEMPTS)?.to_str().ok()?.parse().ok()
+}
