@@ -1,4 +1,4 @@
-//! Which calls are written, and what else is, is the team's choice.
+//! Settings that choose which calls and which other events are written.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -82,7 +82,7 @@ async fn a_share_of_the_successes_is_kept_across_clones() {
     let lines = Lines::listen();
     let layer = LoggingLayer::server().sample_successes(0.25);
     for _ in 0..200 {
-        // As many connections or routes do.
+        // Like many connections or routes.
         with_status(&layer.clone(), "/a.B/C", Status::ok("")).await;
     }
     let kept = lines.finished().len();
@@ -101,7 +101,7 @@ async fn sampling_keeps_slow_successes() {
 
 // Slow calls.
 
-/// Answers `OK` after that time.
+/// Answers `OK` after this time.
 fn takes(
     time: Duration,
 ) -> impl tower::Service<
@@ -214,7 +214,7 @@ async fn infrastructure_is_quiet_unless_it_fails() {
         for path in INFRASTRUCTURE {
             let layer = layer(side).starts(Level::INFO).messages(Level::INFO);
             with_status(&layer, path, Status::ok("")).await;
-            // A watcher leaves when it likes.
+            // A watcher may leave at any time.
             with_status(&layer, path, Status::cancelled("")).await;
             let mut service = layer.layer(answers(|| Ok(stream(1, &Status::ok("")))));
             drop(service.call(to(path)).await.unwrap());
@@ -227,7 +227,7 @@ async fn infrastructure_is_quiet_unless_it_fails() {
     }
 }
 
-/// Kubernetes and load balancers watch with deadlines of their own, and start again.
+/// Kubernetes and load balancers watch with their own deadlines, and start again.
 #[tokio::test]
 async fn a_watch_that_ends_by_its_own_deadline_is_quiet_and_a_check_that_does_is_not() {
     let lines = Lines::listen();
@@ -241,7 +241,7 @@ async fn a_watch_that_ends_by_its_own_deadline_is_quiet_and_a_check_that_does_is
             } else {
                 lines.none();
             }
-            // A status of the service's own is its failure.
+            // A status that the service itself returns is a failure.
             with_status(&layer(side), path, Status::deadline_exceeded("no database")).await;
             assert_eq!(lines.take_only().code(), "DEADLINE_EXCEEDED", "{path}");
         }
@@ -258,13 +258,13 @@ async fn infrastructure_that_is_included_is_like_any_other_call() {
             lines.take_only();
             let layer = layer.starts(Level::INFO).messages(Level::INFO);
             with_status(&layer, path, Status::ok("")).await;
-            // It starts, a message each way, and it is over.
+            // Started, one message in each direction, finished.
             assert_eq!(lines.take().len(), 4);
         }
     }
 }
 
-/// Guards against a service whose methods are in nobody's descriptor set being a stranger's path.
+/// Regression: a service that is in no descriptor set was treated as an unknown path.
 #[tokio::test]
 async fn infrastructure_that_fails_is_as_loud_as_its_code_beside_a_descriptor_set() {
     let lines = Lines::listen();
@@ -330,7 +330,7 @@ async fn each_message_is_told_with_its_number_and_size() {
     ] {
         let layer = described(side).messages(Level::TRACE);
         let mut sent = to_kind(MethodKind::BidiStream);
-        // Two in one frame, one of which is empty, and one in two frames.
+        // Two messages in one frame, one of them empty, and one message in two frames.
         let joined = [frame_of(b"four"), frame_of(b"")].concat();
         let cut = frame_of(b"cut here");
         *sent.body_mut() =

@@ -1,6 +1,6 @@
-//! Several outputs, each with a filter of its own, each get the lines that are theirs, once.
+//! Several outputs, each with its own filter: each gets its lines once.
 //!
-//! In a process of its own: which subscriber is there is remembered for all threads.
+//! In its own process, because `tracing` caches interest for all threads.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets, dynamic_filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// The levels of the lines it is given.
+/// The levels of the lines that it received.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 
@@ -37,7 +37,7 @@ impl Output {
 async fn outputs_with_filters_of_their_own_get_what_is_theirs() {
     let outputs: [Output; 5] = Default::default();
     let [all, errors, without_spans, dynamic, none] = outputs.clone();
-    // The layer may be there before the subscriber is.
+    // The layer may be built before the subscriber is installed.
     let layer = LoggingLayer::server().handler_span(true);
     let subscriber = tracing_subscriber::registry()
         .with(all)

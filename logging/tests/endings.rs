@@ -1,4 +1,4 @@
-//! However a call ends, it is one line, which says what ended it and when.
+//! Every call has one line, whatever ends it, with what ended it and when.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -29,7 +29,7 @@ use tracing::Level;
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 
-/// Gives a message each second, then that status in trailers.
+/// One message each second, then this status in trailers.
 struct Slowly {
     left: usize,
     pause: Pin<Box<tokio::time::Sleep>>,
@@ -81,7 +81,7 @@ async fn a_stream_that_ends_with_data_loss_is_data_loss_and_took_as_long_as_it_t
             assert_eq!(line.text("grpc.status_message"), Some("lost"));
             assert_eq!(line.number("grpc.response.messages"), Some(messages as u64));
             assert_eq!(line.number("grpc.response.bytes"), Some(7 * messages as u64));
-            // Half a second to the head, one before each message, and one before the trailers.
+            // Half a second until the head, one before each message, and one before the trailers.
             assert_eq!(line.duration_ms(), 1_500.0 + 1_000.0 * messages as f64, "{side:?}");
         }
     }
@@ -133,7 +133,7 @@ async fn a_call_whose_future_is_never_polled_is_one_line() {
 async fn a_stream_that_is_dropped_after_any_of_its_messages_is_cancelled() {
     let lines = Lines::listen();
     for side in SIDES {
-        // After the last message, too, while the trailers are still to come.
+        // After the last message, before the trailers.
         for taken in 0..=3 {
             let mut service = described(side).layer(answers(|| Ok(stream(3, &Status::ok("")))));
             let mut body = service.call(to_kind(STREAM)).await.unwrap().into_body();
@@ -248,7 +248,7 @@ async fn a_malformed_timeout_is_no_deadline_and_is_not_told() {
     }
 }
 
-/// Guards against a line that names a deadline which the call did not have.
+/// Regression: a line reported a deadline that the call did not have.
 #[tokio::test(start_paused = true)]
 async fn a_timeout_that_is_there_twice_is_as_malformed_for_the_line_as_for_the_ending() {
     let lines = Lines::listen();
@@ -315,7 +315,7 @@ async fn a_recovered_panic_is_one_line_whichever_layer_is_outside() {
                     assert_eq!(line.ending(), ("INTERNAL", "panic"), "{case}");
                     let messages = if place == Place::Stream { 2 } else { 0 };
                     assert_eq!(line.messages(), (0, messages), "{case}");
-                    // Outside, the line says what the caller was told, and never the panic's text.
+                    // Outside, the line has the caller's status, and never the message of the panic.
                     let told = outside.then_some("internal error");
                     assert_eq!(line.text("grpc.status_message"), told, "{case}");
                 }
@@ -357,13 +357,13 @@ async fn a_panic_in_the_destructor_of_a_dropped_stream_is_one_line() {
             drop(service.call(to_kind(STREAM)).await);
         }
         let line = lines.take_only();
-        // A recovery layer inside keeps it from whoever is outside.
+        // A recovery layer inside hides it from the layers outside.
         let ending = if outside { ("CANCELLED", "caller") } else { ("INTERNAL", "panic") };
         assert_eq!(line.ending(), ending, "outside: {outside}");
     }
 }
 
-/// A layer that cuts each call as soon as its first message is through.
+/// A layer that ends each call after its first message.
 async fn cut_after_a_message(logging_outside: bool, by: EndedBy, status: Status) {
     let service = answers(|| Ok(Script::new().messages(1).stall().respond()));
     if logging_outside {
@@ -381,7 +381,7 @@ async fn cut_after_a_message(logging_outside: bool, by: EndedBy, status: Status)
     } else {
         let mut service = described(Side::Server).layer(service);
         let mut request = to_kind(STREAM);
-        // As a layer outside of both would have.
+        // Like a layer outside both.
         tonic_call::CallInfo::get_or_insert(Side::Server, request.extensions_mut());
         let (cut, response) = Cut::call(&mut service, request.map(Body::new));
         let mut body = response.await.unwrap().into_body();
@@ -413,7 +413,7 @@ async fn a_call_that_is_cut_was_ended_by_what_cut_it() {
     }
 }
 
-/// Guards against a line that says that a layer ended the call, but not which.
+/// Regression: a line reported that a layer had ended the call, but not which one.
 #[tokio::test]
 async fn a_layer_that_ends_a_call_later_is_named() {
     let lines = Lines::listen();

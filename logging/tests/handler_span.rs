@@ -1,4 +1,4 @@
-//! The span around a handler carries the call's fields, and nothing of it leaks.
+//! The span around a handler has the call's fields, and never stays current outside.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,7 +20,7 @@ use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::{Level, Span, info};
 
-/// Speaks whenever it is polled or dropped.
+/// Emits an event whenever it is polled or dropped.
 struct Speaks {
     what: &'static str,
     left: usize,
@@ -66,7 +66,7 @@ fn request<B>(body: B) -> Request<B> {
     with(request, &[("x-request-id", "8f14e45f"), ("traceparent", TRACEPARENT)])
 }
 
-/// Reads its request, speaks, and answers with a stream that speaks.
+/// Reads its request, emits an event, and answers with a stream that emits events.
 async fn speaks(request: Request<Body>) -> Result<Response<Speaks>, Status> {
     info!("called");
     drain(request.into_body()).await;
@@ -134,7 +134,7 @@ async fn the_line_is_written_outside_the_span_whatever_ends_the_call() {
     let all = lines.all();
     for line in &all {
         assert!(line.is_root && line.spans.is_empty(), "{line:#?}");
-        // The handler itself reads its request, in the span.
+        // The handler reads its request in the span.
         let in_handler = (line.message() == "request received").then_some(HANDLER);
         assert_eq!(line.emitted_in.as_deref(), in_handler, "{line:#?}");
     }
@@ -232,7 +232,7 @@ async fn the_span_stands_in_the_one_around_the_layer() {
     assert_eq!(names, ["outer", "call"]);
 }
 
-/// Guards against a span around every probe: health and reflection have none.
+/// Health and reflection have no span, so probes have none.
 #[tokio::test]
 async fn infrastructure_has_no_span_unless_it_is_included() {
     let lines = Lines::listen();
@@ -244,8 +244,8 @@ async fn infrastructure_has_no_span_unless_it_is_included() {
     }
 }
 
-/// Guards against a handler's events and the call's line naming different traces: a tracing layer
-/// outside may begin a trace of its own.
+/// Regression: a handler's events and the call's line had different trace ids. A tracing layer
+/// outside may start a new trace.
 #[tokio::test]
 async fn the_span_names_the_trace_that_the_line_names() {
     let lines = Lines::listen();

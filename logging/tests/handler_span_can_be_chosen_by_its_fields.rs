@@ -1,7 +1,7 @@
-//! A directive that names the span and its fields turns on what is said in those calls: all of one
-//! request's details, say, on a server that is otherwise quiet.
+//! A directive with the span and its fields enables the events of matching calls: for example
+//! all details of one request.
 //!
-//! In a process of its own: which subscriber is there is remembered for all threads.
+//! In its own process, because `tracing` caches interest for all threads.
 #![allow(clippy::unwrap_used)]
 
 mod common;

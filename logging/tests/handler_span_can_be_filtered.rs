@@ -1,6 +1,6 @@
-//! The span has a target of its own: a directive removes it, and the lines stay.
+//! The span has its own target: a directive disables it without the lines.
 //!
-//! In a process of its own: which subscriber is there is remembered for all threads.
+//! In its own process, because `tracing` caches interest for all threads.
 #![allow(clippy::unwrap_used)]
 
 mod common;

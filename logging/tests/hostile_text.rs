@@ -1,4 +1,4 @@
-//! Whatever a caller or a service sends, a call is one bounded line, in every format.
+//! Whatever a caller or a service sends, a call has one bounded line, in every format.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,7 +14,7 @@ use tonic_call_test_kit::Script;
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, service_fn};
 
-/// Text that breaks lines, forges them, moves the cursor, or is none.
+/// Text that breaks or forges lines, moves the cursor, or is not valid.
 const HOSTILE: [&[u8]; 12] = [
     b"a\r\n2026-11-22T00:00:00Z ERROR forged: a line\r\n{\"level\":\"ERROR\"}",
     b"\n",
@@ -30,13 +30,13 @@ const HOSTILE: [&[u8]; 12] = [
     b"",
 ];
 
-/// Whether a character may stand inside a line.
+/// Whether a line may contain this character.
 fn is_fit(char: char) -> bool {
     !char.is_control()
         && !matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{feff}')
 }
 
-/// That there is one line, in every format, and nothing in it that is not fit; gives its text keys.
+/// Asserts one valid line in every format; returns its text fields.
 #[track_caller]
 fn one_line(lines: &Lines) -> Seen {
     let line = lines.only();
@@ -70,11 +70,11 @@ fn to_path(path: &[u8]) -> Request<Script> {
 }
 
 fn bytes_of_header(text: &[u8]) -> Vec<u8> {
-    // What HTTP itself lets through in a header: no line breaks, no NUL.
+    // What HTTP allows in a header: no line breaks, no NUL.
     text.iter().copied().filter(|byte| *byte == b'\t' || (*byte >= 32 && *byte != 127)).collect()
 }
 
-/// A text as `grpc-message` carries it.
+/// Text in the encoding of `grpc-message`.
 fn percent_encoded(text: &[u8]) -> HeaderValue {
     let encoded: String = text.iter().map(|byte| format!("%{byte:02X}")).collect();
     HeaderValue::try_from(encoded).unwrap()

@@ -1,4 +1,4 @@
-//! What stands in a line, and under which key.
+//! The keys and values of a line.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -17,7 +17,7 @@ use tonic_logging_layer::{KeyError, LoggingLayer};
 use tower::{Layer as _, service_fn};
 use tracing::Level;
 
-/// All keys that a line can have, beside metadata and declared ones.
+/// All keys that a line can have, except for metadata and declared keys.
 const ALL: [&str; 24] = [
     "duration_ms",
     "enduser.id",
@@ -45,7 +45,7 @@ const ALL: [&str; 24] = [
     "user_agent.original",
 ];
 
-/// The keys that every line of a call that is over has.
+/// The keys of every line of a finished call.
 const ALWAYS: [&str; 11] = [
     "duration_ms",
     "grpc.component",
@@ -62,7 +62,7 @@ const ALWAYS: [&str; 11] = [
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
-/// A request of a caller that says all there is to say.
+/// A request with all headers that a line contains.
 fn full_request() -> Request<Script> {
     let mut request = with(
         to_kind(MethodKind::ServerStream),
@@ -80,7 +80,7 @@ fn full_request() -> Request<Script> {
     request
 }
 
-/// A service whose layers and handler say all there is to say.
+/// A service whose layers and handler set everything that a line contains.
 async fn full(request: Request<Body>) -> Result<Response<Script>, Status> {
     let info = CallInfo::of(request.extensions()).unwrap();
     info.set_principal("spiffe://example.org/billing");
@@ -148,7 +148,7 @@ async fn a_full_line_has_exactly_the_keys_of_the_design_and_they_are_right() {
     assert_eq!((line.level, line.is_root), (Level::WARN, true));
     assert!(line.spans.is_empty());
 
-    // As JSON it is the same, at the top level, beside what the formatter writes.
+    // As JSON the keys are the same, at the top level, next to those of the formatter.
     let [mut json] = <[_; 1]>::try_from(lines.json()).unwrap();
     let timestamp = json.remove("timestamp").unwrap();
     assert!(timestamp.as_str().unwrap().ends_with('Z'));
@@ -256,8 +256,8 @@ async fn a_unix_peer_is_told_by_its_path_on_one_line_and_has_no_port() {
     }
 }
 
-/// Guards against the caller of a proxying handler being taken for the peer of its next call, whose
-/// extensions it handed on.
+/// Regression: in a handler that forwards a request with its extensions, the caller was logged as the
+/// peer of the next call.
 #[tokio::test]
 async fn a_clients_line_has_no_peer_even_if_the_request_was_handed_on() {
     let lines = Lines::listen();
@@ -291,7 +291,7 @@ async fn the_trace_is_what_a_tracing_layer_says_or_else_the_request() {
     assert_eq!(line.text("trace_id"), Some("0af7651916cd43dd8448eb211c80319c"));
     assert_eq!(line.text("span_id"), Some("00f067aa0ba902b7"));
 
-    // With the zeros in front.
+    // With leading zeros.
     let line = traced(&lines, Some(TRACEPARENT), TraceIds::new(0xab, 0xcd)).await;
     assert_eq!(line.text("trace_id"), Some("000000000000000000000000000000ab"));
     assert_eq!(line.text("span_id"), Some("00000000000000cd"));
@@ -302,7 +302,7 @@ async fn the_trace_is_what_a_tracing_layer_says_or_else_the_request() {
     }
 }
 
-// What handlers add.
+// Fields of handlers.
 
 async fn with_fields(
     lines: &Lines,
@@ -318,7 +318,7 @@ async fn with_fields(
     let line = lines.only();
     let [json] = <[_; 1]>::try_from(lines.json()).unwrap();
     for (key, value) in &line.fields {
-        // What JSON can't write is `null`.
+        // Values that JSON does not have are `null`.
         let same = json.get(key).is_some_and(|in_json| in_json == value || in_json.is_null());
         assert!(same, "{key} is {value:?}, and in JSON {:?}", json.get(key));
     }
@@ -363,7 +363,7 @@ async fn declared_fields_of_every_kind_have_keys_of_their_own() {
     assert_eq!(line.text("fields"), None);
 }
 
-/// What `tonic-auth-layer` and `tonic-ratelimit-layer` add to a call.
+/// The fields of `tonic-auth-layer` and `tonic-ratelimit-layer`.
 const OF_LAYERS: [&str; 7] = [
     "auth.check",
     "auth.expected",
@@ -374,7 +374,7 @@ const OF_LAYERS: [&str; 7] = [
     "ratelimit.shadow",
 ];
 
-/// Guards against JSON in a text, in which no log store finds anything.
+/// Regression: fields were JSON inside a string, which log stores cannot search.
 #[tokio::test]
 async fn what_the_layers_add_has_keys_of_its_own_declared_or_not() {
     let lines = Lines::listen();
@@ -439,7 +439,7 @@ async fn a_field_cannot_take_the_key_of_something_else() {
     assert_eq!(fields["a\\nb"], 1);
 }
 
-/// Guards against a handler's field in the place of what the caller sent.
+/// Regression: a handler's field replaced the caller's metadata.
 #[tokio::test]
 async fn a_field_cannot_take_the_key_of_metadata() {
     let lines = Lines::listen();
@@ -526,7 +526,7 @@ async fn there_is_room_for_forty_keys_and_the_rest_of_the_fields_is_kept_too() {
     assert_eq!(fields["field.44"], 44);
 }
 
-/// Guards against metadata that was allowed and is lost without a word.
+/// Regression: allowed metadata was silently lost.
 #[tokio::test]
 async fn metadata_for_which_there_is_no_room_is_not_lost() {
     let lines = Lines::listen();
@@ -701,7 +701,7 @@ async fn a_value_that_is_marked_as_sensitive_is_never_told() {
     }
 }
 
-/// Guards against those that are always told: the crate's page says that no sensitive value is.
+/// Regression: sensitive values of these headers were written.
 #[tokio::test]
 async fn a_request_id_or_user_agent_that_is_marked_as_sensitive_is_never_told() {
     let lines = Lines::listen();

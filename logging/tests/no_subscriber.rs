@@ -1,6 +1,6 @@
-//! Where nobody listens, the layer costs nothing.
+//! Without a subscriber the layer costs nothing.
 //!
-//! In a process of its own: no subscriber is ever there.
+//! In its own process, without any subscriber.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,7 +18,7 @@ use tonic_logging_layer::LoggingLayer;
 use tower::{Layer, Service, service_fn};
 use tracing::Level;
 
-/// A service that allocates nothing, for as many calls as it has answers.
+/// A service that does not allocate, for as many calls as it has answers.
 fn answers(
     has_info: bool,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Status, Future: Send> + Clone {
@@ -39,7 +39,7 @@ fn request() -> Request<Body> {
     request
 }
 
-/// How many allocations a call makes, from its request to the drop of its answer.
+/// The allocations of a call, from its request to the drop of its response.
 fn allocations<S, B>(service: &mut S) -> u64
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,

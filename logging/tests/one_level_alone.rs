@@ -1,6 +1,6 @@
-//! An output may be for one level alone, and need not be for errors.
+//! An output may have one level only, even without errors.
 //!
-//! In a process of its own: which subscriber is there is remembered for all threads.
+//! In its own process, because `tracing` caches interest for all threads.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,7 +18,7 @@ async fn an_output_for_one_level_gets_the_lines_of_that_level() {
     let subscriber = tracing_subscriber::registry().with(filter).with(Capture);
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let lines = Lines::of_this_thread();
-    // On a client what goes well is `DEBUG`.
+    // On a client successful calls are `DEBUG`.
     call(&layer(Side::Client), to("/a.B/C"), || Ok(stream(1, &Status::ok("")))).await;
     assert_eq!(lines.take_only().level, Level::DEBUG);
     call(&layer(Side::Client), to("/a.B/C"), || Ok(stream(1, &Status::internal("")))).await;

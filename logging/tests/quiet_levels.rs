@@ -1,6 +1,6 @@
-//! A level that nobody listens to costs no more than watching the call does.
+//! A disabled level costs no more than watching the call.
 //!
-//! In a process of its own: its subscriber hears errors alone.
+//! In its own process: its subscriber accepts only errors.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,7 +16,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Does nothing but make the slot that layers share.
+/// Only creates the `CallInfo` that layers share.
 #[derive(Clone)]
 struct Nothing;
 
@@ -49,7 +49,7 @@ fn answers(
     })
 }
 
-/// How many allocations a call makes, from its request to the drop of its answer.
+/// The allocations of a call, from its request to the drop of its response.
 fn allocations<S, B>(service: &mut S) -> u64
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,
@@ -57,7 +57,7 @@ where
 {
     let body = Body::new(Script::new().messages(2));
     let mut request = Request::post("/test.v1.Kinds/ServerStream").body(body).unwrap();
-    // As tonic's server and its generated clients do, each with something of its own.
+    // Like tonic's server and generated clients, each with its extensions.
     request.extensions_mut().insert("something");
     for (name, value) in [
         ("user-agent", "test/1"),
@@ -88,7 +88,7 @@ fn a_level_that_nobody_listens_to_is_neither_formatted_nor_allocated_for() {
             Side::Server => ObserveLayer::server(Nothing),
             Side::Client => ObserveLayer::client(Nothing),
         };
-        // What a learnt method costs is not of interest here.
+        // The cost of learning a method does not count here.
         let methods = common::methods();
         let (nothing, logging) = (nothing.methods(&methods), layer(side).methods(&methods));
         let logging = logging.starts(Level::INFO).messages(Level::DEBUG);
@@ -109,7 +109,7 @@ fn a_level_that_nobody_listens_to_is_neither_formatted_nor_allocated_for() {
     }
 }
 
-/// Does nothing at all.
+/// Does nothing.
 #[derive(Clone)]
 struct Bare;
 

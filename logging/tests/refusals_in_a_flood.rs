@@ -1,4 +1,4 @@
-//! A stranger who is refused as often as he likes does not fill the log.
+//! Refused calls cannot fill the log.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,7 +19,7 @@ use tracing::Level;
 const UNARY: &str = "/test.v1.Kinds/Unary";
 const STREAM: &str = "/test.v1.Kinds/ServerStream";
 
-/// Makes calls that a layer inside refuses for that reason.
+/// Makes calls that a layer inside refuses for this reason.
 async fn refused(layer: &LoggingLayer, path: &str, reason: &'static str, times: usize) {
     for _ in 0..times {
         let inner = service_fn(move |request: http::Request<tonic::body::Body>| async move {
@@ -39,7 +39,7 @@ fn count(seen: &Seen) -> u64 {
     seen.number("grpc.refusals_left_out").unwrap()
 }
 
-/// Lets the tasks run whose time has come.
+/// Runs the tasks that are due.
 async fn pass(time: Duration) {
     advance(time).await;
     for _ in 0..10 {
@@ -60,7 +60,7 @@ async fn so_many_lines_are_written_per_second_and_one_says_how_many_were_not() {
     assert_eq!(seen.load(Ordering::SeqCst), 1_000, "the hook is given all of them");
     assert!(left_out(&lines).is_empty(), "the second is not over");
 
-    // The flood is over: it is said all the same.
+    // The flood is over: it is still reported.
     pass(Duration::from_secs(1)).await;
     let [line] = &left_out(&lines)[..] else { panic!("{:#?}", lines.all()) };
     assert_eq!(count(line), 997);
@@ -70,7 +70,7 @@ async fn so_many_lines_are_written_per_second_and_one_says_how_many_were_not() {
     assert_eq!(line.side(), "server");
     assert_eq!(line.level, Level::INFO, "that of the lines that are left out");
 
-    // The next second has lines of its own, and nothing is said twice.
+    // The next second has its own lines, and nothing is reported twice.
     lines.take();
     refused(&layer, UNARY, "TOKEN_MISSING", 3).await;
     assert_eq!(lines.finished().len(), 3);
@@ -116,14 +116,14 @@ async fn names_and_reasons_that_are_invented_do_not_make_more_lines_than_that() 
         });
         run(layer.layer(inner), to(UNARY)).await;
     }
-    // 1,023 or 1,024 reasons with a line each, and two of all others.
+    // 1,023 or 1,024 reasons with one line each, and two lines for all others.
     let written = lines.finished().len();
     assert!((1_020..=1_030).contains(&written), "{written}");
     pass(Duration::from_secs(1)).await;
     let [line] = &left_out(&lines)[..] else { panic!("{:#?}", lines.all()) };
     assert_eq!(count(line) + written as u64, 3_000);
     assert_eq!(line.text("grpc.refused_reason"), Some("others"));
-    // What was long ago is forgotten: new reasons have lines again.
+    // Old reasons are removed: new reasons have lines again.
     pass(Duration::from_secs(1)).await;
     lines.take();
     refused(&layer, UNARY, "NEW", 3).await;

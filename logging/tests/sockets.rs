@@ -45,7 +45,7 @@ async fn pair() -> Pair {
 }
 
 impl Pair {
-    /// The server's line of the one call there was, then the client's; nothing is left of it.
+    /// Takes the server's line of the only call, then the client's.
     async fn both(&self) -> [Seen; 2] {
         self.lines.until_finished(2).await;
         let mut all = self.lines.take();
@@ -135,7 +135,7 @@ async fn a_call_that_its_caller_cancels_is_one_line_on_each_side() {
         assert_eq!((line.ending(), line.messages()), (("CANCELLED", "caller"), (1, 2)));
     }
 
-    // While the caller still sends.
+    // While the caller is still sending.
     let (sender, receiver) = mpsc::channel(1);
     let mut other = pair.kinds.clone();
     let running =
@@ -147,7 +147,7 @@ async fn a_call_that_its_caller_cancels_is_one_line_on_each_side() {
         assert_eq!(line.ending(), ("CANCELLED", "caller"));
     }
 
-    // Unread.
+    // With an unread body.
     let response = pair.kinds.server_stream(ask(Act::Hang, 1)).await.unwrap();
     drop(response);
     for line in pair.both().await {
@@ -182,7 +182,7 @@ async fn a_call_that_its_server_times_out_was_ended_by_its_deadline() {
             .add_service(KindsServer::new(KindsService::default()))
             .serve_with_incoming(incoming),
     );
-    // A client that has no timer of its own.
+    // A client without a timer of its own.
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -215,7 +215,7 @@ async fn a_refused_connection_is_unavailable_and_says_so_in_words() {
     assert!(message.contains("error"), "{message}");
 }
 
-/// Guards against a line that says no more than `transport error`.
+/// Regression: the message was only `transport error`.
 #[tokio::test]
 async fn a_refused_connection_says_that_it_was_refused() {
     let lines = Lines::listen();

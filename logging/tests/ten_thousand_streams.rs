@@ -1,6 +1,6 @@
-//! Ten thousand streams at once, half of which are dropped: each is one line on each side.
+//! Ten thousand streams at once, half of them dropped: each has one line on each side.
 //!
-//! In a process of its own: its subscriber only counts.
+//! In its own process: its subscriber only counts.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 const STREAMS: usize = 10_000;
 
-/// Room for what all streams send before anybody reads: a connection on which more small frames wait
-/// than its window explains is closed.
+/// A window for everything that all streams send before it is read: h2 closes a connection with more
+/// small frames than fit into its window.
 const WINDOW: u32 = 1 << 24;
 
-/// What stands in a line: side, code, what ended the call, messages of the response.
+/// From a line: side, code, what ended the call, response messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     side: String,
@@ -91,14 +91,14 @@ async fn ten_thousand_streams_half_of_which_are_dropped_add_up() {
     let channel = endpoint.initial_connection_window_size(WINDOW).connect().await.unwrap();
     let kinds = KindsClient::new(LoggingLayer::client().layer(channel));
 
-    // All are open at once before any of them ends.
+    // All are open at the same time before any ends.
     let open = Arc::new(Barrier::new(STREAMS));
     let mut streams = JoinSet::new();
     for number in 0..STREAMS {
         let (mut kinds, open) = (kinds.clone(), Arc::clone(&open));
         streams.spawn(async move {
             let is_dropped = number % 2 == 0;
-            // Those that hang end when they are dropped.
+            // Those that hang end with their drop.
             let act = if is_dropped { Act::Hang } else { Act::Unspecified };
             let mut notes = kinds.server_stream(ask(act, 2)).await.unwrap().into_inner();
             notes.message().await.unwrap().unwrap();
@@ -113,7 +113,7 @@ async fn ten_thousand_streams_half_of_which_are_dropped_add_up() {
         stream.unwrap();
     }
     service.until_alive(0).await;
-    // Far longer than it takes: what does not come fails the test instead of hanging it.
+    // A long timeout: a missing line fails the test instead of hanging it.
     let mut all = count.all.subscribe();
     let all =
         tokio::time::timeout(Duration::from_secs(120), all.wait_for(|all| *all >= 2 * STREAMS));

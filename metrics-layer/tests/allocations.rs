@@ -1,4 +1,4 @@
-//! What a call allocates.
+//! The allocations of a call.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -21,7 +21,7 @@ use tower::{Layer, Service as _, service_fn};
 
 use self::readings::Readings;
 
-/// Looks at nothing, and puts into the request what a server's layers share.
+/// Observes nothing, and only creates the `CallInfo` of a server's layers.
 #[derive(Clone)]
 struct Looks;
 
@@ -40,7 +40,7 @@ impl Call for Looks {
     fn end(&self, _: End<'_>) {}
 }
 
-/// How many allocations a call of a known method makes, once there was one.
+/// The allocations of a call of a known method, after the first call.
 fn allocations<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
     fn one_call<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
         let cx = &mut Context::from_waker(Waker::noop());

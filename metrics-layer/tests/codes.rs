@@ -1,4 +1,4 @@
-//! Every code, on both sides, over a real socket: one call moves its own series and no other.
+//! Every code, on both sides, over a real socket: one call changes only its own series.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -17,7 +17,7 @@ use tower::ServiceBuilder;
 
 use self::readings::{GO_CODES, Readings};
 
-/// What one call moves.
+/// The series that one call changes.
 fn moved(
     side: &str,
     kind: MethodKind,
@@ -40,9 +40,9 @@ fn moved(
     all.into_iter().filter(|(_, value)| *value != 0.0).collect()
 }
 
-/// Calls a method once, which ends as told; gives what moved on the server and on the client.
+/// Calls a method once with this ending; returns what changed on the server and on the client.
 async fn one_call(kind: MethodKind, code: Code, spelling: CodeSpelling) -> [Vec<(String, f64)>; 2] {
-    // The client, which knows what it calls, tells the server.
+    // The client knows the method, and the server learns it.
     let known = Arc::new(KnownMethods::learning());
     let readings = [Readings::new(), Readings::new()];
     let layer = |layer: MetricsLayer, readings: &Readings| {
@@ -65,7 +65,7 @@ async fn one_call(kind: MethodKind, code: Code, spelling: CodeSpelling) -> [Vec<
     let asked = Ask { code: code as i32, ..ask(act, 3) };
     let outcome = call(&mut KindsClient::new(channel), kind, asked, &[]).await;
     assert_eq!(outcome.code, code);
-    // Their ends come after those of the layers further in.
+    // These observers end after the layers inside.
     server.until_ended(1).await;
     client.until_ended(1).await;
     readings.map(|readings| readings.moved())

@@ -42,7 +42,7 @@ fn family(side: Side, name: &str) -> String {
     }
 }
 
-/// One call has begun and ended, with that code, and none is running.
+/// Asserts that one call has started and ended with this code, and that none is in flight.
 #[track_caller]
 fn assert_one(side: Side, readings: &Readings, code: &str) {
     let sum = |name: &str, labels: &str| readings.sum(&family(side, name), labels);
@@ -54,7 +54,7 @@ fn assert_one(side: Side, readings: &Readings, code: &str) {
     assert_eq!(sum("in_flight", ""), 0.0);
 }
 
-/// A body that takes a second for each of its messages.
+/// A body that takes one second per message.
 struct Slow {
     script: Script,
     tick: Pin<Box<tokio::time::Sleep>>,
@@ -98,7 +98,7 @@ async fn a_stream_that_fails_at_its_end_is_counted_so_and_timed_to_its_end() {
         let [seconds] = readings.samples(&family(side, "handling_seconds"))[..] else {
             panic!("one sample")
         };
-        // Two to the head, then five messages and the trailers; tokio's timers tick each millisecond.
+        // Two seconds until the head, then five messages and the trailers; tokio's timers have a resolution of 1 ms.
         assert!((8.0..8.1).contains(&seconds), "{seconds}");
     }
 }
@@ -155,7 +155,7 @@ async fn a_stream_dropped_after_any_of_its_messages_is_cancelled() {
                 body.frame().await.unwrap().unwrap();
             }
             drop(body);
-            // After the third, all messages are here, and the trailers are not.
+            // After the third poll all messages have arrived, but not the trailers.
             assert_one(side, &readings, "Canceled");
         }
     }

@@ -1,4 +1,4 @@
-//! `/metrics` over HTTP, and what the exporter is told.
+//! `/metrics` over HTTP, and the settings of the exporter.
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -24,13 +24,13 @@ async fn serve() -> (SocketAddr, Scrape, tokio::task::JoinHandle<()>) {
     (address, scrape.clone(), tokio::spawn(scrape.serve(listener)))
 }
 
-/// One request, and all that comes back: status line, headers in lower case, body.
+/// Sends one request; returns status line, headers in lower case, and body.
 async fn ask(address: SocketAddr, line: &str) -> (String, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // It ends, since the connection is asked to be closed.
+    // It ends, because the request asks to close the connection.
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let (status, headers) = head.split_once("\r\n").unwrap();
@@ -89,11 +89,11 @@ async fn what_is_no_request_ends_its_own_connection_only() {
     assert_eq!(status, "HTTP/1.1 200 OK");
 }
 
-/// Asks for the metrics, and leaves the connection open.
+/// Requests the metrics on a connection that stays open.
 async fn scrape_on(stream: &mut TcpStream) -> std::io::Result<String> {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
     let mut answer = Vec::new();
-    // The body of these tests ends so, and nothing else does.
+    // Only the body of these tests ends like this.
     while !answer.ends_with(b"things_total 7\n\n") {
         let mut bytes = [0; 1024];
         match stream.read(&mut bytes).await? {
@@ -123,12 +123,12 @@ async fn the_first_request_comes_within_a_second_and_the_next_within_sixty() {
     let begin = tokio::time::Instant::now();
     let mut silent = TcpStream::connect(address).await.unwrap();
     silent.write_all(b"GET /metr").await.unwrap();
-    // Closed with bytes that were not read, it may be reset.
+    // A close with unread bytes may be a reset.
     let _ = silent.read_to_end(&mut Vec::new()).await;
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
 
-    // Prometheus keeps its connection.
+    // Prometheus reuses its connection.
     let mut kept = TcpStream::connect(address).await.unwrap();
     for _ in 0..3 {
         let answer = scrape_on(&mut kept).await.expect("still open");
@@ -151,7 +151,7 @@ async fn the_connection_that_has_been_idle_for_longest_gives_way_to_a_new_one() 
         scrape_on(&mut stream).await.expect("a place");
         open.push(stream);
     }
-    // The first one is now the one that was used last.
+    // The first connection is now the most recently used.
     scrape_on(&mut open[0]).await.expect("still open");
     for _ in 0..8 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -173,11 +173,11 @@ async fn dropped_it_serves_no_more() {
     serve.abort();
     assert!(serve.await.unwrap_err().is_cancelled());
     assert!(TcpStream::connect(address).await.is_err());
-    // An open connection is gone too.
+    // Open connections are closed, too.
     let _ = open.read_to_end(&mut Vec::new()).await;
 }
 
-/// The bounds of a histogram, as they are written.
+/// The bounds of a histogram, as text.
 fn bounds(text: &str, family: &str) -> Vec<f64> {
     let prefix = format!("{family}_bucket");
     let lines = text.lines().filter(|line| line.starts_with(&prefix));
@@ -274,7 +274,7 @@ async fn the_exporter_s_own_settings_count_but_for_what_would_harm() {
         assert!(bounds(&text, name).len() > 2);
     }
     assert!(text.contains("# TYPE grpc_server_in_flight gauge\n"), "{text}");
-    // What has been idle for longer than that is still there.
+    // A series that was idle for longer is kept.
     assert_eq!(scrape.render().lines().count(), text.lines().count());
     assert_eq!(scrape.render().lines().count(), text.lines().count());
 }

@@ -1,4 +1,4 @@
-//! What is counted of the first calls after a start, when no descriptor set says which methods there are.
+//! Counts of the first calls after a start, without a descriptor set.
 #![allow(clippy::unwrap_used)]
 
 mod readings;

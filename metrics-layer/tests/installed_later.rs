@@ -1,7 +1,7 @@
-//! A recorder that is installed after the layer was built counts from then on, and one warning says that there
-//! was none.
+//! A recorder that is installed after the layer was built counts from then on, and before that one warning
+//! is logged.
 //!
-//! Alone in its file: there is one installed recorder per process.
+//! The only test in its file, because a process has one installed recorder.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -33,7 +33,7 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
         Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
     }));
     let readings = Readings::new();
-    // A program may make its layers first.
+    // A program may build its layers first.
     assert_eq!(warnings.lines(), [""; 0]);
     for installed in [false, true] {
         if installed {
@@ -53,11 +53,11 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
     assert_eq!(readings.sum("grpc_server_handled_total", "grpc_code=\"OK\""), 3.0);
     assert_eq!(readings.sum("grpc_server_in_flight", ""), 0.0);
     assert_eq!(warnings.lines().len(), 1, "and none once there is a recorder");
-    // The methods that were not called are there too.
+    // Methods without calls are registered, too.
     assert!(readings.all().keys().any(|key| key.contains("Peek")));
 }
 
-/// What is written.
+/// The output.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<u8>>>);
 

@@ -1,6 +1,6 @@
-//! Two parts of a program each install the exporter: both read the same.
+//! Two parts of a program install the exporter: both get the same scrape.
 //!
-//! In a process of its own, since a program has one recorder.
+//! In its own process, because a program has one recorder.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -35,13 +35,13 @@ fn configured(label: &str) -> Prometheus {
     })
 }
 
-/// In a runtime of its own, as each test of a program has one.
+/// In its own runtime, like each test of a program.
 fn install(prometheus: Prometheus) -> Scrape {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { prometheus.install().unwrap() })
 }
 
-/// What is read when somebody asks.
+/// Gauges that are read at a scrape.
 fn metrics_read() -> f64 {
     5.0
 }

@@ -1,4 +1,4 @@
-//! Extra labels say what was declared, and nothing else.
+//! Extra labels have declared values only.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -170,11 +170,14 @@ fn more_than_a_hundred_combinations_are_an_error() {
     let values = |count: usize| (0..count).map(|value| format!("v{value}"));
     let labels = Labels::new().by("ten", values(9), |_| None).unwrap();
     labels.clone().by("ten_more", values(9), |_| None).unwrap();
-    // What is said twice, and `other` itself, count once.
+    // Duplicate values, and `other` itself, count once.
     let twice = values(9).chain(values(9)).chain(["other".to_owned()]);
     labels.clone().by("ten_more", twice, |_| None).unwrap();
     let error = labels.by("eleven_more", values(10), |_| None).unwrap_err();
-    assert_eq!(error, LabelError::TooManyCombinations { label: "eleven_more".to_owned(), combinations: 110 });
+    assert_eq!(
+        error,
+        LabelError::TooManyCombinations { label: "eleven_more".to_owned(), combinations: 110 }
+    );
     assert_eq!(
         error.to_string(),
         "the label `eleven_more` makes 110 combinations of values; the limit is 100"

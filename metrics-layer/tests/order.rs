@@ -1,4 +1,4 @@
-//! In which order a call is counted: in flight first and last.
+//! The order in which a call is counted: in flight first and last.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tonic_call_test_kit::{Script, silence_panics};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service as _, service_fn};
 
-/// Writes down what is counted, one name after the other.
+/// Records the order of the counted names.
 #[derive(Clone, Default)]
 struct Events {
     events: Arc<Mutex<Vec<String>>>,

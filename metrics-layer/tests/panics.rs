@@ -1,4 +1,4 @@
-//! A panic is counted once, whoever recovers it, and nothing stays in flight.
+//! A panic is counted once, whatever layer recovers it, and nothing stays in flight.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -25,7 +25,7 @@ use tower::{Layer as _, Service, service_fn};
 
 use self::readings::Readings;
 
-/// Where the recovering layer stands, seen from this one.
+/// The position of the recovery layer, relative to this one.
 #[derive(Clone, Copy, Debug)]
 enum Recovery {
     Inside,
@@ -40,7 +40,7 @@ const RECOVERIES: [Recovery; 3] = [Recovery::Inside, Recovery::Outside, Recovery
 enum Place {
     Call,
     Future,
-    /// Before the head, after its caller gave up.
+    /// Before the head, after the caller has left.
     FutureDrop,
     Body,
     /// After the trailers.
@@ -76,7 +76,7 @@ fn panics_at(
     })
 }
 
-/// Makes a call as far as it comes, as HTTP does, with something outside that catches panics.
+/// Runs a call as HTTP does, with a guard outside that catches panics.
 fn drive<S, B>(mut service: S)
 where
     S: Service<Request<Script>, Response = Response<B>>,

@@ -1,4 +1,4 @@
-//! What layers refuse is counted by layer and reason, however many reasons there are.
+//! Refusals are counted by layer and reason, with any number of reasons.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -17,7 +17,7 @@ use self::readings::Readings;
 
 type Answer = Response<AnswerBody<Script>>;
 
-/// Calls a method that is known, once for each of those; `answer` stands inside the layer.
+/// Calls a known method once for each refusal; `answer` is the service inside the layer.
 async fn calls(
     count: usize,
     answer: impl Fn(usize, &Request<tonic::body::Body>) -> Answer,

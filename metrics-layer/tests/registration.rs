@@ -1,4 +1,4 @@
-//! What is registered when, and where.
+//! What is registered, when, and where.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -67,7 +67,7 @@ fn described(side: Side, more: &[&str]) -> BTreeSet<String> {
     all
 }
 
-/// Makes one call that is answered well.
+/// Makes one successful call.
 async fn one_call<O: Observer>(
     layer: impl Layer<Answers, Service = Observe<Answers, O>>,
     path: &str,
@@ -77,7 +77,7 @@ async fn one_call<O: Observer>(
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// Answers every call well.
+/// Answers every call with `OK`.
 #[derive(Clone)]
 struct Answers;
 
@@ -163,9 +163,9 @@ async fn health_has_its_name_and_kind_with_any_descriptor_set_and_no_series_befo
     assert_eq!(readings.sum("grpc_server_started_total", "grpc_method=\"unknown\""), 0.0);
 }
 
-/// A descriptor set with `grpc.health.v1.Health/Check` in it, as that of tonic-health.
+/// A descriptor set with `grpc.health.v1.Health/Check`, like that of tonic-health.
 fn health() -> Vec<u8> {
-    // Fields of `google.protobuf.*Descriptor*`, all of which are texts or messages.
+    // Fields of `google.protobuf.*Descriptor*`: all are strings or messages.
     fn field(number: u8, value: &[u8]) -> Vec<u8> {
         [&[number << 3 | 2, value.len() as u8][..], value].concat()
     }
@@ -191,7 +191,7 @@ async fn health_and_reflection_are_counted_unless_they_are_left_out() {
             "/grpc.health.v1.Health/Check",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/test.v1.Kinds/Unary",
-            // It has no such method: a stranger does not hide by that name.
+            // It has no such method: such a call is still counted.
             "/grpc.health.v1.Health/Invented",
         ] {
             one_call(layer.clone(), path).await;
@@ -277,7 +277,7 @@ async fn an_observer_in_a_layer_that_numbers_methods_otherwise_counts_right() {
         let _ = metrics.observer();
         readings.all().len()
     };
-    // Learns in the order of the calls, and more than the descriptor set has.
+    // Learns in the order of the calls, including methods that are not in the descriptor set.
     let known = Arc::new(KnownMethods::learning());
     let layer = ObserveLayer::server(metrics.observer()).known(known);
     let names = ["Peek", "BidiStream", "Unary", "A", "B", "C", "D", "E", "F"];
@@ -303,7 +303,7 @@ async fn a_method_beyond_the_table_does_not_take_the_place_of_those_that_are_not
     let metrics = MetricsLayer::client().methods(&methods()).with_recorder(readings.clone());
     let layer = ObserveLayer::client(metrics.observer());
     let mut service = layer.layer(Answers);
-    // What generated code calls is known at once: here more than the descriptor set has, with the five
+    // Methods that generated code calls are known at once: here more than in the descriptor set, with the five
     // standard methods.
     for name in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"] {
         let mut request = Request::post(format!("/a.B/{name}")).body(Script::new()).unwrap();

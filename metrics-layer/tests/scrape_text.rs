@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! The text that Prometheus scrapes.
 #![allow(clippy::unwrap_used)]
 
 mod every_family;
@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tonic_metrics_layer::Names;
 
-/// One sample: its name, its labels as they stand, its value.
+/// One sample: name, labels as text, value.
 type Sample<'a> = (&'a str, &'a str, f64);
 
-/// Reads Prometheus' text format 0.0.4 and forgives nothing: `HELP`, then `TYPE`, once per family and
-/// before its samples, which stand together; names and labels as the data model says; each series
-/// once; a histogram's buckets ascending, and the last of them its count.
+/// A strict parser of Prometheus' text format 0.0.4: `HELP`, then `TYPE`, once per family and
+/// before its samples, which are contiguous; names and labels of the data model; each series
+/// once; the buckets of a histogram ascend, and the last one is its count.
 fn parse(text: &str) -> BTreeMap<&str, (&str, Vec<Sample<'_>>)> {
     assert!(text.ends_with('\n'));
     let mut families = BTreeMap::new();
@@ -80,7 +80,7 @@ fn read_labels(mut labels: &str) {
     }
 }
 
-/// Each series of it is its buckets, from the least to infinity, its sum and its count.
+/// Each series has its buckets up to infinity, its sum and its count.
 fn check_histogram(family: &str, samples: &[Sample<'_>]) {
     let mut samples = samples.iter().peekable();
     while samples.peek().is_some() {
@@ -142,7 +142,7 @@ async fn every_family_is_there_and_well_formed() {
     assert_eq!(total("grpc_server_refused_total", ""), 2.0);
     assert_eq!(total("grpc_server_panics_total", ""), 1.0);
     assert_eq!(total("grpc_server_in_flight", ""), 0.0);
-    // Described methods with 17 codes and 3 tiers each; `unknown` with the one that it had.
+    // Described methods with 17 codes and 3 tiers each; `unknown` with its only code.
     assert_eq!(families["grpc_server_handled_total"].1.len(), 5 * 17 * 3 + 1);
 }
 
@@ -196,7 +196,7 @@ async fn opentelemetry_s_names_are_these_to_the_letter() {
             ]
         );
 
-        // A client registers only what it calls: the whole family, to the letter.
+        // A client registers only what it calls: the exact text of the family.
         let block = text.split("\n\n").find(|block| block.contains("rpc_client_call_duration"));
         let name = "rpc_client_call_duration_seconds";
         let mut expected = format!(
@@ -229,7 +229,7 @@ async fn opentelemetry_s_names_are_these_to_the_letter() {
         expected.extend(samples);
         assert_eq!(block.len(), expected.len(), "and nothing else: {block}");
 
-        // On a server a caller's own failure is none, and what is not known has one name.
+        // On a server a caller's fault is not a failure, and all unknown methods have one name.
         for labels in [
             format!(
                 "rpc_system_name=\"grpc\",rpc_method=\"_OTHER\",region=\"eu-north-1\",\

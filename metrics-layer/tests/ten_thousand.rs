@@ -1,4 +1,4 @@
-//! Streams by the thousand, half of which are dropped.
+//! Thousands of streams, half of them dropped.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -20,7 +20,7 @@ use self::readings::Readings;
 
 const STREAMS: usize = 10_000;
 
-/// h2 ends a connection on which too many small messages wait to be read; how many, it takes from
+/// h2 closes a connection with too many unread small messages; the limit depends on
 /// the window.
 const WINDOW: u32 = 16 << 20;
 

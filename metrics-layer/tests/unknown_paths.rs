@@ -1,4 +1,4 @@
-//! What strangers send becomes one label value, and costs no memory.
+//! Paths that callers invent become one label value, and take no memory.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -25,7 +25,7 @@ use self::readings::Readings;
 
 const PATHS: u64 = 100_000;
 
-/// Keeps no samples: what they take is the recorder's own.
+/// Keeps no samples: their memory is the recorder's.
 #[derive(Clone, Default)]
 struct NoSamples(Readings);
 
@@ -50,7 +50,7 @@ impl Recorder for NoSamples {
     }
 }
 
-/// A path that looks like any other and comes only once.
+/// A plausible path that is used only once.
 fn path(number: u64) -> String {
     let scattered = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     match number % 10 {
@@ -70,7 +70,7 @@ fn served() -> Response<AnswerBody<Script>> {
     Script::new().messages(1).trailers(Code::Ok).respond().map(AnswerBody::inner)
 }
 
-/// Calls these paths; nothing in here ever waits.
+/// Calls these paths; no call waits.
 fn call<S, B>(layer: &MetricsLayer, inner: impl Fn() -> S, numbers: impl Iterator<Item = u64>)
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Calls these paths; gives what that took in memory, and which series it added.
+/// Calls these paths; returns the memory and the series that they added.
 fn scan<S, B>(
     methods: Option<&Methods>,
     numbers: impl Iterator<Item = u64>,
@@ -109,7 +109,7 @@ where
     };
     let _ = layer.observer();
     let before: BTreeSet<_> = readings.all().into_keys().collect();
-    // What is made once, for the first of them.
+    // Allocated once, for the first path.
     call(&layer, &inner, 0..10);
     let scanned = measure(|| call(&layer, &inner, numbers));
     let after: BTreeSet<_> = readings.all().into_keys().collect();

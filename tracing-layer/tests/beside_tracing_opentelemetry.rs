@@ -1,5 +1,5 @@
 //! With `tracing-opentelemetry` on the same provider, and a logging layer inside: the spans that a handler
-//! opens through `tracing` hang below the span of its call, and so do the calls that it makes.
+//! opens with `tracing` are children of its call's span, and so are the calls that it makes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -28,12 +28,12 @@ use tracing_subscriber::{EnvFilter, filter::filter_fn};
 
 use self::common::*;
 
-/// The target of the span that the logging layer opens around a handler.
+/// The target of the logging layer's span around a handler.
 const HANDLER: &str = "tonic_logging_layer::handler";
 
-// Who listens.
+// Subscribers.
 
-/// What the logging layer says of calls that are over.
+/// The logging layer's lines of finished calls.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
 
@@ -61,7 +61,7 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Lines {
 }
 
 impl Lines {
-    /// The ids that the line of the call names, and nothing is left of it.
+    /// Takes the ids in the call's line.
     #[track_caller]
     fn take(&self, side: &str) -> (String, String) {
         let mut lines = self.0.lock().unwrap();
@@ -78,13 +78,13 @@ enum HandlerSpan {
     Seen,
     /// A directive turns it off.
     Filtered,
-    /// Only `tracing-opentelemetry` does not see it.
+    /// Only `tracing-opentelemetry` ignores it.
     FilteredHere,
 }
 
 use HandlerSpan::{Filtered, FilteredHere, Seen};
 
-/// Listens to what this thread says; until the guard is dropped.
+/// Collects the events of this thread until the guard is dropped.
 fn listen(traces: &Traces, handler: HandlerSpan) -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let directives = match handler {
@@ -102,9 +102,9 @@ fn listen(traces: &Traces, handler: HandlerSpan) -> (Lines, tracing::subscriber:
     (lines, guard)
 }
 
-// What is called.
+// Services.
 
-/// A stream of two messages, that opens a span in each poll, and when it is dropped.
+/// A stream of two messages that opens a span in each poll and in its drop.
 struct Speaks {
     left: usize,
     is_pending: bool,
@@ -143,10 +143,10 @@ impl Drop for Speaks {
     }
 }
 
-/// How often [`Speaks`] is polled: it is pending before each message, and before its end.
+/// How often [`Speaks`] is polled: it is pending before each message and before its end.
 const POLLS: usize = 6;
 
-/// Opens spans of its own, and calls another service in one of them.
+/// Opens its own spans, and calls another service in one of them.
 async fn handler<C>(mut next: C, request: Request<Body>) -> Result<Response<Speaks>, Status>
 where
     C: Service<Request<Script>, Error = Status>,
@@ -191,9 +191,9 @@ fn server(
     ServiceBuilder::new().layer(traces.server()).layer(LoggingLayer::server()).service(handler)
 }
 
-// What comes of it.
+// Results.
 
-/// The spans of one trace, by their names.
+/// The spans of one trace, by name.
 #[derive(Debug)]
 struct Tree(Vec<SpanData>);
 
@@ -210,7 +210,7 @@ impl Tree {
         all[0]
     }
 
-    /// All spans of that name are direct children of that one.
+    /// Asserts that all spans of this name are direct children of that one.
     #[track_caller]
     fn assert_below(&self, names: &[&str], parent: &SpanData) {
         for name in names {
@@ -245,7 +245,7 @@ async fn what_a_handler_and_its_stream_open_hangs_below_the_span_of_the_call() {
         assert_eq!(server.span_kind, SpanKind::Server);
         assert_eq!(server.parent_span_id.to_string(), PARENT);
 
-        // What the handler opens is a child of the call's span, or a grandchild.
+        // The handler's spans are children or grandchildren of the call's span.
         let parent = match shown {
             Seen => {
                 let call = tree.one("call");
@@ -268,14 +268,14 @@ async fn what_a_handler_and_its_stream_open_hangs_below_the_span_of_the_call() {
         assert_eq!(events(tree.one("later")), ["answering"]);
         assert_eq!(events(tree.one("in drop")), ["dropped"]);
 
-        // What it calls is a child of the span in which it does.
+        // Its calls are children of the span that is current.
         let client = tree.one("a.B/Next");
         assert_eq!(client.span_kind, SpanKind::Client);
         tree.assert_below(&["a.B/Next"], tree.one("work"));
         let calls = if shown == Seen { 1 } else { 0 };
         assert_eq!(tree.0.len(), 5 + POLLS + calls, "{shown:?}: {tree:#?}");
 
-        // The lines name the spans of the calls, and not that of the handler.
+        // The lines have the ids of the calls' spans, not of the handler's span.
         assert_eq!(lines.take("server"), (trace_id(server), span_id(server)), "{shown:?}");
         assert_eq!(lines.take("client"), (trace_id(client), span_id(client)), "{shown:?}");
     }
@@ -317,7 +317,7 @@ async fn nothing_is_entered_across_a_yield() {
     }
 }
 
-/// Calls that take turns on one thread would take each other's spans as parents.
+/// Calls that alternate on one thread must not become each other's parents.
 #[tokio::test]
 async fn two_calls_in_turn_keep_their_spans_apart() {
     for shown in [Filtered, FilteredHere, Seen] {
@@ -343,7 +343,7 @@ async fn two_calls_in_turn_keep_their_spans_apart() {
     }
 }
 
-/// A program's own span, opened through `tracing`, is the parent of the calls that it makes.
+/// A program's own span of `tracing` is the parent of the calls that it makes.
 #[tokio::test]
 async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     let traces = Traces::new();
@@ -357,7 +357,7 @@ async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     assert_eq!(lines.take("client"), ids);
 }
 
-/// What the trace leaves out, the handler's spans leave out too.
+/// If a trace is not sampled, the handler's spans are not either.
 #[tokio::test]
 async fn a_call_that_is_not_sampled_has_no_spans_below_it_either() {
     let traces = Traces::new();

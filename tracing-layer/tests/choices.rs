@@ -1,4 +1,4 @@
-//! What can be chosen: metadata on spans, whom to believe, what callers are told, what a server is called.
+//! Settings: metadata on spans, trusted callers, trace ids for callers, server addresses.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -36,7 +36,7 @@ fn well() -> Answer {
 
 // Metadata.
 
-/// An answer with metadata in its head, and other metadata in its trailers.
+/// A response with metadata in its head, and other metadata in its trailers.
 fn answer_with(
     head: &'static [(&'static str, &'static str)],
     trailers: &'static [(&'static str, &'static str)],
@@ -101,7 +101,7 @@ async fn what_is_asked_for_is_shown_with_all_its_values() {
         );
         let tenants = texts(&span, "rpc.request.metadata.x-tenant").unwrap();
         assert_eq!(tenants, ["blue", "green, red", ""]);
-        // One value is a list as well.
+        // One value is a list, too.
         assert_eq!(texts(&span, "rpc.response.metadata.x-region").unwrap(), ["eu"]);
         assert_eq!(texts(&span, "rpc.response.metadata.x-cost").unwrap(), ["3"]);
     }
@@ -197,7 +197,7 @@ async fn values_are_bounded_and_show_what_is_not_printable() {
     assert!(shown.len() <= tonic_call::MAX_TEXT_BYTES, "{}", shown.len());
 }
 
-// What callers are told.
+// Trace ids for callers.
 
 const TRACE_ID: &str = "x-trace-id";
 
@@ -258,7 +258,7 @@ async fn at_a_public_endpoint_the_trace_that_is_told_is_the_new_one() {
     assert_ne!(told, TRACE);
 }
 
-/// What code in a call sees of its trace.
+/// The trace that code in a call sees.
 #[derive(Clone, Debug, Default)]
 struct Seen(Arc<Mutex<Vec<Sight>>>);
 
@@ -271,7 +271,7 @@ struct Sight {
 }
 
 impl Seen {
-    /// What is seen in a call through that layer.
+    /// What code in a call through this layer sees.
     async fn by(layer: &TracingLayer, request: Request<Script>) -> Sight {
         let seen = Self::default();
         let all = seen.clone();
@@ -308,7 +308,7 @@ async fn code_in_a_call_can_ask_for_its_trace() {
         assert_eq!(sight.trace_id, Some(trace_id(&traces.only())));
         assert_eq!(current_trace_id(), None, "{side:?}");
     }
-    // A call that has no span by choice has no trace either, whatever its caller sent.
+    // A call that is excluded has no trace either, whatever its caller sent.
     let layer = Traces::new().described(Side::Server).filter(|_, _| false);
     let request = with(unary(), &[("traceparent", TRACEPARENT)]);
     assert_eq!(Seen::by(&layer, request).await.trace_id, None);
@@ -321,7 +321,7 @@ async fn without_a_provider_the_trace_of_a_call_is_its_callers() {
     assert_eq!(sight.trace_id.as_deref(), Some(TRACE));
     assert_eq!(sight.span.span_id().to_string(), PARENT);
     assert_eq!(sight.baggage, [("role".to_owned(), "admin".to_owned())]);
-    // But the call has no span, and nobody says that it has.
+    // But the call has no span, and none is reported.
     assert_eq!(sight.info, None);
     let head = call(&telling(layer.clone()), from_a_stranger(), well).await.unwrap();
     assert!(!head.headers().contains_key(TRACE_ID));
@@ -343,7 +343,7 @@ async fn layers_are_told_which_span_is_the_calls() {
     }
 }
 
-/// A handler that sends its request on, extensions and all.
+/// A handler that forwards its request with its extensions.
 #[tokio::test]
 async fn a_call_made_in_a_call_has_a_span_of_its_own_which_hangs_on_it() {
     let traces = Traces::new();
@@ -371,9 +371,9 @@ async fn a_call_made_in_a_call_has_a_span_of_its_own_which_hangs_on_it() {
     assert_eq!(*seen.lock().unwrap(), [ids(server), ids(client)]);
 }
 
-// Whom to believe.
+// Trusted callers.
 
-/// A request with a trace and baggage of its caller's.
+/// A request with the caller's trace and baggage.
 fn from_a_stranger() -> Request<Script> {
     with(unary(), &[("traceparent", TRACEPARENT), ("tracestate", "a=1"), ("baggage", "role=admin")])
 }
@@ -481,7 +481,7 @@ async fn a_stranger_does_not_decide_what_is_sampled() {
             let layer = traces.described(Side::Server);
             call_well(&layer.clone().public_endpoint(), request(flags)).await;
             assert_eq!(traces.take().len(), usize::from(sampled), "{root:?} {flags}");
-            // While a caller that is believed does.
+            // A trusted caller does.
             call_well(&layer, request(flags)).await;
             assert_eq!(traces.take().len(), usize::from(flags == "01"), "{root:?} {flags}");
         }
@@ -500,7 +500,7 @@ async fn a_sampler_is_given_the_link_and_no_parent() {
     assert_eq!(asked.links[0].span_context.span_id().to_string(), PARENT);
 }
 
-/// Even where a span is current already: of whatever accepts connections, for example.
+/// Even if a span is current already, for example of the code that accepts connections.
 #[tokio::test]
 async fn a_public_endpoint_is_a_root_wherever_its_server_runs_and_keeps_the_programs_own_baggage() {
     let traces = Traces::new();
@@ -538,7 +538,7 @@ async fn a_public_endpoint_says_nothing_to_a_client() {
     assert_eq!(traces.take_only().parent_span_id, around.span().span_context().span_id());
 }
 
-// What a server is called.
+// Server addresses.
 
 fn server_of(span: &SpanData) -> (Option<String>, Option<i64>) {
     (text(span, "server.address"), number(span, "server.port"))
@@ -552,7 +552,7 @@ async fn a_server_is_called_what_its_callers_call_it() {
         ("http://192.0.2.7:1/", None, Some("192.0.2.7"), Some(1)),
         ("http://[2001:db8::1]:7/", None, Some("2001:db8::1"), Some(7)),
         ("http://user:secret@orders.example:1/", None, Some("orders.example"), Some(1)),
-        // `host`, where there is no `:authority`.
+        // `host`, without an `:authority`.
         ("/", Some("orders.example:8443"), Some("orders.example"), Some(8443)),
         ("/", Some("orders.example"), Some("orders.example"), None),
         ("/", Some("[2001:db8::1]:7"), Some("2001:db8::1"), Some(7)),
@@ -563,7 +563,7 @@ async fn a_server_is_called_what_its_callers_call_it() {
         ("/", Some("not a host"), None, None),
         ("/", Some("a/b"), None, None),
         ("/", Some("orders.example:99999"), Some("orders.example"), None),
-        // No host has so long a name.
+        // Too long for a host name.
         ("/", Some(&"a".repeat(256)), None, None),
         (&format!("http://{}:80/", "a".repeat(15_000)), None, None, None),
     ] {
@@ -600,7 +600,7 @@ async fn a_client_calls_its_server_what_its_target_says() {
     ] {
         let traces = Traces::new();
         let layer = TracingLayer::client(target).with_tracer_provider(traces.provider());
-        // What the request itself names is not asked: a channel sets it further in.
+        // The request's own authority is ignored: a channel sets it further in.
         call_well(&layer, to("http://other.example:1/test.v1.Kinds/Unary")).await;
         let span = traces.only();
         assert_eq!(server_of(&span), (Some(address.to_owned()), port), "{target}");
@@ -616,13 +616,13 @@ async fn a_target_without_a_name_is_not_told() {
     assert_eq!(server_of(&traces.only()), (None, None));
 }
 
-/// Over a real socket, with the target taken from the endpoint.
+/// Over a real socket, with the target of the endpoint.
 #[tokio::test]
 async fn both_sides_name_the_server_alike() {
     let (servers, clients) = (Traces::new(), Traces::new());
     let (incoming, endpoint) = listen();
     let port = endpoint.uri().port_u16().unwrap();
-    // By a name, which is not what the socket says.
+    // By a name, which differs from the socket's address.
     let endpoint = Endpoint::from_shared(format!("http://localhost:{port}")).unwrap();
     tokio::spawn(
         Server::builder()
@@ -673,7 +673,7 @@ async fn a_call_has_one_span_on_a_server_however_many_layers_there_are() {
         assert_eq!(traces.spans().len(), usize::from(sampled));
         inner.none();
     }
-    // A client further in is another matter: each attempt has a span in that of its call.
+    // A client further in is different: each attempt has a span inside its call's span.
     let traces = Traces::new();
     let service = traces.client().layer(answers(|| Ok(stream(1, &Status::ok("")))));
     run(traces.client().layer(service), to_kind(MethodKind::Unary)).await;

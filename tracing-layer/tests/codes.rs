@@ -1,4 +1,4 @@
-//! Every code, on both sides: what its span says, and nothing besides.
+//! Every code, on both sides: the exact attributes of its span.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -42,7 +42,7 @@ const CODES: [(Code, &str, bool, bool); 17] = [
     (Unauthenticated, "UNAUTHENTICATED", false, true),
 ];
 
-/// The span is exactly what the conventions say of a call of that method that ended so.
+/// Asserts that the span is exactly what the conventions define for this method and ending.
 #[track_caller]
 fn assert_span(
     span: &SpanData,
@@ -83,7 +83,7 @@ fn assert_span(
     assert!(span.links.links.is_empty(), "{case}: {:?}", span.links);
 }
 
-/// What a request of the scripted tests says of its server.
+/// The server attributes of the scripted requests.
 fn server_of(side: Side) -> Vec<(&'static str, Value)> {
     match side {
         Side::Server => vec![],
@@ -105,7 +105,7 @@ async fn each_code_makes_exactly_the_span_that_the_conventions_say() {
             };
             for kind in KINDS {
                 for in_head in [false, true] {
-                    // As gRPC writes it: the name of a status has text, that of `OK` has none.
+                    // As gRPC sends it: a failure has a message, `OK` has none.
                     let message = if code == Ok { "" } else { "a ü % text" };
                     let status = Status::new(code, message);
                     call(&layer, to_kind(kind), move || match in_head {
@@ -164,7 +164,7 @@ async fn a_description_is_bounded_and_shows_what_is_not_printable() {
     assert!(description.len() <= MAX_TEXT_BYTES, "{}", description.len());
 }
 
-/// Over a real socket, where tonic writes the status and a channel reads it.
+/// Over a real socket: tonic writes the status, and a channel reads it.
 #[tokio::test]
 async fn each_code_of_each_kind_is_one_span_on_the_server_and_one_on_the_client() {
     let (servers, clients) = (Traces::new(), Traces::new());
@@ -191,7 +191,7 @@ async fn each_code_of_each_kind_is_one_span_on_the_server_and_one_on_the_client(
             let asked = Ask { code: code as i32, ..ask(act, 3) };
             let outcome = call_kind(&mut kinds, kind, asked, &[]).await;
             assert_eq!(outcome.code, code);
-            // Their ends come after those of the layers further in.
+            // These observers end after the layers inside.
             calls += 1;
             server.until_ended(calls).await;
             client.until_ended(calls).await;
@@ -209,7 +209,7 @@ async fn each_code_of_each_kind_is_one_span_on_the_server_and_one_on_the_client(
             assert_span(&seen, Side::Server, kind, name, server_failed, said, &named);
             let target = server_of(Side::Client);
             assert_span(&sent, Side::Client, kind, name, client_failed, said, &target);
-            // The server's span hangs on the client's.
+            // The server's span is a child of the client's.
             assert_eq!(seen.parent_span_id, sent.span_context.span_id());
             assert_eq!(seen.span_context.trace_id(), sent.span_context.trace_id());
             assert!(seen.parent_span_is_remote && !sent.parent_span_is_remote);

@@ -1,5 +1,5 @@
-//! Where a call's span is current: in its handler, in whatever the handler hands its context to, and in
-//! nothing else.
+//! Where a call's span is current: in its handler, in tasks that the handler gives its context, and
+//! nowhere else.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -27,10 +27,10 @@ use self::common::*;
 /// Trace and span, if there is one.
 type Ids = Option<(String, String)>;
 
-/// What was current, each time somebody looked.
+/// The current span at each look.
 type Told = Arc<Mutex<Vec<Ids>>>;
 
-/// What is current here.
+/// The current span here.
 fn here() -> Ids {
     Context::map_current(|context| {
         let span = context.span();
@@ -50,7 +50,7 @@ fn well() -> Answer {
     Ok(trailers_only(&Status::ok("")))
 }
 
-/// A service that answers at once, and says where it was called.
+/// A service that answers at once, and records the current span.
 fn tells(
     told: &Told,
 ) -> impl Service<
@@ -98,7 +98,7 @@ async fn a_call_made_outside_any_context_is_a_root() {
         assert_eq!(span.parent_span_id, SpanId::INVALID);
     }
     assert_ne!(trace_id(&one), trace_id(&two));
-    // What stands further in is in the call's span.
+    // Layers further in run in the call's span.
     assert_eq!(*told.lock().unwrap(), [ids(&one), ids(&two)]);
 }
 
@@ -118,7 +118,7 @@ async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     assert!(!span.parent_span_is_remote);
 }
 
-/// A handler that leaves work behind which outlives its call.
+/// A handler that spawns work which outlives its call.
 #[tokio::test]
 async fn a_task_that_a_handler_spawns_is_in_the_call_only_if_it_is_given_the_context() {
     for given in [true, false] {
@@ -148,7 +148,7 @@ async fn a_task_that_a_handler_spawns_is_in_the_call_only_if_it_is_given_the_con
         let server = traces.take_only();
         assert_eq!(server.name, "a.B/First");
 
-        // The call is over, and its task goes on.
+        // The call has ended, and its task continues.
         go_on.send(()).unwrap();
         let task = task.lock().unwrap().take().unwrap();
         let at_first = task.await.unwrap();
@@ -166,7 +166,7 @@ async fn a_task_that_a_handler_spawns_is_in_the_call_only_if_it_is_given_the_con
     }
 }
 
-/// What a handler makes current itself is above its calls, and ends with it.
+/// A span that a handler makes current is the parent of its calls, and ends with it.
 #[tokio::test]
 async fn a_span_that_a_handler_opens_is_between_its_calls_and_its_own() {
     let traces = Traces::new();
@@ -198,7 +198,7 @@ async fn a_span_that_a_handler_opens_is_between_its_calls_and_its_own() {
 #[derive(Debug, PartialEq)]
 struct Value(u32);
 
-/// What stood around the server stays, and the caller's trace counts before that of the server itself.
+/// The context around the server is kept, and the caller's trace has precedence over the server's.
 #[tokio::test]
 async fn what_is_current_around_a_server_is_current_in_its_handlers() {
     let traces = Traces::new();
@@ -264,8 +264,8 @@ async fn an_observer_further_in_begins_and_ends_in_the_span() {
     }
 }
 
-/// Guards against a trace that breaks while a process shuts down: its provider is gone, and calls still
-/// come in and go out.
+/// Regression: the trace was interrupted during shutdown, when the provider is gone and calls still
+/// arrive and are made.
 #[tokio::test]
 async fn after_its_provider_was_shut_down_a_service_passes_on_what_its_callers_sent() {
     let traces = Traces::new();

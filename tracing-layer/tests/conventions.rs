@@ -1,4 +1,4 @@
-//! Each generation of OpenTelemetry's conventions, by whole key sets: what it says, and nothing besides.
+//! Each version of OpenTelemetry's conventions: the exact set of attributes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,7 +18,7 @@ use self::common::*;
 const ALL: [Conventions; 4] =
     [Conventions::Old, Conventions::Released, Conventions::Next, Conventions::OldAndReleased];
 
-/// A request from an address, to a named server, with metadata.
+/// A request with a peer address, a server name and metadata.
 fn full_request(path: &str, peer: &str) -> Request<Script> {
     let mut request = with(
         to(&format!("http://orders.example:8443{path}")),
@@ -43,7 +43,7 @@ fn full_answer(status: &Status) -> Answer {
     Ok(response)
 }
 
-/// The span of a call that fails, of which all is known that there is to know.
+/// The span of a failed call with all attributes.
 async fn full_span(side: Side, conventions: Conventions, path: &str) -> SpanData {
     let traces = Traces::new();
     let layer = full_layer(&traces, side, conventions);
@@ -68,7 +68,7 @@ fn list(texts: &[&str]) -> Value {
     Value::Array(opentelemetry::Array::String(texts))
 }
 
-// Of each generation: what both sides say of a method that is served, and what only one side says.
+// For each version: the attributes of both sides for a known method, and those of one side only.
 
 fn old(side: Side) -> Vec<(&'static str, Value)> {
     let mut all = vec![
@@ -102,7 +102,7 @@ fn new(side: Side, status: &'static str) -> Vec<(&'static str, Value)> {
     all
 }
 
-/// What all generations say.
+/// The attributes of all versions.
 fn whichever(side: Side) -> Vec<(&'static str, Value)> {
     let mut all = vec![("previous-rpc-attempts", 2.into())];
     match side {
@@ -128,7 +128,7 @@ async fn the_old_ones_name_service_and_method_apart_and_give_the_code_as_a_numbe
     }
 }
 
-/// Who is at the other end, by a span of that generation, where it is over a Unix socket.
+/// The peer attributes of this version for a Unix socket.
 #[cfg(unix)]
 async fn unix_peer(conventions: Conventions, path: Option<&str>) -> Vec<(String, Value)> {
     use std::os::unix::net::SocketAddr as UnixAddr;
@@ -292,7 +292,7 @@ async fn only_the_released_and_the_old_ones_have_a_schema_and_it_is_theirs() {
     for (conventions, url) in [
         (Conventions::Old, Some("https://opentelemetry.io/schemas/1.37.0")),
         (Conventions::Released, Some("https://opentelemetry.io/schemas/1.44.0")),
-        // Not published, or of no one version.
+        // Not published, or not of one version.
         (Conventions::Next, None),
         (Conventions::OldAndReleased, None),
     ] {
@@ -304,8 +304,8 @@ async fn only_the_released_and_the_old_ones_have_a_schema_and_it_is_theirs() {
     }
 }
 
-/// What the crate of OpenTelemetry's own constants calls them. It is of version 1.42, and has
-/// what was removed since 1.37 as well.
+/// The names in OpenTelemetry's crate of constants. It has version 1.42, and also contains
+/// what was removed since 1.37.
 const CONSTANTS: [&str; 20] = [
     attribute::RPC_SYSTEM_NAME,
     attribute::RPC_METHOD,
@@ -334,7 +334,7 @@ const CONSTANTS: [&str; 20] = [
     attribute::RPC_GRPC_RESPONSE_METADATA,
 ];
 
-/// There is no constant for these: the first comes after 1.44, the second is of gRPC's proposal A72.
+/// No constants: the first attribute comes after 1.44, the second is from gRPC's proposal A72.
 const WITHOUT_CONSTANT: [&str; 2] = ["rpc.status_code", "previous-rpc-attempts"];
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn every_key_is_one_of_opentelemetry() {
     }
     used.sort();
     used.dedup();
-    // The names that follow are those of metadata.
+    // Prefixes of metadata names.
     let used: Vec<_> = used
         .iter()
         .map(|key| key.trim_end_matches(".x-tenant").trim_end_matches(".x-region"))
@@ -364,7 +364,7 @@ async fn every_key_is_one_of_opentelemetry() {
     }
 }
 
-/// One that shows which of them the released generation has, by the constants alone.
+/// Shows which of them the released version has, by the constants alone.
 #[tokio::test]
 async fn the_released_keys_are_the_constants() {
     let span = full_span(Side::Server, Conventions::Released, "/test.v1.Kinds/Unnary").await;
@@ -382,7 +382,7 @@ async fn the_released_keys_are_the_constants() {
         attribute::SERVER_PORT,
         attribute::NETWORK_PEER_ADDRESS,
         attribute::NETWORK_PEER_PORT,
-        // No constant: gRPC's proposal A72 names it, and OpenTelemetry does not.
+        // No constant: it is from gRPC's proposal A72.
         "previous-rpc-attempts",
     ]
     .into_iter()

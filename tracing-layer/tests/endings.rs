@@ -1,4 +1,4 @@
-//! However a call ends, its span ends then, once, and says how.
+//! Whatever ends a call, its span ends once, at that time, with its status.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -31,7 +31,7 @@ use self::common::*;
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 
-/// The span tells of that code, with the status that the side's kind of span has then.
+/// Asserts that the span has this code, and the status that follows for its side.
 #[track_caller]
 fn assert_ended(span: &SpanData, side: Side, name: &str, failed: bool, description: &str) {
     assert_eq!(code(span), name, "{side:?}");
@@ -78,7 +78,7 @@ async fn a_head_that_is_the_whole_answer_ends_the_span() {
         let mut service =
             traces.described(side).layer(answers(|| Ok(trailers_only(&Status::internal("no")))));
         let response = service.call(to_kind(STREAM)).await.unwrap();
-        // tonic throws such a body away.
+        // tonic drops such a body.
         assert_ended(&traces.only(), side, "INTERNAL", true, "no");
         drop(response);
         traces.only();
@@ -109,7 +109,7 @@ async fn a_call_that_is_dropped_before_its_head_is_cancelled_then() {
 #[tokio::test]
 async fn a_stream_that_is_dropped_after_any_of_its_messages_is_cancelled_then() {
     for side in SIDES {
-        // After the last message, too, while the trailers are still to come.
+        // After the last message, before the trailers.
         for taken in 0..=3 {
             let traces = Traces::new();
             let mut service =
@@ -200,7 +200,7 @@ async fn a_call_that_is_cut_ends_as_whoever_cut_it_says() {
 
 #[tokio::test]
 async fn every_other_ending_is_one_span_which_says_it() {
-    // What the service gives; the code, whether a server's span is an error, and the text.
+    // The service's result; the code, whether a server's span is an error, and the message.
     type Case = (fn() -> Answer, &'static str, bool, &'static str);
     let cases: [Case; 12] = [
         (|| Err(Status::unavailable("no backend")), "UNAVAILABLE", true, "no backend"),
@@ -211,14 +211,14 @@ async fn every_other_ending_is_one_span_which_says_it() {
             false,
             "conflict",
         ),
-        // Over, and no status.
+        // Ended without a status.
         (|| Ok(Script::new().messages(1).respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().says_end().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().messages(1).says_end().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().trailers_of(http::HeaderMap::new()).respond()), "UNKNOWN", true, ""),
         (|| Ok(with_http(StatusCode::BAD_GATEWAY)), "UNAVAILABLE", true, ""),
-        // `OK` in the head of an answer that goes on.
+        // `OK` in the head of a response that continues.
         (
             || {
                 let mut response = Script::new().messages(1).respond();
@@ -230,7 +230,7 @@ async fn every_other_ending_is_one_span_which_says_it() {
             "",
         ),
         (|| Ok(trailers_only(&Status::ok(""))), "OK", false, ""),
-        // A message without text beside it, and one that is badly written.
+        // A code without a message, and a malformed message.
         (
             || {
                 let mut response = trailers_only(&Status::internal(""));
@@ -253,7 +253,7 @@ async fn every_other_ending_is_one_span_which_says_it() {
             assert_ended(&traces.only(), side, name, failed, description);
         }
     }
-    // What strangers can cause at a server is not its failure.
+    // What any client can cause is not a server failure.
     for (http, on_client) in
         [(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"), (StatusCode::NOT_FOUND, "UNIMPLEMENTED")]
     {
@@ -284,7 +284,7 @@ async fn a_body_that_says_its_end_with_its_last_message_ends_the_span() {
         frame(&mut body).await;
         traces.none();
         frame(&mut body).await;
-        // Nobody polls such a body again.
+        // Such a body is not polled again.
         assert_ended(&traces.only(), side, "OK", false, "");
         drop(body);
         traces.only();
@@ -302,7 +302,7 @@ async fn a_request_that_broke_off_is_cancelled_whatever_is_answered() {
                 Ok(stream(1, &Status::new(answered, "")))
             })
             .await;
-            // On a client it is its own request stream that failed, and that says why.
+            // On a client its own request stream has failed, with its own reason.
             let description = if side == Side::Client { "reset" } else { "" };
             assert_ended(&traces.only(), side, "CANCELLED", side == Side::Client, description);
         }
@@ -321,7 +321,7 @@ async fn whoever_says_what_ended_the_call_changes_nothing_of_its_code() {
     assert_ended(&traces.only(), Side::Server, "OK", false, "");
 }
 
-/// Where the recovering layer stands, seen from this one.
+/// The position of the recovery layer, relative to this one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Recovery {
     Inside,
@@ -336,14 +336,14 @@ const RECOVERIES: [Recovery; 3] = [Recovery::Inside, Recovery::Outside, Recovery
 enum Place {
     Call,
     Future,
-    /// Before the head, after its caller gave up.
+    /// Before the head, after the caller has left.
     FutureDrop,
     Body,
-    /// In the midst of a stream, after its caller gave up.
+    /// In the middle of a stream, after the caller has left.
     StreamDrop,
     /// After the trailers.
     BodyDrop,
-    /// The request's body, as the service reads it.
+    /// In the request body, when the service reads it.
     Request,
 }
 
@@ -373,7 +373,7 @@ fn panics_at(
     })
 }
 
-/// Makes a call as far as it comes, as HTTP does, with something outside that catches panics.
+/// Runs a call as HTTP does, with a guard outside that catches panics.
 fn drive<S, B>(mut service: S, request: Request<Script>)
 where
     S: Service<Request<Script>, Response = Response<B>>,
@@ -421,7 +421,7 @@ fn a_panic_is_an_error_once_wherever_it_is_and_whoever_recovers_it() {
                 let case = format!("{side:?} {place:?} {recovery:?}");
                 assert_eq!(code(&span), "INTERNAL", "{case}");
                 assert_eq!(text(&span, "error.type").as_deref(), Some("INTERNAL"), "{case}");
-                // Never the panic's own text: that is the exception's.
+                // Never the message of the panic: only the exception has it.
                 let SpanStatus::Error { description } = &span.status else { panic!("{case}") };
                 assert!(["", "internal error"].contains(&&**description), "{case}: {description}");
                 assert!(span.events.events.is_empty(), "{case}");
@@ -449,7 +449,7 @@ fn a_panic_in_dropping_an_unfinished_call_loses_no_span() {
             for place in [Place::FutureDrop, Place::StreamDrop] {
                 let span = panicked(&traces, side, recovery, place);
                 let name = code(&span);
-                // Where nobody recovered it before it got here, it is this panic that ended the call.
+                // If no layer inside recovered the panic, it has ended the call.
                 let expected = match recovery {
                     Recovery::Inside => "CANCELLED",
                     _ => "INTERNAL",
@@ -474,7 +474,7 @@ async fn a_request_body_that_panics_in_another_task_is_an_error() {
     assert_ended(&traces.only(), Side::Client, "INTERNAL", true, "");
 }
 
-/// Over a real socket: handlers and streams that panic, hang and are left, on both sides.
+/// Over a real socket, on both sides: handlers and streams that panic, hang or are abandoned.
 #[tokio::test]
 async fn over_a_socket_every_call_is_one_span_on_each_side() {
     silence_panics();
@@ -508,7 +508,7 @@ async fn over_a_socket_every_call_is_one_span_on_each_side() {
                 assert!(!outcome.message.contains("on purpose"), "{outcome:?}");
             }
         }
-        // A stream that its caller leaves after its first message.
+        // A stream whose caller leaves after the first message.
         let asked = Ask { notes: 1, ..ask(Act::Hang, 1) };
         let mut notes = kinds.server_stream(asked).await.unwrap().into_inner();
         notes.message().await.unwrap();

@@ -1,4 +1,4 @@
-//! What went wrong in a call is told to the operator, in the form of the chosen conventions, and never to
+//! Exceptions are reported to the operator, in the chosen conventions, and never to
 //! the caller.
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,7 @@ use tower::{Layer as _, service_fn};
 
 use self::common::*;
 
-/// A log that is kept.
+/// A log in memory.
 struct Logs {
     exporter: InMemoryLogExporter,
     provider: SdkLoggerProvider,
@@ -87,8 +87,8 @@ fn attributes_of(record: &SdkLogRecord) -> BTreeMap<String, String> {
     all
 }
 
-/// As [`attributes_of`], without the stack: whether it is there depends on whether
-/// [`a_captured_panic_has_its_stack`] has run yet.
+/// Like [`attributes_of`], without the stack: it is present only if
+/// [`a_captured_panic_has_its_stack`] has already run.
 fn told_of(record: &SdkLogRecord) -> BTreeMap<String, String> {
     let mut told = attributes_of(record);
     told.remove("exception.stacktrace");
@@ -99,7 +99,7 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
 }
 
-/// The record is what the conventions say of an exception in a call of that side, and belongs to the span.
+/// Asserts that the record follows the conventions for this side, and has the ids of the span.
 #[track_caller]
 fn assert_event(record: &SdkLogRecord, side: Side, span: &SpanData) {
     let (name, severity) = match side {
@@ -117,7 +117,7 @@ fn assert_event(record: &SdkLogRecord, side: Side, span: &SpanData) {
     assert_eq!(context.trace_flags, Some(span.span_context.trace_flags()));
 }
 
-/// A service that panics before its head, or in the midst of its stream.
+/// A service that panics before its head, or in the middle of its stream.
 fn panics(before_head: bool) -> impl Fn() -> Answer + Clone + Send + 'static {
     move || {
         assert!(!before_head, "in a handler, on purpose");
@@ -128,7 +128,7 @@ fn panics(before_head: bool) -> impl Fn() -> Answer + Clone + Send + 'static {
 const IN_HANDLER: &str = "in a handler, on purpose";
 const IN_BODY: &str = "in a body, on purpose";
 
-/// Makes a call as far as it comes, as HTTP does, with something outside that catches panics.
+/// Runs a call as HTTP does, with a guard outside that catches panics.
 fn drive<S, B>(mut service: S, request: Request<Script>)
 where
     S: tower::Service<Request<Script>, Response = http::Response<B>>,
@@ -187,7 +187,7 @@ fn a_panic_that_is_recovered_further_out_or_nowhere_is_an_event_too() {
                 }
                 let (record, span) = (logs.only(), traces.only());
                 assert_event(&record, side, &span);
-                // Its text is known to whoever catches it, later and further out.
+                // Only the code that catches it, later and further out, has its message.
                 let told = attributes_of(&record);
                 assert_eq!(told, pairs(&[("exception.type", "panic")]), "{side:?} {recovered}");
                 assert_eq!(code(&span), "INTERNAL");
@@ -220,7 +220,7 @@ fn a_panic_after_the_end_is_an_event_of_the_log_and_the_span_stays_as_it_was() {
     }
 }
 
-/// A handler that panics, and then a destructor in what it leaves behind: it is one call.
+/// A handler that panics, and then a destructor of its values: one call, one exception.
 #[test]
 fn two_panics_of_one_call_are_one_event() {
     silence_panics();
@@ -323,7 +323,7 @@ async fn with_the_old_conventions_it_is_an_event_of_the_span() {
             (Conventions::Released, false),
             (Conventions::Next, false),
         ] {
-            // Whether or not there is a log as well.
+            // With and without a log.
             let (traces, logs) = (Traces::new(), Logs::new());
             let layer = traces.described(side).conventions(conventions);
             for layer in [layer.clone(), layer.with_logger_provider(&logs.provider)] {
@@ -416,7 +416,7 @@ async fn its_text_is_bounded_and_shows_what_is_not_printable() {
     }
 }
 
-/// Over a real socket: the operator is told all, the caller nothing.
+/// Over a real socket: the operator sees everything, the caller nothing.
 #[tokio::test]
 async fn no_caller_sees_the_text_of_a_panic_and_the_operator_sees_it_once_per_call() {
     silence_panics();
@@ -457,7 +457,7 @@ async fn no_caller_sees_the_text_of_a_panic_and_the_operator_sees_it_once_per_ca
     }
 }
 
-/// From then on the other tests' panics are captured as well.
+/// From then on the panics of the other tests are captured, too.
 #[tokio::test]
 async fn a_captured_panic_has_its_stack() {
     silence_panics();

@@ -1,4 +1,4 @@
-//! The layer fits wherever one would put it.
+//! The layer can be used in every usual place.
 #![allow(missing_docs)]
 
 use tonic::transport::Channel;

@@ -1,6 +1,6 @@
-//! The global tracer provider may be set late: after the layers were made, and after their first calls.
+//! The global tracer provider may be set after the layers were built, and after their first calls.
 //!
-//! In a process of its own, with one test: a provider is set for all of it.
+//! In its own process, with one test, because the provider is global.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -36,7 +36,7 @@ async fn a_provider_that_is_set_late_gets_the_spans_from_then_on() {
             assert_eq!(outcome.code, tonic::Code::Ok);
         }
     }
-    // One that begins before, and ends after.
+    // A call that starts before and ends after.
     let mut early = kinds.server_stream(ask(Act::Hang, 1)).await.unwrap().into_inner();
     early.message().await.unwrap().unwrap();
 
@@ -64,13 +64,13 @@ async fn a_provider_that_is_set_late_gets_the_spans_from_then_on() {
         assert_eq!(scope.version(), Some(env!("CARGO_PKG_VERSION")));
     }
 
-    // Layers that are made after it was set.
+    // Layers that are built afterwards.
     let mut later = KindsClient::new(layer.layer(endpoint.connect().await.unwrap()));
     later.unary(Ask::default()).await.unwrap();
     traces.until_ended(2).await;
     assert_eq!(traces.take().len(), 2);
 
-    // One that is given counts before the global one.
+    // A given provider has precedence over the global one.
     let given = Traces::new();
     let layer = TracingLayer::client(TARGET).with_tracer_provider(given.provider());
     let mut kinds = KindsClient::new(layer.layer(endpoint.connect().await.unwrap()));
@@ -79,7 +79,7 @@ async fn a_provider_that_is_set_late_gets_the_spans_from_then_on() {
     assert_eq!(traces.take_only().span_kind, SpanKind::Server);
     assert_eq!(given.only().span_kind, SpanKind::Client);
 
-    // When it is shut down and another is set, one call may be lost; the others have their spans there.
+    // After a shutdown and a new provider, one call may have no span; the others use the new provider.
     traces.provider().shutdown().unwrap();
     let next = Traces::new();
     global::set_tracer_provider(next.provider().clone());

@@ -1,5 +1,5 @@
-//! Whatever a caller sends of a trace: a good one is continued, any other begins anew, and what is sent on
-//! is well formed and bounded. What is right is said here a second time, by a model that shares no code with
+//! Trace headers of callers: a valid trace is continued, any other is replaced by a new one, and the forwarded
+//! headers are well formed and bounded. The expected results come from a model that shares no code with
 //! the layer.
 #![allow(clippy::unwrap_used)]
 
@@ -23,15 +23,15 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use self::common::*;
 
-// What happens.
+// Actual results.
 
-/// What comes of a request on its way through a server to its handler, and from there through a client.
+/// The trace of a request in a server's handler, and in the request of a client that the handler calls.
 struct Hop {
     server: SpanData,
     client: SpanData,
-    /// As the handler sees it: value and properties of each key.
+    /// In the handler: value and properties of each key.
     baggage: Baggage,
-    /// What the client sends.
+    /// The client's headers.
     sent: HeaderMap,
 }
 
@@ -39,7 +39,7 @@ type Baggage = BTreeMap<String, (String, String)>;
 
 type Member = (String, (String, String));
 
-/// As a caller sends them: any bytes that HTTP lets through.
+/// From a caller: any bytes that HTTP allows.
 type Values = Vec<Vec<u8>>;
 
 fn hop(traces: &Traces, sent: &[(&'static str, &[Vec<u8>])]) -> Hop {
@@ -68,7 +68,7 @@ fn hop(traces: &Traces, sent: &[(&'static str, &[Vec<u8>])]) -> Hop {
     assert!(Context::map_current(|context| context.baggage().is_empty()));
     assert_eq!(current_trace_id(), None);
 
-    // A head that is the whole answer ends both; the inner one first.
+    // A trailers-only response ends both spans, the inner one first.
     let [client, server] = <[SpanData; 2]>::try_from(traces.take()).unwrap();
     let hop = Hop {
         server,
@@ -81,7 +81,7 @@ fn hop(traces: &Traces, sent: &[(&'static str, &[Vec<u8>])]) -> Hop {
     hop
 }
 
-/// Where every span is recorded, whatever the caller says.
+/// Records every span, whatever the caller sends.
 fn traces() -> Traces {
     Traces::sampled_by(Sampler::AlwaysOn)
 }
@@ -95,7 +95,7 @@ fn baggage_of(context: &Context) -> Baggage {
     context.baggage().iter().map(member).collect()
 }
 
-/// The values of a header that was sent on, which stands there at most once.
+/// The value of a forwarded header, which must be there at most once.
 #[track_caller]
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut all = headers.get_all(name).iter();
@@ -104,9 +104,9 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     value
 }
 
-// What is right.
+// The model.
 
-/// Whose call it is: trace, span and flags.
+/// The caller's trace, span and flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Parent {
     trace: String,
@@ -134,7 +134,7 @@ fn right_parent(values: &[Vec<u8>]) -> Option<Parent> {
     Some(Parent { trace, span, flags: u8::from_str_radix(&flags, 16).unwrap() & known })
 }
 
-/// What a header says if it is text; one that is not is dropped whole.
+/// The text of a header; one that is not text is dropped.
 fn texts_of(values: &[Vec<u8>]) -> impl Iterator<Item = &str> {
     let is_text = |value: &&Vec<u8>| value.iter().all(|b| matches!(b, b'\t' | b' '..=b'~'));
     values.iter().filter(is_text).map(|value| std::str::from_utf8(value).unwrap())
@@ -144,7 +144,7 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// "tracestate header field values": whether an entry is one.
+/// "tracestate header field values": whether an entry is valid.
 fn is_entry(entry: &str) -> bool {
     let mut parts = entry.split('=');
     let (Some(key), Some(value), None) = (parts.next(), parts.next(), parts.next()) else {
@@ -159,7 +159,7 @@ fn is_entry(entry: &str) -> bool {
         && !value.ends_with(' ')
 }
 
-/// The well-formed entries, of each key the first, and of those as many as are passed on.
+/// The well-formed entries, of each key the first, as many as are passed on.
 fn right_state(values: &[Vec<u8>]) -> Vec<String> {
     let mut keys = HashSet::new();
     let mut entries: Vec<_> = texts_of(values)
@@ -181,7 +181,7 @@ fn right_state(values: &[Vec<u8>]) -> Vec<String> {
     entries
 }
 
-/// The library has a narrower idea of keys with a tenant, and then none of the list is passed on.
+/// The library is stricter about keys with a tenant; then the whole list is dropped.
 fn is_odd(entry: &str) -> bool {
     let key = entry.split('=').next().unwrap();
     let Some((_, system)) = key.split_once('@') else { return false };
@@ -206,7 +206,7 @@ fn is_property(text: &str) -> bool {
     }
 }
 
-/// A member, if it is one: key, value, and those of its properties that are good.
+/// A valid member: key, value, and its valid properties.
 fn member(text: &str) -> Option<Member> {
     let (pair, properties) = text.split_once(';').unwrap_or((text, ""));
     let (key, value) = pair.split_once('=')?;
@@ -247,7 +247,7 @@ fn right_baggage(values: &[Vec<u8>]) -> (Vec<Member>, bool) {
     (members, within)
 }
 
-/// Whatever comes in, what goes out is well formed, and not too much.
+/// Asserts that the forwarded headers are well formed and bounded.
 #[track_caller]
 fn assert_well_formed(sent: &HeaderMap) {
     let parent = one(sent, "traceparent").expect("a parent");
@@ -277,7 +277,7 @@ fn assert_well_formed(sent: &HeaderMap) {
     }
 }
 
-/// That a request with these headers is what it should be, in the handler and on its way on.
+/// Asserts the expected trace of a request with these headers, in the handler and in the client's request.
 #[track_caller]
 fn assert_right(traces: &Traces, parents: &[Vec<u8>], states: &[Vec<u8>], baggage: &[Vec<u8>]) {
     let names = ["traceparent", "tracestate", "baggage"];
@@ -324,9 +324,9 @@ fn assert_right(traces: &Traces, parents: &[Vec<u8>], states: &[Vec<u8>], baggag
     }
 }
 
-// What is sent.
+// Generated headers.
 
-/// Anything that HTTP lets through in a header.
+/// Anything that HTTP allows in a header.
 fn any_value(length: usize) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![9 => b' '..=b'~', 1 => 0x80..=0xff_u8, 1 => Just(b'\t')];
     prop::collection::vec(byte, 0..=length)
@@ -404,7 +404,7 @@ fn list(
     ]
 }
 
-/// Mostly one header, but also none, or several.
+/// Mostly one header, sometimes none or several.
 fn values(value: impl Strategy<Value = Vec<u8>> + Clone) -> impl Strategy<Value = Values> {
     prop_oneof![
         8 => prop::collection::vec(value.clone(), 1),
@@ -454,7 +454,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
     let good = |values: &[&str]| {
         let values: Values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         let states = [b"vendor=1".to_vec()];
-        // The model agrees with the table, and the layer with the model.
+        // The model must match the table, and the layer the model.
         assert_right(&traces, &values, &states, &[]);
         let Hop { server, sent, .. } =
             hop(&traces, &[("traceparent", &values), ("tracestate", &states)]);
@@ -467,7 +467,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
     let continued = |flags: &str| (true, flags.to_owned());
     let anew = (false, "01".to_owned());
 
-    // The flags that are known are kept, but that all is sampled here; the others are cleared.
+    // Known flags are kept, except that all is sampled here; the others are cleared.
     for (flags, sent) in [
         ("00", "01"),
         ("01", "01"),
@@ -480,7 +480,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
         assert_eq!(good(&[&with("00", flags)]), continued(sent), "{flags}");
     }
 
-    // A version that is yet to come is read as far as it is known, and sent on as the one that is.
+    // A future version is read as far as it is known, and forwarded as version 0.
     for version in ["01", "cc", "fe"] {
         for flags in ["00", "01", "02", "ff"] {
             assert_eq!(good(&[&with(version, flags)]), continued("01"), "{version} {flags}");
@@ -529,7 +529,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
         assert_eq!(good(&[&bad]), anew, "{bad:?}");
     }
 
-    // Which of several counts is not defined, so none does.
+    // With several headers none is used.
     for several in
         [[TRACEPARENT, OTHER], [TRACEPARENT, TRACEPARENT], [TRACEPARENT, ""], ["", OTHER]]
     {
@@ -567,12 +567,12 @@ fn more_headers_than_anyone_sends_do_no_harm() {
     assert_right(&traces, &parent, &huge("x"), &huge("%20"));
 }
 
-/// What is decoded when it comes in may be longer when it is encoded again.
+/// Decoded text may become longer when it is encoded again.
 #[test]
 fn baggage_that_grows_on_its_way_is_bounded_all_the_same() {
     let traces = traces();
     for value in ["%", "%FF", "%20", "~"] {
-        // All of it comes in, short and long.
+        // All of it is read, short and long.
         let value = value.repeat(700 / value.len());
         let members: Vec<_> = (0..11).map(|number| format!("k{number}={value}")).collect();
         let baggage = [[&members[..], &["short=1".to_owned()]].concat().join(",").into_bytes()];

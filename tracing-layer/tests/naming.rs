@@ -1,4 +1,4 @@
-//! A span has its method's name if the method is served here, and else one name that all such share.
+//! A span has the name of its method if the service has it; all others share one name.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -40,7 +40,7 @@ fn other(original: &str) -> (String, String, Option<String>) {
     ("grpc".to_owned(), "_OTHER".to_owned(), Some(original.to_owned()))
 }
 
-/// What a service answers without a look at the request: as a layer that refuses does, or a router.
+/// A response without reading the request, like that of a layer that refuses, or of a router.
 fn refusal() -> Answer {
     Ok(trailers_only(&Status::unauthenticated("no token")))
 }
@@ -54,7 +54,7 @@ async fn with_a_descriptor_set_exactly_its_methods_have_names() {
             run(layer.layer(refuses(refusal)), to_kind(kind)).await;
             assert_eq!(named(&traces.take_only()), known(method_of(kind)));
         }
-        // Even if it is answered well.
+        // Even if it is answered with `OK`.
         call_well(&layer, to("/test.v1.Kinds/Unnary")).await;
         assert_eq!(named(&traces.take_only()), other("test.v1.Kinds/Unnary"));
         call_well(&layer, to("/test.v1.Kinds/unary")).await;
@@ -69,7 +69,7 @@ async fn the_first_call_of_a_method_has_its_name_if_a_service_answered() {
         ("OK", || Ok(stream(1, &Status::ok("")))),
         ("OK", || Ok(trailers_only(&Status::ok("")))),
         ("DATA_LOSS", || Ok(stream(1, &Status::data_loss("")))),
-        // In a head that is the whole answer, as a unary method fails, after it has read its message.
+        // In a trailers-only response, like a failed unary call that has read its message.
         ("NOT_FOUND", || Ok(trailers_only(&Status::not_found("")))),
         ("UNIMPLEMENTED", || Ok(trailers_only(&Status::unimplemented("")))),
         ("UNAVAILABLE", || Err(Status::unavailable(""))),
@@ -81,7 +81,7 @@ async fn the_first_call_of_a_method_has_its_name_if_a_service_answered() {
         let span = traces.take_only();
         assert_eq!(named(&span), known(METHOD), "{name}");
         assert_eq!(code(&span), name);
-        // From then on whatever becomes of a call of it.
+        // From then on, whatever ends its calls.
         run(layer.layer(refuses(refusal)), to("/test.v1.Kinds/Unary")).await;
         assert_eq!(named(&traces.take_only()), known(METHOD), "{name}");
     }
@@ -106,7 +106,7 @@ async fn a_first_call_that_its_caller_leaves_has_its_name_once_a_message_was_rea
     }
 }
 
-/// On a client it is the transport that reads the request, whoever refuses it then.
+/// On a client the transport reads the request, even if the call is refused.
 #[tokio::test]
 async fn on_a_client_a_message_that_was_read_says_nothing_of_its_method() {
     let traces = Traces::new();
@@ -125,14 +125,14 @@ async fn a_refused_call_of_a_method_that_nobody_answered_for_yet_is_other() {
             run(layer.layer(refuses(refusal)), to("/test.v1.Kinds/Unary")).await;
             assert_eq!(named(&traces.take_only()), other(METHOD), "{side:?}");
         }
-        // A refusal that had half a message, or an empty frame, read none.
+        // A refusal after half a message, or an empty frame, has read no message.
         for data in [&b""[..], &frame_of(b"whole")[..7]] {
             let data = bytes::Bytes::copy_from_slice(data);
             let request = to("/test.v1.Kinds/Unary").map(|_| Script::new().data(data));
             call(&layer, request, refusal).await;
             assert_eq!(named(&traces.take_only()), other(METHOD), "{side:?}");
         }
-        // It is learnt all the same, when it is served.
+        // It is still learned when it is answered.
         run(layer.layer(refuses(|| Ok(stream(1, &Status::ok(""))))), to("/test.v1.Kinds/Unary"))
             .await;
         assert_eq!(named(&traces.take_only()), known(METHOD), "{side:?}");
@@ -152,7 +152,7 @@ async fn what_tonics_router_does_not_know_is_other() {
             ("/test.v1.Kinds/Unnary", "test.v1.Kinds/Unnary"),
             ("/test.v1.Unkind/Unary", "test.v1.Unkind/Unary"),
             ("/test.v1.Unkind/Unary?query", "test.v1.Unkind/Unary"),
-            // Not of two names: the path as it came.
+            // Not of the form of a method: the path as sent.
             ("/", "/"),
             ("/a", "/a"),
             ("/test.v1.Kinds/", "/test.v1.Kinds/"),
@@ -179,7 +179,7 @@ async fn methods_behind_tonics_router_have_their_names_from_their_first_call_on(
             let asked = Ask { code: code_sent as i32, ..ask(act, 0) };
             let outcome = call_kind(&mut kinds, kind, asked, &[]).await;
             assert_eq!(outcome.code, code_sent);
-            // The generated client that calls here says what it calls; but a server asks nobody.
+            // A generated client sets its method in the extensions; a server ignores it.
             assert_eq!(named(&traces.only()), known(method_of(kind)), "{code_sent:?}");
         }
     }
@@ -209,7 +209,7 @@ async fn what_a_generated_client_calls_has_its_name_at_once() {
     assert_eq!(asked.name, METHOD);
     assert_eq!(asked.attributes["rpc.method"], METHOD.into());
 
-    // Behind a prefix of its origin as well.
+    // Also behind a path prefix of its origin.
     let origin = "http://orders.svc:8080/prefix".parse().unwrap();
     let mut kinds = KindsClient::with_origin(layer.layer(refuses(refusal)), origin);
     kinds.unary(Ask::default()).await.unwrap_err();
@@ -236,7 +236,7 @@ fn asking_for(samples: bool) -> (Traces, Asking) {
 
 #[tokio::test]
 async fn once_it_is_learnt_a_sampler_is_given_the_method() {
-    // Learnt from an answer, and from a message that was read before a failure.
+    // Learned from an answer, and from a message that was read before a failure.
     type Answers = fn() -> Answer;
     let learnt_from: [Answers; 2] =
         [|| Ok(stream(1, &Status::ok(""))), || Ok(trailers_only(&Status::not_found("")))];
@@ -250,7 +250,7 @@ async fn once_it_is_learnt_a_sampler_is_given_the_method() {
         call(&layer, to("/test.v1.Kinds/Unary"), answer).await;
         let second = sampler.take_only();
         assert_eq!(second.attributes["rpc.method"], METHOD.into());
-        // Every clone of the layer knows it.
+        // All clones of the layer know it.
         call(&layer.clone().filter(|_, _| true), to("/test.v1.Kinds/Unary"), answer).await;
         assert_eq!(sampler.take_only().attributes["rpc.method"], METHOD.into());
         assert!(traces.spans().iter().all(|span| named(span) == known(METHOD)));
@@ -269,7 +269,7 @@ async fn a_sampler_is_given_other_where_that_is_certain() {
             let asked = sampler.take_only();
             assert_eq!(asked.name, "grpc");
             assert_eq!(asked.attributes["rpc.method"], "_OTHER".into());
-            // What was called instead is the span's alone.
+            // Only the span has the original path.
             assert!(!asked.attributes.contains_key("rpc.method_original"), "{asked:?}");
             assert_eq!(named(&traces.take_only()), other(original));
         }
@@ -285,7 +285,7 @@ async fn methods_can_be_known_to_several_layers() {
     let inner = server_layer.layer(refuses(refusal));
     let mut kinds = KindsClient::new(client_layer.layer(inner));
     kinds.unary(Ask::default()).await.unwrap_err();
-    // The client told the server.
+    // The client has called the server.
     assert_eq!(named(&server.only()), known(METHOD));
     assert_eq!(known_methods.len(), 1);
     assert!(std::sync::Arc::ptr_eq(&server_layer.known_methods(), &known_methods));
@@ -295,7 +295,7 @@ async fn methods_can_be_known_to_several_layers() {
 async fn an_observer_alone_names_as_the_layer_does() {
     let traces = Traces::new();
     let layer = traces.server();
-    // With the knowledge of the layer, and without.
+    // With the layer's known methods, and without.
     for observe in [
         ObserveLayer::server(layer.observer()).known(layer.known_methods()),
         ObserveLayer::server(traces.server().observer()),
@@ -308,7 +308,7 @@ async fn an_observer_alone_names_as_the_layer_does() {
     }
 }
 
-/// The names of all spans, after each of so many invented methods was called.
+/// The names of all spans after calls of this many invented methods.
 async fn names_of_invented<S, B>(
     layer: &TracingLayer,
     traces: &Traces,
@@ -353,14 +353,14 @@ async fn names_that_strangers_invent_add_no_name_of_a_span() {
         let names = names_of_invented(&layer, &traces, refusing).await;
         assert_eq!(names, BTreeSet::from(["grpc".to_owned()]));
         assert!(described || layer.known_methods().is_empty());
-        // And those that are served are still learnt.
+        // Methods of the service are still learned.
         call_well(&layer, to("/test.v1.Kinds/Unary")).await;
         assert_eq!(named(&traces.only()), known(METHOD));
     }
 }
 
-/// Something inside that reads every request before it refuses it, and something that answers
-/// whatever it is asked: no more names than can be learnt.
+/// With a layer inside that reads every request before it refuses it, and a service that answers
+/// every request: the number of names stays bounded.
 #[tokio::test]
 async fn names_that_are_answered_for_are_bounded() {
     let reads_and_refuses = service_fn(async |request: Request<Body>| {

@@ -1,7 +1,7 @@
-//! Where nobody set a tracer provider, there are no spans, one warning, and whatever the caller sent of a
+//! Without a tracer provider there are no spans, one warning is logged, and the caller's
 //! trace is passed on.
 //!
-//! In a process of its own: no provider is ever set in it.
+//! In its own process, without any provider.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -27,7 +27,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::common::{TARGET, TRACE, TRACEPARENT, run, to, trailers_only, with};
 
-// What is said.
+// Warnings.
 
 static EVENTS: Mutex<Vec<(tracing::Level, String, String)>> = Mutex::new(Vec::new());
 
@@ -53,7 +53,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Capture {
     }
 }
 
-/// Hears what all tests of this process say.
+/// Collects the events of all tests of this process.
 fn hear() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -62,7 +62,7 @@ fn hear() {
     });
 }
 
-/// However many calls there were, and layers, and tests.
+/// Once for all calls, layers and tests.
 #[track_caller]
 fn assert_warned_once() {
     let events = EVENTS.lock().unwrap();
@@ -73,16 +73,16 @@ fn assert_warned_once() {
     assert!(message.contains("set_tracer_provider"), "{message}");
 }
 
-// What is sent.
+// Propagation.
 
-/// What a handler sees, and what a client that it calls sends.
+/// The trace in a handler, and in the request of a client that it calls.
 #[derive(Debug, Default)]
 struct Hop {
     trace: Option<String>,
     sent: HeaderMap,
 }
 
-/// A call of a server whose handler calls the next one.
+/// A call to a server whose handler calls the next server.
 async fn hop(request: Request<Script>) -> Hop {
     hear();
     let hop: Arc<Mutex<Hop>> = Arc::default();
@@ -96,7 +96,7 @@ async fn hop(request: Request<Script>) -> Hop {
     let handler = service_fn(move |request: Request<Body>| {
         keeps.lock().unwrap().trace = current_trace_id().map(|id| id.to_string());
         assert_eq!(current_trace_id().is_some(), Context::map_current(Context::has_active_span));
-        // There is no span that a line in a log could name.
+        // There is no span whose id a log line could have.
         let info = CallInfo::of_side(Side::Server, request.extensions());
         assert_eq!(info.and_then(CallInfo::trace), None);
         client.clone().call(to("/a.B/Next"))
@@ -170,7 +170,7 @@ async fn where_there_is_no_trace_none_is_made_up() {
     let nothing = hop(to("/a.B/First")).await;
     assert_eq!((nothing.trace, sent(&nothing.sent)), (None, [None; 3]));
 
-    // What is no trace is not passed on.
+    // An invalid trace is not passed on.
     let request = to("/a.B/First");
     let bad = with(request, &[(HEADERS[0], "nonsense"), (HEADERS[1], "a=1"), (HEADERS[2], "=")]);
     let nothing = hop(bad).await;
@@ -199,7 +199,7 @@ async fn what_the_program_itself_sends_of_a_trace_stays() {
     assert_warned_once();
 }
 
-/// The trace of the caller is current in the stream as it is in the handler.
+/// The caller's trace is current in the stream, too.
 #[tokio::test]
 async fn the_callers_trace_is_current_while_its_stream_is_polled() {
     hear();

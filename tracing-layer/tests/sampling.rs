@@ -1,4 +1,4 @@
-//! What a sampler is given, and what becomes of calls that have no span, or one that nobody records.
+//! What a sampler receives, and calls without a span or with a span that is not recorded.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,13 +30,13 @@ use self::common::*;
 
 const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
 
-/// What an inner service finds.
+/// What an inner service sees.
 #[derive(Clone, Debug, Default)]
 struct Found(Arc<Mutex<Vec<Finding>>>);
 
 #[derive(Debug)]
 struct Finding {
-    /// The span that is current when the service is called, in its future, and in its answer's body.
+    /// The current span in the service's call, in its future, and in its response body.
     current: [SpanContext; 3],
     headers: HeaderMap,
     info: Option<CallInfo>,
@@ -46,7 +46,7 @@ fn current() -> SpanContext {
     Context::map_current(|context| context.span().span_context().clone())
 }
 
-/// A body that sees which span is current when it is polled.
+/// A body that records the current span when it is polled.
 struct Looking(Option<Box<dyn FnOnce(SpanContext) + Send>>);
 
 impl http_body::Body for Looking {
@@ -65,7 +65,7 @@ impl http_body::Body for Looking {
 }
 
 impl Found {
-    /// What was found in one call through that layer.
+    /// What the service saw in one call through this layer.
     async fn by(layer: &TracingLayer, request: Request<Script>) -> Finding {
         let found = Self::default();
         let all = found.clone();
@@ -91,7 +91,7 @@ impl Found {
 }
 
 impl Finding {
-    /// The span that was current all the time.
+    /// The span that was current in all of them.
     #[track_caller]
     fn span(&self) -> &SpanContext {
         assert_eq!(self.current[0], self.current[1]);
@@ -159,7 +159,7 @@ async fn a_sampler_is_given_all_that_it_needs_and_all_of_it_before_the_call() {
                     assert!(asked.parent.is_remote() && asked.parent.is_sampled());
                     assert_eq!(asked.trace.to_string(), TRACE);
                 } else {
-                    // What its own program put into the headers is no parent.
+                    // Headers that the program itself set are not a parent.
                     assert!(!asked.parent.is_valid());
                 }
             }
@@ -175,7 +175,7 @@ async fn the_span_that_is_current_is_the_parent_where_the_caller_names_none() {
         let around = Context::new().with_span(around);
         sampler.take();
         let guard = around.clone().attach();
-        // All of it, so that nothing is attached across an `await`.
+        // All of it in one poll, so that nothing is attached across an `await`.
         let mut service = traces.described(side).layer(refuses(|| Ok(stream(0, &Status::ok("")))));
         let mut future = Box::pin(service.call(to_kind(MethodKind::Unary)));
         drop(guard);
@@ -255,7 +255,7 @@ async fn a_filtered_call_is_not_touched() {
         let unary = method_of(MethodKind::Unary).to_owned();
         assert_eq!(*asked_of.lock().unwrap(), [(unary.clone(), true, tenant), (unary, true, None)]);
 
-        // The others have spans.
+        // All others have spans.
         call_well(&layer, to_kind(MethodKind::ServerStream)).await;
         assert_eq!(traces.only().name, method_of(MethodKind::ServerStream));
     }
@@ -277,7 +277,7 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
             let found = Found::by(&traces.layer(side), request).await;
             assert_eq!(found.span(), &SpanContext::empty_context());
             assert!(found.info.is_none());
-            // Not even if they fail.
+            // Even if they fail.
             call(&traces.layer(side), to(path), || Err(Status::internal(""))).await;
         }
         traces.none();
@@ -296,7 +296,7 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
     }
 }
 
-/// As where an axum router holds other routes too.
+/// Like other routes in an axum router.
 #[tokio::test]
 async fn what_is_none_of_grpcs_has_no_span_on_a_server() {
     let (traces, sampler) = asking(true);
@@ -310,7 +310,7 @@ async fn what_is_none_of_grpcs_has_no_span_on_a_server() {
     assert!(sampler.take().is_empty());
 }
 
-/// tonic runs a method whatever a request says that it is. Its answer shows that it was a call.
+/// tonic runs a method for any content type. Its response shows that it was a call.
 #[tokio::test]
 async fn what_is_answered_as_grpc_has_a_span_from_its_request_on() {
     let (traces, _) = asking(true);
@@ -334,7 +334,7 @@ async fn where_telemetry_is_suppressed_there_is_no_span() {
             assert_eq!(current_trace_id(), None);
             Ok(stream(0, &Status::ok("")))
         }));
-        // As an exporter does that sends spans by a client with such a layer.
+        // Like an exporter that sends spans with a client that has this layer.
         let suppressed = Context::enter_telemetry_suppressed_scope();
         let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
         let mut future = Box::pin(service.call(request));
@@ -389,9 +389,9 @@ async fn after_its_provider_was_shut_down_a_client_still_names_the_span_around_i
     assert_eq!(sent.lock().unwrap().as_ref().unwrap(), TRACEPARENT);
 }
 
-// What it costs.
+// Cost.
 
-/// Is not interested in any call.
+/// An observer that watches no call.
 #[derive(Clone)]
 struct NoInterest;
 
@@ -407,7 +407,7 @@ impl Call for NoInterest {
     fn end(&self, _: End<'_>) {}
 }
 
-/// How many allocations a call of a known method makes, once there was one.
+/// The allocations of a call of a known method, after the first call.
 fn allocations<L>(layer: &L, headers: &[(&'static str, &'static str)]) -> u64
 where
     L: Layer<Answering, Service: Service<Request<Script>, Response: Bodied>>,
@@ -436,7 +436,7 @@ where
     one_call(layer.layer(Answering), request())
 }
 
-/// A response whose body can be read at once.
+/// A response with a body that is ready.
 trait Bodied {
     fn read(self);
 }
@@ -498,7 +498,7 @@ fn a_call_without_a_span_costs_what_one_of_no_interest_does() {
 #[test]
 fn a_call_that_is_not_sampled_makes_no_attribute_but_what_the_sampler_is_given() {
     for side in SIDES {
-        // Nobody exports what is recorded: that would cost more than all the rest.
+        // Recorded spans are not exported: that would cost more than everything else.
         let plain = |sampler: Sampler| {
             let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
             Traces::new().described(side).with_tracer_provider(&provider)
@@ -511,7 +511,7 @@ fn a_call_that_is_not_sampled_makes_no_attribute_but_what_the_sampler_is_given()
             Side::Client => allocations(&ObserveLayer::client(NoInterest), &METADATA),
         };
         let added = |layer: &TracingLayer| allocations(layer, &METADATA) - unwatched;
-        // Metadata, attempts and so on make no difference, since nobody would see them.
+        // Metadata and attempts make no difference, because they are not recorded.
         let off = added(&plain(Sampler::AlwaysOff));
         assert_eq!(added(&full(Sampler::AlwaysOff)), off, "{side:?}");
         let on = [added(&plain(Sampler::AlwaysOn)), added(&full(Sampler::AlwaysOn))];
@@ -522,7 +522,7 @@ fn a_call_that_is_not_sampled_makes_no_attribute_but_what_the_sampler_is_given()
 
 #[tokio::test]
 async fn a_call_that_is_recorded_and_not_sampled_is_told_in_full() {
-    // `RecordOnly` spans go to processors, and no exporter is given them.
+    // `RecordOnly` spans go to processors, but not to exporters.
     #[derive(Clone, Debug)]
     struct RecordOnly;
     impl opentelemetry_sdk::trace::ShouldSample for RecordOnly {

@@ -1,4 +1,4 @@
-//! Over a real socket, with tonic's own server and client: both ends tell of each call once, whatever ends
+//! Over a real socket, with tonic's own server and client: both sides have one span per call, whatever ends
 //! it.
 #![allow(clippy::unwrap_used)]
 
@@ -44,7 +44,7 @@ async fn pair() -> Pair {
     pair_with(|layer| layer).await
 }
 
-/// The server's layer as it is set there; a recovery layer stands inside it.
+/// The settings of the server's layer; a recovery layer is inside it.
 async fn pair_with(set: impl FnOnce(TracingLayer) -> TracingLayer) -> Pair {
     let traces = Traces::new();
     let service = KindsService::default();
@@ -61,7 +61,7 @@ async fn pair_with(set: impl FnOnce(TracingLayer) -> TracingLayer) -> Pair {
 }
 
 impl Pair {
-    /// The spans of the one call there was, the server's and the client's, and nothing is left of it.
+    /// Takes the spans of the only call: the server's and the client's.
     async fn both(&self) -> [SpanData; 2] {
         self.traces.until_ended(2).await;
         let mut spans = self.traces.take();
@@ -74,7 +74,7 @@ impl Pair {
         [server, client]
     }
 
-    /// Both ended with that code.
+    /// Asserts that both ended with this code.
     async fn assert_both(&self, code: Code, message: &str) {
         for span in self.both().await {
             assert_span(&span, code, message);
@@ -82,7 +82,7 @@ impl Pair {
     }
 }
 
-/// It ended so, and its status is what its side makes of that.
+/// Asserts this code, and the status that follows for its side.
 #[track_caller]
 fn assert_span(span: &SpanData, code: Code, message: &str) {
     let name = tonic_call::code_name(code);
@@ -122,7 +122,7 @@ async fn a_call_that_its_caller_cancels_is_cancelled_at_both_ends() {
     call.abort();
     pair.assert_both(Code::Cancelled, "").await;
 
-    // While it still sends.
+    // While it is still sending.
     let (sender, receiver) = mpsc::channel(1);
     let mut kinds = pair.kinds.clone();
     let call =
@@ -132,7 +132,7 @@ async fn a_call_that_its_caller_cancels_is_cancelled_at_both_ends() {
     call.abort();
     pair.assert_both(Code::Cancelled, "").await;
 
-    // Both ways at once.
+    // In both directions at once.
     let (sender, receiver) = mpsc::channel(1);
     sender.send(ask(Act::Hang, 1)).await.unwrap();
     let mut kinds = pair.kinds.clone();
@@ -150,7 +150,7 @@ async fn a_call_whose_deadline_expires_ends_once_at_both_ends() {
     pair.kinds.unary(request).await.unwrap_err();
     pair.service.until_alive(0).await;
     for span in pair.both().await {
-        // Which timer fires first is open, and tonic's own say `Cancelled`.
+        // Either timer may fire first, and tonic's own report `Cancelled`.
         let code = code(&span);
         assert!(["DEADLINE_EXCEEDED", "CANCELLED"].contains(&&*code), "{span:#?}");
         let is_error = matches!(span.status, SpanStatus::Error { .. });
@@ -160,8 +160,8 @@ async fn a_call_whose_deadline_expires_ends_once_at_both_ends() {
     }
 }
 
-/// tonic's timers end at the head: the caller holds the deadline itself, and begins to count when the
-/// server already has.
+/// tonic's timers stop at the head: here the caller has its own timer, which starts later than that of the
+/// server.
 #[tokio::test]
 async fn a_stream_that_its_caller_gives_up_after_its_deadline_is_a_deadline_at_the_server() {
     let mut pair = pair().await;
@@ -196,7 +196,7 @@ async fn a_refused_connection_is_unavailable() {
         assert!(description.contains("refused"), "{description}");
         assert_eq!(text(&span, "server.address").as_deref(), Some("orders.svc"));
         assert_eq!(number(&span, "server.port"), Some(8080));
-        // Whether it was ever there, the layer can't tell.
+        // The layer cannot know whether the server received it.
         assert_eq!(text(&span, "network.peer.address"), None);
     }
 }
@@ -254,7 +254,7 @@ async fn both_ends_tell_of_each_call_once() {
 
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// What the caller is told.
+/// What the caller receives.
 #[track_caller]
 fn told(metadata: &tonic::metadata::MetadataMap) -> Vec<String> {
     let all = metadata.get_all(X_TRACE_ID.as_str());
@@ -278,7 +278,7 @@ async fn a_caller_is_told_its_trace_however_it_is_answered() {
     let [server, _] = pair.both().await;
     assert_eq!(told_at_head, [trace_id(&server)]);
 
-    // Answers that are nothing but a head.
+    // Trailers-only responses.
     for (act, code) in [(Act::Fail, Code::NotFound), (Act::Panic, Code::Internal)] {
         let ask = Ask { code: code as i32, ..ask(act, 0) };
         let status = pair.kinds.unary(ask).await.unwrap_err();
@@ -287,7 +287,7 @@ async fn a_caller_is_told_its_trace_however_it_is_answered() {
         assert_eq!(told(status.metadata()), [trace_id(&server)], "{act:?}");
     }
 
-    // A trace that the caller began: its own layer would send another, and is told to be silent.
+    // A trace of the caller: its own layer would send another one, so it is turned off.
     let mut request = Request::new(Ask::default());
     request.metadata_mut().insert("traceparent", TRACEPARENT.parse().unwrap());
     let suppressed = Context::new().with_telemetry_suppressed();
@@ -302,7 +302,7 @@ async fn a_caller_is_told_nothing_unless_the_layer_is_set_so() {
     assert_eq!(told(response.metadata()), [""; 0]);
 }
 
-/// What exports spans by gRPC itself must not make spans of its own calls.
+/// An exporter over gRPC must not create spans for its own calls.
 #[tokio::test]
 async fn a_call_made_where_telemetry_is_suppressed_has_no_span_and_sends_no_trace() {
     let mut pair = pair().await;
@@ -319,17 +319,17 @@ async fn a_call_made_where_telemetry_is_suppressed_has_no_span_and_sends_no_trac
             assert_eq!(server.parent_span_id, SpanId::INVALID);
         }
     }
-    // Afterwards it is as ever.
+    // Afterwards spans are made again.
     pair.kinds.unary(Ask::default()).await.unwrap();
     pair.both().await;
 }
 
-/// A server that goes away in the middle of a stream.
+/// A server that stops in the middle of a stream.
 #[tokio::test]
 async fn a_stream_whose_connection_is_lost_is_an_error_at_the_client() {
     let (traces, server) = (Traces::new(), Traces::new());
     let (incoming, endpoint) = listen();
-    // Its connections live in its runtime, and end with it.
+    // Its connections run in its runtime, and end with it.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let serve = {
         let _entered = runtime.enter();

@@ -1,5 +1,5 @@
-//! A stream of many messages keeps one context to its end, and leaves none behind on the thread that
-//! polled it, whatever happens to it.
+//! A stream of many messages keeps one context until its end, and leaves none current on the thread that
+//! polled it, whatever ends it.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -33,11 +33,11 @@ use self::common::*;
 
 const MESSAGES: u32 = 10_000;
 
-/// h2 ends a connection on which too many small messages wait to be read; how many, it takes from
+/// h2 closes a connection with too many unread small messages; the limit depends on
 /// the window.
 const WINDOW: u32 = 16 << 20;
 
-/// The span that is current here: trace and span.
+/// The current trace and span.
 fn here() -> Option<String> {
     Telemetry::map_current(|context| {
         let span = context.span();
@@ -52,7 +52,7 @@ fn name_of(span: &SpanData) -> String {
 
 // Inside.
 
-/// Where a stream stood, each time it was polled.
+/// The current span of a stream, at each poll.
 #[derive(Clone, Default)]
 struct Stood(Arc<Mutex<(HashSet<Option<String>>, u32)>>);
 
@@ -63,7 +63,7 @@ impl Stood {
         *times += 1;
     }
 
-    /// It was polled at least so often, and always in that span.
+    /// Asserts that it was polled at least this often, and always in this span.
     #[track_caller]
     fn assert_in(&self, spans: &[&SpanData], at_least: u32) {
         let (stood, times) = &*self.0.lock().unwrap();
@@ -72,7 +72,7 @@ impl Stood {
     }
 }
 
-/// So many messages; looks where it stands whenever it is polled or dropped.
+/// A stream of this many messages that records the current span whenever it is polled or dropped.
 struct Many<T> {
     left: u32,
     is_pending: bool,
@@ -91,7 +91,7 @@ impl<T: Clone + Unpin> Stream for Many<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.stood.look();
-        // Now and then another call, or another thread, has its turn.
+        // Sometimes yields to another call or thread.
         self.is_pending = !self.is_pending && self.left.is_multiple_of(8);
         if self.is_pending {
             cx.waker().wake_by_ref();
@@ -111,7 +111,7 @@ impl<T> Drop for Many<T> {
     }
 }
 
-/// Answers with as many messages as it is asked for, or one for each it gets.
+/// Answers with the requested number of messages, or with one for each request message.
 #[derive(Clone, Default)]
 struct Streams {
     stood: Stood,
@@ -167,7 +167,7 @@ impl Kinds for Streams {
 
 // Outside.
 
-/// What was left behind on a thread after the call had been polled.
+/// What was still current on a thread after the call was polled.
 #[derive(Clone, Default)]
 struct Leaks(Arc<(AtomicUsize, Mutex<Vec<String>>)>);
 
@@ -192,10 +192,10 @@ impl Drop for AfterDrop {
     }
 }
 
-/// Looks when what stands before it was dropped.
+/// Looks after the field before it was dropped.
 struct AfterDrop(Leaks);
 
-/// Stands outside the layer, and looks after each poll of what the layer made.
+/// A service outside the layer that looks after each poll of the layer's future.
 #[derive(Clone)]
 struct Outside<S>(S, Leaks);
 
@@ -264,8 +264,8 @@ impl<B: Body<Data = Bytes>> Body for Watched<B> {
     }
 }
 
-/// A server and a client, each with a layer that is watched from outside. The client's request bodies are
-/// watched too, where the connection's task polls them.
+/// A server and a client, each with a layer that is checked from outside. The client's request bodies are
+/// checked, too, in the connection's task that polls them.
 struct Pair {
     traces: Traces,
     handler: Stood,
@@ -335,7 +335,7 @@ async fn a_stream_of_the_server_keeps_its_context_and_leaves_none_behind() {
     assert_eq!(count, MESSAGES);
     let [server, _] = pair.ended().await;
     pair.handler.assert_in(&[&server], MESSAGES);
-    // The encoder takes several messages in one poll, but not all.
+    // The encoder takes several messages per poll, but not all.
     pair.assert_nothing_leaked([MESSAGES / 100, MESSAGES / 100, 2]);
 }
 
@@ -369,7 +369,7 @@ async fn streams_both_ways_keep_their_contexts_and_leave_none_behind() {
     pair.assert_nothing_leaked([2, 2, MESSAGES / 100]);
 }
 
-/// Calls that take turns on two threads would show each other's contexts.
+/// Calls that alternate on two threads must not see each other's contexts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_at_once_half_of_them_cancelled_keep_their_contexts_apart() {
     const CALLS: usize = 200;
@@ -402,7 +402,7 @@ async fn many_streams_at_once_half_of_them_cancelled_keep_their_contexts_apart()
     let (servers, clients): (Vec<_>, Vec<_>) =
         spans.iter().partition(|span| span.parent_span_is_remote);
     pair.handler.assert_in(&servers, CALLS as u32);
-    // Each stream stood in the span of one client, and no two in the same.
+    // Each stream ran in the span of one client, and no two in the same.
     let mut names = HashSet::new();
     for stood in stood {
         let spans = std::mem::take(&mut stood.0.lock().unwrap().0);
@@ -413,7 +413,7 @@ async fn many_streams_at_once_half_of_them_cancelled_keep_their_contexts_apart()
     pair.assert_nothing_leaked([CALLS as u32; 3]);
 }
 
-// Panics and cancels, on this thread.
+// Panics and cancellations, on this thread.
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Goes {
@@ -467,8 +467,8 @@ fn service(
     })
 }
 
-/// Does a piece of a call, and catches what unwinds out of it, as a recovery layer outside would. Where
-/// this runs, that stays current which was.
+/// Runs a part of a call and catches a panic, like a recovery layer outside. The current context
+/// must be unchanged afterwards.
 #[track_caller]
 fn caught<T>(piece: impl FnOnce() -> T) -> Option<T> {
     let before = here();
@@ -477,7 +477,7 @@ fn caught<T>(piece: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Polls until it is ready, or panics, or has been polled so often.
+/// Polls until it is ready, panics, or was polled this often.
 fn poll_caught<T>(
     polls: &mut usize,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -492,7 +492,7 @@ fn poll_caught<T>(
     None
 }
 
-/// Makes a call, polls it so often at most, and drops it.
+/// Makes a call, polls it at most this often, and drops it.
 fn call_and_drop(layer: &tonic_tracing_layer::TracingLayer, goes: Goes, mut polls: usize) {
     let mut service = layer.layer(service(goes));
     let mut request = to("/a.B/C");
@@ -509,8 +509,8 @@ fn call_and_drop(layer: &tonic_tracing_layer::TracingLayer, goes: Goes, mut poll
     caught(|| drop(body));
 }
 
-/// A call that is given up after any number of polls, and one that panics anywhere, put back what was
-/// current before: nothing, or the span of whoever called.
+/// A call that is dropped after any number of polls, and one that panics anywhere, restore what was
+/// current before: nothing, or the caller's span.
 #[test]
 fn a_panic_or_a_cancel_at_any_point_leaves_no_context_behind() {
     silence_panics();

@@ -1,4 +1,4 @@
-//! A client calls a server that calls another one: over real sockets, with a layer at all four places, it is
+//! A client calls a server that calls another one, over real sockets, with a layer in all four places: this is
 //! one trace.
 #![allow(clippy::unwrap_used)]
 
@@ -39,21 +39,21 @@ fn client(traces: &Traces, endpoint: &Endpoint) -> Client {
     KindsClient::new(layer.layer(endpoint.connect_lazy()))
 }
 
-/// A service that has the next one do the same, if there is one, and remembers where it stood.
+/// A service that calls the next one, if there is one, and records its current span.
 #[derive(Clone)]
 struct Hop {
     next: Option<Client>,
     stood: Arc<Mutex<Vec<Stood>>>,
 }
 
-/// Where a handler, or the stream it answered with, stood.
+/// The current span of a handler or its response stream.
 #[derive(Debug, Clone)]
 struct Stood {
     trace: String,
     span: String,
     sampled: bool,
     tenant: String,
-    /// What the caller sent.
+    /// The caller's headers.
     traceparent: String,
 }
 
@@ -100,7 +100,7 @@ impl Kinds for Hop {
         self.clone().run(MethodKind::ClientStream, sent, Ask::default()).await.map(Response::new)
     }
 
-    /// Calls the next one when its stream is polled, and the handler is long over.
+    /// Calls the next server when its stream is polled, after the handler has returned.
     async fn server_stream(&self, request: Request<Ask>) -> Result<Response<Notes>, Status> {
         let (sent, _, ask) = request.into_parts();
         let hop = self.clone();
@@ -121,7 +121,7 @@ impl Kinds for Hop {
     }
 }
 
-/// A server that runs until it is told to stop, and then until its connections are closed.
+/// A server that runs until it is stopped and its connections are closed.
 struct Running {
     endpoint: Endpoint,
     stop: oneshot::Sender<()>,
@@ -143,7 +143,7 @@ impl Running {
         Self { endpoint, stop, served, stood }
     }
 
-    /// Nothing of it is left then, and the endings of all calls are told.
+    /// Then all its calls have ended and are reported.
     async fn stop(self) {
         self.stop.send(()).unwrap();
         self.served.await.unwrap();
@@ -163,7 +163,7 @@ impl Running {
     }
 }
 
-/// Calls the first server, which calls the second, with some baggage.
+/// Calls the first server, which calls the second one, with baggage.
 async fn call_through(client: &mut Client, kind: MethodKind) {
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme, inc.")]);
     let outcome = call_kind(client, kind, Ask::default(), &[]).with_context(tenant).await;
@@ -224,7 +224,7 @@ async fn two_hops_are_one_trace_whose_parents_are_right() {
             assert_eq!(peer.as_deref(), is_server.then_some("127.0.0.1"));
             assert_eq!(is_port, is_server);
         }
-        // The outer ones last at least as long as those within.
+        // Outer spans last at least as long as inner ones.
         for pair in spans.windows(2) {
             assert!(pair[0].start_time <= pair[1].start_time);
         }
@@ -267,7 +267,7 @@ async fn a_trace_whose_root_is_not_sampled_is_recorded_nowhere_and_goes_on_all_t
     }
 }
 
-/// Guards against calls that take each other's parents.
+/// Regression: concurrent calls had each other's parents.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_at_once_keep_their_traces_apart() {
     const CALLS: usize = 100;

@@ -1,4 +1,4 @@
-//! A recorder whose series can be read, exactly.
+//! A recorder whose series can be read exactly.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 
-/// As Go's `codes.Code` prints them, in the order of their numbers.
+/// The names of Go's `codes.Code`, in the order of their numbers.
 pub(crate) const GO_CODES: [&str; 17] = [
     "OK",
     "Canceled",
@@ -30,7 +30,7 @@ pub(crate) const GO_CODES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// Clones read and record the same.
+/// Clones share their series.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readings {
     series: Arc<Mutex<BTreeMap<String, Series>>>,
@@ -38,7 +38,7 @@ pub(crate) struct Readings {
     registered: Arc<AtomicUsize>,
 }
 
-/// The name of a family, and its unit.
+/// The name and the unit of a family.
 pub(crate) type Described = (String, Option<Unit>);
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ enum Series {
 struct Samples(Mutex<Vec<f64>>);
 
 impl Default for Samples {
-    /// With room, so that a test that counts allocations finds none of this one's.
+    /// With capacity, so that a test that counts allocations sees none of the recorder.
     fn default() -> Self {
         Self(Mutex::new(Vec::with_capacity(100)))
     }
@@ -69,7 +69,7 @@ impl Readings {
         Self::default()
     }
 
-    /// Every series, as `name{label="value"}`, with its value; of a histogram, how many samples.
+    /// Every series as `name{label="value"}`, with its value; for a histogram the number of samples.
     pub(crate) fn all(&self) -> BTreeMap<String, f64> {
         let value = |series: &Series| match series {
             Series::Counter(value) => value.load(Ordering::SeqCst) as f64,
@@ -79,12 +79,12 @@ impl Readings {
         self.series().iter().map(|(key, series)| (key.clone(), value(series))).collect()
     }
 
-    /// The series that are not at zero.
+    /// The series with a value other than zero.
     pub(crate) fn moved(&self) -> Vec<(String, f64)> {
         self.all().into_iter().filter(|(_, value)| *value != 0.0).collect()
     }
 
-    /// The sum of all series of a family, or of those of it that hold such labels.
+    /// The sum of all series of a family with these labels.
     pub(crate) fn sum(&self, family: &str, labels: &str) -> f64 {
         let is_of = |key: &str| key.split('{').next() == Some(family) && key.contains(labels);
         self.all().iter().filter(|(key, _)| is_of(key)).map(|(_, value)| value).sum()
@@ -108,7 +108,7 @@ impl Readings {
         all
     }
 
-    /// How often a handle was asked for.
+    /// How often a handle was registered.
     pub(crate) fn registered(&self) -> usize {
         self.registered.load(Ordering::SeqCst)
     }
