@@ -5,63 +5,45 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The keys of every event, beside those that a layer declares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    Message,
-    System,
-    Method,
-    StatusCode,
-    Component,
-    MethodType,
-    DurationMs,
-    RequestMessages,
-    RequestBytes,
-    ResponseMessages,
-    ResponseBytes,
-    PeerAddress,
-    PeerPort,
-    TimeoutMs,
-    UserAgent,
-    EndUser,
-    StatusMessage,
-    EndedBy,
-    RefusedBy,
-    RefusedReason,
-    RequestId,
-    TraceId,
-    SpanId,
-    Fields,
+/// Defines the keys together with their names.
+macro_rules! keys {
+    ($($key:ident = $name:literal,)*) => {
+        /// The keys of every event, without extra keys.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Key { $($key,)* }
+
+        impl Key {
+            /// The names, in the order of the variants.
+            pub(crate) const NAMES: [&'static str; [$($name),*].len()] = [$($name),*];
+        }
+    };
 }
 
-impl Key {
-    /// The names, in the order of the variants.
-    pub(crate) const NAMES: [&'static str; 24] = [
-        "message",
-        "rpc.system.name",
-        "rpc.method",
-        "rpc.response.status_code",
-        "grpc.component",
-        "grpc.method_type",
-        "duration_ms",
-        "grpc.request.messages",
-        "grpc.request.bytes",
-        "grpc.response.messages",
-        "grpc.response.bytes",
-        "network.peer.address",
-        "network.peer.port",
-        "grpc.timeout_ms",
-        "user_agent.original",
-        "enduser.id",
-        "grpc.status_message",
-        "grpc.ended_by",
-        "grpc.refused_by",
-        "grpc.refused_reason",
-        "request_id",
-        "trace_id",
-        "span_id",
-        "fields",
-    ];
+keys! {
+    Message = "message",
+    System = "rpc.system.name",
+    Method = "rpc.method",
+    StatusCode = "rpc.response.status_code",
+    Component = "grpc.component",
+    MethodType = "grpc.method_type",
+    DurationMs = "duration_ms",
+    RequestMessages = "grpc.request.messages",
+    RequestBytes = "grpc.request.bytes",
+    ResponseMessages = "grpc.response.messages",
+    ResponseBytes = "grpc.response.bytes",
+    PeerAddress = "network.peer.address",
+    PeerPort = "network.peer.port",
+    TimeoutMs = "grpc.timeout_ms",
+    UserAgent = "user_agent.original",
+    EndUser = "enduser.id",
+    StatusMessage = "grpc.status_message",
+    EndedBy = "grpc.ended_by",
+    RefusedBy = "grpc.refused_by",
+    RefusedReason = "grpc.refused_reason",
+    RequestId = "request_id",
+    TraceId = "trace_id",
+    SpanId = "span_id",
+    Fields = "fields",
 }
 
 /// The keys that formatters add to an event at the top level of a flattened JSON line. A second key of

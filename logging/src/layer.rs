@@ -42,24 +42,23 @@ impl LoggingLayer {
         }
     }
 
-    /// Knows exactly these methods: their kind is then in every line, and a call of any other path is
-    /// `INFO`, however it ends.
+    /// Sets the known methods: lines then have the kind of the method, and a call of any other path is `INFO`,
+    /// whatever its status.
     ///
-    /// Without them methods are learnt from traffic; their kind is not known, and only a call that
-    /// ends `UNIMPLEMENTED` is taken for one of an unknown path.
+    /// Without this, methods are learned from traffic: their kind is unknown, and only calls that end
+    /// `UNIMPLEMENTED` count as calls of an unknown path.
     #[must_use]
     pub fn methods(self, methods: &Methods) -> Self {
         self.known(Arc::new(KnownMethods::from(methods)))
     }
 
-    /// Shares what is known of the methods with other layers.
+    /// Shares the known methods with other layers. By default each layer learns its own.
     #[must_use]
     pub fn known(self, known: Arc<KnownMethods>) -> Self {
         Self { known, ..self }
     }
 
-    /// Chooses the level of each call's line; `None` writes none. [`default_level`] is what it is
-    /// without this.
+    /// Sets the level of each call's line; `None` writes no line. The default is [`default_level`].
     ///
     /// [`default_level`]: Finished::default_level
     #[must_use]
@@ -71,34 +70,35 @@ impl LoggingLayer {
         self
     }
 
-    /// Writes a line only for calls of which this is true.
+    /// Writes lines only for the calls for which this returns `true`.
     #[must_use]
     pub fn filter(mut self, keep: impl Fn(&Finished<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.settings.filter = Some(Arc::new(keep));
         self
     }
 
-    /// Keeps this share, from 0 to 1, of the lines of calls that ended `OK`; by default all.
+    /// Writes the lines of only this share, from 0 to 1, of the calls that end `OK`; the default is 1.
     ///
-    /// Failures and slow calls are always kept.
+    /// Failed and slow calls are always written.
     #[must_use]
     pub fn sample_successes(mut self, share: f64) -> Self {
         self.settings.sample = Arc::new(Sample::share(share));
         self
     }
 
-    /// Raises calls that take longer to `WARN`, and always keeps them. By default no call is slow.
+    /// Raises the level of calls that take longer to `WARN`, and exempts them from sampling. By default no call
+    /// is slow.
     ///
-    /// A stream takes as long as it takes: where the kind of a method is known, this is for those that
-    /// answer with one message. [`slow_per_method`](Self::slow_per_method) says it for each.
+    /// Methods that are known to stream their responses are exempt, since a stream may last for any time: see
+    /// [`slow_per_method`](Self::slow_per_method).
     #[must_use]
     pub fn slow_after(mut self, limit: Duration) -> Self {
         self.settings.slow = Slow::SingleResponse(limit);
         self
     }
 
-    /// Like [`slow_after`](Self::slow_after), with a limit per method; for a `None` no call is slow.
-    /// [`MethodTable::checked`] refuses a rule for a method that does not exist:
+    /// Like [`slow_after`](Self::slow_after), with a limit per method; with `None` no call is slow.
+    /// [`MethodTable::checked`] rejects a rule for a method that does not exist:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -118,66 +118,64 @@ impl LoggingLayer {
         self
     }
 
-    /// Writes at most so many lines of refusals per second, for each method and reason. By default there is
-    /// no limit, and one stranger without credentials fills a disk with them.
+    /// Limits the lines about refused calls to this number per second, for each method and reason. By default
+    /// there is no limit, and one client without credentials can fill a disk.
     ///
-    /// The lines beyond it are left out. One line, `refusals left out`, says how many there were:
-    /// `grpc.refusals_left_out`, with `rpc.method`, `grpc.refused_by` and `grpc.refused_reason`, at the level
-    /// of the loudest of them. It comes when that second is over, whether or not another refusal comes; when
-    /// the runtime ends before, it comes then. Outside a tokio runtime with time it comes with the next refusal.
-    /// [`on_finished`](Self::on_finished) is still given every call.
+    /// Further lines are left out, and one line `refusals left out` reports their number in
+    /// `grpc.refusals_left_out`, with `rpc.method`, `grpc.refused_by` and `grpc.refused_reason`, at the most
+    /// severe level among them. It is written at the end of that second, or earlier when the runtime shuts
+    /// down; without a tokio runtime with time, at the next refusal. [`on_finished`](Self::on_finished) still
+    /// sees every call.
     ///
-    /// Refused is what another layer refused (auth, a rate limit); and on a server also what fails for anybody
-    /// who sends it, without credentials: calls of unknown paths, what is answered by HTTP 4xx without a
-    /// `grpc-status`, and failed calls of the health and reflection services. Their reason is their code.
-    /// A second begins with its first refusal, by tokio's clock. All methods that are not known count as one,
-    /// and so do all methods and reasons beyond 1,024. With 0 only the counts are written.
+    /// A refused call is one that another layer refused (auth, a rate limit); on a server also one that any
+    /// client can cause without credentials: calls of unknown paths, requests answered with HTTP 4xx and no
+    /// `grpc-status`, and failed calls of the health and reflection services, whose reason is their code. A
+    /// second starts with its first refusal, by tokio's clock. All unknown methods count as one method, and so
+    /// do all pairs of method and reason beyond 1,024. With 0 only the counts are written.
     #[must_use]
     pub fn refusals_per_second(mut self, lines: u32) -> Self {
         self.settings.refusals = Some(RefusalLimit::per_second(lines));
         self
     }
 
-    /// Writes a line when a call starts, too.
+    /// Also writes a line when a call starts.
     #[must_use]
     pub fn starts(mut self, level: Level) -> Self {
         self.settings.starts = Some(level);
         self
     }
 
-    /// Writes a line for each message that passes, too: with its number, and with its size, which is
-    /// that on the wire.
+    /// Also writes a line for each message, with its number and its size on the wire.
     #[must_use]
     pub fn messages(mut self, level: Level) -> Self {
         self.settings.messages = Some(level);
         self
     }
 
-    /// Logs calls of the health and reflection services like any other; by default only when they fail.
+    /// Logs calls of the health and reflection services like all others; by default only when they fail.
     #[must_use]
     pub fn include_infrastructure(mut self) -> Self {
         self.settings.infrastructure = true;
         self
     }
 
-    /// Whether a span of `tracing` is around the handler of a server; by default it is.
+    /// Turns the `tracing` span around a server's handler on or off; the default is on.
     #[must_use]
     pub fn handler_span(mut self, on: bool) -> Self {
         self.settings.handler_span = on;
         self
     }
 
-    /// Gives these of the [fields](tonic_call::CallInfo::add_field) that handlers add a key of their
-    /// own. Others go into the one key `fields`, as JSON. What the layers of this workspace add, `auth.…` and
-    /// `ratelimit.…`, has keys of its own without being declared.
+    /// Declares [fields](tonic_call::CallInfo::add_field) of handlers that get a key of their own in the line.
+    /// Fields that are not declared are written as JSON under the key `fields`. The fields of this
+    /// workspace's layers, `auth.…` and `ratelimit.…`, need no declaration.
     ///
-    /// There is room for 40 keys, those of metadata included. What is declared beyond them goes into
-    /// `fields`, too.
+    /// There is room for 40 keys, including those of metadata. Further ones are written under `fields`.
     ///
     /// # Errors
     ///
-    /// When a key is one that lines have anyway, or that formatters write beside them, or when it is
-    /// not made of letters, digits, `_`, `-`, `.` and `/`.
+    /// When a key is reserved, because lines or formatters use it, or when it contains other characters than
+    /// ASCII letters, digits, `_`, `-`, `.` and `/`.
     pub fn fields<K: Into<String>>(
         mut self,
         keys: impl IntoIterator<Item = K>,
@@ -186,14 +184,14 @@ impl LoggingLayer {
         Ok(self)
     }
 
-    /// Logs these of the request's metadata, as `rpc.request.metadata.<name>`.
+    /// Logs request metadata of these names, as `rpc.request.metadata.<name>`.
     #[must_use]
     pub fn request_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.settings.request_metadata = AllowedMetadata::new(names);
         self
     }
 
-    /// Logs these of the response's metadata, from its head or trailers, as
+    /// Logs response metadata of these names, from the head or the trailers, as
     /// `rpc.response.metadata.<name>`.
     #[must_use]
     pub fn response_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
@@ -201,35 +199,32 @@ impl LoggingLayer {
         self
     }
 
-    /// Is given every call when it is over: also those of which no line is written.
+    /// Calls this for every finished call, even if no line is written for it: for example for an audit log.
     ///
-    /// For what this layer does not do, an audit trail for example. It runs where the call is polled
-    /// or dropped: it must not block, nor panic.
+    /// It runs where the call is polled or dropped: it must neither block nor panic.
     #[must_use]
     pub fn on_finished(mut self, hook: impl Fn(&Finished<'_>) + Send + Sync + 'static) -> Self {
         self.settings.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Names the time-out of the server that this layer is in: what was given to tonic's
-    /// `Server::timeout`. By default none is known.
+    /// Declares the timeout that was passed to tonic's `Server::timeout`; the default is none.
     ///
-    /// That time-out stands outside all layers, which see their call dropped as if its caller had left.
-    /// With it named, a call that it ends is logged as `DEADLINE_EXCEEDED` at `WARN`, and not
-    /// as `CANCELLED` by its caller at `INFO`. See
-    /// [`ObserveLayer::server_timeout`].
+    /// That timeout fires outside all layers, so this layer only sees that the call is dropped, as if the
+    /// caller had left. With this, such a call is logged as `DEADLINE_EXCEEDED` at `WARN` instead of
+    /// `CANCELLED` at `INFO`. See [`ObserveLayer::server_timeout`].
     #[must_use]
     pub fn server_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self { server_timeout: timeout.into(), ..self }
     }
 
-    /// The observer alone, to let several share one pass over each call:
+    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
     /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`.
     pub fn observer(&self) -> Logging {
         Logging::new(self.settings.clone())
     }
 
-    /// What is known of the methods: shared with all clones.
+    /// The known methods, which all clones share.
     pub fn known_methods(&self) -> Arc<KnownMethods> {
         Arc::clone(&self.known)
     }

@@ -47,13 +47,17 @@ impl Site {
     /// The site of events of this name and level, with the keys of every event and these extra ones.
     pub(crate) fn of(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
         let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-        sites.entry((name, level, extra.to_vec())).or_insert_with(|| Self::register(name, level, extra))
+        sites
+            .entry((name, level, extra.to_vec()))
+            .or_insert_with(|| Self::register(name, level, extra))
     }
 
     fn register(name: &'static str, level: Level, extra: &[&'static str]) -> &'static Self {
         let keys: Vec<_> = Key::NAMES.into_iter().chain(extra.iter().copied()).collect();
-        let site: &'static Self =
-            Box::leak(Box::new(Self { definition: OnceLock::new(), interest: AtomicU8::new(NEVER) }));
+        let site: &'static Self = Box::leak(Box::new(Self {
+            definition: OnceLock::new(),
+            interest: AtomicU8::new(NEVER),
+        }));
         site.definition.get_or_init(|| {
             let keys = FieldSet::new(keys.leak(), Identifier(site));
             let metadata = Metadata::new(name, TARGET, level, None, None, None, keys, Kind::EVENT);
@@ -136,6 +140,8 @@ impl<'v> Line<'v> {
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("metadata", &self.definition().metadata).finish_non_exhaustive()
+        f.debug_struct("Site")
+            .field("metadata", &self.definition().metadata)
+            .finish_non_exhaustive()
     }
 }

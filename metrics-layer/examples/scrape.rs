@@ -1,4 +1,4 @@
-//! Prints a scrape in which every family has moved, for programs that check the format:
+//! Prints a scrape with values in every family, to check the format with other programs:
 //!
 //! ```sh
 //! cargo run -p tonic-metrics-layer --example scrape | promtool check metrics
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => Names::Prometheus,
         Some("opentelemetry") => Names::OpenTelemetry,
         Some("opentelemetry-next") => Names::OpenTelemetryNext,
-        Some(other) => return Err(format!("no names are called `{other}`").into()),
+        Some(other) => return Err(format!("unknown names: {other}").into()),
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::request;
 use metrics::{Label, SharedString};
 
+use crate::method::shared;
+
 /// The largest number of combinations of extra label values. Each combination multiplies the number of series.
 pub const MAX_COMBINATIONS: usize = 100;
 
@@ -192,10 +194,6 @@ fn is_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-fn shared(text: &str) -> SharedString {
-    SharedString::from(Arc::<str>::from(text))
-}
-
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|label| (&label.name, &label.values))).finish()
@@ -207,7 +205,9 @@ impl fmt::Display for LabelError {
         match self {
             Self::InvalidName(label) => write!(f, "`{label}` is not a valid label name"),
             Self::DuplicateName(label) => write!(f, "the label `{label}` already exists"),
-            Self::InvalidValues(label) => write!(f, "the label `{label}` has no values, or an empty one"),
+            Self::InvalidValues(label) => {
+                write!(f, "the label `{label}` has no values, or an empty one")
+            }
             Self::TooManyCombinations { label, combinations } => write!(
                 f,
                 "the label `{label}` makes {combinations} combinations of values; the limit is \

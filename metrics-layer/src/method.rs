@@ -53,6 +53,6 @@ impl MethodLabels<'_> {
 }
 
 /// Text that the keys of all families share, without copies.
-fn shared(text: &str) -> SharedString {
+pub(crate) fn shared(text: &str) -> SharedString {
     SharedString::from(Arc::<str>::from(text))
 }

@@ -35,18 +35,15 @@ impl TracingCall {
         recorded: bool,
         pending: Option<Rpc>,
     ) -> Self {
-        let response_metadata = KeptMetadata::new(&instrument.settings.response_metadata);
-        let took_message = AtomicBool::new(false);
-        let exception_reported = AtomicBool::new(false);
         Self {
+            response_metadata: KeptMetadata::new(&instrument.settings.response_metadata),
             instrument,
             context,
             info,
             recorded,
             pending,
-            took_message,
-            response_metadata,
-            exception_reported,
+            took_message: AtomicBool::new(false),
+            exception_reported: AtomicBool::new(false),
         }
     }
 

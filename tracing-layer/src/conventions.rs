@@ -1,5 +1,6 @@
 //! The names of spans and attributes.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -176,7 +177,7 @@ impl Conventions {
     /// The caller's path, if `rpc.method` does not contain it.
     pub(crate) fn original(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
         if naming == Naming::Other && self.is_new() {
-            attributes.push(KeyValue::new(key::METHOD_ORIGINAL, original(rpc)));
+            attributes.push(KeyValue::new(key::METHOD_ORIGINAL, rpc.shown().into_owned()));
         }
     }
 
@@ -260,16 +261,11 @@ impl MetadataKeys {
 }
 
 /// The name of a call's span.
-pub(crate) fn name(rpc: &Rpc, naming: Naming) -> std::borrow::Cow<'static, str> {
+pub(crate) fn name(rpc: &Rpc, naming: Naming) -> Cow<'static, str> {
     match naming {
         Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
         Naming::Other => GRPC.into(),
     }
-}
-
-/// The caller's path; without the leading slash if it has the form of a method.
-fn original(rpc: &Rpc) -> String {
-    rpc.shown().into_owned()
 }
 
 #[cfg(test)]

@@ -113,7 +113,12 @@ impl Instrument {
     }
 
     /// The attributes that are only needed if the span is recorded.
-    pub(crate) fn details(&self, rpc: &Rpc, naming: Naming, head: &request::Parts) -> Vec<KeyValue> {
+    pub(crate) fn details(
+        &self,
+        rpc: &Rpc,
+        naming: Naming,
+        head: &request::Parts,
+    ) -> Vec<KeyValue> {
         let Settings { side, conventions, request_metadata, .. } = &self.settings;
         let mut attributes = Vec::new();
         conventions.original(rpc, naming, &mut attributes);

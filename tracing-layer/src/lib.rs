@@ -1,4 +1,4 @@
-//! One OpenTelemetry span per gRPC call, true to its end, and joined across services.
+//! Makes one OpenTelemetry span per gRPC call, until its real end, and propagates the trace across services.
 //!
 //! ```toml
 //! [dependencies]
@@ -28,7 +28,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // To http://localhost:4317, unless the environment says otherwise.
+//!     // To http://localhost:4317, unless environment variables set another endpoint.
 //!     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
 //!     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
 //!     opentelemetry::global::set_tracer_provider(provider.clone());
@@ -39,13 +39,13 @@
 //!         .add_service(OrderServiceServer::new(Orders::default()))
 //!         .serve("127.0.0.1:50051".parse()?)
 //!         .await?;
-//!     provider.shutdown()?; // sends what was not sent yet
+//!     provider.shutdown()?; // sends the last spans
 //!     Ok(())
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` say which methods there
-//! are, and bound every span name; they come from the descriptor set that `build.rs` writes beside the code:
+//! `orders` is the module that tonic generates, and `Orders` is your service. [`Methods`] lists the methods and bounds the
+//! names of spans. It comes from the descriptor set that `build.rs` writes:
 //!
 //! ```ignore
 //! // build.rs
@@ -66,9 +66,6 @@
 //! }
 //! ```
 //!
-//! `shutdown` blocks until the exporter has sent it all, which needs a runtime that goes on meanwhile: on a
-//! `current_thread` one, call it by `spawn_blocking`.
-//!
 //! # On a client
 //!
 //! ```no_run
@@ -78,7 +75,7 @@
 //! use tonic_tracing_layer::{BoxChannel, TracingLayer};
 //! use tower::ServiceBuilder;
 //!
-//! /// A layered client has a name, and so fits in a struct.
+//! /// `BoxChannel` names the type of a layered client.
 //! struct Billing {
 //!     orders: OrderServiceClient<BoxChannel>,
 //! }
@@ -93,170 +90,56 @@
 //! }
 //! ```
 //!
-//! The channel hides where calls go, so the layer is told: see [`Target`]. Outside a layer that retries,
-//! the span is the logical call with all its attempts, as the conventions have it; inside, each attempt has
-//! one, and `previous-rpc-attempts` says how many came before it.
+//! A channel does not expose its address, so the layer needs a [`Target`]. Outside a layer that retries, the span covers
+//! the call with all its attempts; inside, each attempt has a span.
 //!
-//! # Around one service, in axum, or by a setting
+//! # When a span starts and ends
 //!
-//! ```
-//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
-//! # fn place(is_on: bool) -> Result<(), Box<dyn std::error::Error>> {
-//! use tonic::service::{LayerExt as _, Routes};
-//! use tonic::transport::Server;
-//! use tonic_tracing_layer::{TracingLayer, option_layer};
+//! A span starts with the request and ends once, with the call: a stream ends with its last message and its status. A
+//! dropped call is `CANCELLED`, or `DEADLINE_EXCEEDED` if its `grpc-timeout` has passed; a call in which a panic occurred
+//! is `INTERNAL`.
 //!
-//! let layer = TracingLayer::server();
-//! let orders = OrderServiceServer::new(Orders::default());
+//! The span follows OpenTelemetry's semantic conventions for gRPC: see [`guide::spans`]. It is a child of the caller's
+//! span in `traceparent`, and it is current in the handler, in its response stream, and in clients that are called from
+//! there: see [`guide::propagation`].
 //!
-//! // Around one service of several.
-//! let one = Server::builder().add_service(layer.named_layer(orders.clone()));
-//! // Around the gRPC routes of an axum router.
-//! let routes = Routes::new(orders.clone()).into_axum_router().layer(layer.clone());
-//! let router: axum::Router = axum::Router::new().merge(routes);
-//! // Only if a setting says so: tower's own `option_layer` does not fit.
-//! let maybe = Server::builder().layer(option_layer(is_on.then_some(layer))).add_service(orders);
-//! # Ok(())
-//! # }
-//! ```
+//! Calls to the health and reflection services have no span, nor do calls that [`filter`](TracingLayer::filter) excludes.
 //!
-//! With tonic-web: see [`tonic_call`](tonic_call#with-tonic-web-and-cors).
+//! # What the caller sees
 //!
-//! # Beside `tracing-opentelemetry`
+//! Nothing, unless [`return_trace_id`](TracingLayer::return_trace_id) adds the trace id to the response. To put it into an
+//! error message, use [`current_trace_id`]. On a client, `traceparent`, `tracestate` and `baggage` are sent.
 //!
-//! The spans of calls are made through the OpenTelemetry API, which takes half the time. Spans of
-//! `tracing` in a handler become their children all the same, if both end at one provider:
+//! # Pitfalls
 //!
-//! ```
-//! use opentelemetry::trace::TracerProvider as _;
-//! use opentelemetry_sdk::trace::SdkTracerProvider;
-//! use tonic_tracing_layer::TracingLayer;
-//! use tracing_subscriber::filter::{LevelFilter, Targets};
-//! use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-//!
-//! let provider = SdkTracerProvider::default();
-//! let spans = tracing_opentelemetry::layer()
-//!     .with_tracer(provider.tracer("orders"))
-//!     // The span that `tonic-logging-layer` opens would stand between a call's and its handler's.
-//!     .with_filter(
-//!         Targets::new()
-//!             .with_default(LevelFilter::INFO)
-//!             .with_target("tonic_logging_layer::handler", LevelFilter::OFF),
-//!     );
-//! let subscriber = tracing_subscriber::registry().with(spans);
-//! let layer = TracingLayer::server().with_tracer_provider(&provider);
-//! # let _ = (subscriber, layer);
-//! ```
-//!
-//! # If you see no spans
-//!
-//! - **No provider**: without one, calls have no spans, and one `WARN` says so at the first call (target
-//!   `tonic_tracing_layer`; with a filter of `EnvFilter`, add `tonic_tracing_layer=warn`).
-//! - **Another version of `opentelemetry`**: a provider is seen by the version of that crate that it was set with:
-//!   `cargo tree -i opentelemetry` must show one.
-//! - **An exporter that fails** says so by events with the targets `opentelemetry_sdk` and `opentelemetry-otlp`. A
-//!   batch is sent every few seconds, and the last one by `shutdown`.
-//! - **A sampler**: a parent that is not sampled makes none of its children sampled, by default.
-//! - **The place**: what a layer further out refuses does not come here: put this one outside it. A layer made by
-//!   `client()` that seems to stand on a server says so, once, at `WARN`.
-//!
-//! # What a span says
-//!
-//! By OpenTelemetry's semantic conventions for gRPC, 1.39 to 1.44; [`Conventions`] chooses others. The name
-//! is the method, `pkg.Svc/Method`, and the kind is `SERVER` or `CLIENT`.
-//!
-//! | attribute | value | when it is set |
+//! | symptom | cause | fix |
 //! |---|---|---|
-//! | `rpc.system.name` | `grpc` | at the start: a sampler sees it |
-//! | `rpc.method` | `pkg.Svc/Method`, or `_OTHER` | at the start, or at the end if it is not known before |
-//! | `rpc.method_original` | the path as it came, bounded and escaped | beside `_OTHER` |
-//! | `server.address`, `server.port` | on a server what `:authority` says, on a client the [`Target`] | at the start |
-//! | `network.peer.address`, `network.peer.port` | on a server, the other end of the connection; over a Unix socket its path, if it has one, and no port | if the span is recorded |
-//! | `previous-rpc-attempts` | what `grpc-previous-rpc-attempts` says | if the span is recorded |
-//! | `rpc.request.metadata.<name>`, `rpc.response.metadata.<name>` | a list of texts | if [allowed](TracingLayer::request_metadata) |
-//! | `rpc.response.status_code` | `OK`, `NOT_FOUND` … | at the end |
-//! | `error.type` | the same | at the end, if it is an error |
+//! | no spans, and one `WARN` at the first call | no tracer provider is set | `opentelemetry::global::set_tracer_provider`, or [`with_tracer_provider`](TracingLayer::with_tracer_provider) |
+//! | no spans, and no `WARN` | two versions of `opentelemetry` | `cargo tree -i opentelemetry` must show one version |
+//! | no spans, and no `WARN` | the exporter fails | read events with the targets `opentelemetry_sdk` and `opentelemetry-otlp` |
+//! | no spans, and no `WARN` | the caller's trace is not sampled | choose another sampler, or [`public_endpoint`](TracingLayer::public_endpoint) |
+//! | the last spans are missing | the batch was not sent | call `provider.shutdown()` at the end; in a `current_thread` runtime with `spawn_blocking`, because it blocks |
+//! | spans of a spawned task are roots | a new task has no context | `tokio::spawn(task.with_current_context())`, with `opentelemetry::context::FutureExt` |
+//! | client spans are roots with tower's `Buffer` | `Buffer` calls the service in another task | put `Buffer` inside this layer |
+//! | strangers choose trace ids and sampling | callers are trusted by default | [`public_endpoint`](TracingLayer::public_endpoint) |
+//! | log lines have no trace ids | `tonic-logging-layer` is outside this layer | add this layer first, so that it is outside |
+//! | a span `call` is between the call and the handler | `tonic-logging-layer` with `tracing-opentelemetry` | [filter it out](guide::propagation#with-tracing-opentelemetry) |
+//! | `Server::timeout` looks like a cancellation | it fires outside all layers | [`server_timeout`](TracingLayer::server_timeout) |
+//! | tower's `option_layer` does not compile | the response types differ | [`option_layer`] of this crate |
 //!
-//! The status is an error, with the call's status message, for every code but `OK` on a client, and on
-//! a server for what is its own fault: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`,
-//! `UNAVAILABLE` and `DATA_LOSS`. Otherwise it is unset; it is never `Ok`. Messages are no events:
-//! the conventions have dropped those.
+//! # More
 //!
-//! # When it ends
-//!
-//! When the call is over, [whichever way](tonic_call#how-a-call-ends), and once: a stream with its last
-//! message and its status. A call that is dropped is `CANCELLED`, or `DEADLINE_EXCEEDED` if its own
-//! timeout has passed; one in which something panicked is `INTERNAL`.
-//!
-//! What tonic's server refuses or ends outside all layers does not reach this one: calls that are shed
-//! (`load_shed`), which the in-flight limit of `tonic-ratelimit-layer` shows; and `Server::timeout`, whose
-//! calls look as if their caller had left unless it is [named](TracingLayer::server_timeout).
-//!
-//! # Which method it is
-//!
-//! With [`methods`](TracingLayer::methods), exactly those of the descriptor set; all else is named
-//! `grpc` and is `_OTHER`. Without, a method is known once the service [has answered for
-//! it](tonic_call::KnownMethods). A call of one that is not known yet begins with its path for a
-//! name, and without `rpc.method`: at the end it has both if it was answered, or if at least a
-//! message of its request was taken, and is `_OTHER` if it was refused before. So a scanner can't make
-//! names, at most 2,000 of 1,024 bytes are ever learnt, and only the sampler has less to go by in the first calls.
-//!
-//! # How the trace goes on
-//!
-//! A server's span is the child of the one that `traceparent` names, and takes `baggage` along; the context
-//! is current while the handler and the response's stream are polled, and in clients called from there,
-//! but never in anything else that runs on the thread. A client's span is the child of the current one and
-//! is sent along. Both by W3C Trace Context and W3C Baggage, unless
-//! [another propagator](TracingLayer::with_propagator) is given. What is malformed counts as
-//! absent. Of `tracestate` 512 bytes are passed on, of `baggage` 64 members and 8,192 bytes.
-//!
-//! Calls that come from strangers can be roots of new traces: see
-//! [`public_endpoint`](TracingLayer::public_endpoint).
-//!
-//! A task that a handler spawns has the call's context if it is given it:
-//! `tokio::spawn(task.with_current_context())`, by `opentelemetry::context::FutureExt`. The same is true of a
-//! layer that makes its calls in another task: tower's `Buffer` outside a client's layer makes its spans roots,
-//! so put it inside.
-//!
-//! # The trace in other places
-//!
-//! [`current_trace_id`] tells a handler the trace, [`return_trace_id`](TracingLayer::return_trace_id) the
-//! caller, and [`CallInfo::trace`](tonic_call::CallInfo::trace) other layers: put this one outside
-//! `tonic-logging-layer`, and each line has the ids of its call's span.
-//!
-//! A panic, and an error in place of an answer, are exceptions. They are told to a
-//! [logger provider](TracingLayer::with_logger_provider), as `rpc.server.call.exception` or
-//! `rpc.client.call.exception`; of a panic that a `tonic-recovery-layer` inside this one recovered with its
-//! text, and with its stack once panics are captured. The caller is told nothing of it.
-//!
-//! # What has no span
-//!
-//! Calls of health and reflection, those that [`filter`](TracingLayer::filter) leaves out, requests that
-//! [are no calls](tonic_call#which-requests-are-calls), calls that have their span by a layer further out on the same server, and those in a context in
-//! which [telemetry is suppressed](opentelemetry::Context::is_telemetry_suppressed), as an
-//! exporter's own are: they are not touched at all.
-//!
-//! Where no tracer provider is set, neither before nor after the layer was made, one `WARN` says so, at
-//! the first call. A trace that comes in is then still sent along.
-//!
-//! # With tonic-web and CORS
-//!
-//! Outermost the CORS layer, which answers preflights itself; then this layer; then `GrpcWebLayer`. From
-//! there it reads gRPC-Web, binary and text, and sees what tonic-web refuses. Inside `GrpcWebLayer` it sees
-//! plain gRPC.
-//!
-//! # What it costs
-//!
-//! A call that has no span costs looking up its name. One that is not sampled allocates what
-//! [`tonic_call`] does for any observer, its [`CallInfo`](tonic_call::CallInfo), its context and what the
-//! sampler is shown; one that is sampled what the SDK keeps of it besides. A message allocates nothing.
+//! [`guide::operation`] covers axum, gRPC-Web, combining observers and cost. Runnable programs are in
+//! [`examples/`](https://github.com/tonic-layers/tonic-layers/tree/main/tracing-layer/examples).
 //!
 //! # Features
 //!
-//! | feature | default | what it does |
+//! | feature | default | effect |
 //! |---|---|---|
-//! | `tls-connect-info` | yes | tells the peer below the TLS of an incoming of one's own (tonic's own TLS needs it not); brings rustls, without any cryptography |
-//! | `axum` | no | tells the peer where `axum::serve` accepts the connections, and the router is made a service by `into_make_service_with_connect_info::<SocketAddr>()` |
+//! | `tls-connect-info` | yes | reads the peer address of TLS connections from an incoming stream of your own (tonic's own TLS does not need it); adds rustls, without cryptography |
+//! | `axum` | no | reads the peer address under `axum::serve`, with `into_make_service_with_connect_info::<SocketAddr>()` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod baggage;
 mod call;
@@ -279,3 +162,18 @@ pub use self::observer::Tracing;
 pub use self::target::Target;
 pub use self::trace_id::current_trace_id;
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
+
+/// Further documentation.
+#[cfg(any(doc, doctest))]
+pub mod guide {
+    #[doc = include_str!("../docs/spans.md")]
+    pub mod spans {}
+    #[doc = include_str!("../docs/propagation.md")]
+    pub mod propagation {}
+    #[doc = include_str!("../docs/operation.md")]
+    pub mod operation {}
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
