@@ -1,7 +1,7 @@
 //! An axum router with a page and gRPC routes. Only the gRPC routes have the layer. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-logging-layer --example axum
+//! cargo run -p tonic-logging-layer --example logging-axum
 //! ```
 //!
 //! It prints one line of JSON, for the gRPC call.

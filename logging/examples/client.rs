@@ -1,7 +1,7 @@
 //! A client in a struct, which logs the calls that it makes. It calls a server in the same process, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-logging-layer --example client
+//! cargo run -p tonic-logging-layer --example logging-client
 //! ```
 //!
 //! It prints one line for each call: `OK` at `DEBUG`, and `UNAVAILABLE` at `WARN`.

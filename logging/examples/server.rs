@@ -1,7 +1,7 @@
 //! A tonic server that logs each call. It calls itself twice, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-logging-layer --example server
+//! cargo run -p tonic-logging-layer --example logging-server
 //! ```
 //!
 //! It prints one line of JSON for each call: `OK` with three response messages, and `NOT_FOUND`.

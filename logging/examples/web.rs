@@ -1,7 +1,7 @@
 //! A server for browsers: the layer is outside tonic-web, and reads gRPC-Web. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-logging-layer --example web
+//! cargo run -p tonic-logging-layer --example logging-web
 //! ```
 //!
 //! It prints one line of JSON, for a gRPC-Web call over HTTP/1.1. A CORS layer would be outside both.

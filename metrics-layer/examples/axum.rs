@@ -1,7 +1,7 @@
 //! An axum router with gRPC routes behind the layer, and `/metrics` on the same address. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-metrics-layer --example axum
+//! cargo run -p tonic-metrics-layer --example metrics-axum
 //! ```
 //!
 //! It prints the handled gRPC call. Requests of `/metrics` are not counted.

@@ -1,7 +1,7 @@
 //! A client in a struct, which counts the calls that it makes. It calls a server in the same process, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-metrics-layer --example client
+//! cargo run -p tonic-metrics-layer --example metrics-client
 //! ```
 //!
 //! It prints the handled calls: one `OK` and one `Unavailable`.

@@ -1,7 +1,7 @@
 //! A tonic server that counts its calls. It calls itself twice, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-metrics-layer --example server
+//! cargo run -p tonic-metrics-layer --example metrics-server
 //! ```
 //!
 //! It prints the handled calls: one `OK` and one `NotFound`.

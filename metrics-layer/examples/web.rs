@@ -1,7 +1,7 @@
 //! A server for browsers: the layer is outside tonic-web, and reads gRPC-Web. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-metrics-layer --example web
+//! cargo run -p tonic-metrics-layer --example metrics-web
 //! ```
 //!
 //! It prints the handled gRPC-Web call. A CORS layer would be outside both.

@@ -1,7 +1,7 @@
 //! An axum router with a page and gRPC routes. Only the gRPC routes have the layer. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-tracing-layer --example axum
+//! cargo run -p tonic-tracing-layer --example tracing-axum
 //! ```
 //!
 //! It prints the span of the gRPC call.

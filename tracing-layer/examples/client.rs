@@ -1,7 +1,7 @@
 //! A client in a struct, which traces its calls. The server, in the same process, continues the trace.
 //!
 //! ```sh
-//! cargo run -p tonic-tracing-layer --example client
+//! cargo run -p tonic-tracing-layer --example tracing-client
 //! ```
 //!
 //! It prints two spans of one trace: the server's span is a child of the client's.

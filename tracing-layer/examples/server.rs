@@ -1,7 +1,7 @@
 //! A tonic server that traces its calls. It calls itself twice, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-tracing-layer --example server
+//! cargo run -p tonic-tracing-layer --example tracing-server
 //! ```
 //!
 //! It prints the spans: one `OK`, and one `NOT_FOUND` with the trace id that the caller receives.

@@ -1,7 +1,7 @@
 //! A server for browsers: the layer is outside tonic-web, and reads gRPC-Web. It calls itself, then exits.
 //!
 //! ```sh
-//! cargo run -p tonic-tracing-layer --example web
+//! cargo run -p tonic-tracing-layer --example tracing-web
 //! ```
 //!
 //! It prints the span of the gRPC-Web call. A CORS layer would be outside both.
