@@ -125,7 +125,7 @@
 //! | symptom | cause | fix |
 //! |---|---|---|
 //! | no metrics, and one `WARN` at the first call | no recorder is installed | install [`exporter::Prometheus`](exporter) before the first call |
-//! | no metrics, and no `WARN` | a recorder for another version of `metrics` | `cargo tree -i metrics` must show one version |
+//! | the same `WARN`, although a recorder is installed | it is for another version of `metrics` | `cargo tree -i metrics` must show one version |
 //! | a series is missing until its first call | the methods are unknown | pass [`methods`](MetricsLayer::methods): all series then start at zero |
 //! | all `grpc_type` are `unknown` | the methods are unknown | [`methods`](MetricsLayer::methods) |
 //! | refused calls are missing | a layer outside this one refuses them | add this layer first, so that it is outside |

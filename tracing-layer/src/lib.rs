@@ -115,7 +115,7 @@
 //! | symptom | cause | fix |
 //! |---|---|---|
 //! | no spans, and one `WARN` at the first call | no tracer provider is set | `opentelemetry::global::set_tracer_provider`, or [`with_tracer_provider`](TracingLayer::with_tracer_provider) |
-//! | no spans, and no `WARN` | two versions of `opentelemetry` | `cargo tree -i opentelemetry` must show one version |
+//! | the same `WARN`, although a provider is set | it is set for another version of `opentelemetry` | `cargo tree -i opentelemetry` must show one version |
 //! | no spans, and no `WARN` | the exporter fails | read events with the targets `opentelemetry_sdk` and `opentelemetry-otlp` |
 //! | no spans, and no `WARN` | the caller's trace is not sampled | choose another sampler, or [`public_endpoint`](TracingLayer::public_endpoint) |
 //! | the last spans are missing | the batch was not sent | call `provider.shutdown()` at the end; in a `current_thread` runtime with `spawn_blocking`, because it blocks |
