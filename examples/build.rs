@@ -1,7 +1,6 @@
-//! Makes the code for `orders.v1` out of its proto, without a `protoc`.
+//! Generates the code of `orders.v1` from its proto, without `protoc`.
 //!
-//! Two more sets are made for the tests only: `orders.v1` as it will be once a method has been added, and
-//! an `orders.v2` that stands beside it.
+//! Also generates two more packages for tests: `orders.v1` with added methods, and an `orders.v2`.
 
 use std::error::Error;
 use std::fs;
@@ -29,15 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes `package.rs` into `out` and gives the encoded `FileDescriptorSet`.
+/// Writes `package.rs` into `out`, and returns the encoded `FileDescriptorSet`.
 fn generate(proto: &str, include: &Path, out: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let descriptors = protox::compile([proto], [include])?;
     let encoded = descriptors.encode_to_vec();
     let mut config = tonic_prost_build::Config::new();
-    // JSON finds a message's description by its name.
+    // JSON needs the name of a message to find its descriptor.
     config.enable_type_names();
     tonic_prost_build::configure()
-        // A method that is new in the proto answers UNIMPLEMENTED until somebody writes it.
+        // A method that is added to the proto responds UNIMPLEMENTED until it is implemented.
         .generate_default_stubs(true)
         .emit_rerun_if_changed(false)
         .out_dir(out)
@@ -45,7 +44,7 @@ fn generate(proto: &str, include: &Path, out: &Path) -> Result<Vec<u8>, Box<dyn 
     Ok(encoded)
 }
 
-/// The proto as a later release might have it: one more method of each kind that a server streams or not.
+/// The proto with two more methods, with and without a response stream, as a later release might have.
 fn with_more_methods(proto: &str) -> Result<String, Box<dyn Error>> {
     const SERVICE: &str = "service OrderService {\n";
     if !proto.contains(SERVICE) {

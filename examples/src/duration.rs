@@ -1,24 +1,24 @@
-//! Durations as people write them: `5`, `5s`, `200ms`, `1m`.
+//! Durations on the command line: `5`, `5s`, `200ms`, `1m`.
 
 use std::time::Duration;
 
-/// Longer ones are a mistake, and would overflow what is added to them.
-pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longer durations are refused: they are a mistake, and adding them to a point in time could overflow.
+pub(crate) const MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads a whole number with `ms`, `s`, `m` or `h` behind it; without a unit it means seconds.
+/// Parses a whole number followed by `ms`, `s`, `m` or `h`; without a unit, seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let duration = parse_any(text)?;
-    if duration > LONGEST {
-        return Err("a duration is at most 24h".to_owned());
+    if duration > MAX {
+        return Err("must be at most 24h".to_owned());
     }
     Ok(duration)
 }
 
-/// As [`parse`], for how long a token lives, which can be longer than a day.
+/// Parses the lifetime of a token: at least 1 s, and possibly longer than [`MAX`].
 pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = parse_any(text)?;
     if lifetime < Duration::from_secs(1) {
-        return Err("a token lives for a second at least".to_owned());
+        return Err("must be at least 1s".to_owned());
     }
     Ok(lifetime)
 }
@@ -39,9 +39,7 @@ fn parse_any(text: &str) -> Result<Duration, String> {
         .filter(|_| milliseconds > 0)
         .and_then(|number: u64| number.checked_mul(milliseconds))
         .map(Duration::from_millis)
-        .ok_or_else(|| {
-            "a duration is a whole number and a unit, such as 5s, 200ms or 1m".to_owned()
-        })
+        .ok_or_else(|| "must be a whole number and a unit, such as 5s, 200ms or 1m".to_owned())
 }
 
 #[cfg(test)]

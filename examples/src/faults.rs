@@ -1,14 +1,13 @@
-//! Faults on demand, for trying out layers: the request metadata `x-fault` asks for them, and only a
-//! server that was started with `--faults` listens.
+//! Fault injection: the request metadata `x-fault` asks for faults, and a server with `--faults` injects them.
 //!
-//! | `x-fault` | does |
+//! | `x-fault` | effect |
 //! |---|---|
-//! | `panic` | panics before there is an answer |
-//! | `panic-after=3` | panics after three messages of the answer; before an answer that is one message |
-//! | `delay=200ms` | waits before anything else is done |
-//! | `status=UNAVAILABLE` | answers with that code |
+//! | `panic` | panics before the response |
+//! | `panic-after=3` | panics after three messages of a response stream; before the response of other methods |
+//! | `delay=200ms` | waits before anything else |
+//! | `status=UNAVAILABLE` | ends the call with that code |
 //!
-//! Given more than once, they happen in their order.
+//! Several faults are injected in their order.
 
 use std::time::Duration;
 
@@ -19,19 +18,19 @@ use tonic::{Code, Status};
 use tonic_call::code_from_name;
 
 use crate::duration;
-use crate::refusal::quoted;
+use crate::status::quoted;
 use crate::validate::Violations;
 
 const KEY: &str = "x-fault";
 
-/// Whether callers may ask for faults.
+/// Whether calls may ask for faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Faults {
-    /// `x-fault` means nothing.
+    /// `x-fault` is ignored.
     #[default]
-    Ignored,
-    /// `x-fault` is obeyed.
-    Obeyed,
+    Disabled,
+    /// Faults are injected.
+    Enabled,
 }
 
 #[derive(Debug, PartialEq)]
@@ -42,33 +41,33 @@ enum Fault {
     Status(Code),
 }
 
-/// What is left to happen to the messages of the answer.
+/// The fault to inject into the response stream.
 #[derive(Debug, Default)]
 pub(crate) struct StreamFault {
     panic_after: Option<u64>,
 }
 
 impl Faults {
-    /// For a method that answers with one message.
+    /// For methods with one response.
     pub(crate) async fn before_message(self, metadata: &MetadataMap) -> Result<(), Status> {
         let rest = self.before_stream(metadata).await?;
         assert!(rest.panic_after.is_none(), "asked to panic by {KEY}");
         Ok(())
     }
 
-    /// For a method that answers with a stream.
+    /// For methods with a response stream.
     pub(crate) async fn before_stream(self, metadata: &MetadataMap) -> Result<StreamFault, Status> {
         let mut rest = StreamFault::default();
-        if self == Self::Ignored {
+        if self == Self::Disabled {
             return Ok(rest);
         }
-        for fault in asked(metadata)? {
+        for fault in requested(metadata)? {
             match fault {
                 Fault::Panic => panic!("asked to panic by {KEY}"),
                 Fault::PanicAfter(messages) => rest.panic_after = Some(messages),
                 Fault::Delay(time) => tokio::time::sleep(time).await,
                 Fault::Status(code) => {
-                    return Err(Status::new(code, format!("asked for by {KEY}")));
+                    return Err(Status::new(code, format!("requested by {KEY}")));
                 }
             }
         }
@@ -87,19 +86,19 @@ impl StreamFault {
             sent += 1;
             std::task::Poll::Ready(Some(()))
         });
-        // `zip` asks the fault first, each time before a message is made.
+        // `zip` polls the fault first, before each message is made.
         fault.zip(stream).map(|((), message)| message)
     }
 }
 
-fn asked(metadata: &MetadataMap) -> Result<Vec<Fault>, Status> {
-    let mut wrong = Violations::default();
+fn requested(metadata: &MetadataMap) -> Result<Vec<Fault>, Status> {
+    let mut violations = Violations::default();
     let mut faults = Vec::new();
     for value in metadata.get_all(KEY) {
         let text = value.to_str().unwrap_or_default();
         match parse(text) {
             Some(fault) => faults.push(fault),
-            None => wrong.add(
+            None => violations.add(
                 KEY,
                 format!(
                     "must be panic, panic-after=N, delay=200ms or status=UNAVAILABLE, not {}",
@@ -108,7 +107,7 @@ fn asked(metadata: &MetadataMap) -> Result<Vec<Fault>, Status> {
             ),
         }
     }
-    Ok(wrong.or(faults)?)
+    Ok(violations.or(faults)?)
 }
 
 fn parse(text: &str) -> Option<Fault> {
@@ -117,7 +116,7 @@ fn parse(text: &str) -> Option<Fault> {
         Some(("panic-after", messages)) => messages.parse().ok().map(Fault::PanicAfter),
         Some(("delay", time)) => duration::parse(time).ok().map(Fault::Delay),
         Some(("status", name)) => {
-            // `OK` is an answer, and no fault: tonic would send it without one.
+            // `OK` is not a fault, and tonic would send it without a response message.
             code_from_name(name).filter(|code| *code != Code::Ok).map(Fault::Status)
         }
         _ => None,

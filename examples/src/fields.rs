@@ -1,22 +1,22 @@
-//! What handlers add to the log line of their call.
+//! Fields that handlers add to the log line of their call.
 
 use tonic::Request;
 use tonic_call::CallInfo;
 
-/// The order that the call is about.
+/// The id of the order that the call concerns.
 pub(crate) const ORDER_ID: &str = "order.id";
 
-/// What lines have a key of their own for, besides what the layers add.
+/// The fields that handlers add to log lines.
 pub(crate) const KEYS: [&str; 1] = [ORDER_ID];
 
-/// The metadata that lines tell: how often the caller has tried before.
+/// Request metadata that is logged: the number of earlier attempts.
 pub(crate) const METADATA: [&str; 1] = ["grpc-previous-rpc-attempts"];
 
-/// What the handler says of a call, beyond the request's life.
+/// The log fields of a call. It outlives the request.
 #[derive(Clone, Default)]
-pub(crate) struct Fields(Option<CallInfo>);
+pub(crate) struct CallFields(Option<CallInfo>);
 
-impl Fields {
+impl CallFields {
     pub(crate) fn of<T>(request: &Request<T>) -> Self {
         Self(CallInfo::of(request.extensions()).cloned())
     }

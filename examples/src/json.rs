@@ -1,4 +1,4 @@
-//! Messages as proto3 JSON, by what the proto files say.
+//! Messages as proto3 JSON, by the descriptors of the proto files.
 
 use std::sync::LazyLock;
 
@@ -9,16 +9,15 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(crate::FILE_DESCRIPTOR_SET).expect("build.rs wrote a whole set")
 });
 
-/// One line, as `protojson` writes it: `lowerCamelCase`, 64-bit numbers as strings, RFC 3339, and nothing
-/// for a field that has its default.
+/// Writes one line as `protojson` does: `lowerCamelCase` names, 64-bit numbers as strings, RFC 3339 timestamps, and
+/// no fields with default values.
 pub(crate) fn write<T: Message + Name>(message: &T) -> Result<String, String> {
     let mut dynamic = DynamicMessage::new(descriptor::<T>());
     dynamic.transcode_from(message).map_err(|error| error.to_string())?;
     serde_json::to_string(&dynamic).map_err(|error| error.to_string())
 }
 
-/// Reads what [`write`] writes, and the proto's own field names too; a field that is not in the proto is
-/// an error.
+/// Reads what [`write`] writes, and the field names of the proto. An unknown field is an error.
 pub(crate) fn read<T: Message + Name + Default>(text: &str) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_str(text);
     let message = DynamicMessage::deserialize(descriptor::<T>(), &mut json)

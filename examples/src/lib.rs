@@ -1,32 +1,39 @@
-//! The order service `orders.v1`, as one would run it: `orders serve`, `orders call` to talk to it, and
-//! `orders token` to be let in.
+//! An order service over gRPC, `orders.v1`, with every layer of this workspace: `orders serve` runs the
+//! server, `orders call` calls it, and `orders token` makes a development token.
 //!
-//! Each file tells one thing: [`service`] is what a caller may ask for, [`store`] where it is kept,
-//! [`auth`] who may, [`limits`] how often, [`connections`] over how many connections, [`serve`] how it comes up, [`drain`] how it goes down, [`traces`] where the spans of
-//! calls go, and [`call`] the other side of the wire.
+//! | module | contains |
+//! |---|---|
+//! | [`cli`], [`run()`] | the command line, and running one command |
+//! | [`serve`], [`drain`] | starting the server, shutting it down |
+//! | [`connections`] | accepting and bounding HTTP/2 connections |
+//! | [`auth`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
+//! | [`service`], [`store`], [`faults`] | the order service and its database, injected faults |
+//! | [`call`] | the client |
 
 pub mod auth;
 pub mod call;
 pub mod cli;
 pub mod connections;
 pub mod drain;
-mod drain_layer;
 mod duration;
 pub mod faults;
 mod fields;
 mod json;
 pub mod limits;
-pub mod log_writer;
 pub mod logs;
+mod methods;
 pub mod metrics;
 mod page;
 pub mod panics;
-mod refusal;
+mod run;
 pub mod serve;
 pub mod service;
+mod status;
 pub mod store;
 pub mod traces;
 mod validate;
+
+pub use run::run;
 
 /// The package `orders.v1`: messages, client and server.
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
@@ -34,6 +41,6 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/orders.v1.rs"));
 }
 
-/// What the proto files say, as an encoded `google.protobuf.FileDescriptorSet`: for reflection, for JSON,
-/// and for layers that want to know the methods.
+/// The encoded `google.protobuf.FileDescriptorSet` of the proto files: for reflection, for JSON, and for the
+/// layers.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/orders.bin"));

@@ -1,30 +1,30 @@
-//! What is counted and timed, and where it can be read.
+//! The metrics recorder of the process, and its HTTP endpoint.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::net::TcpListener;
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
 
-use crate::log_writer;
+use crate::logs::writer;
 
-/// What is read at each scrape.
+/// Sets gauges at each scrape, until it is dropped.
 pub(crate) type Gauges = Arc<dyn Fn() + Send + Sync>;
 
-/// A server takes its own away when it ends; the recorder is that of the process.
-static READ: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
+/// The recorder belongs to the process, the gauges to a server that may end before it.
+static GAUGES: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
-/// Counts for the whole process from here on. To be called inside the runtime.
+/// Installs the recorder of the process. Must be called inside a Tokio runtime.
 pub(crate) fn install() -> Result<Scrape, String> {
     let scrape = Prometheus::new().install().map_err(|error| error.to_string())?;
     scrape.before_render(|| {
         let read: Vec<_> = locked().iter().filter_map(Weak::upgrade).collect();
         read.into_iter().for_each(|gauges| gauges());
     });
-    log_writer::count();
+    writer::describe_metrics();
     Ok(scrape)
 }
 
-/// Reads gauges at each scrape, for as long as what is returned lives.
+/// Calls `gauges` at each scrape, until the returned value is dropped.
 pub(crate) fn at_each_scrape(gauges: impl Fn() + Send + Sync + 'static) -> Gauges {
     let gauges: Gauges = Arc::new(gauges);
     let mut read = locked();
@@ -34,7 +34,7 @@ pub(crate) fn at_each_scrape(gauges: impl Fn() + Send + Sync + 'static) -> Gauge
 }
 
 fn locked() -> MutexGuard<'static, Vec<Weak<dyn Fn() + Send + Sync>>> {
-    READ.lock().unwrap_or_else(PoisonError::into_inner)
+    GAUGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves `/metrics` until the process ends.
@@ -42,14 +42,14 @@ pub(crate) fn serve(scrape: Scrape, listener: TcpListener) {
     tokio::spawn(scrape.serve(listener));
 }
 
-/// The samples that say something, one a line: not those that are zero, nor the buckets of histograms.
+/// The samples as lines, without those that are zero and without the buckets of histograms.
 pub(crate) fn samples(scrape: &Scrape) -> Vec<String> {
     let text = scrape.render();
-    let says_something = |line: &&str| {
+    let is_shown = |line: &&str| {
         let zero = line.rsplit_once(' ').is_none_or(|(_, value)| value == "0");
         !zero && !line.starts_with('#') && !line.contains("_bucket{")
     };
-    let mut samples: Vec<_> = text.lines().filter(says_something).map(str::to_owned).collect();
+    let mut samples: Vec<_> = text.lines().filter(is_shown).map(str::to_owned).collect();
     samples.sort_unstable();
     samples
 }

@@ -1,44 +1,44 @@
-//! The page token: where a page ended, and of which list.
+//! Page tokens: where a page ended, and of which list.
 
 use crate::validate::Violations;
 
-/// An `Order` has no room for it, so the token of the next page travels in the initial metadata.
+/// Key of the initial metadata with the token of the next page: a stream of `Order`s has no field for it.
 pub(crate) const NEXT_PAGE_TOKEN: &str = "next-page-token";
 
 const DEFAULT_SIZE: i32 = 50;
-const LARGEST_SIZE: i32 = 1000;
+const MAX_SIZE: i32 = 1000;
 
-/// Names this form of token, so that a later one can tell them apart.
+/// Format of the token, so that later formats can be distinguished.
 const VERSION: &str = "1";
 
-/// Which part of the list is wanted.
+/// The requested part of the list.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Page {
-    /// The place in the list after which it begins; 0 is the beginning.
+    /// The sequence number of the order before the page; 0 is the beginning.
     pub(crate) after: i64,
-    /// The most orders it holds.
+    /// Maximum number of orders.
     pub(crate) size: usize,
 }
 
 impl Page {
-    /// `customer_email` is what the list is filtered by: a token belongs to its list.
+    /// `customer_email` is the filter of the list: a token is valid only for its list.
     pub(crate) fn new(
-        wrong: &mut Violations,
+        violations: &mut Violations,
         page_size: i32,
         page_token: &str,
         customer_email: &str,
     ) -> Self {
         if page_size < 0 {
-            wrong.add("page_size", "must not be negative");
+            violations.add("page_size", "must not be negative");
         }
         let after = if page_token.is_empty() {
             0
         } else {
             read(page_token, customer_email).unwrap_or_else(|| {
-                wrong.add(
+                violations.add(
                     "page_token",
                     format!(
-                        "must be the {NEXT_PAGE_TOKEN} of an answer with the same customer_email"
+                        "must be the {NEXT_PAGE_TOKEN} of a response with the same customer_email"
                     ),
                 );
                 0
@@ -46,16 +46,16 @@ impl Page {
         };
         let size = match page_size {
             0 => DEFAULT_SIZE,
-            size => size.clamp(1, LARGEST_SIZE),
+            size => size.clamp(1, MAX_SIZE),
         };
         Self { after, size: size.unsigned_abs() as usize }
     }
 }
 
-/// The token of the page that begins after `place`.
-pub(crate) fn token(place: i64, customer_email: &str) -> String {
-    let check = fingerprint(place, customer_email);
-    format!("{VERSION}{place:016x}{check:016x}")
+/// The token of the page after the sequence number `seq`.
+pub(crate) fn token(seq: i64, customer_email: &str) -> String {
+    let check = fingerprint(seq, customer_email);
+    format!("{VERSION}{seq:016x}{check:016x}")
 }
 
 fn read(token: &str, customer_email: &str) -> Option<i64> {
@@ -63,16 +63,15 @@ fn read(token: &str, customer_email: &str) -> Option<i64> {
     if digits.len() != 32 || !digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
-    let (place, check) = digits.split_at(16);
-    let place = i64::from_str_radix(place, 16).ok()?;
+    let (seq, check) = digits.split_at(16);
+    let seq = i64::from_str_radix(seq, 16).ok()?;
     let check = u64::from_str_radix(check, 16).ok()?;
-    (check == fingerprint(place, customer_email)).then_some(place)
+    (check == fingerprint(seq, customer_email)).then_some(seq)
 }
 
-/// FNV-1a. It finds mistakes, and is no secret: a made-up token shows nobody anything that the list
-/// would not show anyway.
-fn fingerprint(place: i64, customer_email: &str) -> u64 {
-    let bytes = place.to_be_bytes();
+/// FNV-1a. It detects mistakes and is not a secret: a forged token reveals nothing that the list does not.
+fn fingerprint(seq: i64, customer_email: &str) -> u64 {
+    let bytes = seq.to_be_bytes();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in bytes.iter().chain(customer_email.as_bytes()) {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -114,9 +113,9 @@ mod tests {
             assert_eq!(page, Page { after: 0, size: given });
         }
         for asked in [-1, i32::MIN] {
-            let mut wrong = Violations::default();
-            Page::new(&mut wrong, asked, "", "");
-            assert_eq!(wrong.message(), "page_size must not be negative");
+            let mut violations = Violations::default();
+            Page::new(&mut violations, asked, "", "");
+            assert_eq!(violations.message(), "page_size must not be negative");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What recovery needs beside its layers: the place of each panic, and a guard around each handler's stream.
+//! What panic recovery needs beside its layers: the location of each panic, and a guard around handlers' streams.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -13,30 +13,31 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic_call::{sanitize, sanitize_lines};
 use tonic_recovery_layer::{RecoverStream, capture_panics_quietly};
 
-use crate::log_writer;
+use crate::logs::writer;
 
-/// How long a panic waits for its text to be written.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a panic waits until its log line is written.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// To be called once, when the process starts: the event of a recovered panic then has its place. Any other panic
-/// is a line on standard error, which is bounded too, and made by `line`.
+/// Installs the panic hook; must be called once, when the process starts. Events of recovered panics then have a
+/// location. Any other panic is written to standard error as a line of bounded length, formatted by `line`.
 pub fn capture(line: fn(&str) -> String) {
     panic::set_hook(Box::new(move |info| {
-        // If nobody reads it, nothing can be done.
-        _ = log_writer::stderr().write_all(line(&report(info)).as_bytes());
-        // A panic while another unwinds aborts the process next.
-        log_writer::flush(LAST_WORDS);
+        // If standard error is closed, the panic cannot be reported.
+        _ = writer::stderr().write_all(line(&report(info)).as_bytes());
+        // A panic during unwinding aborts the process next.
+        writer::flush(FLUSH_TIMEOUT);
     }));
     capture_panics_quietly();
 }
 
-/// As the standard library writes it, but the text of the panic is on the same line, and bounded.
+/// As the standard library's message, but with the panic's text on the same line, and bounded.
 fn report(info: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
-    let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-    let line = format!("thread '{name}' panicked{place}: {}\n", sanitize(text_of(info.payload())));
-    // Only if `RUST_BACKTRACE` asks for it.
+    let location = info.location().map(|location| format!(" at {location}")).unwrap_or_default();
+    let line =
+        format!("thread '{name}' panicked{location}: {}\n", sanitize(text_of(info.payload())));
+    // Captured only if `RUST_BACKTRACE` enables it.
     let stack = Backtrace::capture();
     match stack.status() {
         BacktraceStatus::Captured => line + &sanitize_lines(&stack) + "\n",
@@ -50,7 +51,7 @@ fn text_of(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("a payload that is not a text")
 }
 
-/// A handler's stream: if it panics, what it had sent before still arrives, and then a status.
+/// Guards a handler's stream: if it panics, the messages before the panic still arrive, followed by a status.
 pub fn stream<T: Send + 'static>(
     stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
 ) -> BoxStream<T> {

@@ -1,16 +1,16 @@
-//! What a request must be like; everything that is wrong with it is told at once.
+//! Validates requests, and reports all violations at once.
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::refusal::{DOMAIN, quoted};
+use crate::status::{DOMAIN, quoted};
 use crate::store::NewOrder;
 use crate::v1;
 
-const LONGEST_EMAIL: usize = 254;
-const LONGEST_KEY: usize = 128;
+const MAX_EMAIL_BYTES: usize = 254;
+const MAX_KEY_BYTES: usize = 128;
 
-/// The fields that are wrong, and why. Never empty once it is an error.
+/// Invalid fields, and why they are invalid. As an error, it is not empty.
 #[derive(Debug, Default)]
 pub(crate) struct Violations(Vec<FieldViolation>);
 
@@ -19,14 +19,15 @@ impl Violations {
         self.0.push(FieldViolation::new(field, description));
     }
 
-    /// `value`, if nothing was wrong.
+    /// `value`, if there are no violations.
     pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// For people: `customer_email must not be empty; …`.
+    /// A message for people: `customer_email must not be empty; …`.
     pub(crate) fn message(&self) -> String {
-        let each = self.0.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description));
+        let each =
+            self.0.iter().map(|violation| format!("{} {}", violation.field, violation.description));
         each.collect::<Vec<_>>().join("; ")
     }
 }
@@ -48,26 +49,26 @@ impl From<Violations> for v1::Rejection {
             violations: violations
                 .0
                 .into_iter()
-                .map(|wrong| v1::FieldViolation {
-                    field: wrong.field,
-                    description: wrong.description,
+                .map(|violation| v1::FieldViolation {
+                    field: violation.field,
+                    description: violation.description,
                 })
                 .collect(),
         }
     }
 }
 
-/// An order that may be kept.
+/// A valid order, or what is invalid about it.
 pub(crate) fn new_order(request: v1::CreateOrderRequest) -> Result<NewOrder, Violations> {
-    let mut wrong = Violations::default();
-    email(&mut wrong, &request.customer_email);
-    total_cents(&mut wrong, request.total_cents);
-    currency(&mut wrong, &request.currency);
+    let mut violations = Violations::default();
+    email(&mut violations, &request.customer_email);
+    total_cents(&mut violations, request.total_cents);
+    currency(&mut violations, &request.currency);
     let key = request.idempotency_key;
-    if key.len() > LONGEST_KEY {
-        wrong.add("idempotency_key", format!("must be at most {LONGEST_KEY} bytes"));
+    if key.len() > MAX_KEY_BYTES {
+        violations.add("idempotency_key", format!("must be at most {MAX_KEY_BYTES} bytes"));
     }
-    wrong.or(NewOrder {
+    violations.or(NewOrder {
         customer_email: request.customer_email,
         total_cents: request.total_cents,
         currency: request.currency,
@@ -75,43 +76,43 @@ pub(crate) fn new_order(request: v1::CreateOrderRequest) -> Result<NewOrder, Vio
     })
 }
 
-/// The id of an order; whether there is such an order is another question.
-pub(crate) fn id(wrong: &mut Violations, id: &str) {
+/// Checks the form of an order id, not whether the order exists.
+pub(crate) fn id(violations: &mut Violations, id: &str) {
     if id.is_empty() {
-        wrong.add("id", "must not be empty");
+        violations.add("id", "must not be empty");
     }
 }
 
-pub(crate) fn total_cents(wrong: &mut Violations, cents: i64) {
+pub(crate) fn total_cents(violations: &mut Violations, cents: i64) {
     if cents < 0 {
-        wrong.add("total_cents", "must not be negative");
+        violations.add("total_cents", "must not be negative");
     }
 }
 
-pub(crate) fn currency(wrong: &mut Violations, code: &str) {
+pub(crate) fn currency(violations: &mut Violations, code: &str) {
     if code.is_empty() {
-        wrong.add("currency", "must not be empty");
+        violations.add("currency", "must not be empty");
     } else if !CURRENCIES.split_ascii_whitespace().any(|known| known == code) {
         let text = format!("must be an ISO 4217 code in capitals, not {}", quoted(code));
-        wrong.add("currency", text);
+        violations.add("currency", text);
     }
 }
 
-/// Only what is surely no address is refused: the one real proof is a mail that arrives.
-fn email(wrong: &mut Violations, email: &str) {
+/// Refuses only what is certainly not an address: the only proof is a mail that arrives.
+fn email(violations: &mut Violations, email: &str) {
     const FIELD: &str = "customer_email";
     if email.is_empty() {
-        wrong.add(FIELD, "must not be empty");
-    } else if email.len() > LONGEST_EMAIL {
-        wrong.add(FIELD, format!("must be at most {LONGEST_EMAIL} bytes"));
+        violations.add(FIELD, "must not be empty");
+    } else if email.len() > MAX_EMAIL_BYTES {
+        violations.add(FIELD, format!("must be at most {MAX_EMAIL_BYTES} bytes"));
     } else if email.contains(|c: char| c.is_whitespace() || c.is_control())
         || !email.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
     {
-        wrong.add(FIELD, "must be an e-mail address");
+        violations.add(FIELD, "must be an e-mail address");
     }
 }
 
-/// ISO 4217, the codes in use for money one can pay with.
+/// ISO 4217 codes of currencies in circulation.
 const CURRENCIES: &str = "\
     AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN \
     BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS \

@@ -3,24 +3,24 @@
 
 #![allow(missing_docs, dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../src/drain_layer.rs"]
-mod drain_layer;
+#[path = "../src/drain/mod.rs"]
+mod drain;
 #[path = "../src/duration.rs"]
 mod duration;
 #[path = "../src/faults.rs"]
 mod faults;
 #[path = "../src/fields.rs"]
 mod fields;
-#[path = "../src/log_writer.rs"]
-mod log_writer;
+#[path = "../src/logs/mod.rs"]
+mod logs;
 #[path = "../src/page.rs"]
 mod page;
 #[path = "../src/panics.rs"]
 mod panics;
-#[path = "../src/refusal.rs"]
-mod refusal;
 #[path = "../src/service/mod.rs"]
 mod service;
+#[path = "../src/status.rs"]
+mod status;
 #[path = "../src/store/mod.rs"]
 mod store;
 #[path = "../src/validate.rs"]
@@ -44,7 +44,7 @@ use v1::order_service_client::OrderServiceClient;
 #[tokio::test]
 async fn it_answers_unimplemented_and_the_others_as_ever() {
     let store = store::Store::open(&store::Database::Memory).await.unwrap();
-    let orders = service::Orders::new(store, faults::Faults::Ignored);
+    let orders = service::Orders::new(store, faults::Faults::Disabled);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(

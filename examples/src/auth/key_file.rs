@@ -1,4 +1,4 @@
-//! The file of a development key: a JSON Web Key that its owner alone can read.
+//! The file of a development key: a JSON Web Key that only its owner can read.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,34 +11,34 @@ use serde_json::json;
 use super::NoDevKey;
 use crate::store::beside;
 
-/// Longer files are something else.
-const LONGEST: u64 = 4096;
+/// A key file is shorter than this.
+const MAX_BYTES: u64 = 4096;
 
-/// What is in the file. Whoever could have written it could be let in by it, and so could its readers.
+/// Reads the file. Refuses one that other users can read or could have written: they could sign tokens with it.
 pub(super) fn read(path: &Path) -> Result<String, NoDevKey> {
     let unreadable = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => NoDevKey::Missing(path.to_owned()),
-        ErrorKind::InvalidData => NoDevKey::NotAKey(path.to_owned(), "it is no text".to_owned()),
+        ErrorKind::InvalidData => NoDevKey::NotAKey(path.to_owned(), "it is not text".to_owned()),
         _ => NoDevKey::Unreadable(path.to_owned(), error),
     };
-    // Before it is opened: to open a pipe is to wait for whoever writes to it.
+    // Before the file is opened: opening a pipe waits until another process writes to it.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(NoDevKey::NotAKey(path.to_owned(), "it is no file".to_owned()));
+        return Err(NoDevKey::NotAKey(path.to_owned(), "it is not a regular file".to_owned()));
     }
     let file = File::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
-    if is_of_another(&found) {
+    if belongs_to_another_user(&found) {
         return Err(NoDevKey::OfAnother(path.to_owned()));
     }
-    if is_open(&found) {
+    if is_accessible_to_others(&found) {
         return Err(NoDevKey::Open(path.to_owned()));
     }
     let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
     Ok(text)
 }
 
-/// Makes one, unless another process was first. Nobody ever finds a part of it there.
+/// Creates the file with a new key, unless another process does so first. It is never visible half-written.
 pub(super) fn make(path: &Path) -> io::Result<()> {
     make_by(path, |draft, path| fs::hard_link(draft, path))
 }
@@ -54,8 +54,8 @@ fn make_by(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Re
 
     let draft = beside(path, &format!("-{id}"));
     let made = write_private(&draft, &text).and_then(|()| match link(&draft, path) {
-        // Some file systems have no links. To rename would take the place of what another process has
-        // just made, and believes in.
+        // Some file systems have no links. A rename could replace the key that another process has just created
+        // and uses.
         Err(error) if error.kind() != ErrorKind::AlreadyExists => write_private(path, &text),
         linked => linked,
     });
@@ -76,25 +76,25 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether others than its owner may read the file, or change it.
+/// Whether users other than its owner may read or write the file.
 #[cfg(unix)]
-fn is_open(file: &fs::Metadata) -> bool {
+fn is_accessible_to_others(file: &fs::Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o077 != 0
 }
 
-/// Whether its owner is somebody else: in a folder for everybody, anybody can put a file there before us.
+/// Whether the file belongs to another user, who can create it first in a folder that all users can write to.
 #[cfg(unix)]
-fn is_of_another(file: &fs::Metadata) -> bool {
+fn belongs_to_another_user(file: &fs::Metadata) -> bool {
     std::os::unix::fs::MetadataExt::uid(file) != rustix::process::geteuid().as_raw()
 }
 
 #[cfg(not(unix))]
-fn is_open(_: &fs::Metadata) -> bool {
+fn is_accessible_to_others(_: &fs::Metadata) -> bool {
     false
 }
 
 #[cfg(not(unix))]
-fn is_of_another(_: &fs::Metadata) -> bool {
+fn belongs_to_another_user(_: &fs::Metadata) -> bool {
     false
 }
 

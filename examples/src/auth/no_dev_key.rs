@@ -1,22 +1,24 @@
+//! Errors of the development key.
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no development key, and how to mend it.
+/// Why the development key cannot be used, and what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoDevKey {
-    /// The file is not there.
+    /// The file does not exist.
     Missing(PathBuf),
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// The file cannot be made.
+    /// The file cannot be created.
     NotMade(PathBuf, io::Error),
-    /// Others than its owner may read the file, or change it.
+    /// Other users may read or write the file.
     Open(PathBuf),
     /// The file belongs to another user.
     OfAnother(PathBuf),
-    /// The file is something else.
+    /// The file does not contain a development key.
     NotAKey(PathBuf, String),
 }
 
@@ -25,32 +27,32 @@ impl fmt::Display for NoDevKey {
         match self {
             Self::Missing(path) => write!(
                 f,
-                "there is no development key {path:?}: `orders serve` makes it when it starts; or name \
-                 another with --dev-key FILE"
+                "the development key {path:?} does not exist: `orders serve` creates it at its start; or choose \
+                 another file with --dev-key FILE"
             ),
             Self::Unreadable(path, error) => write!(
                 f,
-                "cannot read the development key {path:?}: {error}; name another with --dev-key FILE"
+                "cannot read the development key {path:?}: {error}; choose another file with --dev-key FILE"
             ),
             Self::NotMade(path, error) => write!(
                 f,
-                "cannot make the development key {path:?}: {error}; name another with --dev-key FILE, \
-                 or an issuer with --issuer"
+                "cannot create the development key {path:?}: {error}; choose another file with --dev-key FILE, \
+                 or trust an issuer with --issuer"
             ),
             Self::Open(path) => write!(
                 f,
-                "the development key {path:?} is not for its owner alone: chmod 600 makes it so; if \
-                 others may have read it, remove it, and `orders serve` makes another"
+                "the development key {path:?} can be read or written by other users: run chmod 600; if others \
+                 may have read it, delete it, and `orders serve` creates a new one"
             ),
             Self::OfAnother(path) => write!(
                 f,
-                "the development key {path:?} belongs to another user, who could let anybody in by it; \
-                 name another with --dev-key FILE"
+                "the development key {path:?} belongs to another user, who could sign tokens with it; choose \
+                 another file with --dev-key FILE"
             ),
-            Self::NotAKey(path, why) => write!(
+            Self::NotAKey(path, error) => write!(
                 f,
-                "{path:?} is not a development key: {why}; name another with --dev-key FILE, or, if nobody \
-                 needs it, remove it, and `orders serve` makes one"
+                "{path:?} is not a development key: {error}; choose another file with --dev-key FILE, or delete \
+                 this one, and `orders serve` creates a key"
             ),
         }
     }

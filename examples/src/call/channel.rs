@@ -1,5 +1,5 @@
-//! What stands around the channel: as on the server, what watches is outside, and
-//! credentials are added last.
+//! The layers around the client's channel. As on the server, the observing ones are outside; credentials are
+//! added last.
 
 use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
@@ -9,30 +9,32 @@ use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::ServiceBuilder;
 
-use super::{Failure, output};
+use super::error::CallError;
+use super::output;
 use crate::FILE_DESCRIPTOR_SET;
 use crate::cli::CallArgs;
 use crate::traces::{self, Traces};
 
+/// The channel with its layers.
 pub(super) fn layered(
     channel: Channel,
     credentials: Option<CredentialsLayer>,
     args: &CallArgs,
     traces: Option<&Traces>,
-) -> Result<BoxChannel, Failure> {
+) -> Result<BoxChannel, CallError> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
-        .map_err(|error| Failure::Input(error.to_string()))?;
+        .map_err(|error| CallError::Input(error.to_string()))?;
     let verbose = args.verbose;
     let layers = ServiceBuilder::new()
         .layer(traces::client(traces, &args.to, &methods))
         .map_request(move |request| {
             if verbose {
-                // At its begin: a stream may go on until somebody has enough of it.
-                output::trace_id();
+                // Now, not at the end of the call: a stream may never end.
+                output::print_trace_id();
             }
             request
         })
-        // Without `-v` nobody looks at what is counted.
+        // Metrics are printed only with `--verbose`.
         .layer(option_layer(verbose.then(|| MetricsLayer::client().methods(&methods))))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client());

@@ -1,4 +1,4 @@
-//! Which token a call carries.
+//! The token that a call sends.
 
 use std::fmt;
 use std::io::Read;
@@ -10,118 +10,118 @@ use tonic_auth_layer::{
 };
 use tonic_types::StatusExt;
 
-use super::Failure;
+use super::error::CallError;
 use crate::auth::{DEV_KEY, DevKey, NoDevKey, READ, WRITE};
-use crate::cli::{CallArgs, CredentialArgs, LONGEST_TTL};
+use crate::cli::{CallArgs, CredentialArgs, MAX_TTL};
 
-/// What sends the token, if there is one, and what to do if it is not the right one.
+/// The layer that sends the token, if there is one, and a hint if the server refuses the call.
 ///
-/// It is the one that is given, or one of the development key if that is here and the server is on this machine.
+/// The token is the one of the flags, or one of the development key if its file exists and the server is on this
+/// machine.
 pub(super) struct Credentials {
     pub(super) layer: Option<CredentialsLayer>,
-    pub(super) advice: Advice,
+    pub(super) hint: Hint,
 }
 
-/// What helps a caller that is refused for that reason.
-pub(super) struct Advice(Option<(&'static str, String)>);
+/// What to do if the call is refused for this reason.
+pub(super) struct Hint(Option<(&'static str, String)>);
 
-const NO_TOKEN: &str = "send a token with --token-file FILE; where the server has a development key, \
-    `orders token` makes one, or name that key with --dev-key FILE";
+const NO_TOKEN: &str = "send a token with --token-file FILE; if the server has a development key, make one with \
+    `orders token`, or give the key with --dev-key FILE";
 
-impl Advice {
+impl Hint {
     const NONE: Self = Self(None);
 
-    /// Where there is no token.
-    fn missing(text: impl Into<String>) -> Self {
+    /// No token was sent.
+    fn no_token(text: impl Into<String>) -> Self {
         Self(Some(("CREDENTIALS_MISSING", text.into())))
     }
 
-    /// Where it is of that key.
-    fn by(key: &Path) -> Self {
+    /// The token was signed with this key.
+    fn other_key(key: &Path) -> Self {
         let text = format!(
-            "the token was made by the development key {key:?}, which is not the server's; name that with \
+            "the token was signed with the development key {key:?}, which is not the server's key; give that with \
              --dev-key FILE, or send a token with --token-file FILE"
         );
         Self(Some(("TOKEN_INVALID", text)))
     }
 
-    pub(super) fn on(self, failure: Failure) -> Failure {
-        match (failure, self.0) {
-            (Failure::Status(status), Some((reason, advice)))
+    /// Adds the hint to an error that it helps with.
+    pub(super) fn add_to(self, error: CallError) -> CallError {
+        match (error, self.0) {
+            (CallError::Status(status), Some((reason, hint)))
                 if status.get_details_error_info().is_some_and(|info| info.reason == reason) =>
             {
-                Failure::Refused(status, advice)
+                CallError::StatusWithHint(status, hint)
             }
-            (failure, _) => failure,
+            (error, _) => error,
         }
     }
 }
 
 impl Credentials {
-    pub(super) async fn of(args: &CallArgs) -> Result<Self, Failure> {
-        if args.authorizes_by_hand() {
-            return Ok(Self { layer: None, advice: Advice::NONE });
+    pub(super) async fn find(args: &CallArgs) -> Result<Self, CallError> {
+        if args.has_authorization() {
+            return Ok(Self { layer: None, hint: Hint::NONE });
         }
         if !is_loopback(&args.to) {
-            let why = format!(
-                "a token is not sent to {} in plain text, where everybody on the way could read it; \
-                 -H 'authorization=Bearer TOKEN' sends it all the same",
+            let error = format!(
+                "a token is not sent to {} without TLS, since others could read it on the network; \
+                 -H 'authorization=Bearer TOKEN' sends it anyway",
                 args.to.host().unwrap_or_default()
             );
             return if args.credentials.given() {
-                Err(Failure::Input(why))
+                Err(CallError::Input(error))
             } else {
-                Ok(Self { layer: None, advice: Advice::missing(why) })
+                Ok(Self { layer: None, hint: Hint::no_token(error) })
             };
         }
         let credentials = args.credentials.clone();
-        // A file may be a pipe into which nobody has written yet.
-        let found = tokio::task::spawn_blocking(move || find(&credentials)).await;
-        let (found, advice) = found.map_err(|error| Failure::Input(error.to_string()))??;
-        Ok(Self { layer: found.map(CredentialsBuilder::allow_unencrypted), advice })
+        // Blocking: a file may be a pipe without data.
+        let found = tokio::task::spawn_blocking(move || find_token(&credentials)).await;
+        let (found, hint) = found.map_err(|error| CallError::Input(error.to_string()))??;
+        Ok(Self { layer: found.map(CredentialsBuilder::allow_unencrypted), hint })
     }
 }
 
-fn find(args: &CredentialArgs) -> Result<(Option<CredentialsBuilder>, Advice), Failure> {
-    fn input(error: &dyn fmt::Display) -> Failure {
-        Failure::Input(error.to_string())
+fn find_token(args: &CredentialArgs) -> Result<(Option<CredentialsBuilder>, Hint), CallError> {
+    fn input(error: &dyn fmt::Display) -> CallError {
+        CallError::Input(error.to_string())
     }
     let given = if let Some(token) = &args.token {
         Some(CredentialsLayer::bearer(token.clone()))
     } else if args.token_file.as_deref() == Some(Path::new("-")) {
-        Some(CredentialsLayer::bearer(from_standard_input()?))
+        Some(CredentialsLayer::bearer(from_stdin()?))
     } else if let Some(file) = &args.token_file {
         Some(CredentialsLayer::bearer(TokenFile::open(file).map_err(|error| input(&error))?))
     } else {
         None
     };
     if given.is_some() {
-        return Ok((given, Advice::NONE));
+        return Ok((given, Hint::NONE));
     }
     let path = args.dev_key.as_deref().unwrap_or(Path::new(DEV_KEY));
     match DevKey::read(path) {
         Ok(key) => {
-            let token = BearerToken::new(&key.mint(&[READ, WRITE], LONGEST_TTL));
+            let token = BearerToken::new(&key.mint(&[READ, WRITE], MAX_TTL));
             let token = token.map_err(|error| input(&error))?;
-            Ok((Some(CredentialsLayer::bearer(token)), Advice::by(path)))
+            Ok((Some(CredentialsLayer::bearer(token)), Hint::other_key(path)))
         }
-        Err(NoDevKey::Missing(_)) if args.dev_key.is_none() => {
-            Ok((None, Advice::missing(NO_TOKEN)))
-        }
+        Err(NoDevKey::Missing(_)) if args.dev_key.is_none() => Ok((None, Hint::no_token(NO_TOKEN))),
         Err(error) => Err(input(&error)),
     }
 }
 
-fn from_standard_input() -> Result<BearerToken, Failure> {
+fn from_stdin() -> Result<BearerToken, CallError> {
     let mut text = String::new();
-    let most = CREDENTIALS_AT_MOST as u64 + 1;
-    let read = std::io::stdin().lock().take(most).read_to_string(&mut text);
-    read.map_err(|error| Failure::Input(format!("cannot read standard input: {error}")))?;
+    let max = CREDENTIALS_AT_MOST as u64 + 1;
+    let read = std::io::stdin().lock().take(max).read_to_string(&mut text);
+    read.map_err(|error| CallError::Input(format!("cannot read standard input: {error}")))?;
     let token = BearerToken::new(&text).ok().filter(|_| text.len() <= CREDENTIALS_AT_MOST);
-    token.ok_or_else(|| Failure::Input("standard input does not hold a token".to_owned()))
+    token.ok_or_else(|| CallError::Input("standard input is not a token".to_owned()))
 }
 
-/// Whether what is sent there stays on this machine.
+/// Whether the server is on this machine.
 fn is_loopback(to: &Uri) -> bool {
     let host = to.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();

@@ -1,4 +1,4 @@
-//! Each method: the request from the arguments, the answer to standard output.
+//! Calls each method: builds the request from the flags, and prints the response.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -10,8 +10,9 @@ use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Streaming};
 use tonic_call::BoxChannel;
 
-use super::output::{next_page, print};
-use super::{Failure, lines};
+use super::error::CallError;
+use super::lines;
+use super::output::{print, print_next_page_token};
 use crate::cli::{Metadata, Method};
 use crate::page::NEXT_PAGE_TOKEN;
 use crate::v1::order_service_client::OrderServiceClient;
@@ -23,14 +24,15 @@ use crate::v1::{
 type Client = OrderServiceClient<BoxChannel>;
 type Requests<T> = Request<Pin<Box<dyn Stream<Item = T> + Send>>>;
 
-/// What every request carries.
-pub(super) struct Call {
+/// Metadata and deadline of every request.
+pub(super) struct RequestOptions {
     pub(super) metadata: Vec<Metadata>,
     pub(super) deadline: Option<Instant>,
 }
 
-impl Call {
-    pub(super) async fn method(&self, mut client: Client, method: Method) -> Result<(), Failure> {
+impl RequestOptions {
+    /// Calls the method.
+    pub(super) async fn call(&self, mut client: Client, method: Method) -> Result<(), CallError> {
         match method {
             Method::CreateOrder { customer_email, total_cents, currency, idempotency_key } => {
                 let request = self.request(CreateOrderRequest {
@@ -51,7 +53,7 @@ impl Call {
                 let page = client.list_orders(request).await?;
                 let next = page.metadata().get(NEXT_PAGE_TOKEN).cloned();
                 print_each(page).await?;
-                next_page(next.as_ref());
+                print_next_page_token(next.as_ref());
                 Ok(())
             }
             Method::WatchOrder { id } => {
@@ -64,19 +66,19 @@ impl Call {
                 print(client.advance_order(request).await?.get_ref())
             }
             Method::ImportOrders { file } => {
-                let (requests, bad_line) = self.requests(&file)?;
+                let (requests, invalid_line) = self.requests(&file)?;
                 tokio::select! {
                     biased;
-                    failure = bad_line => Err(failure),
-                    answer = client.import_orders(requests) => print(answer?.get_ref()),
+                    error = invalid_line => Err(error),
+                    response = client.import_orders(requests) => print(response?.get_ref()),
                 }
             }
             Method::QuoteOrders { file } => {
-                let (requests, bad_line) = self.requests(&file)?;
+                let (requests, invalid_line) = self.requests(&file)?;
                 let print_quotes = async { print_each(client.quote_orders(requests).await?).await };
                 tokio::select! {
                     quoted = print_quotes => quoted,
-                    failure = bad_line => Err(failure),
+                    error = invalid_line => Err(error),
                 }
             }
         }
@@ -93,28 +95,28 @@ impl Call {
         request
     }
 
-    /// A stream of what the lines of `file` say, and what ends when a line says nothing of the kind: the
-    /// call is to be broken off then, as a stream that only ends looks whole.
+    /// The requests in `file`, and a future that resolves at an invalid line: the call must be cancelled then, since
+    /// a request stream that ends looks complete.
     fn requests<T: Message + Name + Default + 'static>(
         &self,
         file: &Path,
-    ) -> Result<(Requests<T>, impl Future<Output = Failure>), Failure> {
-        let (tell, told) = oneshot::channel();
-        let requests = Box::pin(lines::read(file, tell)?);
-        Ok((self.request(requests), bad_line(told)))
+    ) -> Result<(Requests<T>, impl Future<Output = CallError>), CallError> {
+        let (invalid, first_invalid) = oneshot::channel();
+        let requests = Box::pin(lines::read(file, invalid)?);
+        Ok((self.request(requests), invalid_line(first_invalid)))
     }
 }
 
-async fn bad_line(told: oneshot::Receiver<Failure>) -> Failure {
-    match told.await {
-        Ok(failure) => failure,
-        // Every line was good.
+async fn invalid_line(first: oneshot::Receiver<CallError>) -> CallError {
+    match first.await {
+        Ok(error) => error,
+        // Every line is valid.
         Err(_) => std::future::pending().await,
     }
 }
 
-async fn print_each<T: Message + Name>(answer: Response<Streaming<T>>) -> Result<(), Failure> {
-    let mut messages = answer.into_inner();
+async fn print_each<T: Message + Name>(response: Response<Streaming<T>>) -> Result<(), CallError> {
+    let mut messages = response.into_inner();
     while let Some(message) = messages.next().await {
         print(&message?)?;
     }

@@ -1,8 +1,8 @@
-//! `orders call`: one method of one server, and the answer as JSON.
+//! `orders call`: calls one method, and prints the response as JSON.
 
 mod channel;
 mod credentials;
-mod failure;
+mod error;
 mod lines;
 mod method;
 mod output;
@@ -19,43 +19,42 @@ use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
 use credentials::Credentials;
-pub use failure::Failure;
-use method::Call;
+pub use error::CallError;
+use method::RequestOptions;
 
-/// How long a server may take to be reached, if `--timeout` does not say so.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Maximum time to connect; `--timeout` may be shorter.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls the method and prints its answer: one JSON document a line, each as it comes.
+/// Calls the method and prints each response message as one line of JSON, when it arrives.
 ///
-/// A stream of answers ends early, and well, when nobody reads standard output any more; other methods do
-/// their work, whoever reads what came of it.
-pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), Failure> {
-    let scrape = args.verbose.then(metrics::install).transpose().map_err(Failure::Output)?;
-    let ended = call(args, traces).await;
+/// A response stream ends early, without an error, if standard output is closed. Other methods complete.
+pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
+    let scrape = args.verbose.then(metrics::install).transpose().map_err(CallError::Output)?;
+    let result = call(args, traces).await;
     if let Some(scrape) = scrape {
-        output::not_an_answer(metrics::samples(&scrape));
+        output::print_to_stderr(metrics::samples(&scrape));
     }
-    ended
+    result
 }
 
-async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), Failure> {
+async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
-    let answers_stream = args.method.answers_stream();
-    let ended = tokio::select! {
-        // First: the channel has a timer as well, and calls its own expiry "cancelled".
+    let streams_response = args.method.streams_response();
+    let result = tokio::select! {
+        // First: the channel has a timer, too, and reports its expiry as "cancelled".
         biased;
         () = expiry(deadline) => Err(expired()),
-        ended = connect_and_call(args, deadline, traces) => ended,
-        () = output::nobody_reads(), if answers_stream => Ok(()),
-        // Nothing is lost when a call just ends with its process, but its span.
-        () = interrupted(), if traces.is_some() => Err(Failure::Interrupted),
+        result = connect_and_call(args, deadline, traces) => result,
+        () = output::closed(), if streams_response => Ok(()),
+        // Only needed to export the span: otherwise the signal ends the process.
+        () = interrupted(), if traces.is_some() => Err(CallError::Interrupted),
     };
-    match ended {
-        Err(Failure::OutputClosed) => Ok(()),
-        Err(Failure::Status(status)) if says_cancelled_for_expired(&status, deadline) => {
+    match result {
+        Err(CallError::OutputClosed) => Ok(()),
+        Err(CallError::Status(status)) if is_cancelled_by_deadline(&status, deadline) => {
             Err(expired())
         }
-        ended => ended,
+        result => result,
     }
 }
 
@@ -63,16 +62,16 @@ async fn connect_and_call(
     args: CallArgs,
     deadline: Option<Instant>,
     traces: Option<&Traces>,
-) -> Result<(), Failure> {
-    let Credentials { layer, advice } = Credentials::of(&args).await?;
+) -> Result<(), CallError> {
+    let Credentials { layer, hint } = Credentials::find(&args).await?;
     let channel = Endpoint::from(args.to.clone())
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .connect()
         .await
-        .map_err(|error| Failure::connect(&args.to, &error))?;
+        .map_err(|error| CallError::connect(&args.to, &error))?;
     let client = OrderServiceClient::new(channel::layered(channel, layer, &args, traces)?);
-    let call = Call { metadata: args.metadata, deadline };
-    call.method(client, args.method).await.map_err(|failure| advice.on(failure))
+    let options = RequestOptions { metadata: args.metadata, deadline };
+    options.call(client, args.method).await.map_err(|error| hint.add_to(error))
 }
 
 async fn expiry(deadline: Option<Instant>) {
@@ -88,13 +87,13 @@ async fn interrupted() {
     }
 }
 
-fn expired() -> Failure {
-    Failure::Status(Status::deadline_exceeded("no answer within --timeout"))
+fn expired() -> CallError {
+    CallError::Status(Status::deadline_exceeded("no response within --timeout"))
 }
 
-/// A tonic server or channel whose timer was a little ahead of ours answers that the call was cancelled.
-fn says_cancelled_for_expired(status: &Status, deadline: Option<Instant>) -> bool {
-    const AHEAD: Duration = Duration::from_millis(5);
+/// A tonic server or channel whose timer expires a little earlier than ours reports that the call was cancelled.
+fn is_cancelled_by_deadline(status: &Status, deadline: Option<Instant>) -> bool {
+    const TOLERANCE: Duration = Duration::from_millis(5);
     status.code() == Code::Cancelled
-        && deadline.is_some_and(|deadline| Instant::now() + AHEAD >= deadline)
+        && deadline.is_some_and(|deadline| Instant::now() + TOLERANCE >= deadline)
 }

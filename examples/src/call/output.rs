@@ -1,4 +1,4 @@
-//! What goes to standard output.
+//! Prints responses to standard output, and everything else to standard error.
 
 use std::io::{ErrorKind, Write};
 
@@ -6,50 +6,49 @@ use prost::{Message, Name};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic_tracing_layer::current_trace_id;
 
-use super::Failure;
+use super::error::CallError;
 use crate::json;
 use crate::page::NEXT_PAGE_TOKEN;
 
-/// One message, one line, at once.
-pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), Failure> {
-    let line = json::write(message).map_err(Failure::Output)?;
+/// Prints a message as one line, and flushes it.
+pub(super) fn print<T: Message + Name>(message: &T) -> Result<(), CallError> {
+    let line = json::write(message).map_err(CallError::Output)?;
     let mut out = std::io::stdout().lock();
     let written = writeln!(out, "{line}").and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::OutputClosed,
-        _ => Failure::Output(format!("cannot write to standard output: {error}")),
+        ErrorKind::BrokenPipe => CallError::OutputClosed,
+        _ => CallError::Output(format!("cannot write to standard output: {error}")),
     })
 }
 
-/// Where the next page begins.
-pub(super) fn next_page(token: Option<&MetadataValue<Ascii>>) {
+/// Prints the token of the next page, if there is one.
+pub(super) fn print_next_page_token(token: Option<&MetadataValue<Ascii>>) {
     let token = token.and_then(|token| token.to_str().ok());
-    not_an_answer(token.map(|token| format!("{NEXT_PAGE_TOKEN}: {token}")));
+    print_to_stderr(token.map(|token| format!("{NEXT_PAGE_TOKEN}: {token}")));
 }
 
-/// By what the call that runs now can be found where its spans went, if they go anywhere.
-pub(super) fn trace_id() {
-    not_an_answer(current_trace_id().map(|id| format!("trace-id: {id}")));
+/// Prints the trace id of the current call, if it has a span.
+pub(super) fn print_trace_id() {
+    print_to_stderr(current_trace_id().map(|id| format!("trace-id: {id}")));
 }
 
-/// Lines that are no answer, and so not for standard output.
-pub(super) fn not_an_answer(lines: impl IntoIterator<Item = String>) {
+/// Prints lines that are not a response.
+pub(super) fn print_to_stderr(lines: impl IntoIterator<Item = String>) {
     let mut err = std::io::stderr().lock();
     for line in lines {
         _ = writeln!(err, "{line}");
     }
 }
 
-/// Ends when the other end of standard output is closed: `watch-order | head -1` is not to wait for an
-/// event that nobody will read.
-pub(super) async fn nobody_reads() {
-    let (tell, told) = tokio::sync::oneshot::channel();
+/// Returns when the reader of standard output is gone: `watch-order | head -1` must not wait for a second event.
+pub(super) async fn closed() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         if wait_for_closed_output() {
-            _ = tell.send(());
+            _ = sender.send(());
         }
     });
-    if told.await.is_err() {
+    if receiver.await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -59,7 +58,7 @@ fn wait_for_closed_output() -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
 
     let out = std::io::stdout();
-    // Nothing is asked for: errors and hang-ups are told anyway.
+    // No events are requested: errors and hang-ups are always reported.
     let mut watched = [PollFd::new(&out, PollFlags::empty())];
     loop {
         match poll(&mut watched, None) {

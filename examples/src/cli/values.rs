@@ -1,25 +1,27 @@
-//! Values on the command line that are more than a text or a number.
+//! Parsers of flag values.
 
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::Uri;
 
 use crate::auth::KeySet;
 use crate::duration;
 
-/// One piece of request metadata.
+/// Values that contradict each other: the kind of error, and the message.
+pub(super) type Conflict = (ErrorKind, String);
+
+/// One key and value of request metadata.
 pub type Metadata = (MetadataKey<Ascii>, MetadataValue<Ascii>);
 
-pub(super) fn at_least_one(text: &str) -> Result<u32, &'static str> {
-    text.parse().ok().filter(|number| *number > 0).ok_or("it is a whole number, 1 or more")
+pub(super) fn positive(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|number| *number > 0).ok_or("must be a whole number of at least 1")
 }
 
-pub(super) fn idle_time(text: &str) -> Result<Duration, String> {
+pub(super) fn idle_timeout(text: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
-        idle if idle < Duration::from_secs(1) => {
-            Err("a connection may be idle for a second at least".to_owned())
-        }
+        idle if idle < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
         idle => Ok(idle),
     }
 }
@@ -29,16 +31,16 @@ pub(super) fn host_and_port(text: &str) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
             Ok(text.to_owned())
         }
-        _ => Err("an address is a host and a port, such as 127.0.0.1:50051".to_owned()),
+        _ => Err("must be a host and a port, such as 127.0.0.1:50051".to_owned()),
     }
 }
 
-/// Where metrics are served, if they are.
+/// Where metrics are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetricsAddress {
-    /// There.
+    /// At this address.
     At(String),
-    /// Nowhere.
+    /// Not at all.
     Off,
 }
 
@@ -46,16 +48,16 @@ pub(super) fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
     match text {
         "off" => Ok(MetricsAddress::Off),
         _ => {
-            host_and_port(text).map(MetricsAddress::At).map_err(|error| format!("{error}; or off"))
+            host_and_port(text).map(MetricsAddress::At).map_err(|error| format!("{error}, or off"))
         }
     }
 }
 
-/// A URL is what begins with its scheme.
+/// A text that begins with `http://` or `https://` is a URL, any other a file.
 pub(super) fn key_set(text: &str) -> Result<KeySet, &'static str> {
     match text.split_once("://") {
         Some(("http" | "https", _)) => Ok(KeySet::Url(text.to_owned())),
-        _ if text.is_empty() => Err("keys are at a URL, or in a file"),
+        _ if text.is_empty() => Err("must be a URL or a file"),
         _ => Ok(KeySet::File(text.into())),
     }
 }
@@ -66,28 +68,28 @@ pub(super) fn scope(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(good) {
         Ok(text.to_owned())
     } else {
-        Err("a scope is printable ASCII without spaces, quotes and backslashes".to_owned())
+        Err("must be printable ASCII without spaces, quotes and backslashes".to_owned())
     }
 }
 
 pub(super) fn server_url(text: &str) -> Result<Uri, String> {
-    url(text, "a server is a URL such as http://127.0.0.1:50051", "-H")
+    url(text, "must be a URL such as http://127.0.0.1:50051", "-H")
 }
 
 pub(super) fn collector_url(text: &str) -> Result<Uri, String> {
-    url(text, "a collector is a URL such as http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_HEADERS")
+    url(text, "must be a URL such as http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_HEADERS")
 }
 
-/// Where gRPC is spoken: `example` says how that looks, and `credentials` how they are sent.
+/// The URL of a gRPC server. `example` is the error for anything else; `credentials` is how to send them.
 fn url(text: &str, example: &str, credentials: &str) -> Result<Uri, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     match url.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("http") => match uri.authority() {
             _ if uri.path() != "/" || uri.query().is_some() => {
-                Err("a server has no path: its URL ends with the port".to_owned())
+                Err("must end with the port: a gRPC server has no path".to_owned())
             }
             Some(authority) if authority.as_str().contains('@') => {
-                Err(format!("a server's URL has no user name; send credentials with {credentials}"))
+                Err(format!("must not contain a user name; send credentials with {credentials}"))
             }
             _ => Ok(uri),
         },
@@ -99,11 +101,11 @@ fn url(text: &str, example: &str, credentials: &str) -> Result<Uri, String> {
 }
 
 pub(super) fn metadata(text: &str) -> Result<Metadata, String> {
-    let (key, value) = text.split_once('=').ok_or("metadata is KEY=VALUE")?;
-    let key = key
-        .parse()
-        .map_err(|_| "a key is lower-case letters, digits, - _ . and does not end in -bin")?;
-    let value = value.parse().map_err(|_| "a value is printable ASCII")?;
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    let key = key.parse().map_err(
+        |_| "the key must consist of lower-case letters, digits, - _ . and must not end in -bin",
+    )?;
+    let value = value.parse().map_err(|_| "the value must be printable ASCII")?;
     Ok((key, value))
 }
 

@@ -1,4 +1,4 @@
-//! Takes connections from the listener, on and on: what keeps one out does not end the server.
+//! Accepts connections. Errors do not end the server.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -11,27 +11,27 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
 
-use super::Connections;
+use super::ConnectionLimits;
 use super::admission::Admission;
 use super::connection;
-use super::counts::{self, Why};
+use super::metrics::{self, CloseReason};
 
-/// What keeps every connection out, such as too many open files, is not over at once; asking again without
-/// a pause would burn a core.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after an error that concerns every connection, such as too many open files: without it, accepting again
+/// would use a whole core.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How long those that give way are waited for when there are too many open files.
-const SHORT_PAUSE: Duration = Duration::from_millis(50);
+/// The pause if idle connections were asked to close.
+const SHORT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Nobody fills the log by coming again and again.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Minimum interval of warnings, so that clients cannot fill the log.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves `service` on the connections of `listener` until `stop` ends, and then until they have ended. Nobody
-/// listens then any more, so that new clients are refused at once.
+/// Serves `service` on the connections of `listener` until `stop` completes; then closes the listener, so that
+/// further clients are refused at once, and waits for the open connections.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
-    settings: Connections,
+    limits: ConnectionLimits,
     stop: impl Future<Output = ()>,
 ) where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -40,23 +40,23 @@ pub(crate) async fn serve<S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    counts::begin();
-    let (tell, told) = watch::channel(());
+    metrics::describe();
+    let (stop_sender, stop_receiver) = watch::channel(());
     tokio::select! {
         biased;
         () = stop => {}
-        never = accept(&listener, service, &settings, &told) => match never {},
+        never = accept(&listener, service, &limits, &stop_receiver) => match never {},
     }
-    drop((listener, told));
-    // Without connections there is nobody to tell.
-    _ = tell.send(());
-    tell.closed().await;
+    drop((listener, stop_receiver));
+    // An error: there are no connections.
+    _ = stop_sender.send(());
+    stop_sender.closed().await;
 }
 
 async fn accept<S, B>(
     listener: &TcpListener,
     service: S,
-    settings: &Connections,
+    limits: &ConnectionLimits,
     stop: &watch::Receiver<()>,
 ) -> std::convert::Infallible
 where
@@ -66,27 +66,27 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    let admission = Admission::at_most(settings.at_most);
+    let admission = Admission::new(limits.max_connections);
     let (mut warned_full, mut warned_error) = (None, None);
     loop {
-        let connection = next(listener, &admission, &mut warned_error).await;
-        let Some(place) = admission.place().await else {
-            counts::closed(Why::Full);
-            if is_due(&mut warned_full, WARN_EVERY) {
-                let at_most = settings.at_most;
+        let connection = accept_next(listener, &admission, &mut warned_error).await;
+        let Some(slot) = admission.acquire().await else {
+            metrics::closed(CloseReason::Full);
+            if is_due(&mut warned_full, WARN_INTERVAL) {
+                let max = limits.max_connections;
                 tracing::warn!(
-                    at_most,
-                    "too many connections, all with calls: new ones are closed"
+                    max,
+                    "too many connections, all of them with calls: new connections are closed"
                 );
             }
             continue;
         };
-        let (service, settings, stop) = (service.clone(), settings.clone(), stop.clone());
-        tokio::spawn(connection::serve(connection, service, place, settings, stop));
+        let (service, limits, stop) = (service.clone(), limits.clone(), stop.clone());
+        tokio::spawn(connection::serve(connection, service, slot, limits, stop));
     }
 }
 
-async fn next(
+async fn accept_next(
     listener: &TcpListener,
     admission: &Admission,
     warned: &mut Option<Instant>,
@@ -94,15 +94,15 @@ async fn next(
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
-                // Messages are small, and each is to go out at once. Without it they only go out later.
+                // Messages are small and must be sent at once. If it fails, they are sent with a delay.
                 _ = connection.set_nodelay(true);
                 return connection;
             }
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                let pause = if admission.make_room() > 0 { SHORT_PAUSE } else { PAUSE };
-                if is_due(warned, PAUSE) {
-                    tracing::warn!(%error, "cannot take a connection; trying again in {pause:?}");
+                let pause = if admission.make_room() > 0 { SHORT_RETRY_DELAY } else { RETRY_DELAY };
+                if is_due(warned, RETRY_DELAY) {
+                    tracing::warn!(%error, "cannot accept connections; trying again in {pause:?}");
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -110,7 +110,7 @@ async fn next(
     }
 }
 
-/// Whether it is time for another line of the log.
+/// Whether the last warning is at least `every` old.
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
     let due = last.is_none_or(|at| at.elapsed() >= every);
     if due {
@@ -119,8 +119,8 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
     due
 }
 
-/// The peer was gone before we came; the next connection is another matter.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether the error concerns one connection, whose peer has disappeared.
+fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused

@@ -1,4 +1,4 @@
-//! What happens on one connection: whether it is idle, and since when.
+//! What happens on one connection: its calls, and when bytes were read and written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,56 +7,60 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Bytes that every client sends first: the preface, and the frame header of its settings (RFC 9113 §3.4).
+/// Bytes that every client sends first: the preface, and the header of a SETTINGS frame (RFC 9113 §3.4).
 const PREFACE: u64 = 24 + 9;
 
-/// Of one connection. Its calls, its bytes and who decides on it share one.
+/// The activity of one connection, shared by its calls, its I/O and the admission of new connections.
 pub(super) struct Activity {
     began: Instant,
-    calls: Mutex<Calls>,
-    /// Bytes, so far.
+    calls: Mutex<CallCounts>,
+    /// Bytes that were read.
     read: AtomicU64,
-    /// When something was written last: milliseconds after it began.
+    /// Time of the last write, in milliseconds since the connection began.
     written: AtomicU64,
-    give_way: Notify,
+    close: Notify,
 }
 
-struct Calls {
-    /// Those that run.
+struct CallCounts {
     open: usize,
-    /// Those of them that are not health's or reflection's, which anybody can make.
-    working: usize,
-    /// When it began, or the last call ended.
+    /// Open calls that keep the connection open: not those of health and reflection, which any client can make.
+    keeping_open: usize,
+    /// When the connection began, or its last call ended.
     idle_since: Instant,
-    /// When it began, or the last one ended that was working.
-    worked: Instant,
+    /// When the connection began, or the last call that kept it open ended.
+    closable_since: Instant,
 }
 
 /// One call, until it is dropped.
-pub(super) struct OpenCall {
-    of: Arc<Activity>,
-    working: bool,
+pub(super) struct ActiveCall {
+    activity: Arc<Activity>,
+    keeps_open: bool,
 }
 
 impl Activity {
-    pub(super) fn begin() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         let now = Instant::now();
         Arc::new(Self {
             began: now,
-            calls: Mutex::new(Calls { open: 0, working: 0, idle_since: now, worked: now }),
+            calls: Mutex::new(CallCounts {
+                open: 0,
+                keeping_open: 0,
+                idle_since: now,
+                closable_since: now,
+            }),
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
-            give_way: Notify::new(),
+            close: Notify::new(),
         })
     }
 
-    /// A call begins. `working` is one that keeps its connection from giving way.
-    pub(super) fn call(self: &Arc<Self>, working: bool) -> OpenCall {
+    /// A call begins. If it `keeps_open`, the connection is not closed to make room.
+    pub(super) fn begin_call(self: &Arc<Self>, keeps_open: bool) -> ActiveCall {
         let mut calls = self.calls();
         calls.open += 1;
-        calls.working += usize::from(working);
+        calls.keeping_open += usize::from(keeps_open);
         drop(calls);
-        OpenCall { of: Arc::clone(self), working }
+        ActiveCall { activity: Arc::clone(self), keeps_open }
     }
 
     /// Since when there has been no call; `None` while there is one.
@@ -65,22 +69,22 @@ impl Activity {
         (calls.open == 0).then_some(calls.idle_since)
     }
 
-    /// Since when there has been no call but health's and reflection's; `None` while there is one.
-    pub(super) fn could_give_way_since(&self) -> Option<Instant> {
+    /// Since when there has been no call that keeps the connection open; `None` while there is one.
+    pub(super) fn closable_since(&self) -> Option<Instant> {
         let calls = self.calls();
-        (calls.working == 0).then_some(calls.worked)
+        (calls.keeping_open == 0).then_some(calls.closable_since)
     }
 
-    /// Asks the connection to close for another one.
-    pub(super) fn give_way(&self) {
-        self.give_way.notify_one();
+    /// Asks the connection to close, to make room for another one.
+    pub(super) fn ask_to_close(&self) {
+        self.close.notify_one();
     }
 
-    /// Ends when it is asked to, and can.
-    pub(super) async fn gives_way(&self) {
+    /// Returns when the connection is asked to close and no call keeps it open.
+    pub(super) async fn asked_to_close(&self) {
         loop {
-            self.give_way.notified().await;
-            if self.could_give_way_since().is_some() {
+            self.close.notified().await;
+            if self.closable_since().is_some() {
                 return;
             }
         }
@@ -95,7 +99,7 @@ impl Activity {
         self.written.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn has_said_hello(&self) -> bool {
+    pub(super) fn has_sent_preface(&self) -> bool {
         self.read.load(Ordering::Relaxed) >= PREFACE
     }
 
@@ -103,25 +107,25 @@ impl Activity {
         self.began
     }
 
-    /// When its peer, or the system, has last taken bytes of ours.
-    pub(super) fn written_at(&self) -> Instant {
+    /// When bytes were last written.
+    pub(super) fn last_write(&self) -> Instant {
         self.began + Duration::from_millis(self.written.load(Ordering::Relaxed))
     }
 
-    fn calls(&self) -> MutexGuard<'_, Calls> {
+    fn calls(&self) -> MutexGuard<'_, CallCounts> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for OpenCall {
+impl Drop for ActiveCall {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut calls = self.of.calls();
+        let mut calls = self.activity.calls();
         calls.open -= 1;
         calls.idle_since = now;
-        if self.working {
-            calls.working -= 1;
-            calls.worked = now;
+        if self.keeps_open {
+            calls.keeping_open -= 1;
+            calls.closable_since = now;
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One call on a connection: it keeps the connection from being idle, tells the layers who is at the other
-//! end, and obeys the caller's `grpc-timeout` until the head of its answer, as tonic's own server does.
+//! One call on a connection: counts as activity, gives the layers the connect info, and enforces the caller's
+//! `grpc-timeout` until the response head, as tonic's server does.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service};
 use tonic_call::timeout_of;
 
-use super::activity::{Activity, OpenCall};
+use super::activity::{ActiveCall, Activity};
 
-/// Services whose calls anybody can make, and hold open.
-const FOR_EVERYBODY: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+/// Paths of services without authentication, whose calls any client can keep open.
+const PUBLIC: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
-/// The services of all connections, as one connection sees them. `C` is what tonic calls connect info.
+/// The server's service on one connection, with its connect info `C`.
 #[derive(Clone)]
-pub(super) struct Calls<S, C> {
+pub(super) struct CallService<S, C> {
     pub(super) inner: S,
     pub(super) connect_info: C,
     pub(super) activity: Arc<Activity>,
 }
 
-impl<S, C, B> Service<Request<Incoming>> for Calls<S, C>
+impl<S, C, B> Service<Request<Incoming>> for CallService<S, C>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     C: Clone + Send + Sync + 'static,
@@ -43,9 +43,9 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path();
-        let working = !FOR_EVERYBODY.iter().any(|service| path.starts_with(service));
-        let call = self.activity.call(working);
-        // One that is malformed is none, as for tonic.
+        let keeps_open = !PUBLIC.iter().any(|service| path.starts_with(service));
+        let call = self.activity.begin_call(keeps_open);
+        // A malformed time-out is ignored, as in tonic.
         let timeout = timeout_of(request.headers()).ok().flatten();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.connect_info.clone());
@@ -54,14 +54,14 @@ where
     }
 }
 
-/// Until the head of the answer is here.
+/// Resolves to the response head.
 #[pin_project]
 pub(super) struct CallFuture<F> {
     #[pin]
     response: F,
     #[pin]
     timeout: Option<Sleep>,
-    call: Option<OpenCall>,
+    call: Option<ActiveCall>,
 }
 
 impl<F, B, E> Future for CallFuture<F>
@@ -86,13 +86,13 @@ where
     }
 }
 
-/// The answer. It is dropped when the call is over.
+/// The response body. It is dropped when the call ends.
 #[pin_project]
 pub(super) struct CallBody<B> {
-    /// `None` has no content.
+    /// `None` is an empty body.
     #[pin]
     inner: Option<B>,
-    _call: Option<OpenCall>,
+    _call: Option<ActiveCall>,
 }
 
 impl<B: HttpBody<Data = Bytes>> HttpBody for CallBody<B> {

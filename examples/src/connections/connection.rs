@@ -1,4 +1,4 @@
-//! One connection, from its first byte until it is closed.
+//! Serves one connection until it is closed.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,50 +15,50 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
 use tonic::transport::server::Connected;
 
-use super::Connections;
-use super::admission::Place;
-use super::call::Calls;
-use super::counts::{self, Why};
-use super::monitored::Monitored;
-use super::patience::{Over, Patience};
+use super::ConnectionLimits;
+use super::admission::Slot;
+use super::call::CallService;
+use super::metrics::{self, CloseReason};
+use super::monitored_io::MonitoredIo;
+use super::timeouts::{Timeout, Timeouts};
 
-/// A peer that is gone without a word is noticed after so long, and its streams end.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Interval of keep-alive pings: the streams of a peer that does not answer are ended.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Bytes of one stream that may wait to be read.
+/// Flow-control window of a stream, in bytes.
 ///
-/// h2 closes a connection (`ENHANCE_YOUR_CALM`, `too_many_data_frames`) when the frames that wait on it are
-/// small and many: each is charged 256 bytes less its length, against half of the connection's window. A
-/// caller that sends small messages as fast as it can must reach the end of its stream's window before
-/// that: 65,536 / 5 messages of 5 bytes are charged 3.3 MB.
+/// h2 closes a connection (`ENHANCE_YOUR_CALM`, `too_many_data_frames`) with many small unread frames: it
+/// charges 256 bytes less the frame's length for each, against half of the connection's window. A caller that
+/// sends small messages at full speed must exhaust its stream's window first: 65,536 / 5 messages of 5 bytes
+/// are charged 3.3 MB.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// Bytes of one connection that may wait to be read; see [`STREAM_WINDOW`].
+/// Flow-control window of a connection, in bytes; see [`STREAM_WINDOW`].
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
-/// Calls on one connection that were cancelled before we have seen them. By default 20 of them close the
-/// connection, and with it the calls that are good.
-const CANCELLED_UNSEEN: usize = 1000;
+/// Maximum number of streams on one connection that were reset before they were accepted. h2's default of 20
+/// closes the connection, and its other calls with it, after a burst of cancelled calls.
+const MAX_PENDING_RESETS: usize = 1000;
 
-fn http2(settings: &Connections) -> http2::Builder<TokioExecutor> {
+fn http2(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(settings.streams)
-        .max_pending_accept_reset_streams(CANCELLED_UNSEEN)
-        .keep_alive_interval(KEEPALIVE);
+        .max_concurrent_streams(limits.max_streams)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .keep_alive_interval(KEEPALIVE_INTERVAL);
     http2
 }
 
-/// Serves on `io`, which has that `place`, until the peer or this side ends it. `stop` changes when the server
-/// goes down: then it takes no new call, and ends with its last.
+/// Serves `io` until the peer or the server closes it. When `stop` changes, the server shuts down: the connection
+/// accepts no further calls, and closes after the last one.
 pub(super) async fn serve<IO, S, B>(
     io: IO,
     service: S,
-    place: Place,
-    settings: Connections,
+    slot: Slot,
+    limits: ConnectionLimits,
     mut stop: watch::Receiver<()>,
 ) where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -68,16 +68,16 @@ pub(super) async fn serve<IO, S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    let activity = place.activity();
+    let activity = slot.activity();
     let calls =
-        Calls { inner: service, connect_info: io.connect_info(), activity: activity.clone() };
-    let io = TokioIo::new(Monitored::new(io, activity.clone()));
-    let serving = http2(&settings).serve_connection(io, TowerToHyperService::new(calls));
+        CallService { inner: service, connect_info: io.connect_info(), activity: activity.clone() };
+    let io = TokioIo::new(MonitoredIo::new(io, activity.clone()));
+    let serving = http2(&limits).serve_connection(io, TowerToHyperService::new(calls));
     let mut serving = pin!(serving);
-    let mut patience = Patience::new(activity, &settings);
-    let mut timer = pin!(sleep_until(patience.next()));
+    let mut timeouts = Timeouts::new(activity, &limits);
+    let mut timer = pin!(sleep_until(timeouts.next_check()));
     let mut stopping = false;
-    let why = loop {
+    let reason = loop {
         tokio::select! {
             ended = &mut serving => {
                 if let Err(error) = ended {
@@ -85,28 +85,28 @@ pub(super) async fn serve<IO, S, B>(
                 }
                 return;
             }
-            () = activity.gives_way() => break Why::GaveWay,
+            () = activity.asked_to_close() => break CloseReason::MadeRoom,
             _ = stop.changed(), if !stopping => {
                 stopping = true;
-                patience.goodbye();
+                timeouts.goaway_sent();
                 serving.as_mut().graceful_shutdown();
             }
-            () = timer.as_mut() => match patience.is_over() {
+            () = timer.as_mut() => match timeouts.expired() {
                 None => {}
-                Some(Over::Silent) => break Why::Silent,
-                Some(Over::Idle) => {
-                    patience.goodbye();
-                    counts::closed(Why::Idle);
+                Some(Timeout::Preface) => break CloseReason::NoPreface,
+                Some(Timeout::Idle) => {
+                    timeouts.goaway_sent();
+                    metrics::closed(CloseReason::Idle);
                     serving.as_mut().graceful_shutdown();
                 }
-                // It was counted, or the server goes down.
-                Some(Over::Goodbye) => return,
+                // Already counted, or the server shuts down.
+                Some(Timeout::Goaway) => return,
             },
         }
-        timer.as_mut().reset(patience.next());
+        timer.as_mut().reset(timeouts.next_check());
     };
-    counts::closed(why);
-    // What can be sent without waiting: a GOAWAY tells the peer that it may call again elsewhere.
+    metrics::closed(reason);
+    // Sends what can be sent without waiting: GOAWAY tells the peer that it may retry on another connection.
     serving.as_mut().graceful_shutdown();
     tokio::select! {
         biased;

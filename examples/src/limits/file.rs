@@ -1,56 +1,63 @@
-//! Limits from a file: one a line, as `--limit` has them; an empty line and what begins with `#` says nothing.
+//! `--limit-file`: rate limits from a file, one per line in the form of `--limit`.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Error, ErrorKind, Read};
 use std::path::PathBuf;
 
 use tonic_call::Methods;
 
-use super::{Limit, Limits};
-use crate::cli::Auth;
+use super::call_limits::CallLimits;
+use super::rate_limit::RateLimit;
+use crate::auth::Auth;
 
-/// A file with so many bytes of limits is none.
-const BYTES_AT_MOST: u64 = 1024 * 1024;
+/// Larger files are refused.
+const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Where limits come from that may change.
+/// A file of limits that can be read again, and the flags that apply beside it.
 #[derive(Clone, Debug)]
-pub(super) struct FromFile {
-    pub(super) path: PathBuf,
-    /// Those of the command line, which hold as well.
-    pub(super) given: Vec<Limit>,
-    pub(super) auth: Auth,
+pub struct LimitFile {
+    path: PathBuf,
+    flags: Vec<RateLimit>,
+    proxies: Vec<String>,
+    auth: Auth,
 }
 
-impl FromFile {
-    /// What is in it now, if all of it makes sense.
-    pub(super) fn read(&self, behind: &[String], methods: &Methods) -> Result<Limits, String> {
+impl LimitFile {
+    /// The file at `path`; `flags` are the limits of the command line, which apply as well.
+    pub fn new(path: PathBuf, flags: &[RateLimit], proxies: &[String], auth: Auth) -> Self {
+        Self { path, flags: flags.to_owned(), proxies: proxies.to_owned(), auth }
+    }
+
+    /// Reads the file. The error names the first invalid line.
+    pub(crate) fn read(&self, methods: &Methods) -> Result<CallLimits, String> {
         let path = self.path.display();
         let text = self.text().map_err(|error| format!("--limit-file {path}: {error}"))?;
-        let mut limits = self.given.clone();
+        let mut limits = self.flags.clone();
         for (line, text) in (1..).zip(text.lines()) {
             let text = text.trim();
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            let wrong = |error: String| {
+            let invalid = |error: String| {
                 let error = error.strip_prefix("--limit ").unwrap_or(&error);
                 format!("--limit-file {path}, line {line}: {error}")
             };
-            limits.push(text.parse().map_err(wrong)?);
-            // With those before it: this line is the first that makes them wrong.
-            let all = Limits::of(&limits, behind, self.auth).map_err(wrong)?;
-            all.layers(methods).map_err(wrong)?;
+            limits.push(text.parse().map_err(invalid)?);
+            // Together with the lines before it: an error is then due to this line.
+            self.limits(&limits).map_err(invalid)?.layers(methods).map_err(invalid)?;
         }
-        let all = Limits::of(&limits, behind, self.auth)?;
-        Ok(Limits { file: Some(self.clone()), ..all })
+        self.limits(&limits)
+    }
+
+    fn limits(&self, limits: &[RateLimit]) -> Result<CallLimits, String> {
+        CallLimits::new(limits, &self.proxies, self.auth)
     }
 
     fn text(&self) -> std::io::Result<String> {
         let mut text = String::new();
-        File::open(&self.path)?.take(BYTES_AT_MOST + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > BYTES_AT_MOST {
-            let why = "it is larger than 1 MiB";
-            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+        File::open(&self.path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(Error::new(ErrorKind::FileTooLarge, "the file is larger than 1 MiB"));
         }
         Ok(text)
     }

@@ -2,16 +2,16 @@
 
 use tonic::{Code, Status};
 
-use crate::refusal::{quoted, refusal};
-use crate::store::{Kept, Store};
+use crate::status::{quoted, with_reason};
+use crate::store::{CreateOutcome, Store};
 use crate::v1::{CreateOrderRequest, Order};
 use crate::validate;
 
 pub(super) async fn create(store: &Store, request: CreateOrderRequest) -> Result<Order, Status> {
     let key = request.idempotency_key.clone();
     match store.create(validate::new_order(request)?).await? {
-        Kept::New(order) | Kept::Repeated(order) => Ok(order),
-        Kept::KeyReused => Err(refusal(
+        CreateOutcome::Created(order) | CreateOutcome::Repeated(order) => Ok(order),
+        CreateOutcome::KeyReused => Err(with_reason(
             Code::AlreadyExists,
             "IDEMPOTENCY_KEY_REUSED",
             key_reused(&key),
@@ -21,5 +21,5 @@ pub(super) async fn create(store: &Store, request: CreateOrderRequest) -> Result
 }
 
 pub(super) fn key_reused(key: &str) -> String {
-    format!("idempotency key {} belongs to an order with other content", quoted(key))
+    format!("idempotency key {} belongs to an order with different content", quoted(key))
 }

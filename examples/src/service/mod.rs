@@ -1,4 +1,4 @@
-//! `orders.v1.OrderService`: what a caller may ask for. One file for each kind of question.
+//! `orders.v1.OrderService`: one file per method, except the short ones.
 
 mod create;
 mod import;
@@ -10,10 +10,10 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::faults::Faults;
-use crate::fields::Fields;
+use crate::fields::CallFields;
 use crate::panics;
-use crate::refusal::{no_such_order, quoted, refusal};
-use crate::store::{Advanced, Stage, Store};
+use crate::status::{order_not_found, quoted, with_reason};
+use crate::store::{AdvanceOutcome, Stage, Store};
 use crate::v1::order_service_server::{OrderService, OrderServiceServer};
 use crate::v1::{
     AdvanceOrderRequest, CreateOrderRequest, GetOrderRequest, ImportOrdersResponse,
@@ -21,8 +21,8 @@ use crate::v1::{
 };
 use crate::validate::{self, Violations};
 
-/// The largest request, in bytes: many times what an order needs.
-const LARGEST_REQUEST: usize = 64 * 1024;
+/// Maximum size of a request message, many times the size of an order.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The service. A clone is the same service.
 #[derive(Clone, Debug)]
@@ -31,20 +31,20 @@ pub struct Orders {
     faults: Faults,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 impl Orders {
-    /// A service over `store`.
+    /// A service with this store.
     pub fn new(store: Store, faults: Faults) -> Self {
         Self { store, faults }
     }
 
-    /// As a tonic service, with its limits.
+    /// The tonic service, with its size limit.
     pub fn server(&self) -> OrderServiceServer<Self> {
-        OrderServiceServer::new(self.clone()).max_decoding_message_size(LARGEST_REQUEST)
+        OrderServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
-    /// Lets go of the database.
+    /// Closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
@@ -52,24 +52,27 @@ impl Orders {
 
 #[tonic::async_trait]
 impl OrderService for Orders {
-    async fn create_order(&self, request: Request<CreateOrderRequest>) -> Answer<Order> {
+    async fn create_order(&self, request: Request<CreateOrderRequest>) -> RpcResult<Order> {
         self.faults.before_message(request.metadata()).await?;
-        let fields = Fields::of(&request);
+        let fields = CallFields::of(&request);
         let order = create::create(&self.store, request.into_inner()).await?;
         fields.order(&order.id);
         Ok(Response::new(order))
     }
 
-    async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Order> {
+    async fn get_order(&self, request: Request<GetOrderRequest>) -> RpcResult<Order> {
         self.faults.before_message(request.metadata()).await?;
-        let fields = Fields::of(&request);
-        let id = known_id(request.into_inner().id)?;
+        let fields = CallFields::of(&request);
+        let id = valid_id(request.into_inner().id)?;
         fields.order(&id);
         let order = self.store.get(&id).await?;
-        Ok(Response::new(order.ok_or_else(|| no_such_order(&id))?))
+        Ok(Response::new(order.ok_or_else(|| order_not_found(&id))?))
     }
 
-    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Answer<BoxStream<Order>> {
+    async fn list_orders(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> RpcResult<BoxStream<Order>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
         let response = list::list(&self.store, request.into_inner()).await?;
         Ok(response.map(|orders| panics::stream(fault.into(orders))))
@@ -78,35 +81,35 @@ impl OrderService for Orders {
     async fn watch_order(
         &self,
         request: Request<WatchOrderRequest>,
-    ) -> Answer<BoxStream<OrderEvent>> {
+    ) -> RpcResult<BoxStream<OrderEvent>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
-        let fields = Fields::of(&request);
-        let id = known_id(request.into_inner().id)?;
+        let fields = CallFields::of(&request);
+        let id = valid_id(request.into_inner().id)?;
         fields.order(&id);
         let events = watch::watch(self.store.clone(), id).await?;
         Ok(Response::new(panics::stream(fault.into(events))))
     }
 
-    async fn advance_order(&self, request: Request<AdvanceOrderRequest>) -> Answer<OrderEvent> {
+    async fn advance_order(&self, request: Request<AdvanceOrderRequest>) -> RpcResult<OrderEvent> {
         self.faults.before_message(request.metadata()).await?;
-        let fields = Fields::of(&request);
+        let fields = CallFields::of(&request);
         let request = request.into_inner();
-        let mut wrong = Violations::default();
-        validate::id(&mut wrong, &request.id);
+        let mut violations = Violations::default();
+        validate::id(&mut violations, &request.id);
         let stage = match request.stage() {
             OrderStage::Shipped => Stage::Shipped,
             OrderStage::Delivered => Stage::Delivered,
             OrderStage::Unspecified => {
-                wrong.add("stage", "must be ORDER_STAGE_SHIPPED or ORDER_STAGE_DELIVERED");
-                return Err(wrong.into());
+                violations.add("stage", "must be ORDER_STAGE_SHIPPED or ORDER_STAGE_DELIVERED");
+                return Err(violations.into());
             }
         };
-        let id = wrong.or(request.id)?;
+        let id = violations.or(request.id)?;
         fields.order(&id);
         match self.store.advance(&id, stage).await? {
-            Advanced::At(event) => Ok(Response::new(event)),
-            Advanced::NoOrder => Err(no_such_order(&id)),
-            Advanced::TooEarly => Err(refusal(
+            AdvanceOutcome::Reached(event) => Ok(Response::new(event)),
+            AdvanceOutcome::NotFound => Err(order_not_found(&id)),
+            AdvanceOutcome::TooEarly => Err(with_reason(
                 Code::FailedPrecondition,
                 "ORDER_NOT_SHIPPED",
                 format!("order {} has not been shipped yet", quoted(&id)),
@@ -118,7 +121,7 @@ impl OrderService for Orders {
     async fn import_orders(
         &self,
         request: Request<Streaming<CreateOrderRequest>>,
-    ) -> Answer<ImportOrdersResponse> {
+    ) -> RpcResult<ImportOrdersResponse> {
         self.faults.before_message(request.metadata()).await?;
         let imported = import::import(&self.store, request.into_inner()).await?;
         Ok(Response::new(imported))
@@ -127,15 +130,15 @@ impl OrderService for Orders {
     async fn quote_orders(
         &self,
         request: Request<Streaming<QuoteRequest>>,
-    ) -> Answer<BoxStream<Quote>> {
+    ) -> RpcResult<BoxStream<Quote>> {
         let fault = self.faults.before_stream(request.metadata()).await?;
         let quotes = quote::quotes(request.into_inner());
         Ok(Response::new(panics::stream(fault.into(quotes))))
     }
 }
 
-fn known_id(id: String) -> Result<String, Violations> {
-    let mut wrong = Violations::default();
-    validate::id(&mut wrong, &id);
-    wrong.or(id)
+fn valid_id(id: String) -> Result<String, Violations> {
+    let mut violations = Violations::default();
+    validate::id(&mut violations, &id);
+    violations.or(id)
 }

@@ -1,8 +1,8 @@
-//! `WatchOrder`: where an order stands, then every change, each once.
+//! `WatchOrder`: the latest event of an order, then every further event, each once.
 //!
-//! The news of a change only say *that* there is something to read. What it is, is read from the store,
-//! from where this watcher left off: so nothing is lost or doubled, whatever order the news come in and
-//! however many of them a slow watcher misses.
+//! A notification only says *that* the order has changed. The events are read from the store, after the last event
+//! that this watcher has read: so none is lost or repeated, in whatever order notifications arrive and however
+//! many of them a slow watcher misses.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tonic::Status;
 use tonic::codegen::tokio_stream::Stream;
 
-use crate::refusal::{no_such_order, stopping};
+use crate::status::{order_not_found, stopping};
 use crate::store::Store;
 use crate::v1::OrderEvent;
 
 struct Watch {
     store: Store,
     id: String,
-    news: Receiver<Arc<str>>,
-    /// The place of the last event that was read.
-    place: i64,
-    /// Read, not sent yet.
+    changes: Receiver<Arc<str>>,
+    /// The sequence number of the last event that was read.
+    seq: i64,
+    /// Events that were read and not sent yet.
     unsent: VecDeque<OrderEvent>,
 }
 
@@ -30,11 +30,11 @@ pub(super) async fn watch(
     store: Store,
     id: String,
 ) -> Result<impl Stream<Item = Result<OrderEvent, Status>> + Send + 'static, Status> {
-    // First listen, then look: what happens in between is then read, at the latest, with the first news.
-    let news = store.changes();
+    // Subscribe before reading: an event in between is read at the next notification.
+    let changes = store.changes();
     let latest = store.latest_event(&id).await?;
-    let (place, event) = latest.ok_or_else(|| no_such_order(&id))?;
-    let watch = Watch { store, id, news, place, unsent: VecDeque::from([event]) };
+    let (seq, event) = latest.ok_or_else(|| order_not_found(&id))?;
+    let watch = Watch { store, id, changes, seq, unsent: VecDeque::from([event]) };
     Ok(futures_util::stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
         match watch.next().await {
@@ -51,20 +51,20 @@ impl Watch {
                 return Ok(event);
             }
             self.changed().await?;
-            for (place, event) in self.store.events_after(&self.id, self.place).await? {
-                self.place = place;
+            for (seq, event) in self.store.events_after(&self.id, self.seq).await? {
+                self.seq = seq;
                 self.unsent.push_back(event);
             }
         }
     }
 
-    /// Ends when there may be something to read.
+    /// Returns when there may be new events.
     async fn changed(&mut self) -> Result<(), Status> {
         loop {
-            match self.news.recv().await {
+            match self.changes.recv().await {
                 Ok(id) if *id != *self.id => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
-                // Cannot be while the store is here, which sends them.
+                // Cannot happen: the store owns the sender.
                 Err(RecvError::Closed) => return Err(stopping()),
             }
         }

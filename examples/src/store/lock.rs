@@ -1,33 +1,33 @@
-//! One process per database file: news of changes do not leave it.
+//! One process per database file: watchers are notified only within a process.
 
 use std::fs::File;
 use std::path::Path;
 
-use super::CannotOpen;
-use super::open::beside;
+use super::database::beside;
+use super::open_error::OpenError;
 
-/// Says, as long as it is held, that this process serves the file.
+/// An exclusive lock on a database file, until it is dropped or released.
 #[derive(Debug)]
-pub(super) struct Lock(#[cfg_attr(not(unix), allow(dead_code))] File);
+pub(super) struct FileLock(#[cfg_attr(not(unix), allow(dead_code))] File);
 
-impl Lock {
-    /// A file of its own: SQLite loses its locks on the database when another handle to it is closed.
-    pub(super) fn take(database: &Path) -> Result<Self, CannotOpen> {
+impl FileLock {
+    /// Locks a file beside the database: SQLite loses its own locks when another handle of the database is closed.
+    pub(super) fn acquire(database: &Path) -> Result<Self, OpenError> {
         let path = beside(database, "-lock");
         let opened = File::options().write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|error| match error.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                CannotOpen::NotWritable(database.to_owned())
+                OpenError::NotWritable(database.to_owned())
             }
-            _ => CannotOpen::Failed(format!("{path:?}: {error}")),
+            _ => OpenError::Failed(format!("{path:?}: {error}")),
         })?;
-        if is_taken(&file) {
-            return Err(CannotOpen::InUse(database.to_owned()));
+        if is_locked(&file) {
+            return Err(OpenError::InUse(database.to_owned()));
         }
         Ok(Self(file))
     }
 
-    /// Another process may serve the file now.
+    /// Lets another process use the database.
     pub(super) fn release(&self) {
         #[cfg(unix)]
         {
@@ -37,15 +37,16 @@ impl Lock {
     }
 }
 
-/// Takes the lock if nobody else has it. Where there are no locks (some network file systems), nobody has.
+/// Locks the file, and returns whether another process has locked it. On file systems without locks (some network
+/// file systems) none has.
 #[cfg(unix)]
-fn is_taken(file: &File) -> bool {
+fn is_locked(file: &File) -> bool {
     use rustix::fs::{FlockOperation, flock};
     use rustix::io::Errno;
     flock(file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
 }
 
 #[cfg(not(unix))]
-fn is_taken(_: &File) -> bool {
+fn is_locked(_: &File) -> bool {
     false
 }

@@ -1,9 +1,10 @@
-//! Where orders are kept: SQLite, through sqlx.
+//! Stores orders and their events in SQLite.
 
-mod cannot_open;
+mod database;
+mod error;
 mod lock;
 mod open;
-mod trouble;
+mod open_error;
 mod write;
 
 use std::sync::Arc;
@@ -15,58 +16,58 @@ use tokio::sync::broadcast;
 
 use crate::v1::{Order, OrderEvent};
 
-pub use cannot_open::CannotOpen;
-use lock::Lock;
-pub use open::Database;
-pub(crate) use open::beside;
-pub use trouble::Trouble;
+pub use database::Database;
+pub(crate) use database::beside;
+pub use error::StoreError;
+use lock::FileLock;
+pub use open_error::OpenError;
 
-/// The orders, and what happened to them. A clone is the same store.
+/// The orders and their events. A clone is the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Many may read at once.
+    /// Connections for reading.
     read: SqlitePool,
-    /// SQLite has one writer at a time: here they queue, instead of finding the file locked.
+    /// One connection: SQLite allows one writer at a time, and writers wait for it instead of failing.
     write: SqlitePool,
-    /// The ids of orders to which something happened.
+    /// The ids of orders that have changed.
     changes: broadcast::Sender<Arc<str>>,
-    held: Held,
+    keep_alive: KeepAlive,
 }
 
-/// What must be held as long as the store is open.
+/// What must live as long as the store.
 #[derive(Clone, Debug)]
-enum Held {
-    /// The lock that keeps other processes from serving the same file.
-    File(Arc<Lock>),
+enum KeepAlive {
+    /// The lock that keeps other processes from using the same file.
+    File(Arc<FileLock>),
     /// A connection that keeps a database in memory alive.
     Memory(SqlitePool),
 }
 
-/// An order to be kept; its fields are valid.
+/// A valid order that is not stored yet.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// Who orders.
+    /// E-mail address of the customer.
     pub customer_email: String,
-    /// At least 0.
+    /// Total in hundredths of the currency, at least 0.
     pub total_cents: i64,
-    /// ISO 4217.
+    /// ISO 4217 currency code.
     pub currency: String,
-    /// Under this name the order is kept once only.
+    /// An order with the same key is stored only once.
     pub idempotency_key: Option<String>,
 }
 
-/// What became of a [`NewOrder`].
+/// The result of [`Store::create`].
 #[derive(Debug)]
-pub enum Kept {
-    /// It was kept.
-    New(Order),
-    /// The same order was here already, under its idempotency key.
+pub enum CreateOutcome {
+    /// The order was stored.
+    Created(Order),
+    /// The same order had been stored with the same idempotency key.
     Repeated(Order),
-    /// Its idempotency key belongs to an order with other content.
+    /// The idempotency key belongs to an order with other content.
     KeyReused,
 }
 
-/// What an order can be moved on to.
+/// A stage of an order that follows its creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// After it was created.
@@ -75,19 +76,19 @@ pub enum Stage {
     Delivered,
 }
 
-/// What became of the wish to move an order on.
+/// The result of [`Store::advance`].
 #[derive(Debug)]
-pub enum Advanced {
-    /// It is, or was before, at that stage, by this event.
-    At(OrderEvent),
-    /// Another stage comes first.
+pub enum AdvanceOutcome {
+    /// The order reached the stage with this event, now or before.
+    Reached(OrderEvent),
+    /// The order has not reached the stage before it.
     TooEarly,
     /// There is no such order.
-    NoOrder,
+    NotFound,
 }
 
-/// An event, and its place among all events.
-pub(crate) type Placed<T> = (i64, T);
+/// A row, and its sequence number in its table.
+pub(crate) type Sequenced<T> = (i64, T);
 
 type OrderRow = (i64, String, String, i64, String, i64);
 type EventRow = (i64, String, String, i64);
@@ -106,16 +107,16 @@ macro_rules! event_columns {
 }
 use {event_columns, order_columns};
 
-/// Watchers that are further behind read anew.
-const CHANGES: usize = 1024;
+/// Capacity of the channel of changes. A watcher that misses some reads the store.
+const MAX_CHANGES: usize = 1024;
 
 impl Store {
-    fn new(read: SqlitePool, write: SqlitePool, held: Held) -> Self {
-        Self { read, write, changes: broadcast::Sender::new(CHANGES), held }
+    fn new(read: SqlitePool, write: SqlitePool, keep_alive: KeepAlive) -> Self {
+        Self { read, write, changes: broadcast::Sender::new(MAX_CHANGES), keep_alive }
     }
 
     /// The order with this id.
-    pub async fn get(&self, id: &str) -> Result<Option<Order>, Trouble> {
+    pub async fn get(&self, id: &str) -> Result<Option<Order>, StoreError> {
         let row: Option<OrderRow> =
             sqlx::query_as(concat!("SELECT ", order_columns!(), " FROM orders WHERE id = ?1"))
                 .bind(id)
@@ -124,15 +125,16 @@ impl Store {
         Ok(row.map(|row| order(row).1))
     }
 
-    /// At most `limit` orders after `place`, oldest first; an empty `customer_email` is everybody's.
+    /// At most `limit` orders after the sequence number `seq`, oldest first; an empty `customer_email` selects all
+    /// customers.
     ///
-    /// They are fetched as a whole: a caller that reads slowly does not hold a connection.
+    /// All of them are read at once: a caller that reads slowly does not occupy a connection.
     pub(crate) async fn page(
         &self,
         customer_email: &str,
-        place: i64,
+        seq: i64,
         limit: usize,
-    ) -> Result<Vec<Placed<Order>>, Trouble> {
+    ) -> Result<Vec<Sequenced<Order>>, StoreError> {
         let sql = if customer_email.is_empty() {
             concat!(
                 "SELECT ",
@@ -148,7 +150,7 @@ impl Store {
         };
         let rows: Vec<OrderRow> = sqlx::query_as(sql)
             .bind(customer_email)
-            .bind(place)
+            .bind(seq)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&self.read)
             .await?;
@@ -159,7 +161,7 @@ impl Store {
     pub(crate) async fn latest_event(
         &self,
         id: &str,
-    ) -> Result<Option<Placed<OrderEvent>>, Trouble> {
+    ) -> Result<Option<Sequenced<OrderEvent>>, StoreError> {
         let row: Option<EventRow> = sqlx::query_as(concat!(
             "SELECT ",
             event_columns!(),
@@ -171,44 +173,43 @@ impl Store {
         Ok(row.map(event))
     }
 
-    /// The events of an order after `place`, in order.
+    /// The events of an order after the sequence number `seq`, in order.
     pub(crate) async fn events_after(
         &self,
         id: &str,
-        place: i64,
-    ) -> Result<Vec<Placed<OrderEvent>>, Trouble> {
+        seq: i64,
+    ) -> Result<Vec<Sequenced<OrderEvent>>, StoreError> {
         let rows: Vec<EventRow> = sqlx::query_as(concat!(
             "SELECT ",
             event_columns!(),
             " FROM events WHERE order_id = ?1 AND seq > ?2 ORDER BY seq"
         ))
         .bind(id)
-        .bind(place)
+        .bind(seq)
         .fetch_all(&self.read)
         .await?;
         Ok(rows.into_iter().map(event).collect())
     }
 
-    /// Tells the id of an order whenever something happened to it. What happened is to be read from the
-    /// store: two changes may be told in the other order, or one of them twice. Changes by another process
-    /// on the same file are not told.
+    /// Receives the id of each order that changes. The change itself must be read from the store: two changes may
+    /// arrive in reverse order, or one of them twice. Changes by other processes are not received.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<str>> {
         self.changes.subscribe()
     }
 
-    /// Ends every connection, once what is running on it is done.
+    /// Closes all connections, after the queries that run on them.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
-        match &self.held {
-            Held::File(lock) => lock.release(),
-            Held::Memory(keep) => keep.close().await,
+        match &self.keep_alive {
+            KeepAlive::File(lock) => lock.release(),
+            KeepAlive::Memory(pool) => pool.close().await,
         }
     }
 }
 
-fn order(row: OrderRow) -> Placed<Order> {
-    let (place, id, customer_email, total_cents, currency, created_at) = row;
+fn order(row: OrderRow) -> Sequenced<Order> {
+    let (seq, id, customer_email, total_cents, currency, created_at) = row;
     let order = Order {
         id,
         customer_email,
@@ -216,13 +217,13 @@ fn order(row: OrderRow) -> Placed<Order> {
         currency,
         created_at: Some(timestamp(created_at)),
     };
-    (place, order)
+    (seq, order)
 }
 
-fn event(row: EventRow) -> Placed<OrderEvent> {
-    let (place, id, event_type, ts) = row;
+fn event(row: EventRow) -> Sequenced<OrderEvent> {
+    let (seq, id, event_type, ts) = row;
     let event = OrderEvent { id, event_type, ts: Some(timestamp(ts)) };
-    (place, event)
+    (seq, event)
 }
 
 fn timestamp(microseconds: i64) -> Timestamp {

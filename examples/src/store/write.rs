@@ -1,5 +1,4 @@
-//! What changes the store. Each change is one transaction, and a change to an order that was there is told
-//! to the watchers after it.
+//! Changes of the store. Each is one transaction; watchers are notified after it.
 
 use std::sync::Arc;
 
@@ -7,8 +6,8 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tracing::Instrument;
 
 use super::{
-    Advanced, EventRow, Kept, NewOrder, OrderRow, Stage, Store, Trouble, event, event_columns, now,
-    order, order_columns,
+    AdvanceOutcome, CreateOutcome, EventRow, NewOrder, OrderRow, Stage, Store, StoreError, event,
+    event_columns, now, order, order_columns,
 };
 use crate::v1::{Order, OrderEvent};
 
@@ -20,7 +19,7 @@ impl Stage {
         }
     }
 
-    fn comes_after(self) -> &'static str {
+    fn previous(self) -> &'static str {
         match self {
             Self::Shipped => "created",
             Self::Delivered => "shipped",
@@ -29,78 +28,80 @@ impl Stage {
 }
 
 impl Store {
-    /// Keeps an order, once per idempotency key.
-    pub async fn create(&self, new: NewOrder) -> Result<Kept, Trouble> {
+    /// Stores an order, once per idempotency key.
+    pub async fn create(&self, new: NewOrder) -> Result<CreateOutcome, StoreError> {
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut tx = store.begin().await?;
-            if let Some(first) = keyed(&mut tx, new.idempotency_key.as_deref()).await? {
+            if let Some(first) = order_with_key(&mut tx, new.idempotency_key.as_deref()).await? {
                 return Ok(if same(&first, &new) {
-                    Kept::Repeated(first)
+                    CreateOutcome::Repeated(first)
                 } else {
-                    Kept::KeyReused
+                    CreateOutcome::KeyReused
                 });
             }
             let now = now();
-            let kept = insert_order(&mut tx, &new, now).await?;
-            insert_event(&mut tx, &kept.id, "created", now).await?;
+            let created = insert_order(&mut tx, &new, now).await?;
+            insert_event(&mut tx, &created.id, "created", now).await?;
             tx.commit().await?;
-            // Nobody watches it: nobody knows its id before this.
-            Ok(Kept::New(kept))
+            // There are no watchers to notify: its id was unknown until now.
+            Ok(CreateOutcome::Created(created))
         })
         .await
     }
 
-    /// Moves an order on to `stage`; if it has been there, nothing changes.
-    pub async fn advance(&self, id: &str, stage: Stage) -> Result<Advanced, Trouble> {
+    /// Moves an order to `stage`; if it has reached the stage before, nothing changes.
+    pub async fn advance(&self, id: &str, stage: Stage) -> Result<AdvanceOutcome, StoreError> {
         let store = self.clone();
         let id = id.to_owned();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut tx = store.begin().await?;
             if let Some(before) = event_of(&mut tx, &id, stage.event_type()).await? {
-                return Ok(Advanced::At(before));
+                return Ok(AdvanceOutcome::Reached(before));
             }
-            if event_of(&mut tx, &id, stage.comes_after()).await?.is_none() {
+            if event_of(&mut tx, &id, stage.previous()).await?.is_none() {
                 return Ok(match event_of(&mut tx, &id, "created").await? {
-                    Some(_) => Advanced::TooEarly,
-                    None => Advanced::NoOrder,
+                    Some(_) => AdvanceOutcome::TooEarly,
+                    None => AdvanceOutcome::NotFound,
                 });
             }
             let event = insert_event(&mut tx, &id, stage.event_type(), now()).await?;
             tx.commit().await?;
-            store.changed(&id);
-            Ok(Advanced::At(event))
+            store.notify(&id);
+            Ok(AdvanceOutcome::Reached(event))
         })
         .await
     }
 
-    /// The write lock is taken at once: one that reads first and writes later can find that another
-    /// process wrote in between, and has to give up.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Trouble> {
+    /// Takes the write lock at once: a transaction that reads first and writes later fails if another process has
+    /// written in between.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    fn changed(&self, id: &str) {
-        // An error says that nobody watches.
+    fn notify(&self, id: &str) {
+        // An error: there are no watchers.
         _ = self.changes.send(Arc::from(id));
     }
 }
 
-/// Does `work` even if the caller goes away meanwhile: between the commit and the news of it a change
-/// would be lost to the watchers.
-async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-) -> Result<T, Trouble> {
+/// Completes `work` even if the caller leaves: watchers would miss a change that is committed and not notified.
+async fn run_to_completion<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
     match tokio::spawn(work.in_current_span()).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Trouble::stopped()),
+            Err(_) => Err(StoreError::stopped()),
         },
     }
 }
 
-async fn keyed(tx: &mut SqliteConnection, key: Option<&str>) -> Result<Option<Order>, Trouble> {
+async fn order_with_key(
+    tx: &mut SqliteConnection,
+    key: Option<&str>,
+) -> Result<Option<Order>, StoreError> {
     let Some(key) = key else { return Ok(None) };
     let row: Option<OrderRow> = sqlx::query_as(concat!(
         "SELECT ",
@@ -123,7 +124,7 @@ async fn insert_order(
     tx: &mut SqliteConnection,
     new: &NewOrder,
     now: i64,
-) -> Result<Order, Trouble> {
+) -> Result<Order, StoreError> {
     let row: OrderRow = sqlx::query_as(concat!(
         "INSERT INTO orders \
              (id, customer_email, total_cents, currency, idempotency_key, created_at) \
@@ -146,7 +147,7 @@ async fn insert_event(
     id: &str,
     event_type: &str,
     now: i64,
-) -> Result<OrderEvent, Trouble> {
+) -> Result<OrderEvent, StoreError> {
     let row: EventRow = sqlx::query_as(concat!(
         "INSERT INTO events (order_id, event_type, ts) VALUES (?1, ?2, ?3) RETURNING ",
         event_columns!()
@@ -163,7 +164,7 @@ async fn event_of(
     tx: &mut SqliteConnection,
     id: &str,
     event_type: &str,
-) -> Result<Option<OrderEvent>, Trouble> {
+) -> Result<Option<OrderEvent>, StoreError> {
     let row: Option<EventRow> = sqlx::query_as(concat!(
         "SELECT ",
         event_columns!(),
@@ -176,8 +177,8 @@ async fn event_of(
     Ok(row.map(|row| event(row).1))
 }
 
-/// 128 random bits: nobody can guess another's order.
-fn random_id() -> Result<String, Trouble> {
+/// 128 random bits: ids cannot be guessed.
+fn random_id() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| sqlx::Error::Io(std::io::Error::other(error.to_string())))?;

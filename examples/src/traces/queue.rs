@@ -1,4 +1,4 @@
-//! How many spans wait to be sent, and how many are lost.
+//! The queue of spans: how many wait, and how many are lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,99 +17,102 @@ const DROPPED: &str = "otel_spans_dropped_total";
 const WAITING: &str = "otel_spans_waiting";
 const SIZE: &str = "otel_spans_queue_size";
 
-/// As the SDK has it, and OpenTelemetry's specification ("Batch Span Processor").
+/// The default of OpenTelemetry's specification ("Batch Span Processor") and of the SDK.
 const DEFAULT_SIZE: usize = 2_048;
 
-/// How many spans have ended and are not handed to the exporter yet.
+/// The number of spans that have ended and that the exporter has not received yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(Arc<AtomicUsize>);
+pub(super) struct QueuedSpans(Arc<AtomicUsize>);
 
-/// The SDK's batch processor, with a queue whose losses are counted.
+/// The SDK's batch processor, with a count of the spans that it drops.
 ///
-/// The SDK says once that it drops spans, and at its end how many: nobody can watch that. So no more spans are
-/// given to it than its queue has room for, and those that are not are counted here.
+/// The SDK logs once that it drops spans, and at shutdown how many, which cannot be monitored. So it gets no more
+/// spans than its queue has room for, and the others are counted here.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct SpanQueue {
     batches: BatchSpanProcessor,
-    waiting: Waiting,
+    queued: QueuedSpans,
     size: usize,
 }
 
-/// How full a queue is.
+/// The size of a queue, and the spans in it.
 #[derive(Clone, Debug)]
-pub(super) struct Depth {
-    waiting: Waiting,
+pub(super) struct QueueDepth {
+    queued: QueuedSpans,
     size: usize,
 }
 
-impl Waiting {
-    /// So many are handed to the exporter.
-    pub(super) fn handed_on(&self, spans: usize) {
-        let less = |waiting: usize| Some(waiting.saturating_sub(spans));
+impl QueuedSpans {
+    /// The exporter has received this many spans.
+    pub(super) fn remove(&self, spans: usize) {
+        let less = |queued: usize| Some(queued.saturating_sub(spans));
         _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
-    fn one_more(&self, at_most: usize) -> bool {
-        let more = |waiting: usize| (waiting < at_most).then_some(waiting + 1);
+    /// Adds a span, if there are fewer than `max`.
+    fn try_add(&self, max: usize) -> bool {
+        let more = |queued: usize| (queued < max).then_some(queued + 1);
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 }
 
-impl Queue {
-    /// The exporter reports to `waiting` what is handed to it.
-    pub(super) fn to(exporter: impl SpanExporter + 'static, waiting: Waiting) -> Self {
+impl SpanQueue {
+    /// The exporter must remove the spans that it receives from `queued`.
+    pub(super) fn new(exporter: impl SpanExporter + 'static, queued: QueuedSpans) -> Self {
         let size = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok();
         let size = size.and_then(|size| size.trim().parse().ok()).filter(|size| *size > 0);
         let size = size.unwrap_or(DEFAULT_SIZE);
         let config = BatchConfigBuilder::default().with_max_queue_size(size).build();
         let batches = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
-        Self { batches, waiting, size }
+        Self { batches, queued, size }
     }
 
-    /// How full it is.
-    pub(super) fn depth(&self) -> Depth {
-        Depth { waiting: self.waiting.clone(), size: self.size }
+    pub(super) fn depth(&self) -> QueueDepth {
+        QueueDepth { queued: self.queued.clone(), size: self.size }
     }
 }
 
-impl Depth {
-    /// Shows it at each scrape.
+impl QueueDepth {
+    /// Sets the gauges at each scrape, until the returned value is dropped.
     pub(super) fn gauges(&self) -> Gauges {
-        describe_counter!(DROPPED, "Spans that were lost: no room in the queue, or not delivered.");
-        describe_gauge!(WAITING, "Spans that wait to be sent.");
-        describe_gauge!(SIZE, "How many spans can wait: further ones are dropped.");
+        describe_counter!(
+            DROPPED,
+            "Spans that were lost because the queue was full or delivery failed."
+        );
+        describe_gauge!(WAITING, "Spans in the queue.");
+        describe_gauge!(SIZE, "Maximum number of spans in the queue; further ones are dropped.");
         for reason in [QUEUE_FULL, NOT_DELIVERED] {
-            dropped(reason, 0);
+            count_dropped(reason, 0);
         }
-        let Self { waiting, size } = self.clone();
+        let Self { queued, size } = self.clone();
         at_each_scrape(move || {
-            gauge!(WAITING).set(waiting.0.load(Ordering::Relaxed) as f64);
+            gauge!(WAITING).set(queued.0.load(Ordering::Relaxed) as f64);
             gauge!(SIZE).set(size as f64);
         })
     }
 }
 
-/// There was no room for it in the queue: the collector is slower than calls end.
+/// The queue was full: the collector is slower than the server.
 const QUEUE_FULL: &str = "queue_full";
 
-/// The collector did not take it, or is away.
+/// The collector refused the span, or is unreachable.
 pub(super) const NOT_DELIVERED: &str = "not_delivered";
 
-/// Counts spans that are lost.
-pub(super) fn dropped(reason: &'static str, spans: usize) {
+/// Counts lost spans.
+pub(super) fn count_dropped(reason: &'static str, spans: usize) {
     counter!(DROPPED, "reason" => reason).increment(spans as u64);
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for SpanQueue {
     fn on_start(&self, span: &mut Span, context: &opentelemetry::Context) {
         self.batches.on_start(span, context);
     }
 
     fn on_end(&self, span: SpanData) {
-        if self.waiting.one_more(self.size) {
+        if self.queued.try_add(self.size) {
             self.batches.on_end(span);
         } else {
-            dropped(QUEUE_FULL, 1);
+            count_dropped(QUEUE_FULL, 1);
         }
     }
 

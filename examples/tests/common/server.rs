@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use orders::connections::Connections;
+use orders::connections::ConnectionLimits;
 use orders::drain::{Drain, Drained, Signal};
 use orders::faults::Faults;
-use orders::limits::Limits;
-use orders::serve::Settings;
+use orders::limits::CallLimits;
+use orders::serve::ServerConfig;
 use orders::service::Orders;
 use orders::store::{Database, Store};
 use orders::v1::order_service_client::OrderServiceClient;
@@ -32,7 +32,7 @@ pub fn drain(delay: Duration, limit: Duration) -> Drain {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::with_faults(Faults::Ignored).await
+        Self::with_faults(Faults::Disabled).await
     }
 
     pub async fn with_faults(faults: Faults) -> Self {
@@ -42,36 +42,48 @@ impl Server {
 
     pub async fn with_store(store: Store) -> Self {
         let drain = drain(Duration::ZERO, TWENTY_SECONDS);
-        Self::serve(Orders::new(store, Faults::Ignored), drain).await
+        Self::serve(Orders::new(store, Faults::Disabled), drain).await
     }
 
     pub async fn with_drain(drain: Drain) -> Self {
         let store = Store::open(&Database::Memory).await.expect("a store");
-        Self::serve(Orders::new(store, Faults::Ignored), drain).await
+        Self::serve(Orders::new(store, Faults::Disabled), drain).await
     }
 
-    pub async fn with_connections(connections: Connections) -> Self {
+    pub async fn with_connections(connections: ConnectionLimits) -> Self {
         let store = Store::open(&Database::Memory).await.expect("a store");
         let drain = drain(Duration::ZERO, TWENTY_SECONDS);
-        let settings = Settings { limits: Limits::off(), connections, drain, metrics: false };
-        Self::serve_with(Orders::new(store, Faults::Ignored), settings).await
+        let config = ServerConfig {
+            limits: CallLimits::none(),
+            limit_file: None,
+            connections,
+            drain,
+            metrics: false,
+        };
+        Self::serve_with(Orders::new(store, Faults::Disabled), config).await
     }
 
     async fn serve(orders: Orders, drain: Drain) -> Self {
-        let connections = Connections::default();
+        let connections = ConnectionLimits::default();
         Self::serve_with(
             orders,
-            Settings { limits: Limits::off(), connections, drain, metrics: false },
+            ServerConfig {
+                limits: CallLimits::none(),
+                limit_file: None,
+                connections,
+                drain,
+                metrics: false,
+            },
         )
         .await
     }
 
-    async fn serve_with(orders: Orders, settings: Settings) -> Self {
+    async fn serve_with(orders: Orders, config: ServerConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
-            orders::serve::serve(listener, orders, None, settings, received, None)
+            orders::serve::serve(listener, orders, None, config, received, None)
                 .await
                 .expect("serves")
         });

@@ -177,7 +177,7 @@ async fn too_many_connections_are_waited_out() {
     for _ in 0..100 {
         many.push(TcpStream::connect(&served.address).await.unwrap());
     }
-    while !served.next_log_line().await.contains("cannot take a connection") {}
+    while !served.next_log_line().await.contains("cannot accept connections") {}
     drop(many);
     let began = Instant::now();
     let mut client = OrderServiceClient::new(channel(&served).await);
@@ -187,7 +187,7 @@ async fn too_many_connections_are_waited_out() {
     let most = 2 + began.elapsed().as_secs();
     let (status, _, log) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    let told = u64::try_from(log.matches("cannot take a connection").count()).unwrap();
+    let told = u64::try_from(log.matches("cannot accept connections").count()).unwrap();
     assert!(told <= most, "{told} times: {log}");
 }
 

@@ -52,19 +52,19 @@ async fn limits_are_read_again_on_a_hangup_and_stay_where_the_file_is_wrong() {
     // Each hour has 3,600 seconds: what is used up here does not come back.
     fs::write(&file, format!("{METHOD}=1/4000\n")).unwrap();
     served.signal(Signal::HUP);
-    logged(&mut served, "the limits are those of the file, as it is now").await;
+    logged(&mut served, "the limit file was read again").await;
     assert_eq!(codes(&mut client, 20).await, [GOOD; 20]);
 
     for (wrong, line, why) in [
         (format!("# ok\n{METHOD}=1/1\n{METHOD}=fast\n"), 3, "the quota \"fast\" is not"),
         (format!("{METHOD}=1/1\n\norders.v1.OrderService/GetOder=1/1\n"), 3, "did you mean"),
-        (format!("{METHOD}=1/1\n{METHOD}=1/1\n"), 2, "is there twice"),
-        ("*=9/9\n".to_owned(), 1, "*=9/9 is there twice"),
-        ("off\n".to_owned(), 1, "off limits nothing"),
+        (format!("{METHOD}=1/1\n{METHOD}=1/1\n"), 2, "is given twice"),
+        ("*=9/9\n".to_owned(), 1, "*=9/9 is given twice"),
+        ("off\n".to_owned(), 1, "off cannot be used with another"),
     ] {
         fs::write(&file, &wrong).unwrap();
         served.signal(Signal::HUP);
-        let told = logged(&mut served, "the limits stay as they were").await;
+        let told = logged(&mut served, "the limit file is invalid, the limits do not change").await;
         assert_eq!(told["level"], "ERROR");
         let error = told["error"].as_str().unwrap();
         assert!(error.contains(&format!("{name}, line {line}: ")), "{error}");
@@ -72,13 +72,13 @@ async fn limits_are_read_again_on_a_hangup_and_stay_where_the_file_is_wrong() {
     }
     fs::remove_file(&file).unwrap();
     served.signal(Signal::HUP);
-    let told = logged(&mut served, "the limits stay as they were").await;
+    let told = logged(&mut served, "the limit file is invalid, the limits do not change").await;
     assert!(told["error"].as_str().unwrap().contains("limits.txt: No such file"), "{told}");
     assert_eq!(codes(&mut client, 20).await, [GOOD; 20], "those before are still there");
 
     fs::write(&file, format!("{METHOD}=1/1\n")).unwrap();
     served.signal(Signal::HUP);
-    logged(&mut served, "the limits are those of the file, as it is now").await;
+    logged(&mut served, "the limit file was read again").await;
     assert!(codes(&mut client, 20).await.contains(&NO_MORE));
     served.signal(Signal::INT);
     assert_eq!(served.ended().await.0.code(), Some(0));
@@ -91,9 +91,9 @@ async fn a_file_that_is_wrong_at_the_start_is_an_error_with_its_line() {
     let name = file.to_str().unwrap();
     for (text, told) in [
         ("\n*=0/1\n", "line 2: the quota \"0/1\""),
-        ("*=1/1\n# x\n5/10\n", "line 3: a limit is WHAT=RATE/BURST"),
+        ("*=1/1\n# x\n5/10\n", "line 3: must be METHODS=RATE/BURST"),
         ("orders.v1.Gone=5/10", "line 1: orders.v1.Gone=…: this server has no such service"),
-        (&"#".repeat(1_100_000), "it is larger than 1 MiB"),
+        (&"#".repeat(1_100_000), "the file is larger than 1 MiB"),
     ] {
         fs::write(&file, text).unwrap();
         let ran = run(&[&SERVE[..], &["--db", ":memory:", "--limit-file", name]].concat()).await;
@@ -160,7 +160,7 @@ async fn what_limits_keep_and_lost_spans_are_gauges() {
     // What is gone is shown as gone.
     fs::write(&file, "# none\n").unwrap();
     served.signal(Signal::HUP);
-    logged(&mut served, "the limits are those of the file, as it is now").await;
+    logged(&mut served, "the limit file was read again").await;
     read(&[format!("ratelimit_keys{{{of}}} 0")]).await;
     served.signal(Signal::INT);
     served.signal(Signal::INT);

@@ -407,7 +407,7 @@ async fn a_limit_that_makes_no_sense_is_told_before_anything_listens() {
         (&["--limit", "orders.v1.OrderService/Gone=1/1"][..], "has no such method"),
         (&["--limit", "orders.v1.Orders=1/1"], "has no such service"),
         (&["--limit", "*=1/0"], "the quota \"1/0\""),
-        (&["--limit", "*=1/1", "--limit", "*=1/1"], "--limit *=1/1 is there twice"),
+        (&["--limit", "*=1/1", "--limit", "*=1/1"], "--limit *=1/1 is given twice"),
         (&["--limit", "*=1/1", "--limit", "off"], "--limit off"),
         (&["--limit", "*=1/1:peer", "--behind", "ingress"], "--behind ingress"),
         (&["--behind", "ingress"], "--behind ingress"),

@@ -126,7 +126,7 @@ async fn by_default_there_are_no_more_connections_than_files() {
     served.signal(rustix::process::Signal::INT);
     let (status, _, log) = served.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(!log.contains("cannot take a connection"), "{log}");
+    assert!(!log.contains("cannot accept connections"), "{log}");
 }
 
 #[tokio::test]
@@ -151,12 +151,12 @@ async fn open_and_closed_connections_are_counted() {
 #[tokio::test]
 async fn what_makes_no_sense_is_told_before_anything_listens() {
     for (flags, why) in [
-        (["--in-flight", "10"], "is not PER_CALLER/ALL, such as 1000/10000"),
-        (["--in-flight", "0/10"], "of 1 or more"),
-        (["--connections", "0"], "1 or more"),
-        (["--streams", "many"], "1 or more"),
-        (["--idle", "soon"], "a duration is"),
-        (["--idle", "0"], "a second at least"),
+        (["--in-flight", "10"], "must be PER_CALLER/TOTAL, such as 1000/10000"),
+        (["--in-flight", "0/10"], "both at least 1"),
+        (["--connections", "0"], "at least 1"),
+        (["--streams", "many"], "at least 1"),
+        (["--idle", "soon"], "must be a whole number and a unit"),
+        (["--idle", "0"], "must be at least 1s"),
     ] {
         let ran = run(&[&SERVE[..], &["--db", ":memory:"], &flags].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{flags:?}");

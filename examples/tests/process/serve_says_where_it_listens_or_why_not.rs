@@ -58,7 +58,7 @@ async fn a_database_that_cannot_be_is_1_and_says_what_to_do() {
         let db = db.to_str().unwrap();
         let ran = run(&[&SERVE[..], &["--db", db]].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-        one_line(&ran.err, &[db, why, "--db PATH"]);
+        one_line(&ran.err, &[db, why, "--db FILE"]);
     }
 }
 

@@ -127,8 +127,8 @@ async fn a_token_is_taken_from_where_it_is_said_to_be() {
     }
     for (said, told) in [
         (["--token-file", "nowhere"], "nowhere"),
-        (["--token-file", "-"], "standard input does not hold a token"),
-        (["--dev-key", "nowhere"], "there is no development key"),
+        (["--token-file", "-"], "standard input is not a token"),
+        (["--dev-key", "nowhere"], "does not exist"),
         (["--dev-key", "token"], "chmod 600"),
     ] {
         let ran = ran_in(folder, &list(&said)).await;
@@ -219,12 +219,12 @@ async fn what_is_no_key_is_1_and_says_what_to_do() {
         std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o600)).unwrap();
     }
     for (key, why) in [
-        ("folder", "it is no file"),
+        ("folder", "it is not a regular file"),
         ("link", "leads nowhere"),
         ("letter", "not a development key"),
-        ("bytes", "it is no text"),
+        ("bytes", "it is not text"),
         ("empty", "not a development key"),
-        ("missing/key", "cannot make"),
+        ("missing/key", "cannot create"),
     ] {
         let serve = [&SERVE[..], &["--db", ":memory:", "--log", "off", "--dev-key", key]].concat();
         let ran = ran_in(folder.path(), &serve).await;

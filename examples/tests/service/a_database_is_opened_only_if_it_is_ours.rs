@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use orders::store::{CannotOpen, Database, Kept, NewOrder, Store};
+use orders::store::{CreateOutcome, Database, NewOrder, OpenError, Store};
 use orders::v1::GetOrderRequest;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::common::order;
 use crate::common::server::Server;
 
-async fn refusal(path: &Path) -> CannotOpen {
+async fn refusal(path: &Path) -> OpenError {
     Store::open(&Database::File(path.to_owned())).await.unwrap_err()
 }
 
@@ -49,7 +49,7 @@ async fn a_file_that_is_no_database_is_left_as_it_is() {
     let path = folder.path().join("letter.txt");
     let text = "Dear Ann,\n".repeat(1000);
     std::fs::write(&path, &text).unwrap();
-    assert!(matches!(refusal(&path).await, CannotOpen::NotOurs(_)));
+    assert!(matches!(refusal(&path).await, OpenError::NotOurs(_)));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -61,7 +61,7 @@ async fn a_database_of_somebody_else_is_left_as_it_is() {
     sqlx::query("CREATE TABLE orders (id)").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(refusal(&path).await, CannotOpen::NotOurs(_)));
+    assert!(matches!(refusal(&path).await, OpenError::NotOurs(_)));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -79,7 +79,7 @@ async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
     let crashed = tempfile::tempdir().unwrap();
     copy(&["other.db", "other.db-wal"], folder.path(), crashed.path());
     let mut before = contents(crashed.path());
-    assert!(matches!(refusal(&crashed.path().join("other.db")).await, CannotOpen::NotOurs(_)));
+    assert!(matches!(refusal(&crashed.path().join("other.db")).await, OpenError::NotOurs(_)));
     let mut after = contents(crashed.path());
     // Shared memory, which is made anew whenever it is needed.
     after.remove("other.db-shm");
@@ -90,7 +90,7 @@ async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
     other.close().await.unwrap();
     let before = contents(folder.path());
     assert_eq!(before.len(), 1);
-    assert!(matches!(refusal(&path).await, CannotOpen::NotOurs(_)));
+    assert!(matches!(refusal(&path).await, OpenError::NotOurs(_)));
     assert!(contents(folder.path()) == before);
 }
 
@@ -131,11 +131,11 @@ async fn a_damaged_one_and_what_is_no_file_are_told_apart() {
     bytes[100..].fill(0x5a);
     std::fs::write(&path, bytes).unwrap();
     let error = refusal(&path).await;
-    assert!(matches!(error, CannotOpen::Damaged(_)), "{error}");
+    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
     assert!(error.to_string().contains("restore it from a backup"), "{error}");
 
     let error = refusal(Path::new("/dev/null")).await;
-    assert!(matches!(error, CannotOpen::NotAFile(_)), "{error}");
+    assert!(matches!(error, OpenError::NotAFile(_)), "{error}");
 }
 
 /// Guards against: a second server, of whose changes the watchers of the first hear nothing.
@@ -146,7 +146,7 @@ async fn one_that_is_served_already_is_in_use() {
     let path = folder.path().join("orders.db");
     let first = Store::open(&Database::File(path.clone())).await.unwrap();
     let error = refusal(&path).await;
-    assert!(matches!(error, CannotOpen::InUse(_)), "{error}");
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
     first.close().await;
     Store::open(&Database::File(path)).await.unwrap().close().await;
 }
@@ -158,8 +158,8 @@ async fn an_empty_one_that_is_locked_is_in_use() {
     let mut other = plain(&path).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
     let wait = Duration::from_millis(300);
-    let error = Store::open_waiting(&Database::File(path), wait).await.unwrap_err();
-    assert!(matches!(error, CannotOpen::InUse(_)), "{error}");
+    let error = Store::open_with_timeout(&Database::File(path), wait).await.unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
 }
 
 /// Guards against: a caller that leaves while its connection is being tried, which closed it, and with it
@@ -173,7 +173,7 @@ async fn a_database_in_memory_outlives_callers_that_leave() {
         currency: "EUR".to_owned(),
         idempotency_key: None,
     };
-    let Kept::New(order) = store.create(new).await.unwrap() else { panic!("not new") };
+    let CreateOutcome::Created(order) = store.create(new).await.unwrap() else { panic!("not new") };
     for round in 0..200 {
         let mut read = Box::pin(store.get(&order.id));
         for _ in 0..round % 8 {
@@ -195,7 +195,7 @@ async fn a_database_of_a_later_release_is_left_to_it() {
     let mut later = plain(&path).await;
     sqlx::query("UPDATE _sqlx_migrations SET version = 99").execute(&mut later).await.unwrap();
     later.close().await.unwrap();
-    assert!(matches!(refusal(&path).await, CannotOpen::OtherRelease(_)));
+    assert!(matches!(refusal(&path).await, OpenError::OtherRelease(_)));
 }
 
 #[tokio::test]
@@ -203,9 +203,9 @@ async fn a_folder_that_is_missing_or_in_the_way_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing/orders.db");
     let error = refusal(&missing).await;
-    assert!(matches!(error, CannotOpen::NoFolder(_)));
+    assert!(matches!(error, OpenError::NoFolder(_)));
     let text = error.to_string();
-    assert!(text.contains("missing/orders.db") && text.contains("--db PATH"), "{text}");
+    assert!(text.contains("missing/orders.db") && text.contains("--db FILE"), "{text}");
     assert_eq!(text.lines().count(), 1);
-    assert!(matches!(refusal(folder.path()).await, CannotOpen::IsFolder(_)));
+    assert!(matches!(refusal(folder.path()).await, OpenError::IsFolder(_)));
 }

@@ -77,7 +77,7 @@ async fn a_call_that_runs_is_finished_and_streams_without_end_are_ended() {
     drop(send);
     let imported = soon(import).await.unwrap().unwrap().into_inner();
     assert_eq!(imported.created, 2);
-    assert_eq!(server.ended().await, Drained::Wholly);
+    assert_eq!(server.ended().await, Drained::Complete);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn the_limit_wins_over_a_call_that_does_not_end() {
 
     let began = Instant::now();
     server.signal(Signal::Terminate);
-    assert_eq!(server.ended().await, Drained::Partly);
+    assert_eq!(server.ended().await, Drained::TimedOut);
     assert!(began.elapsed() >= limit);
 }
 
@@ -104,7 +104,7 @@ async fn the_limit_wins_over_a_call_that_does_not_end() {
 async fn ctrl_c_does_not_wait_for_load_balancers() {
     let server = Server::with_drain(drain(LONG, 3 * LONG)).await;
     server.signal(Signal::Interrupt);
-    assert_eq!(server.ended().await, Drained::Wholly);
+    assert_eq!(server.ended().await, Drained::Complete);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_second_signal_ends_it_at_once() {
     let server = Server::with_drain(drain(LONG, 3 * LONG)).await;
     server.signal(Signal::Terminate);
     server.signal(Signal::Interrupt);
-    assert_eq!(server.ended().await, Drained::Hastily);
+    assert_eq!(server.ended().await, Drained::Forced);
 }
 
 /// Guards against: a stream of a service that is not ours, and does not know that the server stops.
@@ -131,7 +131,7 @@ async fn an_open_reflection_does_not_hold_it() {
     let ended = soon(answers.message()).await.unwrap_err();
     assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
     drop((reflection, answers));
-    assert_eq!(server.ended().await, Drained::Wholly);
+    assert_eq!(server.ended().await, Drained::Complete);
     drop(ask);
 }
 
@@ -164,5 +164,5 @@ async fn a_page_that_is_being_sent_is_finished() {
     }
     assert_eq!(count, ORDERS);
     drop((client, listed, watched));
-    assert_eq!(server.ended().await, Drained::Wholly);
+    assert_eq!(server.ended().await, Drained::Complete);
 }

@@ -120,7 +120,7 @@ async fn changes_while_it_comes_are_told_once() {
 async fn a_change_between_its_look_and_its_first_event_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = Database::File(folder.path().join("orders.db"));
-    let orders = Orders::new(Store::open(&file).await.unwrap(), Faults::Ignored);
+    let orders = Orders::new(Store::open(&file).await.unwrap(), Faults::Disabled);
     for cents in 0..40 {
         let request = Request::new(order("ann@example.org", cents));
         let id = orders.create_order(request).await.unwrap().into_inner().id;
@@ -158,7 +158,7 @@ async fn a_change_between_its_look_and_its_first_event_is_told() {
 #[tokio::test]
 async fn one_that_lags_reads_anew() {
     let store = Store::open(&Database::Memory).await.unwrap();
-    let orders = Orders::new(store, Faults::Ignored);
+    let orders = Orders::new(store, Faults::Disabled);
     let create = async |cents| {
         let request = Request::new(order("ann@example.org", cents));
         orders.create_order(request).await.unwrap().into_inner()
@@ -189,7 +189,7 @@ async fn one_that_lags_reads_anew() {
 #[tokio::test]
 async fn a_change_whose_caller_has_left_is_told() {
     let store = Store::open(&Database::Memory).await.unwrap();
-    let orders = Orders::new(store, Faults::Ignored);
+    let orders = Orders::new(store, Faults::Disabled);
     let request = Request::new(order("ann@example.org", 1));
     let watched = orders.create_order(request).await.unwrap().into_inner();
     let request = Request::new(WatchOrderRequest { id: watched.id.clone() });

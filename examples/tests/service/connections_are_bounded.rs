@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use orders::connections::Connections;
+use orders::connections::ConnectionLimits;
 use orders::v1::order_service_client::OrderServiceClient;
 use orders::v1::{GetOrderRequest, WatchOrderRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +36,7 @@ fn says_goodbye(heard: &[u8]) -> bool {
 /// Guards against: slow loris. Each held a file and a task for ever.
 #[tokio::test]
 async fn one_that_does_not_send_its_preface_is_closed() {
-    let connections = Connections::default().hello(SHORT).idle(LONG);
+    let connections = ConnectionLimits::default().preface_timeout(SHORT).idle_timeout(LONG);
     let server = Server::with_connections(connections).await;
     let began = Instant::now();
     let mut silent = TcpStream::connect(server.address).await.unwrap();
@@ -52,7 +52,7 @@ async fn one_that_does_not_send_its_preface_is_closed() {
 /// Guards against: one that sends its preface, or a call, and then nothing more.
 #[tokio::test]
 async fn one_that_has_no_call_for_too_long_is_sent_away_and_closed() {
-    let server = Server::with_connections(Connections::default().idle(SHORT)).await;
+    let server = Server::with_connections(ConnectionLimits::default().idle_timeout(SHORT)).await;
     let began = Instant::now();
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     silent.write_all(&frames::hello()).await.unwrap();
@@ -68,7 +68,7 @@ async fn one_that_has_no_call_for_too_long_is_sent_away_and_closed() {
 
 #[tokio::test]
 async fn one_with_a_stream_is_not_idle_and_a_client_whose_was_closed_connects_anew() {
-    let server = Server::with_connections(Connections::default().idle(SHORT)).await;
+    let server = Server::with_connections(ConnectionLimits::default().idle_timeout(SHORT)).await;
     let id = server.create(order("ann@example.org", 1)).await.id;
     let mut watcher = OrderServiceClient::new(server.channel().await);
     let mut events = watcher.watch_order(WatchOrderRequest { id }).await.unwrap().into_inner();
@@ -87,7 +87,7 @@ async fn one_with_a_stream_is_not_idle_and_a_client_whose_was_closed_connects_an
 /// Guards against: one token that held 19,159 streams on one connection.
 #[tokio::test]
 async fn one_has_so_many_streams_and_no_more() {
-    let server = Server::with_connections(Connections::default().streams(2)).await;
+    let server = Server::with_connections(ConnectionLimits::default().max_streams(2)).await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     let mut bytes = frames::hello();
     for stream in [1, 3, 5] {
@@ -109,7 +109,10 @@ async fn one_has_so_many_streams_and_no_more() {
 #[tokio::test]
 async fn silent_ones_give_way_and_one_with_a_call_stays() {
     const AT_MOST: usize = 64;
-    let connections = Connections::default().at_most(AT_MOST).hello(LONG).idle(LONG);
+    let connections = ConnectionLimits::default()
+        .max_connections(AT_MOST)
+        .preface_timeout(LONG)
+        .idle_timeout(LONG);
     let server = Server::with_connections(connections).await;
     let id = server.create(order("ann@example.org", 1)).await.id;
     let mut watcher = server.client.clone();
@@ -137,7 +140,7 @@ async fn silent_ones_give_way_and_one_with_a_call_stays() {
 /// Guards against: `Health/Watch`, which needs no token, held open on each connection.
 #[tokio::test]
 async fn ones_that_only_watch_health_give_way() {
-    let connections = Connections::default().at_most(2).idle(LONG);
+    let connections = ConnectionLimits::default().max_connections(2).idle_timeout(LONG);
     let server = Server::with_connections(connections).await;
     let mut watches = Vec::new();
     for _ in 0..2 {
@@ -150,7 +153,7 @@ async fn ones_that_only_watch_health_give_way() {
 
 #[tokio::test]
 async fn where_all_have_calls_a_new_one_is_closed_at_once() {
-    let connections = Connections::default().at_most(1).idle(LONG);
+    let connections = ConnectionLimits::default().max_connections(1).idle_timeout(LONG);
     let server = Server::with_connections(connections).await;
     let id = server.create(order("ann@example.org", 1)).await.id;
     let mut watcher = server.client.clone();
@@ -164,7 +167,7 @@ async fn where_all_have_calls_a_new_one_is_closed_at_once() {
 /// As tonic's own server does; but that said `CANCELLED`.
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_caller_waits_ends_by_its_deadline() {
-    let server = Server::with_faults(orders::faults::Faults::Obeyed).await;
+    let server = Server::with_faults(orders::faults::Faults::Enabled).await;
     let socket = TcpStream::connect(server.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);

@@ -14,7 +14,7 @@ use crate::common::{order, reason};
 async fn shared_file(wait: Duration) -> (Server, SqliteConnection, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("orders.db");
-    let store = Store::open_waiting(&Database::File(path.clone()), wait).await.unwrap();
+    let store = Store::open_with_timeout(&Database::File(path.clone()), wait).await.unwrap();
     let other = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
     (Server::with_store(store).await, other, folder)
 }

@@ -17,7 +17,7 @@ async fn many_small_messages_at_once_are_only_held_back() {
     const MESSAGES: usize = 20_000;
     // The smallest there is: nothing is in it, and it is refused.
     let message = Bytes::from_static(&[0; 5]);
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     let socket = TcpStream::connect(server.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     let connection = tokio::spawn(connection);

@@ -41,7 +41,7 @@ async fn nobody_is_harmed_by_a_server_that_ignores_them() {
 
 #[tokio::test]
 async fn a_status_is_answered_by_every_method() {
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     for answer in every_method(&server, "status=DATA_LOSS").await {
         assert_eq!(answer.unwrap_err().code(), Code::DataLoss);
     }
@@ -49,7 +49,7 @@ async fn a_status_is_answered_by_every_method() {
 
 #[tokio::test]
 async fn an_unknown_fault_is_refused_by_every_method() {
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     for answer in every_method(&server, "explode").await {
         assert_eq!(wrong_fields(&answer.unwrap_err()), ["x-fault"]);
     }
@@ -57,7 +57,7 @@ async fn an_unknown_fault_is_refused_by_every_method() {
 
 #[tokio::test]
 async fn a_panic_breaks_no_other_call() {
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     for answer in every_method(&server, "panic").await {
         let panicked = answer.unwrap_err();
         assert_eq!(panicked.code(), Code::Internal);
@@ -68,7 +68,7 @@ async fn a_panic_breaks_no_other_call() {
 
 #[tokio::test]
 async fn a_stream_panics_after_what_it_has_sent() {
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     for cents in 0..5 {
         server.create(order("ann@example.org", cents)).await;
     }
@@ -87,7 +87,7 @@ async fn a_stream_panics_after_what_it_has_sent() {
 
 #[tokio::test]
 async fn a_delay_comes_before_everything_else() {
-    let server = Server::with_faults(Faults::Obeyed).await;
+    let server = Server::with_faults(Faults::Enabled).await;
     let mut request = asking("delay=1h", GetOrderRequest::default());
     request.metadata_mut().append("x-fault", "status=ABORTED".parse().unwrap());
     let mut client = server.client.clone();

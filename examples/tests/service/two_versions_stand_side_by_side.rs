@@ -46,7 +46,7 @@ async fn on_one_server_over_the_same_orders() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(
         Server::builder()
-            .add_service(Orders::new(store.clone(), Faults::Ignored).server())
+            .add_service(Orders::new(store.clone(), Faults::Disabled).server())
             .add_service(OrderServiceServer::new(Second(store)))
             .serve_with_incoming(TcpIncoming::from(listener)),
     );

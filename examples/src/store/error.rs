@@ -1,21 +1,21 @@
-//! The database did not do what it was asked for.
+//! Errors of the database.
 
 use tonic::{Code, Status};
 
-use crate::refusal::refusal;
+use crate::status;
 
-/// Why the database gave no answer. Its text is for the operator; the caller gets a [`Status`] without it.
+/// An error of the database. Its text is for the operator; the caller gets a [`Status`] without it.
 #[derive(Debug)]
-pub struct Trouble(sqlx::Error);
+pub struct StoreError(sqlx::Error);
 
-impl Trouble {
-    /// The process goes down, and the work with it.
+impl StoreError {
+    /// The process is shutting down.
     pub(super) fn stopped() -> Self {
         Self(sqlx::Error::PoolClosed)
     }
 
-    /// It may well work in a moment, or elsewhere.
-    fn passes(&self) -> bool {
+    /// Whether a retry may succeed.
+    fn is_transient(&self) -> bool {
         match &self.0 {
             sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
@@ -28,21 +28,21 @@ impl Trouble {
     }
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self(error)
     }
 }
 
-/// Tells the operator as well: this is the last place that knows the text.
-impl From<Trouble> for Status {
-    fn from(trouble: Trouble) -> Self {
-        tracing::error!(error = %trouble.0, "the order database failed");
-        if trouble.passes() {
-            let text = "the order database cannot be reached now; try again";
-            refusal(Code::Unavailable, "DATABASE_UNAVAILABLE", text, &[])
+/// Also logs the error: its text is not known after this.
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %error.0, "the order database failed");
+        if error.is_transient() {
+            let text = "the order database is unavailable; try again";
+            status::with_reason(Code::Unavailable, "DATABASE_UNAVAILABLE", text, &[])
         } else {
-            refusal(Code::Internal, "DATABASE_FAILED", "internal error", &[])
+            status::with_reason(Code::Internal, "DATABASE_FAILED", "internal error", &[])
         }
     }
 }
@@ -57,7 +57,7 @@ const FULL: i32 = 13;
 pub(super) const CANNOT_OPEN: i32 = 14;
 pub(super) const NOT_A_DATABASE: i32 = 26;
 
-/// SQLite's primary result code, if it was SQLite that failed.
+/// SQLite's primary result code, if the error is SQLite's.
 pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(extended & 0xff)

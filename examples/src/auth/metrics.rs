@@ -1,4 +1,4 @@
-//! What is counted of tokens and keys. Who is calling, and by which key, is never a label.
+//! Metrics of authentication. Neither the caller nor the key is ever a label.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,18 +15,30 @@ const KEYS: &str = "auth_jwks_keys";
 const COOL_DOWN: &str = "auth_jwks_cool_down_seconds";
 const UNKNOWN_KIDS: &str = "auth_jwks_unknown_kids_total";
 
-/// The result of a stream that had passed, and whose token has expired.
+/// The result of a stream that was ended because its token expired.
 const ENDED: &str = "ended";
 
-/// Says what they are, and that nothing has happened yet: a rate sees the first of what was 0 before.
-pub(super) fn begin() {
-    describe_counter!(DECISIONS, "Calls that were let through or refused for who makes them.");
+/// Describes the metrics and sets counters to 0: `rate()` misses the first increment of a series that begins
+/// with it.
+pub(super) fn describe() {
+    describe_counter!(DECISIONS, "Calls that were authorized or refused.");
     describe_counter!(FETCHES, "Fetches of the issuer's keys.");
-    describe_gauge!(FETCHED, Unit::Seconds, "When the issuer's keys were last fetched.");
-    describe_gauge!(READY, "1 while tokens can be verified: the keys are there and not too old.");
-    describe_gauge!(KEYS, "Keys of the issuer that verify tokens.");
-    describe_gauge!(COOL_DOWN, Unit::Seconds, "How long no fetch begins for an unknown key.");
-    describe_counter!(UNKNOWN_KIDS, "Tokens that named a key which the issuer does not have.");
+    describe_gauge!(
+        FETCHED,
+        Unit::Seconds,
+        "Time of the last successful fetch of the issuer's keys."
+    );
+    describe_gauge!(
+        READY,
+        "1 while tokens can be verified: there are keys, and they are not too old."
+    );
+    describe_gauge!(KEYS, "Number of the issuer's keys that can verify tokens.");
+    describe_gauge!(
+        COOL_DOWN,
+        Unit::Seconds,
+        "Time until an unknown key may start the next fetch."
+    );
+    describe_counter!(UNKNOWN_KIDS, "Tokens with a key id that the issuer does not have.");
     let refusals = [
         Reason::CredentialsMissing,
         Reason::CredentialsMalformed,
@@ -39,7 +51,7 @@ pub(super) fn begin() {
     ];
     for result in refusals.map(Reason::as_str).into_iter().chain(["passed", "public", ENDED]) {
         for cached in [false, true] {
-            decided(result, cached, 0);
+            count_decision(result, cached, 0);
         }
     }
     for result in [
@@ -59,21 +71,21 @@ pub(super) fn begin() {
 
 pub(super) fn decision(decision: &Decision<'_>) {
     let result = match decision.verdict() {
-        // Such a call has passed before, and was counted then.
+        // The call was counted as `passed` when it began.
         Verdict::Ended => ENDED,
         _ => decision.result(),
     };
-    decided(result, decision.is_cached(), 1);
+    count_decision(result, decision.is_cached(), 1);
 }
 
-fn decided(result: &'static str, cached: bool, times: u64) {
+fn count_decision(result: &'static str, cached: bool, times: u64) {
     let cached = if cached { "true" } else { "false" };
     counter!(DECISIONS, "result" => result, "cached" => cached).increment(times);
 }
 
-pub(super) fn fetch(event: &KeysEvent<'_>) {
+pub(super) fn fetched(event: &KeysEvent<'_>) {
     counter!(FETCHES, "result" => event.result.as_str()).increment(1);
-    // Their age would stand still between two fetches; whoever reads this knows what time it is.
+    // A timestamp: an age would not grow between two fetches.
     let fetched = event.age.and_then(|age| SystemTime::now().checked_sub(age));
     let since = fetched.and_then(|fetched| fetched.duration_since(UNIX_EPOCH).ok());
     if let Some(since) = since {
@@ -81,11 +93,11 @@ pub(super) fn fetch(event: &KeysEvent<'_>) {
     }
 }
 
-/// The keys as they are now.
-pub(super) fn keys(jwt: &Jwt) {
+/// Sets the gauges of the issuer's keys.
+pub(super) fn set_keys(jwt: &Jwt) {
     gauge!(READY).set(if jwt.is_ready() { 1.0 } else { 0.0 });
     let status = jwt.keys_status();
-    // A development key is not fetched.
+    // The development key is not fetched: there is nothing to report.
     if status.is_empty() {
         return;
     }

@@ -1,4 +1,4 @@
-//! What went wrong with a call, as it is told to people.
+//! Errors of `orders call`, as they are printed.
 
 use std::error::Error;
 use std::fmt;
@@ -9,40 +9,40 @@ use tonic::transport::Uri;
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
 
-/// Why there is no whole answer.
+/// Why a call failed.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum CallError {
     /// The call ended with this status.
     Status(Status),
-    /// The call ended with this status, and this can be done about it.
-    Refused(Status, String),
-    /// The requests could not be read.
+    /// The call ended with this status; the text says what to do about it.
+    StatusWithHint(Status, String),
+    /// The requests or the credentials cannot be read.
     Input(String),
-    /// The answer could not be written.
+    /// The response cannot be written.
     Output(String),
-    /// Nobody reads standard output any more. That is no mistake.
+    /// Standard output was closed, which is not an error of the call.
     OutputClosed,
-    /// Somebody pressed Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
 }
 
-impl Failure {
-    /// `error` ends in what the system said, such as "Connection refused".
+impl CallError {
+    /// The innermost source of `error` is the system's error, such as "Connection refused".
     pub(super) fn connect(to: &Uri, error: &dyn Error) -> Self {
         let mut cause = error;
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
         Self::Status(Status::unavailable(format!(
-            "cannot connect to {to}: {cause}; start a server with `orders serve`, or name another \
-             with --to URL"
+            "cannot connect to {to}: {cause}; start a server with `orders serve`, or choose \
+             another one with --to URL"
         )))
     }
 }
 
-/// A connection that was lost is `UNAVAILABLE`; tonic calls it unknown.
-impl From<Status> for Failure {
+/// A lost connection is `UNAVAILABLE`; tonic reports `UNKNOWN`.
+impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         let code = code_of_error(&status);
         Self::Status(if code == status.code() {
@@ -53,14 +53,15 @@ impl From<Status> for Failure {
     }
 }
 
-fn tell(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_status(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let message = status.message();
     write!(f, "{}: {message}", code_name(status.code()))?;
     let details = status.get_details_bad_request();
-    for wrong in details.into_iter().flat_map(|details| details.field_violations) {
-        let told = message.contains(&format!("{} {}", wrong.field, wrong.description));
-        if !told {
-            write!(f, "\n  {}: {}", wrong.field, wrong.description)?;
+    for violation in details.into_iter().flat_map(|details| details.field_violations) {
+        let in_message =
+            message.contains(&format!("{} {}", violation.field, violation.description));
+        if !in_message {
+            write!(f, "\n  {}: {}", violation.field, violation.description)?;
         }
     }
     let limits = status.get_details_quota_failure();
@@ -74,7 +75,7 @@ fn tell(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Whoever comes back then does not come too early.
+/// Rounded up, so that a retry after it is not too early.
 fn rounded(wait: Duration) -> String {
     match wait.as_nanos() {
         short if wait <= Duration::from_secs(10) => format!("{} ms", short.div_ceil(1_000_000)),
@@ -82,22 +83,22 @@ fn rounded(wait: Duration) -> String {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => tell(status, f),
-            Self::Refused(status, advice) => {
-                tell(status, f)?;
+            Self::Status(status) => write_status(status, f),
+            Self::StatusWithHint(status, advice) => {
+                write_status(status, f)?;
                 write!(f, "\n  {advice}")
             }
             Self::Input(text) | Self::Output(text) => f.write_str(text),
-            Self::OutputClosed => f.write_str("nobody reads standard output"),
+            Self::OutputClosed => f.write_str("standard output is closed"),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }
 
-impl Error for Failure {}
+impl Error for CallError {}
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +113,7 @@ mod tests {
         details.set_quota_failure([limit]);
         details.set_retry_info(Some(wait));
         let status = Status::with_error_details(Code::ResourceExhausted, message, details);
-        Failure::Status(status).to_string()
+        CallError::Status(status).to_string()
     }
 
     #[test]

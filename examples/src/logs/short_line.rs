@@ -1,4 +1,4 @@
-//! The line of a person at a terminal.
+//! The format `pretty`: short lines for people.
 
 use std::fmt::{self, Debug};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,24 +10,24 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-/// A call is one short line: time (UTC), level, method, code, duration, who called, and what failed. What is
-/// the same for each call is left out; `--log full` has it. Any other event has its target, text and fields.
-pub(super) struct Short;
+/// A call is one short line: time (UTC), level, method, code, duration, caller, and error. Other standard fields are
+/// omitted; `--log full` has them. Any other event has its target, message and fields.
+pub(super) struct ShortLine;
 
-/// The target of the lines of calls.
+/// The target of the events of calls.
 const CALLS: &str = "tonic_logging_layer";
 
 const METHOD: &str = "rpc.method";
 const CODE: &str = "rpc.response.status_code";
 const DURATION: &str = "duration_ms";
-const WHO: [&str; 2] = ["enduser.id", "network.peer.address"];
-const FAILED: &str = "grpc.status_message";
+const CALLER: [&str; 2] = ["enduser.id", "network.peer.address"];
+const MESSAGE: &str = "grpc.status_message";
 const ENDED_BY: &str = "grpc.ended_by";
 const REFUSED_BY: &str = "grpc.refused_by";
 const REASON: &str = "grpc.refused_reason";
 
-/// What a call's line says somewhere else, or not at all. The fields of handlers are not among them.
-const LEFT_OUT: [&str; 21] = [
+/// Fields of a call that are shown elsewhere on its line, or omitted. Fields of handlers are not among them.
+const OMITTED: [&str; 21] = [
     "message",
     "rpc.system.name",
     METHOD,
@@ -39,22 +39,22 @@ const LEFT_OUT: [&str; 21] = [
     "grpc.request.bytes",
     "grpc.response.messages",
     "grpc.response.bytes",
-    WHO[0],
-    WHO[1],
+    CALLER[0],
+    CALLER[1],
     "network.peer.port",
     "grpc.timeout_ms",
     "user_agent.original",
-    FAILED,
+    MESSAGE,
     ENDED_BY,
     REFUSED_BY,
     REASON,
     "span_id",
 ];
 
-/// On lines of its own: a stack is no use on one.
+/// Printed on lines of its own.
 const STACK: &str = "exception.stacktrace";
 
-impl<S, N> FormatEvent<S, N> for Short
+impl<S, N> FormatEvent<S, N> for ShortLine
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -65,18 +65,18 @@ where
         mut to: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = EventFields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let colours = to.has_ansi_escapes();
-        painted(&mut to, colours.then_some(DIM), &time(SystemTime::now()))?;
+        let colors = to.has_ansi_escapes();
+        painted(&mut to, colors.then_some(DIM), &time(SystemTime::now()))?;
         to.write_char(' ')?;
-        painted(&mut to, colours.then_some(colour(level)), &format!("{level:>5}"))?;
+        painted(&mut to, colors.then_some(color(level)), &format!("{level:>5}"))?;
         let target = event.metadata().target();
         match (fields.get(METHOD), fields.get(CODE)) {
             (Some(method), Some(code)) if target == CALLS => {
                 write!(to, " {method} ")?;
-                painted(&mut to, colours.then_some(colour(level)), code)?;
+                painted(&mut to, colors.then_some(color(level)), code)?;
                 call(&mut to, &fields)?;
             }
             _ => {
@@ -99,16 +99,16 @@ where
     }
 }
 
-/// What stands behind method and code.
-fn call(to: &mut Writer<'_>, fields: &Fields) -> fmt::Result {
+/// Writes what follows the method and the code.
+fn call(to: &mut Writer<'_>, fields: &EventFields) -> fmt::Result {
     if let Some(took) = fields.get(DURATION).and_then(|ms| ms.parse().ok()) {
         write!(to, " {}", duration(took))?;
     }
-    if let Some(who) = WHO.into_iter().find_map(|who| fields.get(who)) {
-        write!(to, " {who}")?;
+    if let Some(caller) = CALLER.into_iter().find_map(|field| fields.get(field)) {
+        write!(to, " {caller}")?;
     }
-    if let Some(failed) = fields.get(FAILED) {
-        write!(to, " {failed}")?;
+    if let Some(message) = fields.get(MESSAGE) {
+        write!(to, " {message}")?;
     }
     match (fields.get(REFUSED_BY), fields.get(REASON), fields.get(ENDED_BY)) {
         (Some(by), Some(reason), _) => write!(to, " (refused by {by}: {reason})")?,
@@ -116,7 +116,7 @@ fn call(to: &mut Writer<'_>, fields: &Fields) -> fmt::Result {
         (None, _, Some(by)) if by != "service" => write!(to, " (ended by {by})")?,
         _ => {}
     }
-    fields.others(to, &LEFT_OUT)
+    fields.others(to, &OMITTED)
 }
 
 fn duration(ms: f64) -> String {
@@ -128,7 +128,7 @@ fn duration(ms: f64) -> String {
     }
 }
 
-/// `15:04:05.123Z`: a person knows which day it is.
+/// `15:04:05.123Z`, without the date.
 fn time(now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, ms) = (since.as_secs() % 86_400, since.subsec_millis());
@@ -138,8 +138,8 @@ fn time(now: SystemTime) -> String {
 
 const DIM: u8 = 2;
 
-/// As the full form paints them.
-fn colour(level: Level) -> u8 {
+/// The colors of the format `full`.
+fn color(level: Level) -> u8 {
     match level {
         Level::ERROR => 31,
         Level::WARN => 33,
@@ -149,29 +149,29 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-fn painted(to: &mut Writer<'_>, colour: Option<u8>, text: &str) -> fmt::Result {
-    match colour {
-        Some(colour) => write!(to, "\u{1b}[{colour}m{text}\u{1b}[0m"),
+fn painted(to: &mut Writer<'_>, color: Option<u8>, text: &str) -> fmt::Result {
+    match color {
+        Some(color) => write!(to, "\u{1b}[{color}m{text}\u{1b}[0m"),
         None => to.write_str(text),
     }
 }
 
-/// The fields of an event, each as a text without control characters.
+/// The fields of an event, as texts without control characters.
 #[derive(Default)]
-struct Fields {
+struct EventFields {
     all: Vec<(&'static str, String)>,
     stack: Option<String>,
 }
 
-impl Fields {
+impl EventFields {
     fn get(&self, name: &str) -> Option<&str> {
         self.all.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Those which are none of these.
+    /// Writes the fields that are not in `but`.
     fn others(&self, to: &mut Writer<'_>, but: &[&str]) -> fmt::Result {
         for (name, value) in self.all.iter().filter(|(name, _)| !but.contains(name)) {
-            // What was written by `Debug` has its quotes.
+            // Values formatted by `Debug` may already have quotes.
             let is_quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
             if !is_quoted && (value.is_empty() || value.contains([' ', '"', '='])) {
                 write!(to, " {name}={value:?}")?;
@@ -191,7 +191,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.add(field, &format!("{value:?}"));
     }
@@ -226,7 +226,7 @@ mod tests {
     fn written(emit: impl FnOnce()) -> Vec<String> {
         let log = Log::default();
         let writer = log.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).event_format(Short);
+        let lines = tracing_subscriber::fmt().with_ansi(false).event_format(ShortLine);
         let subscriber = lines.with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, emit);
         let text = String::from_utf8(log.0.lock().expect("unharmed").clone()).expect("UTF-8");

@@ -1,4 +1,4 @@
-//! The bytes of a connection, counted as they go by.
+//! Counts the bytes of a connection.
 
 use std::io;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A transport whose bytes are counted.
-pub(super) struct Monitored<IO> {
+/// A transport that reports its reads and writes to the connection's activity.
+pub(super) struct MonitoredIo<IO> {
     io: IO,
     activity: Arc<Activity>,
 }
 
-impl<IO> Monitored<IO> {
+impl<IO> MonitoredIo<IO> {
     pub(super) fn new(io: IO, activity: Arc<Activity>) -> Self {
         Self { io, activity }
     }
@@ -28,7 +28,7 @@ impl<IO> Monitored<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Monitored<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for MonitoredIo<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -41,7 +41,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Monitored<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Monitored<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for MonitoredIo<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

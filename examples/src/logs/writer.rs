@@ -1,11 +1,11 @@
-//! Writes lines to standard error without ever blocking the code that logs them.
+//! Writes log lines to standard error without blocking the code that logs.
 //!
-//! A pipe holds 64 KiB. When its reader stalls, the next write blocks, and with it every call that logs: the
-//! whole server. So one thread writes, from a bounded queue; when the queue is full, lines are dropped and
-//! counted as `log_lines_dropped_total`.
+//! A pipe holds 64 KiB. If its reader stalls, the next write blocks, and with it every call that logs. So one
+//! thread writes from a bounded queue; when the queue is full, lines are dropped and counted in
+//! `log_lines_dropped_total`.
 //!
-//! `tracing-appender` has such a writer. It is bounded by lines instead of bytes, and when its reader stalls
-//! it ends with a `println!`, which can block as well.
+//! `tracing-appender` has a similar writer. Its queue is bounded by lines instead of bytes, and if the reader
+//! stalls it ends with a `println!`, which can block, too.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter};
 
-/// Bytes that may wait to be written. Some 8,000 lines of calls.
-const QUEUE: usize = 4 * 1024 * 1024;
+/// Maximum size of the queue in bytes: about 8,000 lines of calls.
+const MAX_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a line in the queue costs beside its text.
-const LINE: usize = 64;
+/// What a queued line costs beside its text.
+const LINE_OVERHEAD: usize = 64;
 
-/// How long the lines that still wait may hold up the end of the process.
-const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long queued lines may delay the exit of the process.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 const DROPPED: &str = "log_lines_dropped_total";
 
@@ -33,19 +33,19 @@ static WRITER: OnceLock<Queue> = OnceLock::new();
 
 struct Queue {
     send: Sender<Item>,
-    /// Bytes that wait.
+    /// Bytes in the queue.
     waiting: AtomicUsize,
-    /// Lines that were dropped since the start.
+    /// Lines that were dropped since the process started.
     dropped: AtomicU64,
 }
 
 enum Item {
     Line(Vec<u8>),
-    /// Wakes its waiter when all before it is written.
+    /// Notifies the sender when all lines before it are written.
     Flush(Sender<()>),
 }
 
-/// From here on, what is written to [`stderr`] is written by a thread of its own. To be called once.
+/// Starts the thread that writes what [`stderr`] receives. Must be called once.
 pub fn start() -> io::Result<()> {
     let (send, items) = mpsc::channel();
     if WRITER.set(Queue::new(send)).is_ok() {
@@ -58,31 +58,34 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// Shows from here on how many lines were dropped. To be called when metrics are installed.
-pub(crate) fn count() {
-    describe_counter!(DROPPED, "Lines of the log that nobody read in time, and that were dropped.");
+/// Describes the metric. Must be called when the metrics recorder is installed.
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        DROPPED,
+        "Log lines that were dropped because standard error was not read in time."
+    );
     counter!(DROPPED)
         .absolute(WRITER.get().map_or(0, |queue| queue.dropped.load(Ordering::Relaxed)));
 }
 
-/// Waits until what was written is at its reader, or cannot be: seconds at most. To be called last of all.
+/// Waits until all lines are written, for 2 s at most. Must be called last.
 pub fn finish() {
-    flush(LAST_LINES);
+    flush(FINISH_TIMEOUT);
 }
 
-/// The same, for so long. Whether all was written.
-pub(crate) fn flush(at_most: Duration) -> bool {
-    WRITER.get().is_none_or(|queue| queue.flush(at_most))
+/// Waits until all lines are written, for `timeout` at most. Returns whether they are.
+pub(crate) fn flush(timeout: Duration) -> bool {
+    WRITER.get().is_none_or(|queue| queue.flush(timeout))
 }
 
-/// Standard error. Each write is a line, or several whole ones: it is written or dropped as a whole.
+/// Standard error. Each write must be one or more whole lines; it is written or dropped as a whole.
 ///
-/// Until the writer is [started](start), and in programs that do not start it, it writes at once.
+/// Unless the writer is [started](start), each write is written at once.
 pub fn stderr() -> Stderr {
     Stderr(())
 }
 
-/// What [`stderr`] gives.
+/// The writer that [`stderr`] returns.
 #[derive(Debug)]
 pub struct Stderr(());
 
@@ -99,7 +102,7 @@ impl Write for Stderr {
         Ok(())
     }
 
-    /// As one write, and not one for each piece.
+    /// One write, instead of one for each argument.
     fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
         self.write_all(text.to_string().as_bytes())
     }
@@ -111,8 +114,8 @@ impl Queue {
     }
 
     fn push(&self, line: &[u8]) {
-        let size = line.len() + LINE;
-        let room = |waiting: usize| waiting.checked_add(size).filter(|sum| *sum <= QUEUE);
+        let size = line.len() + LINE_OVERHEAD;
+        let room = |waiting: usize| waiting.checked_add(size).filter(|sum| *sum <= MAX_QUEUE_BYTES);
         let fits = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
         if !fits || self.send.send(Item::Line(line.to_owned())).is_err() {
             self.drop_one();
@@ -124,26 +127,26 @@ impl Queue {
         counter!(DROPPED).absolute(dropped);
     }
 
-    /// Whether all that waits now is written within that time.
-    fn flush(&self, at_most: Duration) -> bool {
+    fn flush(&self, timeout: Duration) -> bool {
         let (wake, woken) = mpsc::channel();
-        self.send.send(Item::Flush(wake)).is_ok() && woken.recv_timeout(at_most).is_ok()
+        self.send.send(Item::Flush(wake)).is_ok() && woken.recv_timeout(timeout).is_ok()
     }
 
-    /// Writes what comes, until nobody can send any more.
+    /// Writes items until there are no more senders.
     fn write(&self, items: &Receiver<Item>, to: &mut impl Write) {
-        let mut told = 0;
+        let mut reported = 0;
         for item in items {
             match item {
                 Item::Line(line) => {
                     let written = to.write_all(&line);
-                    let waiting = self.waiting.fetch_sub(line.len() + LINE, Ordering::Relaxed);
+                    let waiting =
+                        self.waiting.fetch_sub(line.len() + LINE_OVERHEAD, Ordering::Relaxed);
                     if written.is_err() {
-                        // A full disk, or a reader that is gone.
+                        // The disk is full, or the reader is gone.
                         self.drop_one();
-                        told += 1;
-                    } else if waiting == line.len() + LINE {
-                        self.tell_of_dropped(&mut told);
+                        reported += 1;
+                    } else if waiting == line.len() + LINE_OVERHEAD {
+                        self.report_dropped(&mut reported);
                     }
                 }
                 Item::Flush(wake) => _ = wake.send(()),
@@ -151,13 +154,13 @@ impl Queue {
         }
     }
 
-    /// The queue is empty again: says in the log what is missing from it.
-    fn tell_of_dropped(&self, told: &mut u64) {
+    /// The queue is empty again: logs how many lines were dropped.
+    fn report_dropped(&self, reported: &mut u64) {
         let dropped = self.dropped.load(Ordering::Relaxed);
-        let lines = dropped.saturating_sub(*told);
-        *told = dropped;
+        let lines = dropped.saturating_sub(*reported);
+        *reported = dropped;
         if lines > 0 {
-            tracing::warn!(lines, "lines of this log were dropped: nobody read it in time");
+            tracing::warn!(lines, "log lines were dropped: standard error was not read in time");
         }
     }
 }
@@ -200,12 +203,12 @@ mod tests {
         });
 
         let line = [&[b'x'; 1023][..], b"\n"].concat();
-        for _ in 0..2 * QUEUE / line.len() {
+        for _ in 0..2 * MAX_QUEUE_BYTES / line.len() {
             queue.push(&line);
         }
-        let fit = QUEUE / (line.len() + LINE);
+        let fit = MAX_QUEUE_BYTES / (line.len() + LINE_OVERHEAD);
         let dropped = usize::try_from(queue.dropped.load(Ordering::Relaxed)).expect("few");
-        assert_eq!(dropped, 2 * QUEUE / line.len() - fit);
+        assert_eq!(dropped, 2 * MAX_QUEUE_BYTES / line.len() - fit);
         assert!(!queue.flush(Duration::from_millis(10)), "nobody reads");
 
         drop(let_through);

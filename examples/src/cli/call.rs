@@ -1,0 +1,69 @@
+//! The flags of `orders call`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use clap::error::ErrorKind;
+use tonic::transport::Uri;
+
+use super::credentials::CredentialArgs;
+use super::help::{CALL_OPTIONS, OTLP_VARIABLES};
+use super::method::Method;
+use super::values::{Conflict, Metadata, collector_url, metadata, server_url};
+use crate::duration;
+
+/// The flags of `orders call`.
+#[derive(Args, Debug)]
+#[command(after_long_help = OTLP_VARIABLES)]
+pub struct CallArgs {
+    /// Server to call
+    #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
+    pub to: Uri,
+
+    /// Deadline of the call, also sent to the server as grpc-timeout
+    #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+
+    /// Request metadata; may be given more than once
+    #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = CALL_OPTIONS, value_parser = metadata)]
+    pub metadata: Vec<Metadata>,
+
+    /// The token to send.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+
+    /// OpenTelemetry collector (OTLP over gRPC) that receives a span of the call, such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, value_parser = collector_url)]
+    pub otlp: Option<Uri>,
+
+    /// Print on standard error what the client's layers report: the call's log lines, its metrics, and with
+    /// --otlp its trace id
+    #[arg(short, long, global = true, help_heading = CALL_OPTIONS)]
+    pub verbose: bool,
+
+    /// The method.
+    #[command(subcommand)]
+    pub method: Method,
+}
+
+impl CallArgs {
+    pub(super) fn conflict(&self) -> Option<Conflict> {
+        let stdin = Some(Path::new("-"));
+        let message = if self.credentials.token_file.as_deref() == stdin
+            && self.method.file() == stdin
+        {
+            "both the token and the requests would be read from standard input: use a file for one of them"
+        } else if self.credentials.given() && self.has_authorization() {
+            "-H authorization=… cannot be used with --token, --token-file or --dev-key"
+        } else {
+            return None;
+        };
+        Some((ErrorKind::ArgumentConflict, message.to_owned()))
+    }
+
+    /// Whether `-H` sets the `authorization` metadata.
+    pub(crate) fn has_authorization(&self) -> bool {
+        self.metadata.iter().any(|(key, _)| key == "authorization")
+    }
+}

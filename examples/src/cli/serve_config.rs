@@ -1,0 +1,92 @@
+//! The configuration that the flags of `orders serve` give.
+
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+
+use super::serve::ServeArgs;
+use super::values::Conflict;
+use crate::auth::{Auth, AuthConfig, dev_key_of};
+use crate::connections::ConnectionLimits;
+use crate::drain::{DelayTooLong, Drain};
+use crate::faults::Faults;
+use crate::limits::{CallLimits, LimitFile};
+use crate::methods;
+
+/// Default of `--longest-token`.
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl ServeArgs {
+    pub(super) fn conflict(&self) -> Option<Conflict> {
+        if let Err(error) = self.drain() {
+            return Some((ErrorKind::ValueValidation, error.to_string()));
+        }
+        let limits = || {
+            let methods = methods::served().map_err(|error| error.to_string())?;
+            self.limits()?.layers(&methods).map(drop)
+        };
+        if let Err(error) = limits() {
+            return Some((ErrorKind::ValueValidation, error));
+        }
+        let needs_auth =
+            self.issuer.is_some() || self.dev_key.is_some() || self.longest_token.is_some();
+        let message = "--auth off cannot be used with --issuer, --dev-key or --longest-token";
+        (needs_auth && self.auth == Auth::Off)
+            .then(|| (ErrorKind::ArgumentConflict, message.to_owned()))
+    }
+
+    /// Which tokens are accepted.
+    pub fn auth(&self) -> AuthConfig {
+        match (self.auth, &self.issuer, &self.audience) {
+            (Auth::Off, ..) => AuthConfig::Off,
+            (Auth::On, Some(issuer), Some(audience)) => AuthConfig::Issuer {
+                issuer: issuer.clone(),
+                audience: audience.clone(),
+                keys: self.jwks.clone(),
+            },
+            (Auth::On, ..) => {
+                let default = || dev_key_of(&self.db);
+                AuthConfig::DevKey(self.dev_key.clone().unwrap_or_else(default))
+            }
+        }
+    }
+
+    /// Maximum lifetime of a token.
+    pub fn max_token_lifetime(&self) -> Duration {
+        self.longest_token.unwrap_or(MAX_TOKEN_LIFETIME)
+    }
+
+    /// The limits of the flags and of the limit file. The error names the invalid limit.
+    pub fn limits(&self) -> Result<CallLimits, String> {
+        let limits = match self.limit_file() {
+            None => CallLimits::new(&self.limit, &self.behind, self.auth)?,
+            Some(file) => file.read(&methods::served().map_err(|error| error.to_string())?)?,
+        };
+        Ok(limits.in_flight(self.in_flight, self.auth))
+    }
+
+    /// The limit file, if there is one.
+    pub fn limit_file(&self) -> Option<LimitFile> {
+        let path = self.limit_file.clone()?;
+        Some(LimitFile::new(path, &self.limit, &self.behind, self.auth))
+    }
+
+    /// Limits and time-outs of connections.
+    pub fn connections(&self) -> ConnectionLimits {
+        let limits = ConnectionLimits::default().max_streams(self.streams).idle_timeout(self.idle);
+        match self.connections {
+            Some(max) => limits.max_connections(max as usize),
+            None => limits,
+        }
+    }
+
+    /// Durations of the shutdown.
+    pub fn drain(&self) -> Result<Drain, DelayTooLong> {
+        Drain::new(self.drain_delay, self.drain_limit)
+    }
+
+    /// Whether calls may ask for faults.
+    pub fn faults(&self) -> Faults {
+        if self.faults { Faults::Enabled } else { Faults::Disabled }
+    }
+}

@@ -1,0 +1,30 @@
+//! The services of the server: their methods for the layers, their descriptors for reflection.
+
+use std::sync::LazyLock;
+
+use prost_reflect::DescriptorPool;
+use tonic_call::{Methods, MethodsError};
+use tonic_reflection::server::Builder;
+
+use crate::FILE_DESCRIPTOR_SET;
+
+/// The methods of every service that the server has.
+pub(crate) fn served() -> Result<Methods, MethodsError> {
+    Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+/// The reflection service.
+pub(crate) fn reflection() -> Builder<'static> {
+    Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // The details of a status: without them `grpcurl` prints the details as bytes.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(&WELL_KNOWN)
+}
+
+/// The files that these import, such as `google/protobuf/any.proto`.
+static WELL_KNOWN: LazyLock<Vec<u8>> = LazyLock::new(|| DescriptorPool::global().encode_to_vec());

@@ -1,0 +1,106 @@
+//! Starts the server from the flags of the command line.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::error::ServeError;
+use super::server::{ServerConfig, serve};
+use crate::auth::{AuthConfig, how_to_get_a_token};
+use crate::cli::{MetricsAddress, ServeArgs};
+use crate::drain::{self, Drained};
+use crate::metrics;
+use crate::service::Orders;
+use crate::store::Store;
+use crate::traces::Traces;
+
+/// Serves until a signal arrives and the calls that were running have ended.
+///
+/// When the server is ready, standard output has a line `listening on ADDR`, a line with the address of the
+/// metrics, and with a development key a line with the command that makes a token.
+pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeError> {
+    let mut signals = drain::signals().map_err(ServeError::Signals)?;
+    let (faults, auth, max_lifetime) = (args.faults(), args.auth(), args.max_token_lifetime());
+    let config = ServerConfig {
+        limits: args.limits().map_err(ServeError::failed)?,
+        limit_file: args.limit_file(),
+        connections: args.connections(),
+        drain: args.drain().map_err(ServeError::failed)?,
+        metrics: !matches!(args.metrics, MetricsAddress::Off),
+    };
+
+    let listening = listen(&args.listen).await;
+    let (address, listener) = listening.map_err(|e| ServeError::Listen(args.listen, e))?;
+    if auth == AuthConfig::Off && !address.ip().is_loopback() {
+        return Err(ServeError::AuthOff(address));
+    }
+    let metrics = match args.metrics {
+        MetricsAddress::At(address) => Some(serve_metrics(address).await?),
+        MetricsAddress::Off => None,
+    };
+    let store = tokio::select! {
+        biased;
+        Some(signal) = signals.recv() => {
+            tracing::info!(?signal, "stopped before the database was open");
+            return Ok(());
+        }
+        store = Store::open(&args.db) => store.map_err(ServeError::Open)?,
+    };
+
+    let verifier = match auth.verifier(max_lifetime, &args.behind) {
+        Ok(verifier) => verifier,
+        Err(error) => {
+            store.close().await;
+            return Err(ServeError::Auth(error));
+        }
+    };
+    announce(address, metrics, &auth);
+
+    let orders = Orders::new(store, faults);
+    match serve(listener, orders, verifier, config, signals, traces).await? {
+        Drained::Complete | Drained::TimedOut => Ok(()),
+        Drained::Forced => Err(ServeError::Forced),
+    }
+}
+
+async fn listen(address: &str) -> io::Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::bind(address).await?;
+    Ok((listener.local_addr()?, listener))
+}
+
+async fn serve_metrics(address: String) -> Result<SocketAddr, ServeError> {
+    let listening = listen(&address).await;
+    let (bound, listener) = listening.map_err(|e| ServeError::Metrics(address, e))?;
+    metrics::serve(metrics::install().map_err(ServeError::failed)?, listener);
+    Ok(bound)
+}
+
+/// Prints where the server listens. From here on the listener queues connections.
+fn announce(address: SocketAddr, metrics: Option<SocketAddr>, auth: &AuthConfig) {
+    let mut text = format!("listening on {address}\n");
+    if let Some(address) = metrics {
+        text += &format!("metrics on http://{address}/metrics\n");
+    }
+    match auth {
+        AuthConfig::Off => {
+            tracing::warn!(
+                "authentication is off: every process on this machine may call every method"
+            );
+        }
+        AuthConfig::DevKey(key) => {
+            text += &how_to_get_a_token(key);
+            if !address.ip().is_loopback() {
+                tracing::warn!(
+                    %address,
+                    ?key,
+                    "a development key protects an address that other machines can reach"
+                );
+            }
+        }
+        AuthConfig::Issuer { .. } => {}
+    }
+    // If standard output is closed, the server runs all the same.
+    let mut out = io::stdout();
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

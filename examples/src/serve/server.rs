@@ -1,0 +1,139 @@
+//! The server: its layers, its services, and its shutdown.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tonic::service::Routes;
+use tonic_auth_layer::jwt::Readiness;
+use tonic_call::option_layer;
+use tonic_logging_layer::LoggingLayer;
+use tonic_metrics_layer::MetricsLayer;
+use tonic_recovery_layer::RecoveryLayer;
+use tower::ServiceBuilder;
+
+use super::error::ServeError;
+use super::health::Health;
+use crate::auth::{TokenVerifier, public_layer};
+use crate::connections::{self, ConnectionLimits};
+use crate::drain::{Drain, DrainLayer, Drained, Signal};
+use crate::limits::{self, CallLimits, LimitFile};
+use crate::service::Orders;
+use crate::traces::{self, Traces};
+use crate::{fields, methods};
+
+/// Limits of a server, and its shutdown.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Rate limits and limits of concurrent calls.
+    pub limits: CallLimits,
+    /// The file that `limits` were read from; SIGHUP reads it again.
+    pub limit_file: Option<LimitFile>,
+    /// Limits of connections.
+    pub connections: ConnectionLimits,
+    /// Durations of the shutdown.
+    pub drain: Drain,
+    /// Whether calls are counted, by the installed metrics recorder.
+    pub metrics: bool,
+}
+
+/// How many refusals per second have a log line, for each method and reason: refused callers must not be able to
+/// fill the log.
+const MAX_REFUSAL_LINES_PER_SECOND: u32 = 10;
+
+/// How long callers have to receive the status of calls that were ended at the drain limit.
+const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Serves on `listener`, with health and reflection, until one of `signals` arrives, and then drains. With
+/// `verifier`, callers need a token, and health follows the issuer's keys. With `traces`, calls have spans.
+///
+/// Must run inside a Tokio runtime. After [`Drained::TimedOut`] and [`Drained::Forced`], what has not ended runs
+/// until the runtime is dropped.
+pub async fn serve(
+    listener: TcpListener,
+    orders: Orders,
+    verifier: Option<TokenVerifier>,
+    config: ServerConfig,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+    traces: Option<&Traces>,
+) -> Result<Drained, ServeError> {
+    let (health, health_server) = tonic_health::server::health_reporter();
+    let readiness = verifier.as_ref().map(TokenVerifier::readiness);
+    let ready = readiness.as_ref().is_none_or(Readiness::is_ready);
+    let health = Health::new(health, ready).await;
+
+    let methods = methods::served().map_err(ServeError::failed)?;
+    let auth = match &verifier {
+        Some(verifier) => verifier.layer(&methods),
+        None => public_layer(),
+    };
+    let limits = config.limits.layers(&methods).map_err(ServeError::failed)?;
+    let _gauges = (limits::gauges(&limits), traces.map(Traces::gauges));
+    let _reload = config.limit_file.map(|file| file.reload_on_hangup(&limits, &methods));
+    let metrics = config.metrics.then(|| MetricsLayer::server().methods(&methods));
+    let logging = LoggingLayer::server().methods(&methods).fields(fields::KEYS);
+    let logging = logging.map_err(ServeError::failed)?;
+    let drain = DrainLayer::new(&methods);
+    let services = Routes::new(health_server)
+        .add_service(methods::reflection().build_v1().map_err(ServeError::failed)?)
+        .add_service(methods::reflection().build_v1alpha().map_err(ServeError::failed)?)
+        .add_service(orders.server());
+    // The order that the README recommends.
+    let service = ServiceBuilder::new()
+        .layer(traces::server(traces, &methods))
+        .layer(option_layer(metrics))
+        .layer(
+            logging
+                .refusals_per_second(MAX_REFUSAL_LINES_PER_SECOND)
+                .request_metadata(fields::METADATA),
+        )
+        .layer(RecoveryLayer::server())
+        .layer(limits.before_auth)
+        .layer(auth.map_err(ServeError::failed)?)
+        .layer(limits.in_flight)
+        .layer(limits.after_auth)
+        .layer(drain.clone())
+        .service(services.prepare());
+    let (close, closed) = oneshot::channel::<()>();
+    // A task of its own: it accepts connections while this function waits for signals.
+    let mut server =
+        tokio::spawn(connections::serve(listener, service, config.connections, async {
+            _ = closed.await;
+        }));
+
+    let follow_keys = async {
+        match (&verifier, readiness) {
+            (Some(verifier), Some(readiness)) => health.follow_keys(verifier, readiness).await,
+            _ => std::future::pending().await,
+        }
+    };
+    let signal = tokio::select! {
+        Some(signal) = signals.recv() => signal,
+        never = follow_keys => match never {},
+        ended = &mut server => {
+            ended.map_err(ServeError::failed)?;
+            return Err(ServeError::failed("it stopped without a signal"));
+        }
+    };
+
+    let finish = async {
+        drain.end_streams();
+        _ = close.send(());
+        if let Err(error) = (&mut server).await {
+            tracing::error!(%error, "the server failed while it was draining");
+        }
+        orders.close().await;
+    };
+    let drained = config.drain.run(signal, &mut signals, health.not_serving(), finish).await;
+    let reason = match drained {
+        Drained::Complete => None,
+        Drained::TimedOut => Some("DRAIN_LIMIT"),
+        Drained::Forced => Some("SECOND_SIGNAL"),
+    };
+    if let Some(reason) = reason {
+        drain.end_all(reason);
+        // `finish` was dropped, and `close` with it: no new connections are accepted.
+        _ = tokio::time::timeout(LAST_STATUS_TIMEOUT, &mut server).await;
+    }
+    Ok(drained)
+}
