@@ -21,7 +21,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub to: Uri,
 
-    /// Deadline of the call, also sent to the server as grpc-timeout
+    /// Deadline of the call, such as 500ms or 5s; it is also sent to the server as grpc-timeout
     #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse)]
     pub timeout: Option<Duration>,
 
@@ -37,8 +37,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
-    /// Print on standard error what the client's layers report: the call's log lines, its metrics, and with
-    /// --otlp its trace id
+    /// Print on standard error what the client's layers report: log lines, metrics, and with --otlp the trace id
     #[arg(short, long, global = true, help_heading = CALL_OPTIONS)]
     pub verbose: bool,
 

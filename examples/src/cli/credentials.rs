@@ -11,8 +11,9 @@ use super::help::CALL_OPTIONS;
 /// server is on this machine.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
-    /// Token to send. It can be read in the process list of this machine: prefer --token-file. Like the tokens
-    /// of --token-file and --dev-key, it is sent only to a server on this machine
+    /// Token to send; other users of this machine can read it in the process list: prefer --token-file
+    ///
+    /// Like the tokens of --token-file and --dev-key, it is sent only to a server on this machine.
     #[arg(long, value_name = "TOKEN", global = true, help_heading = CALL_OPTIONS, conflicts_with_all = ["token_file", "dev_key"])]
     pub token: Option<BearerToken>,
 
@@ -20,8 +21,8 @@ pub struct CredentialArgs {
     #[arg(long, value_name = "FILE", global = true, help_heading = CALL_OPTIONS, conflicts_with = "dev_key")]
     pub token_file: Option<PathBuf>,
 
-    /// Development key of the server: a token signed with it is sent [default: orders.db-dev-key, if that file
-    /// is in this folder and the server is on this machine]
+    /// Development key that signs the token to send [default: orders.db-dev-key, if that file is in this folder and
+    /// the server is on this machine]
     #[arg(long, value_name = "FILE", global = true, help_heading = CALL_OPTIONS)]
     pub dev_key: Option<PathBuf>,
 }

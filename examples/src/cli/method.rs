@@ -12,49 +12,49 @@ pub enum Method {
     /// Create an order
     CreateOrder {
         /// E-mail address of the customer
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, value_name = "EMAIL", default_value = "", hide_default_value = true)]
         customer_email: String,
         /// Total in hundredths of the currency
-        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        #[arg(long, value_name = "CENTS", default_value_t = 0, allow_negative_numbers = true)]
         total_cents: i64,
         /// ISO 4217 currency code, such as EUR
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, value_name = "CODE", default_value = "", hide_default_value = true)]
         currency: String,
         /// Makes retries safe: requests with the same key create one order
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
         idempotency_key: String,
     },
     /// Print an order
     GetOrder {
         /// Id of the order
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         id: String,
     },
     /// Print one page of orders, one per line; the token of the next page goes to standard error
     ListOrders {
         /// List only the orders of this customer
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, value_name = "EMAIL", default_value = "", hide_default_value = true)]
         customer_email: String,
         /// Maximum number of orders; 0 uses the server's default
-        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
         page_size: i32,
         /// Token of the page to print, from the previous page
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
         page_token: String,
     },
     /// Print the current state of an order and every change, one per line
     WatchOrder {
         /// Id of the order
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         id: String,
     },
     /// Move an order to its next stage
     AdvanceOrder {
         /// Id of the order
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         id: String,
         /// The stage that the order has reached
-        #[arg(long)]
+        #[arg(long, value_name = "STAGE")]
         stage: StageArg,
     },
     /// Create many orders from a file with one CreateOrderRequest per line, as JSON

@@ -30,22 +30,28 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = host_and_port)]
     pub listen: String,
 
-    /// SQLite file for the orders, created if it does not exist and used by one process at a time; `:memory:`
-    /// stores the orders in memory only
+    /// SQLite file for the orders, created if it does not exist
+    ///
+    /// Only one process at a time can use it. `:memory:` stores the orders in memory only.
     #[arg(long, value_name = "FILE", default_value = "orders.db")]
     pub db: Database,
 
-    /// How long to keep serving after SIGTERM while health reports "not serving", so that load balancers stop
-    /// sending calls [default: 5s, or half of --drain-limit if that is less]
+    /// How long to keep serving after SIGTERM, such as 5s or 1m [default: 5s, or half of --drain-limit if that is
+    /// less]
+    ///
+    /// Health reports "not serving" meanwhile, so that load balancers stop sending calls.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub drain_delay: Option<Duration>,
 
-    /// Maximum duration of a shutdown after SIGTERM or Ctrl-C; calls that are still running then are ended
+    /// Maximum duration of a shutdown after SIGTERM or Ctrl-C
+    ///
+    /// Calls that are still running then are ended.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub drain_limit: Duration,
 
-    /// Format of the log on standard error; with json every line is JSON, error messages included
-    /// [default: pretty on a terminal, otherwise json]
+    /// Format of the log on standard error [default: pretty on a terminal, otherwise json]
+    ///
+    /// With json every line is JSON, error messages included.
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<Format>,
 
@@ -53,24 +59,28 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9464", value_parser = metrics_address)]
     pub metrics: MetricsAddress,
 
-    /// OpenTelemetry collector (OTLP over gRPC) that receives a span of each call, such as
-    /// http://127.0.0.1:4317; responses then carry the trace id in x-trace-id
+    /// OpenTelemetry collector (OTLP over gRPC) for a span of each call, such as http://127.0.0.1:4317
+    ///
+    /// Responses then carry the trace id in x-trace-id.
     #[arg(long, value_name = "URL", value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
-    /// Whether callers must send a token. With `off` every caller may call every method, and --listen must be
-    /// a loopback address
+    /// Whether callers must send a token
+    ///
+    /// With `off` every caller may call every method, and --listen must be a loopback address.
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true, help_heading = AUTHENTICATION)]
     pub auth: Auth,
 
-    /// File with the development key, created if it does not exist. Without --issuer, tokens must be signed
-    /// with this key, as those of `orders token` are [default: the name of the database file with -dev-key
-    /// appended; orders.db-dev-key for a database in memory]
+    /// File with the development key, created if it does not exist [default: the name of the database file with
+    /// -dev-key appended; orders.db-dev-key for a database in memory]
+    ///
+    /// Without --issuer, tokens must be signed with this key, as those of `orders token` are.
     #[arg(long, value_name = "FILE", conflicts_with = "issuer", help_heading = AUTHENTICATION)]
     pub dev_key: Option<PathBuf>,
 
-    /// Issuer whose tokens are accepted, exactly as in their `iss`. The server is not ready until it has the
-    /// issuer's keys
+    /// Issuer whose tokens are accepted, exactly as in their `iss`
+    ///
+    /// The server is not ready until it has the issuer's keys.
     #[arg(long, value_name = "ISSUER", requires = "audience", help_heading = AUTHENTICATION, value_parser = NonEmptyStringValueParser::new())]
     pub issuer: Option<String>,
 
@@ -78,8 +88,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "AUDIENCE", requires = "issuer", help_heading = AUTHENTICATION, value_parser = NonEmptyStringValueParser::new())]
     pub audience: Option<String>,
 
-    /// Keys of the issuer: the URL of a JSON Web Key Set, or a file with one, which is read again when it
-    /// changes [default: found by OpenID Connect discovery]
+    /// Keys of the issuer: URL of a JSON Web Key Set, or a file with one [default: found by OpenID Connect
+    /// discovery]
+    ///
+    /// A file is read again when it changes.
     #[arg(long, value_name = "URL|FILE", requires = "issuer", help_heading = AUTHENTICATION, value_parser = key_set)]
     pub jwks: Option<KeySet>,
 
@@ -105,25 +117,30 @@ pub struct ServeArgs {
     #[arg(long, value_name = "LIMIT", help_heading = LIMITS)]
     pub limit: Vec<RateLimit>,
 
-    /// File with more rate limits, one per line as in --limit; a line that begins with # is a comment. SIGHUP
-    /// reads the file again; if a line is invalid, the limits do not change and the log names the line
+    /// File with more rate limits, one per line as in --limit
+    ///
+    /// A line that begins with # is a comment. SIGHUP reads the file again; if a line is invalid, the limits do not
+    /// change and the log names the line.
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
 
-    /// Network or address of a trusted proxy, whose x-forwarded-for names the client: for limits by `peer`, and
-    /// for the limit of failed tokens per address; may be given more than once
+    /// Network or address of a trusted proxy, whose x-forwarded-for names the client; may be given more than once
+    ///
+    /// The client's address is used for limits by `peer`, and for the limit of failed tokens per address.
     #[arg(long, value_name = "NETWORK", help_heading = LIMITS)]
     pub behind: Vec<String>,
 
-    /// Maximum number of concurrent calls, per caller and in total; further calls are refused at once. With
-    /// --auth off only the total applies. Streams of health and reflection are counted per address, and
-    /// Health/Check is not limited
+    /// Maximum number of concurrent calls, per caller and in total
+    ///
+    /// Further calls are refused at once. With --auth off only the total applies. Streams of health and reflection
+    /// are counted per address, and Health/Check is not limited.
     #[arg(long, value_name = "PER_CALLER/TOTAL|off", default_value = DEFAULT_IN_FLIGHT, help_heading = LIMITS)]
     pub in_flight: InFlightLimit,
 
-    /// Maximum number of connections [default: 10000, or the limit of open files less 32 if that is lower].
+    /// Maximum number of connections [default: 10000, or the limit of open files less 32 if that is lower]
+    ///
     /// When a further client connects, the connections that have been without a call for the longest time are
-    /// closed; if every connection has a call, the new one is closed
+    /// closed; if every connection has a call, the new one is closed.
     #[arg(long, value_name = "NUMBER", help_heading = CONNECTIONS, value_parser = positive)]
     pub connections: Option<u32>,
 
@@ -131,8 +148,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = MAX_STREAMS, help_heading = CONNECTIONS, value_parser = positive)]
     pub streams: u32,
 
-    /// How long a connection may have no stream before it is closed. A connection that does not send its
-    /// HTTP/2 preface is closed after 10s
+    /// How long a connection may have no stream before it is closed
+    ///
+    /// A connection that does not send its HTTP/2 preface is closed after 10s.
     #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = CONNECTIONS, value_parser = idle_timeout)]
     pub idle: Duration,
 

@@ -15,8 +15,9 @@ pub(crate) const MAX_TTL: Duration = duration::MAX;
 /// The flags of `orders token`.
 #[derive(Args, Debug)]
 pub struct TokenArgs {
-    /// Scope of the token: orders.read or orders.write; may be given more than once. A token without a scope
-    /// may call nothing
+    /// Scope of the token: orders.read or orders.write; may be given more than once
+    ///
+    /// A token without a scope may call nothing.
     #[arg(long, value_name = "SCOPE", value_parser = scope)]
     pub scope: Vec<String>,
 
