@@ -57,7 +57,7 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn command(command: Command, traces: Option<&Traces>) -> Result<ExitCode, String> {
     match command {
         Command::Serve(args) => {
-            serve::run(args, traces).await.map_err(|error| error.to_string())?
+            serve::run(args, traces).await.map_err(|error| error.to_string())?;
         }
         Command::Call(args) => match call::run(args, traces).await {
             Err(CallError::Interrupted) => return Ok(ExitCode::from(INTERRUPTED)),

@@ -1,5 +1,5 @@
-//! The server's own files, compiled against a proto that has two more methods: they compile as they are,
-//! and what nobody has written yet answers `UNIMPLEMENTED`.
+//! The server's own files, compiled against a proto with two more methods: they compile unchanged, and the new
+//! methods respond `UNIMPLEMENTED`.
 
 #![allow(missing_docs, dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 

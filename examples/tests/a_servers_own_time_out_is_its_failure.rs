@@ -57,7 +57,7 @@ async fn every_call_of_an_outage_is_deadline_exceeded_in_lines_counts_and_spans(
     }
 
     let expected = (Code::DeadlineExceeded, "deadline", Level::WARN);
-    // The outermost layer hears of an ending last.
+    // The outermost layer sees the end last.
     let lines = lines.wait_for(|lines| lines.len() == 20).await.unwrap();
     assert_eq!(*lines, vec![expected; 20]);
     let text = scrape.render();

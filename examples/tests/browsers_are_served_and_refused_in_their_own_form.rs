@@ -192,7 +192,7 @@ async fn a_preflight_that_no_cors_layer_outside_has_answered_reaches_no_method()
     preflights(limit(), 403, "ratelimit", "PREFLIGHT").await;
 }
 
-/// What becomes of a preflight, and of an `OPTIONS` that is none, in front of a tonic service.
+/// A preflight, and an `OPTIONS` request that is not one, in front of a tonic service.
 async fn preflights<L>(layer: L, http: u16, by: &'static str, reason: &str)
 where
     L: tower::Layer<Routes>,

@@ -1,4 +1,4 @@
-//! Logs and metrics say the same of a call, however it ends and whichever layer is outside.
+//! Logs and metrics agree on every call, however it ends and whichever layer is outside.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../logging/tests/common/mod.rs"]
@@ -68,7 +68,7 @@ const ENDINGS: [(Ending, &str, &str); 18] = [
 
 type Answer = Result<Response<AnswerBody<Script>>, Status>;
 
-/// A service whose calls end so, as far as it is the service that ends them.
+/// A service whose calls end in this way, if the service ends them.
 fn service(
     ending: Ending,
 ) -> impl Service<
@@ -103,7 +103,7 @@ fn service(
     })
 }
 
-/// Makes one call, and ends it so as far as it is the caller who ends it.
+/// Makes one call, and ends it in this way, if the caller ends it.
 async fn end<S, B>(ending: Ending, mut service: S)
 where
     S: Service<Request<Script>, Response = Response<B>>,
@@ -142,7 +142,7 @@ where
     }
 }
 
-/// Cuts each call once its head is here.
+/// Ends each call after its response head.
 fn cuts<S>(
     service: S,
 ) -> impl Service<
@@ -171,7 +171,7 @@ where
     })
 }
 
-/// What is counted.
+/// The metrics.
 struct Metrics {
     scrape: Scrape,
     layer: MetricsLayer,
@@ -188,7 +188,7 @@ impl Metrics {
         Self { scrape, layer: layer.with_recorder(recorder) }
     }
 
-    /// The series of that family that are not zero, with what stands between their braces.
+    /// The labels of the series of this family that are not zero.
     fn of(&self, family: &str) -> Vec<(String, f64)> {
         let text = self.scrape.render();
         assert!(text.contains(family), "{family} is not there");
@@ -201,7 +201,7 @@ impl Metrics {
     }
 }
 
-/// That there is one line and one increment, which agree.
+/// Checks that there is one log line and one increment, and that they agree.
 #[track_caller]
 fn agree(lines: &Lines, metrics: &Metrics, side: Side, code: &str, ended_by: &str, case: &str) {
     let line = lines.take_only();
@@ -236,7 +236,7 @@ async fn every_ending_is_one_line_and_one_increment_in_either_order() {
     for side in SIDES {
         for (ending, code, ended_by) in ENDINGS.into_iter().filter(|(ending, ..)| *ending != IsCut)
         {
-            // Services always send a status: between them and a client something has lost it.
+            // Services always send a status: a client without one has lost it on the way.
             let ended_by = match (side, ending) {
                 (Side::Client, WithoutStatus) => "transport",
                 _ => ended_by,

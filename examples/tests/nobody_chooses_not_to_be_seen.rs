@@ -1,5 +1,5 @@
-//! One table for the layers that watch, authenticate and limit: each verb and content type, with each way
-//! to answer, in each position, over a real connection to tonic's own server.
+//! One table for the layers that observe, authenticate and limit: each verb and content type, each kind of response,
+//! each position, over a real connection to tonic's server.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const TYPES: [Option<&str>; 7] = [
 ];
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Which layer stands outside.
+/// Which layer is outside.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outside {
     Observer,
@@ -44,12 +44,12 @@ enum Outside {
     Limit,
 }
 
-/// How tonic answers.
+/// How tonic responds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
     Well,
     Fails,
-    /// Not at all: its caller resets the stream.
+    /// It does not: the caller resets the stream.
     None,
 }
 
@@ -106,7 +106,7 @@ impl Service {
         Self { recorder, reached, kinds, requests, tasks: vec![serve, connection] }
     }
 
-    /// Sends one request. Its answer's status, or `None` for a caller who has not waited for one.
+    /// Sends one request. Returns the status of the response, or `None` if the caller did not wait for one.
     async fn send(&mut self, sent: Sent) -> Option<Status> {
         let Sent { verb, kind, path, key, answer } = sent;
         let uri = format!("http://localhost{path}");
@@ -177,7 +177,7 @@ async fn what_runs_a_method_is_seen_whatever_it_says_it_is() {
     for outside in [Outside::Observer, Outside::Auth, Outside::Limit] {
         for described in [true, false] {
             for answer in [Answer::Well, Answer::Fails, Answer::None] {
-                // A server for each, so that without descriptors nothing is known yet.
+                // A server for each, so that no method is known yet without descriptors.
                 for verb in VERBS {
                     for kind in TYPES {
                         let mut service = Service::start(outside, described, plenty()).await;

@@ -99,7 +99,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", help_heading = AUTHENTICATION, value_parser = duration::parse_lifetime)]
     pub longest_token: Option<Duration>,
 
-    /// Rate limit: METHODS=RATE/BURST[:KEY], or `off` for no rate limits; may be given more than once
+    /// Rate limit: `METHODS=RATE/BURST[:KEY]`, or `off` for no rate limits; may be given more than once
     ///
     /// METHODS is a method such as orders.v1.OrderService/GetOrder, a service, or `*` for all methods without a
     /// limit of their own, except health and reflection. RATE is the number of calls per second, BURST the

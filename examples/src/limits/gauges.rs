@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use metrics::{Unit, describe_gauge, gauge};
-use tonic_ratelimit_layer::Handle;
+use tonic_ratelimit_layer::{Handle, RateLimitLayer};
 
 use super::call_limits::LimitLayers;
 use crate::metrics::{Gauges, at_each_scrape};
@@ -15,8 +15,8 @@ const OVERFLOW: &str = "ratelimit_overflow_in_use";
 
 /// Sets the gauges at each scrape, until the returned value is dropped.
 pub(crate) fn gauges(layers: &LimitLayers) -> Gauges {
-    let handles =
-        [&layers.before_auth, &layers.in_flight, &layers.after_auth].map(|layer| layer.handle());
+    let handles = [&layers.before_auth, &layers.in_flight, &layers.after_auth];
+    let handles = handles.map(RateLimitLayer::handle);
     describe_gauge!(KEYS, Unit::Count, "Keys that a limit stores: callers, addresses, values.");
     describe_gauge!(MAX_KEYS, Unit::Count, "Maximum number of keys that a limit stores.");
     describe_gauge!(OVERFLOW, "1 while keys for which a limit has no room share one bucket.");

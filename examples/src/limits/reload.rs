@@ -25,7 +25,7 @@ impl LimitFile {
             match replaced {
                 Ok(()) => tracing::info!("the limit file was read again"),
                 Err(error) => {
-                    tracing::error!(%error, "the limit file is invalid, the limits do not change")
+                    tracing::error!(%error, "the limit file is invalid, the limits do not change");
                 }
             }
         })))

@@ -1,4 +1,4 @@
-//! Callers of a server that is a process of its own.
+//! Clients of a server in its own process.
 
 use futures_util::stream;
 use orders::v1::order_service_client::OrderServiceClient;
@@ -17,7 +17,7 @@ type Sends = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
 
 pub type Client = OrderServiceClient<InterceptedService<Channel, Sends>>;
 
-/// A client that sends that metadata with each call.
+/// A client that sends this metadata with each call.
 pub async fn client(served: &Served, metadata: &[(&'static str, &str)]) -> Client {
     let channel = channel(served).await;
     let metadata: Vec<_> = metadata
@@ -43,7 +43,7 @@ pub async fn channel(served: &Served) -> Channel {
     endpoint.connect().await.expect("a connection")
 }
 
-/// What each method answers.
+/// The result of each method.
 pub async fn each(mut client: Client) -> Vec<(&'static str, Result<(), Status>)> {
     let id = || "x".to_owned();
     let quote = QuoteRequest::default();

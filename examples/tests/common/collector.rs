@@ -1,4 +1,4 @@
-//! What collects spans over OTLP, in this process.
+//! An OTLP collector in this process.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// Takes all that is sent to it, and keeps it. Clones share it.
+/// Stores everything that it receives. Clones share it.
 #[derive(Clone)]
 pub struct Collector {
     address: SocketAddr,
@@ -38,13 +38,13 @@ pub struct Collector {
 struct Received {
     spans: Vec<Told<Span>>,
     events: Vec<Told<LogRecord>>,
-    /// What came with each batch of spans.
+    /// The metadata of each batch of spans.
     batches: Vec<MetadataMap>,
-    /// How many batches were not taken.
+    /// Number of refused batches.
     refused: usize,
 }
 
-/// What was told, and by which service.
+/// An exported item, and the service that exported it.
 #[derive(Clone, Debug)]
 pub struct Told<T> {
     pub service: String,
@@ -67,7 +67,7 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// Takes nothing any more, or all again.
+    /// Refuses all batches, or accepts them again.
     pub fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::SeqCst);
     }
@@ -80,7 +80,7 @@ impl Collector {
         self.received().spans.clone()
     }
 
-    /// What was not sent by a server: that sends when it likes, a call before it ends.
+    /// The spans of clients, which export them before they exit; servers export on their own schedule.
     pub fn spans_of_callers(&self) -> Vec<Told<Span>> {
         self.spans().into_iter().filter(|span| span.service != "orders").collect()
     }
@@ -101,7 +101,7 @@ impl Collector {
         let mut received = self.received();
         if self.refuses.load(Ordering::SeqCst) {
             received.refused += 1;
-            // Not one of those that are tried again.
+            // A code that exporters do not retry.
             return Err(Status::invalid_argument("refused"));
         }
         Ok(received)
@@ -146,7 +146,7 @@ fn service_name(resource: Option<&Resource>) -> String {
     attribute(attributes, "service.name")
 }
 
-/// What the attribute says, if it is a text; empty if it is not there.
+/// The attribute if it is a text; empty if it is missing.
 pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
     let found = attributes.iter().find(|attribute| attribute.key == key);
     match found.and_then(|attribute| attribute.value.clone()) {
@@ -155,7 +155,7 @@ pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
-/// As people read it, and logs say it.
+/// The bytes as hexadecimal digits, as in logs.
 pub fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: what no client would send.
+//! Handwritten HTTP/2 frames that no client library would send.
 
 pub const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
 
@@ -11,7 +11,7 @@ pub fn hello() -> Vec<u8> {
     hello_with(&[])
 }
 
-/// Of somebody who wants no data at all.
+/// Settings with an initial window of 0.
 pub fn hello_without_window() -> Vec<u8> {
     const INITIAL_WINDOW_SIZE: u8 = 4;
     hello_with(&[0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0])

@@ -1,4 +1,4 @@
-//! Somebody who issues tokens.
+//! A token issuer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,23 +17,23 @@ impl Issuer {
         Self(Ed25519KeyPair::generate().expect("a key"))
     }
 
-    /// What it publishes: a JSON Web Key Set.
+    /// Its JSON Web Key Set.
     pub fn keys(&self) -> String {
         let x = URL_SAFE_NO_PAD.encode(self.0.public_key());
         json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": KEY_ID, "x": x }] }).to_string()
     }
 
-    /// A token for that audience, of Ann, for an hour.
+    /// A token of Ann for this audience, valid for an hour.
     pub fn token(&self, audience: &str, scope: &str) -> String {
         self.token_of("ann", audience, scope)
     }
 
-    /// A token for that audience, of that subject, for an hour.
+    /// A token of this subject for this audience, valid for an hour.
     pub fn token_of(&self, subject: &str, audience: &str, scope: &str) -> String {
         self.token_by(KEY_ID, subject, audience, scope)
     }
 
-    /// The same, by a key of that name.
+    /// The same, with this key id.
     pub fn token_by(&self, kid: &str, subject: &str, audience: &str, scope: &str) -> String {
         let exp = now() + 3600;
         self.sign(
@@ -42,7 +42,7 @@ impl Issuer {
         )
     }
 
-    /// A token for `orders`, of Ann, to read, which was issued now and lives that many seconds.
+    /// A token of Ann for `orders` with the read scope, issued now and valid for this many seconds.
     pub fn token_for(&self, seconds: u64) -> String {
         let (iat, exp) = (now(), now() + seconds);
         self.sign(

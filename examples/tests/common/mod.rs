@@ -1,4 +1,4 @@
-//! What the tests share: a server in this process, and a server in one of its own.
+//! Shared by the tests: a server in this process, and a server in its own process.
 
 #![allow(dead_code)]
 
@@ -18,10 +18,10 @@ use orders::v1::CreateOrderRequest;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+/// Much longer than any step takes: a test that waits for something that does not happen fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `wait` comes to.
+/// The result of `wait`, or a panic after that time.
 pub async fn soon<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.expect("waited in vain")
 }
@@ -39,7 +39,7 @@ pub fn keyed(email: &str, total_cents: i64, key: &str) -> CreateOrderRequest {
     CreateOrderRequest { idempotency_key: key.to_owned(), ..order(email, total_cents) }
 }
 
-/// The names of the fields that are wrong.
+/// The names of the invalid fields.
 pub fn wrong_fields(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = status.get_details_bad_request().expect("a BadRequest");
@@ -47,7 +47,7 @@ pub fn wrong_fields(status: &Status) -> Vec<String> {
     fields.map(|violation| violation.field).collect()
 }
 
-/// What a program can read of a refusal.
+/// The reason of a refusal.
 pub fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().expect("an ErrorInfo");
     assert_eq!(info.domain, "orders.v1");

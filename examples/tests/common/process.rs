@@ -11,10 +11,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::soon;
 
-/// `orders` with `arguments`. It ends with the test, whatever happens.
+/// `orders` with `arguments`. The process is killed when the test ends.
 pub fn orders(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
-    // What whoever runs the tests sends spans of is not the tests.
+    // The environment of the test run must not make the tests export spans.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OTEL_") {
             command.env_remove(name);
@@ -31,7 +31,7 @@ pub fn orders(arguments: &[&str]) -> Command {
     command
 }
 
-/// On a free port, for everybody, and without metrics: what says where they are would be said twice.
+/// On a free port, without authentication and metrics; tests that need metrics pass their own flag.
 pub const SERVE: [&str; 7] =
     ["serve", "--listen", "127.0.0.1:0", "--auth", "off", "--metrics", "off"];
 
@@ -77,7 +77,7 @@ impl Served {
         format!("http://{}", self.address)
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
@@ -88,7 +88,7 @@ impl Served {
         kill_process(pid, signal).expect("signalled");
     }
 
-    /// Where its metrics are, if it was asked to serve any: to be called once, first of all.
+    /// The address of its metrics. Must be called once, before `next_line`.
     pub async fn metrics_address(&mut self) -> String {
         let line = self.next_line().await;
         let rest = line.strip_prefix("metrics on http://").and_then(|rest| rest.split_once('/'));
@@ -97,19 +97,19 @@ impl Served {
         address.to_owned()
     }
 
-    /// What else it writes to standard output.
+    /// The next line of standard output.
     pub async fn next_line(&mut self) -> String {
         let mut line = String::new();
         soon(self.out.read_line(&mut line)).await.expect("readable");
         line
     }
 
-    /// What it writes to standard error; [`ended`](Self::ended) does not tell it again.
+    /// The next line of standard error; [`ended`](Self::ended) does not return it again.
     pub async fn next_log_line(&mut self) -> String {
         soon(self.log.recv()).await.expect("one more line")
     }
 
-    /// How it ended, what else it wrote to standard output, and what to standard error.
+    /// Its exit status, and the rest of standard output and standard error.
     pub async fn ended(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let (status, read, ()) = soon(async {
@@ -125,7 +125,7 @@ impl Served {
     }
 }
 
-/// The lines of standard error, read as they come: a process whose lines nobody reads waits.
+/// The lines of standard error, read at once: a process whose output is not read blocks.
 fn lines(log: Option<ChildStderr>) -> UnboundedReceiver<String> {
     let (send, lines) = unbounded_channel();
     let Some(log) = log else { return lines };
@@ -142,7 +142,7 @@ fn lines(log: Option<ChildStderr>) -> UnboundedReceiver<String> {
     lines
 }
 
-/// What a server answers to `GET path`: its head, and its body.
+/// The response to `GET path`: head and body.
 pub async fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
@@ -153,11 +153,11 @@ pub async fn get(address: &str, path: &str) -> (String, String) {
     (head.to_ascii_lowercase(), body.to_owned())
 }
 
-/// What `orders` with `arguments` comes to, fed with `input`.
+/// Runs `orders` with `arguments`, with `input` as standard input.
 pub async fn run_with(arguments: &[&str], input: &str) -> Ran {
     let mut child = orders(arguments).stdin(Stdio::piped()).spawn().expect("starts");
     let mut stdin = child.stdin.take().expect("piped");
-    // It may have ended without reading.
+    // It may have exited without reading.
     _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     soon(child.wait_with_output()).await.expect("ends").into()
@@ -185,7 +185,7 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// The lines of standard output, as JSON; it must have gone well.
+    /// The lines of standard output as JSON; the exit status must be 0.
     pub fn json(&self) -> Vec<serde_json::Value> {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
         let lines = self.out.lines().map(serde_json::from_str);

@@ -90,7 +90,7 @@ impl Server {
         Self { address, client: OrderServiceClient::new(channel(address).await), signals, ended }
     }
 
-    /// One more connection.
+    /// A new connection.
     pub async fn channel(&self) -> Channel {
         channel(self.address).await
     }
@@ -105,7 +105,7 @@ impl Server {
     }
 
     pub async fn ended(self) -> Drained {
-        // A client that stays would keep its connection.
+        // A client that is not dropped would keep its connection open.
         drop(self.client);
         super::soon(self.ended).await.expect("no panic")
     }

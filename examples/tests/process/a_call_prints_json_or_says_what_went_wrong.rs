@@ -78,7 +78,7 @@ async fn an_error_is_told_with_its_code_and_every_violation() {
 
     let ran = call(&served, &["create-order", "--total-cents", "-1"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-    // Each of them once.
+    // Each violation once.
     assert_eq!(
         ran.err,
         "INVALID_ARGUMENT: customer_email must not be empty; total_cents must not be negative; \
@@ -157,7 +157,7 @@ async fn a_panic_is_internal_to_the_caller_and_one_event_to_the_operator() {
     assert!(log.contains("ERROR") && log.contains("faults.rs"), "{log}");
 }
 
-/// Guards against: a line that a container runtime splits, and a stack of which nothing is the service's own.
+/// Guards against: a line that a container runtime splits, and a stack without frames of the service.
 #[tokio::test]
 async fn a_panic_is_one_short_line_with_the_frames_of_the_service_alone() {
     for (backtrace, has_stack) in [("1", true), ("0", false)] {
@@ -200,7 +200,7 @@ async fn database_trouble_is_told_to_the_operator_only() {
     assert!(log.lines().any(told), "{log}");
 }
 
-/// Guards against: a pipe into `head -1` that waits for an event which nobody will read.
+/// Guards against: `watch-order | head -1` that waits for a second event.
 #[tokio::test]
 async fn it_ends_well_when_nobody_reads_it_any_more() {
     let served = Served::start(&[]).await;
@@ -215,7 +215,7 @@ async fn it_ends_well_when_nobody_reads_it_any_more() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
 }
 
-/// Guards against: a call that reports success for an order that it never made.
+/// Guards against: a call that reports success for an order that was not created.
 #[tokio::test]
 async fn an_order_is_made_whoever_reads_the_answer() {
     let served = Served::start(&["--faults"]).await;

@@ -16,7 +16,7 @@ async fn an_import_from_standard_input_and_from_a_file() {
 "#;
     let call = ["call", "--to", &served.url(), "import-orders"];
     let answer = run_with(&[&call[..], &["-"]].concat(), lines).await.json().remove(0);
-    // Fields that are 0 are left out in proto3 JSON.
+    // proto3 JSON omits fields that are 0.
     assert_eq!((&answer["created"], &answer["rejected"]), (&json!("2"), &json!("1")));
     let rejection = &answer["failures"][0];
     assert_eq!(rejection["index"], "2");
@@ -71,7 +71,7 @@ async fn a_quote_is_printed_before_the_next_is_asked_for() {
     assert_eq!(soon(quotes.wait()).await.unwrap().code(), Some(0));
 }
 
-/// Guards against: a process that cannot end since it waits for somebody to type.
+/// Guards against: a process that does not exit because it waits for terminal input.
 #[tokio::test]
 async fn an_error_does_not_wait_for_more_input() {
     let mut quotes = orders(&["call", "--to", "127.0.0.1:1", "quote-orders", "-"])

@@ -29,15 +29,14 @@ async fn dropped(metrics: &str) -> u64 {
     sample.unwrap_or_else(|| panic!("no such metric: {text}")).parse().unwrap()
 }
 
-/// Guards against: a server that hangs as a whole, health and the drain included, once the 64 KiB of a pipe
-/// are full.
+/// Guards against: a server that hangs, including health and the drain, when the 64 KiB of a pipe are full.
 #[tokio::test]
 async fn calls_health_and_the_drain_go_on_and_what_is_dropped_is_counted() {
     let (mut nobody_reads, stderr) = std::io::pipe().unwrap();
     let without_metrics = &SERVE[..SERVE.len() - 2];
     let more = ["--metrics", "127.0.0.1:0", "--db", ":memory:", "--drain-delay", "0"];
     let mut command = orders(&[without_metrics, &more].concat());
-    // Of each call, more than a hundred lines: so many that they do not fit in memory of ours either.
+    // More than a hundred lines for each call, which exceed the queue as well.
     command.stderr(Stdio::from(stderr)).env("RUST_LOG", "trace");
     let mut served = Served::spawn(command).await;
     let metrics = served.metrics_address().await;
@@ -57,7 +56,7 @@ async fn calls_health_and_the_drain_go_on_and_what_is_dropped_is_counted() {
     served.signal(Signal::TERM);
     assert_eq!(served.ended().await.0.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // There was a reader all the time.
+    // The pipe had a reader the whole time.
     assert_ne!(nobody_reads.read(&mut [0; 16]).unwrap(), 0);
 }
 

@@ -24,12 +24,12 @@ async fn channel(served: &Served) -> Channel {
     Endpoint::from_shared(served.url()).unwrap().connect().await.unwrap()
 }
 
-/// A watcher that has seen the first event.
+/// A watcher that has received the first event.
 async fn watcher(served: &Served) -> Streaming<OrderEvent> {
     caller_and_watcher(served).await.1
 }
 
-/// The same, and who shares its connection.
+/// The same, and a client that shares its connection.
 async fn caller_and_watcher(
     served: &Served,
 ) -> (OrderServiceClient<Channel>, Streaming<OrderEvent>) {
@@ -80,21 +80,21 @@ async fn it_is_not_ready_at_once_but_serves_on_until_the_second_signal() {
 async fn after_the_delay_it_takes_no_more_calls() {
     let served = Served::start(&["--drain-delay", "200ms", "--drain-limit", "1h"]).await;
     let (mut client, mut events) = caller_and_watcher(&served).await;
-    // A call that runs keeps its connection open, and the server.
+    // A running call keeps its connection open, and the server running.
     let (send, requests) = mpsc::unbounded_channel();
     let mut importer = client.clone();
     let import = tokio::spawn(async move {
         importer.import_orders(UnboundedReceiverStream::new(requests)).await
     });
     send.send(order("ann@example.org", 1)).unwrap();
-    // Calls on one connection arrive in order: the import is there, too.
+    // Calls on one connection arrive in order: the import has arrived, too.
     client.create_order(order("ann@example.org", 2)).await.unwrap();
 
     let began = Instant::now();
     served.signal(Signal::TERM);
     assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
     assert!(began.elapsed() >= Duration::from_millis(200));
-    // Neither on a new connection, nor, once it has heard, on the one that is there.
+    // Neither on a new connection nor, after GOAWAY, on the open one.
     soon(async { while TcpStream::connect(&served.address).await.is_ok() {} }).await;
     let refused = async {
         loop {
@@ -114,7 +114,7 @@ async fn after_the_delay_it_takes_no_more_calls() {
     assert!(log.contains("drained") && !log.contains("limit is reached"), "{log}");
 }
 
-/// Guards against: a panic for each line of the log, and no drain, where the log cannot be written.
+/// Guards against: a panic for each log line, and no drain, if the log cannot be written.
 #[tokio::test]
 async fn a_log_that_cannot_be_written_harms_nobody() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
@@ -135,7 +135,7 @@ async fn a_log_that_cannot_be_written_harms_nobody() {
     assert_eq!(served.ended().await.0.code(), Some(0));
 }
 
-/// Guards against: a process that nobody can stop while it waits for its database.
+/// Guards against: a process that cannot be stopped while it waits for its database.
 #[tokio::test]
 async fn it_can_be_stopped_before_it_serves() {
     let folder = tempfile::tempdir().unwrap();
@@ -143,13 +143,13 @@ async fn it_can_be_stopped_before_it_serves() {
     let mut other = file.create_if_missing(true).connect().await.unwrap();
     sqlx::query("CREATE TABLE notes (text)").execute(&mut other).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
-    // Without a journal the file would be read as it is, and refused before the signal comes.
+    // Without a journal the file would be read at once, and refused before the signal.
     sqlx::query("INSERT INTO notes VALUES ('later')").execute(&mut other).await.unwrap();
     assert!(folder.path().join("orders.db-journal").exists());
 
     let mut command = orders(&SERVE);
     let mut child = command.current_dir(folder.path()).env("RUST_LOG", "debug").spawn().unwrap();
-    // The first thing it says is that it opens the file, or nothing at all.
+    // The first log line is that it opens the file.
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     soon(log.read_line(&mut line)).await.unwrap();
@@ -161,8 +161,8 @@ async fn it_can_be_stopped_before_it_serves() {
     assert!(began.elapsed() < Duration::from_secs(4));
 }
 
-/// Guards against: a server that takes no more connections, or asks for them without a pause, once it has
-/// had too many.
+/// Guards against: a server that accepts no more connections, or tries to without a pause, after it has had too
+/// many.
 #[tokio::test]
 async fn too_many_connections_are_waited_out() {
     let mut command = orders(&[]);
@@ -195,7 +195,7 @@ async fn too_many_connections_are_waited_out() {
 async fn a_peer_that_never_said_a_word_cannot_hold_it() {
     let served = Served::start(&["--drain-delay", "0", "--drain-limit", "300ms"]).await;
     let _silent = TcpStream::connect(&served.address).await.unwrap();
-    // Connections are taken in their order: once this one is, so is the silent one.
+    // Connections are accepted in order: the silent one was accepted before this one.
     drop(watcher(&served).await);
     let began = Instant::now();
     served.signal(Signal::TERM);
@@ -204,7 +204,7 @@ async fn a_peer_that_never_said_a_word_cannot_hold_it() {
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
-/// Guards against: a drain that takes as long as it may because of one connection without a call.
+/// Guards against: a drain that lasts until its limit because of one connection without a call.
 #[tokio::test]
 async fn peers_without_a_call_do_not_hold_it_until_the_limit() {
     let served = Served::start(&["--drain-delay", "0", "--drain-limit", "1h"]).await;
@@ -224,7 +224,7 @@ async fn a_peer_that_holds_a_call_open_and_says_no_more_cannot_hold_it() {
     let mut peer = TcpStream::connect(&served.address).await.unwrap();
     let half_a_call = frames::headers(1, "/orders.v1.OrderService/ImportOrders");
     peer.write_all(&[frames::hello(), half_a_call].concat()).await.unwrap();
-    // What the server sends first are its settings, and that it has read ours.
+    // The server first sends its settings, and acknowledges ours.
     let mut heard = Vec::new();
     while !heard.windows(9).any(|frame| frame == frames::SETTINGS_ACK) {
         assert_ne!(soon(peer.read_buf(&mut heard)).await.unwrap(), 0);

@@ -1,4 +1,4 @@
-//! What a stream that is open, and says nothing, costs the server.
+//! The memory that an idle open stream costs the server.
 
 use orders::v1::WatchOrderRequest;
 
@@ -10,14 +10,14 @@ use crate::common::{order, soon};
 const STREAMS: u64 = 4_000;
 const ON_EACH_CONNECTION: u64 = 1_000;
 
-/// Kibibytes that the process has in memory.
+/// Resident memory of the process, in KiB.
 fn resident(served: &Served) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", served.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
-/// The pages of ratelimit and logging have their figure from here.
+/// The figure on the pages of ratelimit and logging is measured here.
 #[tokio::test]
 #[allow(clippy::print_stdout)]
 async fn a_watcher_costs_some_kilobytes_with_all_layers_on() {
@@ -28,7 +28,7 @@ async fn a_watcher_costs_some_kilobytes_with_all_layers_on() {
         ["serve", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--db", ":memory:"];
     let trust = ["--issuer", ISSUER, "--audience", "orders", "--jwks", file.to_str().unwrap()];
     let limits = ["--limit", "*=100000/100000:principal", "--in-flight", "10000/10000"];
-    // Nobody listens there, and each call has a span.
+    // There is no collector, and each call has a span.
     let spans = ["--otlp", "http://127.0.0.1:9"];
     let served = Served::spawn(orders(&[&serve[..], &trust, &limits, &spans].concat())).await;
     let token = issuer.token("orders", "orders.read orders.write");
@@ -43,7 +43,7 @@ async fn a_watcher_costs_some_kilobytes_with_all_layers_on() {
             held.push((with_token(&served, &token).await, Vec::new()));
         }
         if number == ON_EACH_CONNECTION {
-            // What the first ones have cost is partly what the process itself needs once it works.
+            // The first streams include memory that the process itself needs.
             before = resident(&served);
         }
         let (client, streams) = held.last_mut().expect("one at least");

@@ -1,4 +1,4 @@
-//! `orders serve --issuer`, whose issuer is an OpenID provider that is not ours: the certified `oidc-provider` of npm.
+//! `orders serve --issuer` with a third-party OpenID provider: the certified `oidc-provider` of npm.
 //!
 //! It needs Node.js 22 or newer, and what `npm ci --prefix .ci/openid` installs:
 //! `cargo test -p orders --test process -- --ignored openid`.
@@ -30,7 +30,7 @@ fn with_token<T>(token: &str, message: T) -> Request<T> {
     request
 }
 
-/// The orders, as that token's holder sees them.
+/// The orders that this token may list.
 async fn list(channel: &Channel, token: &str) -> Result<Vec<Order>, Status> {
     let request = with_token(token, ListOrdersRequest::default());
     let mut client = OrderServiceClient::new(channel.clone());
@@ -63,8 +63,7 @@ async fn counted(metrics: &str, name: &str) -> BTreeMap<String, u64> {
     series.filter(|(_, value)| *value != 0).collect()
 }
 
-/// Calls without an end, with new tokens and an old one, until it is told to stop: how many there were by
-/// each key.
+/// Calls with new tokens and an old one until it is stopped. Returns the number of calls for each key.
 struct Callers {
     calls: Arc<Mutex<BTreeMap<String, u64>>>,
     rounds: watch::Receiver<usize>,
@@ -96,7 +95,7 @@ impl Callers {
         Self { calls, rounds, stop, tasks }
     }
 
-    /// Waits until each has come round more than once.
+    /// Waits until each token was used more than once.
     async fn go_on(&mut self) {
         let until = *self.rounds.borrow() + 10 * CALLERS;
         soon(self.rounds.wait_for(|rounds| *rounds >= until)).await.unwrap();
@@ -152,7 +151,7 @@ async fn its_tokens_are_good_for_what_they_say_while_its_keys_are_rotated() {
     assert_eq!(calls.len(), 4, "two keys, and those in their place: {calls:?}");
 
     let fetches = counted(&metrics, "auth_jwks_fetches_total").await;
-    // One to begin with, and one for all who had a token of an unknown key.
+    // One at the start, and one for all tokens with an unknown key.
     let of = |result: &str| fetches.get(&format!("result=\"{result}\"")).copied().unwrap_or(0);
     assert_eq!(of("ok"), 2, "{fetches:?}");
     assert!(of("status") >= 1 && fetches.len() == 2, "{fetches:?}");
@@ -165,7 +164,7 @@ async fn its_tokens_are_good_for_what_they_say_while_its_keys_are_rotated() {
     assert_eq!(of("passed"), calls.values().sum::<u64>() + 2, "{decisions:?}");
     let refusals = ["VERIFIER_UNAVAILABLE", "SCOPE_INSUFFICIENT", "TOKEN_INVALID"];
     assert_eq!(refusals.map(of), [1, 1, 1], "{decisions:?}");
-    // The watch of its health was for everybody.
+    // The health watch is public.
     assert_eq!(of("passed") + 4, decisions.values().sum::<u64>(), "{decisions:?}");
 
     drop((watch, health, channel));
@@ -177,7 +176,7 @@ async fn its_tokens_are_good_for_what_they_say_while_its_keys_are_rotated() {
     let of_calls: Vec<_> = lines.filter(|line| line["message"] == "finished call").collect();
     let who = format!("{}#orders-caller", provider.issuer);
     let passed = of_calls.iter().filter(|line| line["enduser.id"] == *who);
-    // That of too few scopes is of a caller who is known.
+    // A caller with too few scopes is known.
     assert_eq!(passed.count() as u64, of("passed") + 1);
     let invalid = of_calls.iter().find(|line| line["grpc.refused_reason"] == "TOKEN_INVALID");
     let invalid = invalid.expect("a line");

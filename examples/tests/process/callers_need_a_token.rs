@@ -1,4 +1,4 @@
-//! Who is let in, who is not, and what either side is told of it.
+//! Authentication and authorization, and what callers and the log say about refusals.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::common::{keyed, order, reason, soon};
 
 const SERVE: [&str; 7] = ["serve", "--listen", "127.0.0.1:0", "--db", ":memory:", "--log", "json"];
 
-/// A server that believes its development key, and nobody else, in a folder of its own.
+/// A server with a development key, in a folder of its own.
 async fn start(more: &[&str]) -> (TempDir, Served) {
     let folder = tempfile::tempdir().unwrap();
     let own_metrics = more.contains(&"--metrics");
@@ -41,7 +41,7 @@ async fn token(folder: &Path, arguments: &[&str]) -> String {
     ran.out.trim_end().to_owned()
 }
 
-/// The lines of the calls of `orders.v1`, and the whole log.
+/// The log lines of calls of `orders.v1`, and the whole log.
 async fn log_of(served: Served) -> (Vec<Value>, String) {
     served.signal(Signal::INT);
     let (status, _, log) = served.ended().await;

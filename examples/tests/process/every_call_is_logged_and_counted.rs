@@ -86,7 +86,7 @@ async fn the_log_is_readable_or_off_if_asked() {
             match format {
                 "full" => assert!(line.contains("rpc.response.status_code=\"OK\""), "{line}"),
                 _ => {
-                    // Time, level, method, code, duration, who; and the handler's own field.
+                    // Time, level, method, code, duration, caller, and the handler's field.
                     let words: Vec<_> = line.split_whitespace().collect();
                     let [time, "INFO", is, "OK", took, "127.0.0.1", order] = words[..] else {
                         panic!("{line}")
@@ -101,7 +101,7 @@ async fn the_log_is_readable_or_off_if_asked() {
     }
 }
 
-/// Guards against: a stranger who is refused as often as he likes, and fills the disk with that.
+/// Guards against: a client that fills the disk with log lines of refused calls.
 #[tokio::test]
 async fn a_flood_of_refusals_is_some_lines_and_a_count() {
     let flags = ["--limit", "orders.v1.OrderService/GetOrder=1/1", "--log", "json"];
@@ -175,7 +175,7 @@ async fn a_call_shows_its_line_and_its_metrics_only_if_asked() {
     log_of(served).await;
 }
 
-/// Guards against: calls that the drain cuts off, and of which nobody ever hears.
+/// Guards against: calls that the drain ends, and that are not logged.
 #[tokio::test]
 async fn what_the_drain_ends_is_logged_too() {
     let limits = ["--faults", "--drain-delay", "0", "--drain-limit", "1s"];
@@ -238,7 +238,7 @@ async fn the_environment_decides_only_if_it_says_something() {
     assert!(String::from_utf8_lossy(&shown.stderr).contains("finished call"), "{shown:?}");
 }
 
-/// Guards against: what only happens on a terminal, where no other test looks.
+/// Guards against: errors that happen only on a terminal, which no other test has.
 #[tokio::test]
 async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
     for (no_color, coloured) in [("", true), ("1", false)] {
@@ -251,7 +251,7 @@ async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
         assert_eq!(served.ended().await.0.code(), Some(0));
 
         let mut text = Vec::new();
-        // Reading a terminal that nobody writes to any more is an error on Linux.
+        // On Linux, reading a terminal without writers is an error.
         _ = std::io::Read::read_to_end(&mut screen, &mut text);
         let text = String::from_utf8_lossy(&text);
         let line = text.lines().find(|line| line.contains("CreateOrder")).expect("a line");
@@ -262,7 +262,7 @@ async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
     }
 }
 
-/// What shows a terminal, and what writes to it.
+/// The two ends of a pseudo-terminal.
 fn terminal() -> (std::fs::File, std::process::Stdio) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 

@@ -1,4 +1,4 @@
-//! `--log json`: a collector reads standard error, and whatever is not JSON is lost to it.
+//! `--log json`: a log collector reads standard error, and loses lines that are not JSON.
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -34,7 +34,7 @@ async fn so_are_errors_at_the_start_and_what_is_wrong_with_the_command_line() {
     }
     let ran = run(&["serve", "--log=json", "--nonsense"]).await;
     assert_eq!(lines(&ran.err).len(), 1);
-    // What was asked for is no error.
+    // Help is not an error.
     let ran = run(&["serve", "--log", "json", "--help"]).await;
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
 }

@@ -1,4 +1,4 @@
-//! `orders serve --issuer`: whose keys are in a file, or at a URL.
+//! `orders serve --issuer` with keys in a file or at a URL.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use crate::common::issuer::{ISSUER, Issuer, KEY_ID};
 use crate::common::process::{Ran, Served, get, orders, run};
 use crate::common::soon;
 
-/// A server that believes that issuer.
+/// A server that trusts this issuer.
 async fn start(jwks: &str, more: &[&str]) -> Served {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--db", ":memory:", "--log", "json"];
     let believe = ["--issuer", ISSUER, "--audience", "orders", "--jwks", jwks];
@@ -145,8 +145,8 @@ async fn until_the_keys_are_there_nobody_is_let_in_and_the_server_is_not_ready()
     assert!(!text.contains(ISSUER) && !text.contains(KEY_ID), "{text}");
 }
 
-/// Guards against: a service that says it is healthy while it refuses everybody; and an outage of the issuer
-/// that takes every pod away.
+/// Guards against: a service that reports healthy while it refuses every caller; and an outage of the issuer that
+/// removes every pod.
 #[tokio::test]
 async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_not_the_server() {
     let issuer = Issuer::new();
@@ -176,7 +176,7 @@ async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_
     until_sample(&metrics, "auth_jwks_ready 1").await;
     until_sample(&metrics, "auth_jwks_keys 1").await;
 
-    // A kid that nobody knows makes the server look, and there are none any more.
+    // An unknown kid makes the server fetch the keys, and there are none any more.
     "{\"keys\": []}".clone_into(&mut answer.lock().unwrap());
     let refused = list(&served, &forged).await;
     assert!(refused.err.contains("UNAVAILABLE"), "{refused:?}");
@@ -191,7 +191,7 @@ async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_
     until(ServingStatus::Serving).await;
     assert_eq!(list(&served, &good).await.code, Some(0));
     until_sample(&metrics, "auth_jwks_ready 1").await;
-    // The set is new, and has no such key: the token is bad, and nobody's outage.
+    // The new set has no such key: the token is invalid, and this is not an outage.
     let refused = list(&served, &forged).await;
     assert!(refused.err.contains("UNAUTHENTICATED"), "{refused:?}");
     until_sample(&metrics, "auth_jwks_unknown_kids_total 1").await;
@@ -216,7 +216,7 @@ async fn until_sample(metrics: &str, sample: &str) {
     soon(shown).await;
 }
 
-/// What the issuer's server answers, whatever it is asked.
+/// The response of the issuer's server to every request.
 type Answer = Arc<Mutex<String>>;
 
 async fn serve_keys(listener: TcpListener, answer: Answer) {

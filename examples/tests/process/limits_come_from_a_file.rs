@@ -1,4 +1,4 @@
-//! `--limit-file`: limits that change while the server runs, and what they keep.
+//! `--limit-file`: limits that change while the server runs, and the keys that they store.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::common::process::{SERVE, Served, get, orders, run};
 
 const METHOD: &str = "orders.v1.OrderService/GetOrder";
 
-/// The code of so many calls.
+/// The codes of this many calls.
 async fn codes(client: &mut Client, calls: usize) -> Vec<Code> {
     let mut codes = Vec::new();
     for _ in 0..calls {
@@ -24,7 +24,7 @@ async fn codes(client: &mut Client, calls: usize) -> Vec<Code> {
     codes
 }
 
-/// The next line of the log that says this.
+/// The next log line with this message.
 async fn logged(served: &mut Served, message: &str) -> Value {
     loop {
         let line = served.next_log_line().await;
@@ -49,7 +49,7 @@ async fn limits_are_read_again_on_a_hangup_and_stay_where_the_file_is_wrong() {
     let mut client = client(&served, &[]).await;
     assert_eq!(codes(&mut client, 3).await[..2], [GOOD, GOOD]);
 
-    // Each hour has 3,600 seconds: what is used up here does not come back.
+    // One call per hour: a quota that is used up here is not refilled.
     fs::write(&file, format!("{METHOD}=1/4000\n")).unwrap();
     served.signal(Signal::HUP);
     logged(&mut served, "the limit file was read again").await;
@@ -113,14 +113,14 @@ async fn what_limits_keep_and_lost_spans_are_gauges() {
     let mut command = orders(&SERVE[..5]);
     command.args(["--db", ":memory:", "--log", "json", "--metrics", "127.0.0.1:0"]);
     command.arg("--limit-file").arg(&file);
-    // Nobody collects these spans, and four of them can wait.
+    // There is no collector, and the queue has room for four spans.
     let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", nowhere.local_addr().unwrap());
     command.args(["--otlp", &url]);
     command.env("OTEL_BSP_MAX_QUEUE_SIZE", "4").env("OTEL_BSP_SCHEDULE_DELAY", "3600000");
     let mut served = Served::spawn(command).await;
     let metrics = served.metrics_address().await;
-    // When it answers, all its gauges are there; health has no limit and no span.
+    // When it responds, all gauges exist; health has no limit and no span.
     let mut health = HealthClient::new(channel(&served).await);
     health.check(HealthCheckRequest::default()).await.unwrap();
     let of = format!("rule=\"{METHOD}\",limit=\"100/100:peer\"");
@@ -157,7 +157,7 @@ async fn what_limits_keep_and_lost_spans_are_gauges() {
     ])
     .await;
 
-    // What is gone is shown as gone.
+    // Removed limits are set to 0.
     fs::write(&file, "# none\n").unwrap();
     served.signal(Signal::HUP);
     logged(&mut served, "the limit file was read again").await;

@@ -1,4 +1,4 @@
-//! The program `orders`, as people and Kubernetes run it.
+//! Tests of the program `orders`.
 
 #![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]

@@ -1,7 +1,7 @@
-//! How many calls pass of whom, and what is told of those that do not.
+//! Rate limits, and what callers and the log say about refused calls.
 //!
-//! Nobody waits here: what comes back in a second may come back while a test runs. So of the calls that pass it
-//! is known how many there are at least, and, by the time that has passed, at most.
+//! Nothing waits here: a quota that refills in a second may refill during a test. So the tests know the minimum number
+//! of calls that pass and, from the elapsed time, the maximum.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use crate::common::{reason, soon};
 
 const BOTH: &str = "orders.read orders.write";
 
-/// A server that believes an issuer.
+/// A server that trusts an issuer.
 async fn start(more: &[&str]) -> (TempDir, Issuer, Served) {
     let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::new());
     let file = folder.path().join("keys.json");
@@ -42,7 +42,7 @@ async fn caller(served: &Served, issuer: &Issuer, name: &str) -> Client {
     with_token(served, &issuer.token_of(name, "orders", BOTH)).await
 }
 
-/// Calls that are limited to so many at once, and one more each second.
+/// Calls with a limit of this many at once, and one more each second.
 struct Calls {
     began: Instant,
     passed: u64,
@@ -82,7 +82,7 @@ impl Calls {
     }
 }
 
-/// The names of the limits that have refused.
+/// The names of the limits that refused the call.
 fn limits(statuses: &[Status]) -> BTreeSet<String> {
     let limit = |status: &Status| {
         status.get_details_error_info().and_then(|mut info| info.metadata.remove("limit"))
@@ -90,7 +90,7 @@ fn limits(statuses: &[Status]) -> BTreeSet<String> {
     statuses.iter().map(|status| limit(status).expect("the name of a limit")).collect()
 }
 
-/// What a caller is told whose limit is `1/{burst}:principal`.
+/// Checks the status of a caller whose limit is `1/{burst}:principal`.
 fn tells_when_to_come_back(status: &Status, burst: u32) {
     let name = format!("1/{burst}:principal");
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -124,7 +124,7 @@ async fn a_burst_passes_and_who_wants_more_is_told_when_to_come_back() {
     for refused in &calls.refused {
         tells_when_to_come_back(refused, 3);
     }
-    // Others are another matter.
+    // Other callers have a limit of their own.
     let list = ann.list_orders(ListOrdersRequest::default()).await.unwrap();
     assert!(!list.metadata().contains_key("ratelimit"), "{list:?}");
 }
@@ -135,7 +135,7 @@ async fn each_caller_has_a_burst_of_his_own() {
         start(&["--metrics", "off", "--limit", "*=1/3:principal"]).await;
     for name in ["ann", "bob"] {
         let mut calls = Calls::begin();
-        // Whichever token he sends, on whichever connection.
+        // With any token, on any connection.
         for _ in 0..5 {
             calls.get(&mut caller(&served, &issuer, name).await, 4).await;
         }
@@ -222,7 +222,7 @@ async fn every_kind_of_call_is_refused_alike() {
     soon(all).await;
 }
 
-/// Guards against: a caller who sends on and on, and a server that answers when it has read all.
+/// Guards against: a caller that never stops sending, and a server that responds after it has read everything.
 #[tokio::test]
 async fn a_refusal_does_not_wait_for_the_end_of_the_request() {
     let served = Served::start(&["--limit", "*=1/1"]).await;
@@ -268,7 +268,7 @@ async fn nothing_is_limited_if_it_is_off_or_if_it_is_little() {
     }
 }
 
-/// So many calls, each with another value of that metadata.
+/// This many calls, each with another value of that metadata.
 async fn with_each_another(served: &Served, key: &'static str) -> Calls {
     let mut calls = Calls::begin();
     for number in 0..20 {
@@ -289,7 +289,7 @@ async fn only_a_proxy_may_say_who_calls() {
     assert_eq!(calls.passed, 20);
 }
 
-/// Guards against: one stranger's bad tokens refusing everybody who comes by the same ingress.
+/// Guards against: invalid tokens of one client that lock out all clients behind the same ingress.
 #[tokio::test]
 async fn bad_tokens_count_against_the_client_that_a_proxy_names_with_and_without_a_limit() {
     for limit in [&[][..], &["--limit", "off"]] {
@@ -336,7 +336,7 @@ async fn the_log_and_the_metrics_say_who_has_refused_and_by_which_limit() {
         start(&["--metrics", "127.0.0.1:0", "--limit", limit]).await;
     let metrics = served.metrics_address().await;
     let mut calls = Calls::begin();
-    // No more are refused than have a line each in one second.
+    // No more refusals than have a log line each in one second.
     calls.get(&mut caller(&served, &issuer, "ann").await, 13).await;
     calls.are_limited_to(3);
     let refused = calls.refused.len();

@@ -1,4 +1,4 @@
-//! How many calls may be open at a time, and in which order limits and authentication look at a call.
+//! Limits of concurrent calls, and the order of limits and authentication.
 
 use orders::v1::{CreateOrderRequest, GetOrderRequest, OrderEvent, WatchOrderRequest};
 use tempfile::TempDir;
@@ -58,12 +58,12 @@ async fn a_caller_and_all_together_hold_so_many_and_probes_are_answered() {
     let mut health = HealthClient::new(channel(&served).await);
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 
-    // One that ends has left its place as soon as the server knows.
+    // A call that ends makes room as soon as the server knows.
     drop(held.remove(0));
     soon(async { while watch(&mut ann, &id).await.is_err() {} }).await;
 }
 
-/// Guards against: streams without end of those who need no token.
+/// Guards against: unlimited streams of public methods.
 #[tokio::test]
 async fn watchers_of_health_are_counted_by_address() {
     let served = Served::start(&["--in-flight", "2/100"]).await;
@@ -77,7 +77,7 @@ async fn watchers_of_health_are_counted_by_address() {
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 }
 
-/// Guards against: a flood of bad tokens whose signatures are all verified, although a limit by address is there.
+/// Guards against: a flood of invalid tokens whose signatures are all verified in spite of a limit by address.
 #[tokio::test]
 async fn limits_by_address_are_asked_before_tokens_and_others_after() {
     let limits = ["--limit", "*=1/3:peer", "--limit", "*=1/1000"];
@@ -93,7 +93,7 @@ async fn limits_by_address_are_asked_before_tokens_and_others_after() {
     assert!(codes.contains(&Code::ResourceExhausted), "{codes:?}");
 }
 
-/// Guards against: a method whose own limit is by caller, and that is limited by the `*` of addresses as well.
+/// Guards against: a method with a limit by caller to which the `*` limit by address applies as well.
 #[tokio::test]
 async fn the_most_exact_limit_counts_on_both_sides_of_authentication() {
     let limits = ["--limit", "*=1/1:peer", "--limit", "orders.v1.OrderService/GetOrder=1000/1000"];
@@ -105,7 +105,7 @@ async fn the_most_exact_limit_counts_on_both_sides_of_authentication() {
     }
 }
 
-/// Guards against: silent connections that take all files which the process may open.
+/// Guards against: idle connections that use up the limit of open files.
 #[tokio::test]
 async fn by_default_there_are_no_more_connections_than_files() {
     let mut command = orders(&[]);

@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes `orders serve`, loads the alert rules, and answers what the dashboard asks.
+//! A real Prometheus scrapes `orders serve`, loads the alert rules, and evaluates the dashboard's queries.
 //!
 //! `prometheus` must be installed: `cargo test -p orders --test process -- --ignored prometheus`.
 
@@ -21,10 +21,10 @@ use crate::common::{order, soon};
 const DASHBOARD: &str = include_str!("../../../metrics-layer/grafana/grpc.json");
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../metrics-layer/alerts/rules.yml");
 
-/// What is counted of the service `orders`, and not of health and reflection.
+/// Selects the metrics of the service `orders`, without health and reflection.
 const ORDERS: &str = "grpc_server_started_total{grpc_service=\"orders.v1.OrderService\"}";
 
-/// What a query gave: the value of each series, by some of its labels.
+/// The result of a query: the value of each series, by some of its labels.
 type Values = BTreeMap<String, f64>;
 
 struct Prometheus {
@@ -41,7 +41,7 @@ impl Prometheus {
         );
         let file = folder.join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
-        // It can't be asked for any free port: it does not say which it took.
+        // It cannot select a free port: it does not report which one it selected.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
@@ -56,7 +56,7 @@ impl Prometheus {
         Self { address: free.to_string(), _child: child }
     }
 
-    /// What its HTTP API answers, once it does.
+    /// The response of its HTTP API, once it is up.
     async fn api(&self, path: &str) -> Value {
         loop {
             if tokio::net::TcpStream::connect(&self.address).await.is_ok() {
@@ -81,7 +81,7 @@ impl Prometheus {
         series.collect()
     }
 
-    /// Waits until an expression gives that value.
+    /// Waits until an expression has this value.
     async fn until(&self, expression: &str, value: f64) {
         let seen = async {
             while self.query(expression, None, &[]).await.get("") != Some(&value) {
@@ -92,7 +92,7 @@ impl Prometheus {
     }
 }
 
-/// Prometheus comes when it likes: there is no event to wait for.
+/// Prometheus scrapes on its own schedule: there is no event to wait for.
 async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
@@ -112,7 +112,7 @@ fn with_fault<T>(message: T, fault: &'static str) -> Request<T> {
     request
 }
 
-/// 3 orders made, 20 read, 5 not found, 8 read with a panic; 2 lists of 3 and 4 that lose data.
+/// 3 orders created, 20 read, 5 not found, 8 read with a panic; 2 lists of 3 orders, and 4 that end DATA_LOSS.
 async fn calls(client: &mut OrderServiceClient<Channel>) -> String {
     let mut id = String::new();
     for cents in 1..=3 {
@@ -142,7 +142,7 @@ async fn calls(client: &mut OrderServiceClient<Channel>) -> String {
     id
 }
 
-/// The expression of each panel about servers, by its title, as Grafana sends it.
+/// The expression of each server panel, by its title, as Grafana sends it.
 fn panels() -> BTreeMap<String, String> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -180,7 +180,7 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
     let folder = tempfile::tempdir().unwrap();
     let mut served = Served::start(&["--metrics", "127.0.0.1:0", "--faults"]).await;
     let prometheus = Prometheus::start(folder.path(), &served.metrics_address().await);
-    // From here on it has seen every series at zero.
+    // Prometheus has now scraped every series at zero.
     prometheus.until("sum(up)", 1.0).await;
 
     let mut client = client(&served).await;
@@ -189,7 +189,7 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
     soon(watch.message()).await.unwrap().unwrap();
     prometheus.until("sum(grpc_server_handled_total)", 42.0).await;
     prometheus.until("sum(grpc_server_in_flight)", 1.0).await;
-    // At the very time of a scrape nothing is extrapolated: an increase is what was counted.
+    // At the time of a scrape nothing is extrapolated: an increase is exact.
     let scraped = prometheus.query("timestamp(up)", None, &[]).await[""];
 
     let panels = panels();
@@ -238,7 +238,7 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
         ),
         ("Panics", &["grpc_method"], &[("GetOrder", 8.0)]),
         ("Refusals", &["grpc_method"], &[]),
-        // The overview is of all of them, health and reflection included: nobody has called those.
+        // The overview includes health and reflection, which were not called.
         ("Calls per second", &[], &[("", per_second(43.0))]),
         ("Failed calls", &[], &[("", 12.0 / 42.0)]),
         ("Calls in flight", &[], &[("", 1.0)]),
@@ -271,7 +271,7 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
         let codes = [("OK", 25.0), ("NotFound", 5.0), ("Internal", 8.0), ("DataLoss", 4.0)];
         close(&name, &seen, &codes);
     }
-    // What the rules have recorded by themselves is a ratio: no extrapolation changes it.
+    // The recording rules record ratios, which extrapolation does not change.
     let ratio = "job_grpc_service:grpc_server_failed_per_handled:ratio_increase1h";
     prometheus.until(&format!("round(sum({ratio}) * 42)"), 12.0).await;
 
@@ -288,7 +288,7 @@ async fn prometheus_answers_with_the_numbers_that_the_calls_made() {
     assert_eq!(served.ended().await.0.code(), Some(0));
 }
 
-/// Guards against: a dashboard that opens with empty panels of clients, and that cannot tell one pod from another.
+/// Guards against: a dashboard with empty client panels, or without a selection of pods.
 #[test]
 fn the_dashboard_opens_with_an_overview_and_without_the_clients() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();

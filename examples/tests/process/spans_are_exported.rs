@@ -25,7 +25,7 @@ async fn call(served: &Served, arguments: &[&str]) -> Ran {
     run(&[&["call", "--to", &served.url()], arguments].concat()).await
 }
 
-/// A call that has a span, too.
+/// A call that has a span.
 async fn traced(served: &Served, collector: &Collector, arguments: &[&str]) -> Ran {
     call(served, &[&["--otlp", &collector.url()], arguments].concat()).await
 }
@@ -59,7 +59,7 @@ async fn a_call_and_what_the_server_does_for_it_are_one_trace() {
     stopped(served).await;
 
     let spans = collector.spans();
-    // Of each call two, and none of what the exporters send.
+    // Two for each call, and none for the exporters' own calls.
     assert_eq!(spans.len(), 8, "{spans:#?}");
     for (method, code, client_fails, server_fails) in [
         ("CreateOrder", "OK", false, false),
@@ -89,7 +89,7 @@ async fn a_call_and_what_the_server_does_for_it_are_one_trace() {
     }
 }
 
-/// Guards against: an exporter that is watched itself, and so never comes to an end.
+/// Guards against: spans of the exporter's own calls, which would never end.
 #[tokio::test]
 async fn what_the_exporters_send_has_no_spans() {
     let collector = Collector::start().await;
@@ -246,7 +246,7 @@ async fn what_makes_no_sense_in_the_environment_is_told() {
     let ran = Ran::from(soon(command.output()).await.unwrap());
     assert_eq!((ran.code, ran.err.lines().count()), (Some(0), 1), "{ran:?}");
     assert!(ran.err.contains("WARN") && ran.err.contains("OTEL_TRACES_SAMPLER"), "{}", ran.err);
-    // What makes sense counts.
+    // Valid variables apply.
     assert_eq!(collector.batches()[0].get("x-tenant").unwrap(), "shop");
     stopped(served).await;
 }

@@ -27,7 +27,7 @@ async fn stopped(served: Served) -> String {
     log
 }
 
-/// Where nobody listens.
+/// An address without a listener.
 async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -37,7 +37,7 @@ fn told_of_lost_spans(log: &str) -> usize {
     log.matches("spans cannot be delivered").count()
 }
 
-/// Guards against: a call that fails, or waits, because nobody collects its span.
+/// Guards against: a call that fails, or waits, because there is no collector.
 #[tokio::test]
 async fn a_collector_that_is_not_there_changes_nothing() {
     let nowhere = nowhere().await;
@@ -64,10 +64,10 @@ async fn a_collector_that_is_not_there_changes_nothing() {
     assert!(began.elapsed() < Duration::from_secs(15));
 }
 
-/// Guards against: an end that waits as long as the exporter does, which is ten seconds.
+/// Guards against: an exit that waits for the exporter's time-out, ten seconds.
 #[tokio::test]
 async fn a_collector_that_does_not_answer_cannot_hold_the_end() {
-    // It takes connections, and nobody ever reads them.
+    // It accepts connections, and never reads them.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let served = Served::start(&["--otlp", &url, "--faults", "--drain-delay", "0"]).await;
@@ -89,7 +89,7 @@ async fn a_collector_that_goes_and_comes_back_is_told_of_once() {
     command.args(["--db", ":memory:", "--drain-delay", "0", "--otlp", &collector.url()]);
     command.env("OTEL_BSP_SCHEDULE_DELAY", "1");
     let mut served = Served::spawn(command).await;
-    // The second is sent when the first was refused.
+    // The second is sent after the first was refused.
     for n in 1..=2 {
         call(&served, &CREATE).await.json();
         let refused = async {
@@ -110,7 +110,7 @@ async fn a_collector_that_goes_and_comes_back_is_told_of_once() {
     assert!(!collector.spans().is_empty());
 }
 
-/// Guards against: calls that even the drain cannot end, and of which no trace is left.
+/// Guards against: calls that the drain cannot end, and that have no span.
 #[tokio::test]
 async fn what_ends_with_the_process_has_a_span_too() {
     let collector = Collector::start().await;

@@ -1,4 +1,4 @@
-//! `orders serve` without a word of tokens, and how one calls it all the same.
+//! `orders serve` with its defaults for tokens, and how to call it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::common::process::{Ran, Served, orders, run};
 use crate::common::soon;
 
-/// With nothing said of who may call.
+/// With the default authentication.
 const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--metrics", "off"];
 
 async fn start(more: &[&str]) -> (TempDir, Served) {
@@ -30,7 +30,7 @@ async fn ran_in(folder: &Path, arguments: &[&str]) -> Ran {
     soon(command.current_dir(folder).output()).await.unwrap().into()
 }
 
-/// What `orders` with `arguments` comes to in that folder, fed with `input`.
+/// Runs `orders` with `arguments` in that folder, with `input` as standard input.
 async fn fed(folder: &Path, arguments: &[&str], input: &str) -> Ran {
     let file = folder.join("input");
     std::fs::write(&file, input).unwrap();
@@ -86,7 +86,7 @@ async fn the_key_is_for_its_owner_alone_and_stays() {
     assert_eq!(ran_in(folder.path(), &by_hand).await.code, Some(0), "the key is not needed");
 }
 
-/// Guards against: a line that people copy, and that does not work.
+/// Guards against: a printed command that does not work.
 #[tokio::test]
 async fn the_line_at_the_start_makes_a_token() {
     for named in [&[][..], &["--db", "my orders.db"], &["--dev-key", "it's mine"]] {
@@ -137,12 +137,12 @@ async fn a_token_is_taken_from_where_it_is_said_to_be() {
     }
 }
 
-/// Guards against: a token of ours for whoever listens elsewhere, and advice that leads nowhere.
+/// Guards against: a token that is sent to another machine, and a hint that does not help.
 #[tokio::test]
 async fn a_token_does_not_leave_this_machine_in_plain_text() {
     let (folder, served) = start(&["--db", ":memory:"]).await;
     let token = ran_in(folder.path(), &["token", "--scope", "orders.read"]).await.out;
-    // That is this machine, and nothing but the address says so of others.
+    // This machine, by an address that does not look like it.
     let elsewhere = served.url().replace("127.0.0.1", "0.0.0.0");
     let list = |more: &[&str]| {
         let arguments = [&["call", "--to", &elsewhere, "list-orders"], more].concat();

@@ -66,7 +66,7 @@ async fn a_database_of_somebody_else_is_left_as_it_is() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// Guards against: SQLite, which tidies up a database in WAL mode as soon as it opens it.
+/// Guards against: SQLite, which cleans up a database in WAL mode when it opens it.
 #[tokio::test]
 async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,18 +75,18 @@ async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
     let mut other = options.journal_mode(SqliteJournalMode::Wal).connect().await.unwrap();
     sqlx::query("CREATE TABLE orders (id)").execute(&mut other).await.unwrap();
 
-    // As a crash leaves it: the table is in the journal only.
+    // As after a crash: the table is only in the journal.
     let crashed = tempfile::tempdir().unwrap();
     copy(&["other.db", "other.db-wal"], folder.path(), crashed.path());
     let mut before = contents(crashed.path());
     assert!(matches!(refusal(&crashed.path().join("other.db")).await, OpenError::NotOurs(_)));
     let mut after = contents(crashed.path());
-    // Shared memory, which is made anew whenever it is needed.
+    // Shared memory, which is created whenever it is needed.
     after.remove("other.db-shm");
     before.remove("other.db-shm");
     assert!(after == before, "{:?}", after.keys());
 
-    // As its owner leaves it.
+    // As after a clean exit.
     other.close().await.unwrap();
     let before = contents(folder.path());
     assert_eq!(before.len(), 1);
@@ -108,7 +108,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files.collect()
 }
 
-/// Guards against: orders that are in no file yet but the one beside it, after a crash.
+/// Guards against: the loss of orders that are only in the journal after a crash.
 #[tokio::test]
 async fn one_that_was_not_closed_is_recognised() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ async fn a_damaged_one_and_what_is_no_file_are_told_apart() {
     let path = folder.path().join("orders.db");
     Store::open(&Database::File(path.clone())).await.unwrap().close().await;
     let mut bytes = std::fs::read(&path).unwrap();
-    // All but the header, which says that it is ours.
+    // Everything except the header with the application id.
     bytes[100..].fill(0x5a);
     std::fs::write(&path, bytes).unwrap();
     let error = refusal(&path).await;
@@ -138,7 +138,7 @@ async fn a_damaged_one_and_what_is_no_file_are_told_apart() {
     assert!(matches!(error, OpenError::NotAFile(_)), "{error}");
 }
 
-/// Guards against: a second server, of whose changes the watchers of the first hear nothing.
+/// Guards against: a second server, whose changes the watchers of the first do not receive.
 #[cfg(unix)]
 #[tokio::test]
 async fn one_that_is_served_already_is_in_use() {
@@ -162,8 +162,8 @@ async fn an_empty_one_that_is_locked_is_in_use() {
     assert!(matches!(error, OpenError::InUse(_)), "{error}");
 }
 
-/// Guards against: a caller that leaves while its connection is being tried, which closed it, and with it
-/// the database.
+/// Guards against: a caller that leaves while its connection is tested, which closed it, and with it the
+/// database.
 #[tokio::test]
 async fn a_database_in_memory_outlives_callers_that_leave() {
     let store = Store::open(&Database::Memory).await.unwrap();

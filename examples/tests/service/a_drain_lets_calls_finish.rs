@@ -36,7 +36,7 @@ async fn it_is_not_ready_at_once_and_still_serves() {
     let checked = health.check(HealthCheckRequest { service }).await.unwrap();
     assert_eq!(checked.into_inner().status(), ServingStatus::NotServing);
 
-    // On the connection that is there, and on a new one.
+    // On the open connection, and on a new one.
     let created = server.create(order("ann@example.org", 1)).await;
     let mut fresh = OrderServiceClient::new(server.channel().await);
     fresh.get_order(GetOrderRequest { id: created.id }).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_call_that_runs_is_finished_and_streams_without_end_are_ended() {
 
     server.signal(Signal::Terminate);
     assert_eq!(soon(events.message()).await.unwrap_err().code(), Code::Unavailable);
-    // Its connection would be held open by a health watch, too.
+    // A health watch would keep its connection open, too.
     let ended = loop {
         if let Err(ended) = soon(status.message()).await {
             break ended;
@@ -91,7 +91,7 @@ async fn the_limit_wins_over_a_call_that_does_not_end() {
             async move { client.import_orders(UnboundedReceiverStream::new(requests)).await },
         );
     send.send(order("ann@example.org", 1)).unwrap();
-    // Calls on one connection arrive in order: the import is there, too.
+    // Calls on one connection arrive in order: the import has arrived, too.
     server.create(order("bob@example.org", 1)).await;
 
     let began = Instant::now();
@@ -115,7 +115,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(server.ended().await, Drained::Forced);
 }
 
-/// Guards against: a stream of a service that is not ours, and does not know that the server stops.
+/// Guards against: a stream of a third-party service, which does not know that the server shuts down.
 #[tokio::test]
 async fn an_open_reflection_does_not_hold_it() {
     let server = Server::with_drain(drain(Duration::ZERO, LONG)).await;
@@ -135,10 +135,10 @@ async fn an_open_reflection_does_not_hold_it() {
     drop(ask);
 }
 
-/// Guards against: a list that is cut off although it would have been whole in a moment.
+/// Guards against: a list that is ended although it was about to be complete.
 #[tokio::test]
 async fn a_page_that_is_being_sent_is_finished() {
-    // More than fits into what a caller who does not read has room for.
+    // More than the flow-control window of a caller that does not read.
     const ORDERS: usize = 1000;
     let server = Server::with_drain(drain(Duration::ZERO, LONG)).await;
     let email = format!("{}@example.org", "a".repeat(230));
@@ -156,7 +156,7 @@ async fn a_page_that_is_being_sent_is_finished() {
     soon(watched.message()).await.unwrap().unwrap();
 
     server.signal(Signal::Terminate);
-    // So the drain has come to the streams.
+    // The drain has ended the streams.
     soon(watched.message()).await.unwrap_err();
     let mut count = 1;
     while soon(listed.message()).await.unwrap().is_some() {

@@ -84,7 +84,7 @@ async fn a_stage_that_was_reached_before_changes_nothing() {
     }
 }
 
-/// Guards against: a change between the look and the listening, told twice or not at all.
+/// Guards against: a change between reading and subscribing that is sent twice or not at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_while_it_comes_are_told_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ async fn changes_while_it_comes_are_told_once() {
     }
 }
 
-/// Guards against: a change that comes after the look and before the listening, and is never told.
+/// Guards against: a change after reading and before subscribing that is never sent.
 #[tokio::test]
 async fn a_change_between_its_look_and_its_first_event_is_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,17 +124,17 @@ async fn a_change_between_its_look_and_its_first_event_is_told() {
     for cents in 0..40 {
         let request = Request::new(order("ann@example.org", cents));
         let id = orders.create_order(request).await.unwrap().into_inner().id;
-        // So that a connection is there to look with.
+        // Opens a connection for reading.
         let got = orders.get_order(Request::new(GetOrderRequest { id: id.clone() })).await;
         got.unwrap();
 
         let mut watch = orders.watch_order(Request::new(WatchOrderRequest { id: id.clone() }));
-        // SQLite begins to look; it may even have seen already. How far it gets differs by round.
+        // SQLite begins to read, and may have finished: how far it gets differs by round.
         let mut begun = None;
         for _ in 0..=cents % 4 {
             begun = begun.or_else(|| (&mut watch).now_or_never());
         }
-        // And before this watcher goes on, the order does.
+        // The order changes before this watcher continues.
         let shipped = Request::new(advance_to(&id, OrderStage::Shipped));
         orders.advance_order(shipped).await.unwrap();
 
@@ -148,7 +148,7 @@ async fn a_change_between_its_look_and_its_first_event_is_told() {
             seen = soon(events.next()).await.unwrap().unwrap().event_type;
         }
         assert_eq!(seen, "shipped");
-        // And once only: what comes next is what happens next.
+        // Only once: the next event is the next change.
         let delivered = Request::new(advance_to(&id, OrderStage::Delivered));
         orders.advance_order(delivered).await.unwrap();
         assert_eq!(soon(events.next()).await.unwrap().unwrap().event_type, "delivered");
@@ -169,7 +169,7 @@ async fn one_that_lags_reads_anew() {
 
     let shipped = Request::new(advance_to(&watched.id, OrderStage::Shipped));
     orders.advance_order(shipped).await.unwrap();
-    // More news than are held for anybody: those of its own order are gone.
+    // More notifications than the channel holds: those of its own order are lost.
     for cents in 0..600 {
         let id = create(cents).await.id;
         for stage in [OrderStage::Shipped, OrderStage::Delivered] {
@@ -179,13 +179,13 @@ async fn one_that_lags_reads_anew() {
     for expected in ["created", "shipped"] {
         assert_eq!(soon(events.next()).await.unwrap().unwrap().event_type, expected);
     }
-    // And once only: what comes next is what happens next.
+    // Only once: the next event is the next change.
     let delivered = Request::new(advance_to(&watched.id, OrderStage::Delivered));
     orders.advance_order(delivered).await.unwrap();
     assert_eq!(soon(events.next()).await.unwrap().unwrap().event_type, "delivered");
 }
 
-/// Guards against: a change that is kept, and of which nobody is told, since its caller left in between.
+/// Guards against: a change that is stored but not sent, because its caller left in between.
 #[tokio::test]
 async fn a_change_whose_caller_has_left_is_told() {
     let store = Store::open(&Database::Memory).await.unwrap();

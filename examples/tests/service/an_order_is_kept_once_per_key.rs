@@ -82,7 +82,7 @@ async fn an_unknown_id_is_not_found_and_not_repeated_at_length() {
     assert_eq!(missing.message(), r#"order "x" does not exist"#);
     assert_eq!(reason(&missing), "ORDER_NOT_FOUND");
 
-    // As long an answer would not fit into the headers.
+    // A response of this length would not fit into the headers.
     let id = "ä\n\"".repeat(10_000);
     let missing = client.get_order(GetOrderRequest { id }).await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);

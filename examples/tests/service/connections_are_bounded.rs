@@ -21,10 +21,10 @@ async fn call(client: &mut OrderServiceClient<Channel>) {
     assert_eq!(soon(client.get_order(request)).await.unwrap_err().code(), Code::NotFound);
 }
 
-/// What the server sends until it closes the connection.
+/// The bytes that the server sends until it closes the connection.
 async fn until_closed(socket: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
-    // An error is a close, too.
+    // An error closes it, too.
     while matches!(soon(socket.read_buf(&mut heard)).await, Ok(1..)) {}
     heard
 }
@@ -33,7 +33,7 @@ fn says_goodbye(heard: &[u8]) -> bool {
     frames::read(heard).iter().any(|(kind, _)| *kind == frames::GO_AWAY)
 }
 
-/// Guards against: slow loris. Each held a file and a task for ever.
+/// Guards against: slow loris, which kept a file and a task for each connection.
 #[tokio::test]
 async fn one_that_does_not_send_its_preface_is_closed() {
     let connections = ConnectionLimits::default().preface_timeout(SHORT).idle_timeout(LONG);
@@ -45,11 +45,11 @@ async fn one_that_does_not_send_its_preface_is_closed() {
     until_closed(&mut silent).await;
     until_closed(&mut stuck).await;
     assert!(began.elapsed() >= SHORT);
-    // One that has sent it is left alone.
+    // A connection with a preface stays open.
     call(&mut server.client.clone()).await;
 }
 
-/// Guards against: one that sends its preface, or a call, and then nothing more.
+/// Guards against: a client that sends its preface, or a call, and then nothing more.
 #[tokio::test]
 async fn one_that_has_no_call_for_too_long_is_sent_away_and_closed() {
     let server = Server::with_connections(ConnectionLimits::default().idle_timeout(SHORT)).await;
@@ -73,18 +73,18 @@ async fn one_with_a_stream_is_not_idle_and_a_client_whose_was_closed_connects_an
     let mut watcher = OrderServiceClient::new(server.channel().await);
     let mut events = watcher.watch_order(WatchOrderRequest { id }).await.unwrap().into_inner();
     soon(events.message()).await.unwrap().unwrap();
-    // A connection without a stream that begins after the watch was closed: by then the watch's would be, too.
+    // An idle connection that began after the watch was closed: by then the watch's would be closed, too.
     for _ in 0..2 {
         let mut silent = TcpStream::connect(server.address).await.unwrap();
         silent.write_all(&frames::hello()).await.unwrap();
         until_closed(&mut silent).await;
     }
-    // On the connection that the watch keeps open, and on one that is gone by now.
+    // On the connection that the watch keeps open, and on one that was closed.
     call(&mut watcher).await;
     call(&mut server.client.clone()).await;
 }
 
-/// Guards against: one token that held 19,159 streams on one connection.
+/// Guards against: one token that opened 19,159 streams on one connection.
 #[tokio::test]
 async fn one_has_so_many_streams_and_no_more() {
     let server = Server::with_connections(ConnectionLimits::default().max_streams(2)).await;
@@ -105,7 +105,7 @@ async fn one_has_so_many_streams_and_no_more() {
     }
 }
 
-/// Guards against: thousands of connections that say nothing, and keep out those that have something to say.
+/// Guards against: thousands of idle connections that keep other clients out.
 #[tokio::test]
 async fn silent_ones_give_way_and_one_with_a_call_stays() {
     const AT_MOST: usize = 64;
@@ -128,7 +128,7 @@ async fn silent_ones_give_way_and_one_with_a_call_stays() {
     call(&mut fresh).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     call(&mut watcher).await;
-    // The oldest went first, and as many are left as there is room for.
+    // The oldest were closed first, and the maximum number is left.
     let mut closed = 0;
     for socket in &mut silent[..9 * AT_MOST] {
         until_closed(socket).await;
@@ -137,7 +137,7 @@ async fn silent_ones_give_way_and_one_with_a_call_stays() {
     assert_eq!(closed, 9 * AT_MOST);
 }
 
-/// Guards against: `Health/Watch`, which needs no token, held open on each connection.
+/// Guards against: `Health/Watch`, which needs no token, kept open on each connection.
 #[tokio::test]
 async fn ones_that_only_watch_health_give_way() {
     let connections = ConnectionLimits::default().max_connections(2).idle_timeout(LONG);
@@ -164,14 +164,14 @@ async fn where_all_have_calls_a_new_one_is_closed_at_once() {
     call(&mut watcher).await;
 }
 
-/// As tonic's own server does; but that said `CANCELLED`.
+/// As tonic's server does, except that it responds `CANCELLED`.
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_caller_waits_ends_by_its_deadline() {
     let server = Server::with_faults(orders::faults::Faults::Enabled).await;
     let socket = TcpStream::connect(server.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
-    // A client that has no timer of its own.
+    // A client without a timer of its own.
     let request = http::Request::post("http://orders/orders.v1.OrderService/GetOrder")
         .header("content-type", "application/grpc")
         .header("te", "trailers")

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::common::server::Server;
 use crate::common::{order, reason};
 
-/// A server over a file, and somebody else who has opened that file too.
+/// A server with a database file, and another process that has opened the file, too.
 async fn shared_file(wait: Duration) -> (Server, SqliteConnection, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("orders.db");
@@ -28,7 +28,7 @@ async fn a_locked_database_is_unavailable_for_a_while() {
     assert_eq!((busy.code(), reason(&busy).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
     assert!(!busy.message().contains("locked"), "{}", busy.message());
 
-    // Who reads need not wait for who writes.
+    // Readers do not wait for writers.
     let id = "x".to_owned();
     let read = server.client.clone().get_order(GetOrderRequest { id }).await;
     assert_eq!(read.unwrap_err().code(), Code::NotFound);

@@ -9,13 +9,12 @@ use tonic::codegen::http::{HeaderMap, Request};
 use crate::common::server::Server;
 use crate::common::{frames, soon};
 
-/// Guards against: h2's limit on small frames that wait, which ends the whole connection
-/// (`ENHANCE_YOUR_CALM`): a client like grpcio sends a frame for each message, and does not wait for them to
-/// be read.
+/// Guards against: h2's limit of small unread frames, which closes the whole connection (`ENHANCE_YOUR_CALM`): a
+/// client like grpcio sends a frame for each message, and does not wait until they are read.
 #[tokio::test]
 async fn many_small_messages_at_once_are_only_held_back() {
     const MESSAGES: usize = 20_000;
-    // The smallest there is: nothing is in it, and it is refused.
+    // The smallest message: it is empty, and refused.
     let message = Bytes::from_static(&[0; 5]);
     let server = Server::with_faults(Faults::Enabled).await;
     let socket = TcpStream::connect(server.address).await.unwrap();
@@ -24,7 +23,7 @@ async fn many_small_messages_at_once_are_only_held_back() {
     let request = Request::post("http://orders/orders.v1.OrderService/ImportOrders")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        // All that may come has come before the first message is read.
+        // All frames have arrived before the first message is read.
         .header("x-fault", "delay=500ms")
         .body(())
         .unwrap();
@@ -49,7 +48,7 @@ async fn many_small_messages_at_once_are_only_held_back() {
     assert!(!connection.is_finished());
 }
 
-/// Guards against: h2's limit on calls that were cancelled before they were seen, which ends the whole
+/// Guards against: h2's limit of calls that were cancelled before they were accepted, which closes the whole
 /// connection: 20 by default.
 #[tokio::test]
 async fn a_burst_of_cancels_does_not_hit_the_other_calls() {

@@ -14,7 +14,7 @@ fn asking<T>(fault: &'static str, message: T) -> Request<T> {
     request
 }
 
-/// The status that each method answers with, all seven of them.
+/// The status of each of the seven methods.
 async fn every_method(server: &Server, fault: &'static str) -> Vec<Result<(), Status>> {
     let client = || server.client.clone();
     let id = server.create(order("ann@example.org", 1)).await.id;
@@ -79,7 +79,7 @@ async fn a_stream_panics_after_what_it_has_sent() {
     }
     assert_eq!(soon(orders.message()).await.unwrap_err().code(), Code::Internal);
 
-    // For a method that answers with one message it comes before that.
+    // For a method with one response it happens before the response.
     let request = asking("panic-after=3", order("a@b", 1));
     let panicked = server.client.clone().create_order(request).await.unwrap_err();
     assert_eq!(panicked.code(), Code::Internal);
@@ -93,7 +93,7 @@ async fn a_delay_comes_before_everything_else() {
     let mut client = server.client.clone();
     let mut call = Box::pin(client.get_order(request));
     assert!((&mut call).now_or_never().is_none());
-    // Once this call is answered, the other one, on the same connection, has arrived and waits.
+    // When this call has ended, the other one, on the same connection, has arrived and waits.
     server.create(order("ann@example.org", 1)).await;
     assert!((&mut call).now_or_never().is_none());
     drop(call);

@@ -43,7 +43,7 @@ async fn every_service_can_be_found() {
     );
 }
 
-/// Guards against: a `grpcurl` that shows the details of a status as bytes.
+/// Guards against: `grpcurl` that prints the details of a status as bytes.
 #[tokio::test]
 async fn the_types_of_a_status_and_its_details_are_described_with_all_they_import() {
     let server = Server::start().await;
@@ -76,7 +76,7 @@ async fn the_types_of_a_status_and_its_details_are_described_with_all_they_impor
         };
         let described = FileDescriptorProto::decode(&*files.file_descriptor_proto[0]).unwrap();
         assert_eq!(described.name(), file);
-        // A client asks for these by their names.
+        // Clients request these by their names.
         for import in described.dependency {
             let by_name = ask(MessageRequest::FileByFilename(import.clone()));
             let answers = reflection.server_reflection_info(stream::iter([by_name])).await;

@@ -13,7 +13,7 @@ async fn a_request_of_more_than_64_kib() {
     let fits = GetOrderRequest { id: "x".repeat(65_000) };
     assert_eq!(client.get_order(fits).await.unwrap_err().code(), Code::NotFound);
     let large = GetOrderRequest { id: "x".repeat(70_000) };
-    // tonic says OUT_OF_RANGE where gRPC's own libraries say RESOURCE_EXHAUSTED.
+    // tonic responds OUT_OF_RANGE; gRPC's own libraries respond RESOURCE_EXHAUSTED.
     assert_eq!(client.get_order(large).await.unwrap_err().code(), Code::OutOfRange);
 }
 

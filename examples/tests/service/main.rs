@@ -1,4 +1,4 @@
-//! What the service does, over a real socket in this process.
+//! Tests of the service, over a real socket in this process.
 
 #![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
 

@@ -26,7 +26,7 @@ async fn none_is_seen_twice_and_none_is_left_out() {
     loop {
         let (orders, next) = page(&server, request.clone()).await;
         seen.extend(orders.iter().map(|order| order.total_cents));
-        // Between the first pages, more come in.
+        // Orders are created between the first pages.
         if seen.len() <= 4 {
             let cents = 100 + i64::try_from(seen.len()).unwrap();
             server.create(order("bob@example.org", cents)).await;
