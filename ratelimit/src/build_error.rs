@@ -1,32 +1,32 @@
-//! What can be wrong with limits.
+//! Errors in limits.
 
 use std::error::Error;
 use std::fmt;
 
 use tonic_call::{NetworkError, RuleError};
 
-/// What is wrong with how a layer was built, or with what its limits were to be replaced with.
+/// Why a layer cannot be built, or its limits cannot be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A rule can never match a call: its name can't be one, there are two for the same method or service,
-    /// or [`methods`](crate::RateLimitBuilder::methods) has no such method or service.
+    /// A rule can never match a call: its name is not valid, there are two rules for the same method or service, or
+    /// [`methods`](crate::RateLimitBuilder::methods) has no such method or service.
     NeverMatches(RuleError),
-    /// A limit that can't be enforced, or lets nothing pass.
+    /// A limit is impossible, or lets nothing pass.
     #[non_exhaustive]
     Limit {
-        /// What its rule is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
+        /// What its rule matches: `pkg.Svc/Method`, `pkg.Svc`, or `the default`.
         of: String,
-        /// Its name.
+        /// The name of the limit.
         name: String,
         /// What is wrong with it.
         wrong: String,
     },
-    /// A proxy's network that is neither a network (`10.0.0.0/8`) nor an address.
+    /// A proxy that is neither a network (`10.0.0.0/8`) nor an address.
     Network(NetworkError),
-    /// A domain that is nothing, or not printable ASCII.
+    /// The domain is empty, or not printable ASCII.
     Domain(String),
-    /// No key could be remembered: [`keys_at_most`](crate::RateLimitBuilder::keys_at_most) is 0.
+    /// [`max_keys`](crate::RateLimitBuilder::max_keys) is 0.
     NoKeys,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for BuildError {
             Self::Limit { of, name, wrong } => write!(f, "the limit {name:?} of {of} {wrong}"),
             Self::Network(error) => error.fmt(f),
             Self::Domain(text) => write!(f, "the domain {text:?} is not printable ASCII"),
-            Self::NoKeys => f.write_str("`keys_at_most` is 0: no key could be remembered"),
+            Self::NoKeys => f.write_str("`max_keys` is 0: no key could be stored"),
         }
     }
 }

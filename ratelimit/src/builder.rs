@@ -1,4 +1,4 @@
-//! How a layer is built.
+//! Builds the layer.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -9,19 +9,13 @@ use tonic_call::{Methods, TrustedProxies};
 use tower_layer::Layer;
 
 use crate::build_error::BuildError;
-use crate::caller::Seeds;
 use crate::clock::Clock;
-use crate::decision::{Decision, Hook};
-use crate::fields::is_printable;
-use crate::hints::Hints;
-use crate::layer::RateLimitLayer;
-use crate::limits::{Limits, Rule};
-use crate::service::RateLimit;
-use crate::settings::Settings;
-use crate::table::Table;
+use crate::decide::{Decision, Hints, Hook, Seeds};
+use crate::layer::{RateLimit, RateLimitLayer, Settings};
+use crate::limits::{Limits, Rule, Table, is_printable};
 
-/// How many keys each limit remembers, by default.
-pub const KEYS_AT_MOST: usize = 100_000;
+/// How many keys each limit stores at most, by default.
+pub const DEFAULT_MAX_KEYS: usize = 100_000;
 
 /// Builds a [`RateLimitLayer`].
 #[derive(Clone)]
@@ -29,7 +23,7 @@ pub const KEYS_AT_MOST: usize = 100_000;
 pub struct RateLimitBuilder {
     limits: Limits,
     methods: Option<Methods>,
-    keys_at_most: usize,
+    max_keys: usize,
     include_infrastructure: bool,
     behind: Vec<String>,
     domain: Option<String>,
@@ -43,7 +37,7 @@ impl RateLimitBuilder {
         Self {
             limits,
             methods: None,
-            keys_at_most: KEYS_AT_MOST,
+            max_keys: DEFAULT_MAX_KEYS,
             include_infrastructure: false,
             behind: Vec::new(),
             domain: None,
@@ -53,78 +47,78 @@ impl RateLimitBuilder {
         }
     }
 
-    /// Limits one method of a fully qualified service, as [`Limits::method`].
+    /// Adds a rule for one method of a fully qualified service, as [`Limits::method`].
     pub fn method(mut self, service: &str, method: &str, rule: impl Into<Rule>) -> Self {
         self.limits = self.limits.method(service, method, rule);
         self
     }
 
-    /// Limits the methods of a fully qualified service that have no rule of their own, as
+    /// Adds a rule for the methods of a fully qualified service that have no rule of their own, as
     /// [`Limits::service`].
     pub fn service(mut self, service: &str, rule: impl Into<Rule>) -> Self {
         self.limits = self.limits.service(service, rule);
         self
     }
 
-    /// Makes a rule for a method or service that is not one of these, nor of the standard health and
-    /// reflection services, an error, of [`build`](Self::build) and of [`replace`](crate::Handle::replace).
+    /// Makes a rule for an unknown method or service an error of [`build`](Self::build) and of
+    /// [`replace`](crate::Handle::replace). Known are these methods, and the standard health and reflection services.
     ///
-    /// Without it a rule whose name is misspelt can't be told from one that nobody needs yet: rules that no
-    /// call has matched are named in one event at `INFO` after the first 1,000 calls that passed.
+    /// Without it a misspelt rule is only visible in the log: after the first 1,000 calls that passed, one event at
+    /// `INFO` names the rules that no call has matched.
     pub fn methods(mut self, methods: &Methods) -> Self {
         self.methods = Some(methods.clone());
         self
     }
 
-    /// Limits the standard health and reflection services by the default too. By default only rules of their
-    /// own do.
+    /// Applies the default to the standard health and reflection services too. Without this only rules of their own
+    /// limit them.
     pub fn include_infrastructure(mut self) -> Self {
         self.include_infrastructure = true;
         self
     }
 
-    /// Trusts what proxies in these networks say in `x-forwarded-for`: networks (`10.0.0.0/8`) or
-    /// addresses. [`Key::peer`](crate::Key::peer) is then the last address in it that is none of theirs.
+    /// Trusts the `x-forwarded-for` of proxies in these networks (`10.0.0.0/8`) or at these addresses.
+    /// [`Key::peer`](crate::Key::peer) is then the last address in it that is not of a trusted proxy.
     ///
-    /// If the call comes from elsewhere, the header is not looked at. If it names no address where a proxy
-    /// should have, the address of that proxy counts. By default no proxy is trusted. A text that is neither a
-    /// network nor an address is an error of [`build`](Self::build).
+    /// The header of any other peer is ignored. Where the header has no address that a proxy should have added, the
+    /// address of that proxy counts. By default no proxy is trusted. A text that is neither a network nor an address is
+    /// an error of [`build`](Self::build).
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
         self
     }
 
-    /// Remembers so many keys of each limit, at most; by default [`KEYS_AT_MOST`]. Each costs 50 to 100 bytes.
-    /// Those for which there is no room share one bucket.
-    pub fn keys_at_most(mut self, keys: usize) -> Self {
-        self.keys_at_most = keys;
+    /// Sets how many keys each limit stores at most; by default [`DEFAULT_MAX_KEYS`]. Each takes 50 to 100 bytes. Keys
+    /// without room share one bucket.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys;
         self
     }
 
-    /// Sets the `domain` of the `ErrorInfo` in a refusal, in which its reasons have their meaning: for
-    /// example the name of your API. By default `tonic-ratelimit-layer`.
+    /// Sets the `domain` of the `ErrorInfo` in a refusal, for example the name of your API. By default
+    /// `tonic-ratelimit-layer`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Tells callers how much they have left also when their calls pass: in the fields `ratelimit-policy` and
-    /// `ratelimit` of the answer's head. Costs such a call some allocations.
+    /// Adds the fields `ratelimit-policy` and `ratelimit` to the response head of calls that pass, so that callers see
+    /// how many calls they have left. Costs each call a few allocations.
     pub fn fields_on_accepted(mut self) -> Self {
         self.fields_on_accepted = true;
         self
     }
 
-    /// Is given every decision: to count them, or for an audit trail. One for each call that has a limit,
-    /// and before it one for each limit in shadow mode that would have refused it.
+    /// Calls a hook with every decision, for counts or an audit trail: once for each call that has a limit, and before
+    /// that once for each shadow limit that would have refused it.
     ///
-    /// It runs where the call comes in: it must not block. A panic in it changes nothing.
+    /// The hook must not block. A panic in it is logged at `ERROR` and does not change the decision.
     pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Reads the time, in which quotas fill up again, from this clock.
+    /// Replaces the clock by which quotas are refilled.
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
@@ -134,9 +128,9 @@ impl RateLimitBuilder {
     ///
     /// # Errors
     ///
-    /// When something in it is wrong, and would be found only when calls come: see [`BuildError`].
+    /// If a limit or a setting is wrong: see [`BuildError`].
     pub fn build(self) -> Result<RateLimitLayer, BuildError> {
-        if self.keys_at_most == 0 {
+        if self.max_keys == 0 {
             return Err(BuildError::NoKeys);
         }
         let domain = self.domain.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
@@ -144,12 +138,12 @@ impl RateLimitBuilder {
             return Err(BuildError::Domain(domain));
         }
         let proxies = TrustedProxies::new(&self.behind).map_err(BuildError::Network)?;
-        let table = Table::new(&self.limits, self.methods.as_ref(), self.keys_at_most, None)?;
+        let table = Table::new(&self.limits, self.methods.as_ref(), self.max_keys, None)?;
         Ok(RateLimitLayer::with(Settings {
             table: ArcSwap::from_pointee(table),
             replacing: Mutex::new(()),
             methods: self.methods,
-            keys_at_most: self.keys_at_most,
+            max_keys: self.max_keys,
             include_infrastructure: self.include_infrastructure,
             proxies,
             domain,
@@ -158,12 +152,12 @@ impl RateLimitBuilder {
             hook: self.hook,
             seeds: Seeds::default(),
             hints: Hints::default(),
-            told_of_preflights: AtomicBool::new(false),
+            warned_of_preflights: AtomicBool::new(false),
         }))
     }
 }
 
-/// What no service is, so that a forgotten [`build`](RateLimitBuilder::build) is an error that says so.
+/// Implemented by no service, so that a forgotten [`build`](RateLimitBuilder::build) is a clear compile error.
 #[diagnostic::on_unimplemented(
     message = "a `RateLimitBuilder` is not a layer yet: call `.build()?` to get the `RateLimitLayer`",
     label = "a `.build()?` is missing on a `RateLimitBuilder`",

@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, QuantaClock, QuantaInstant, Reference as _};
 
-use crate::pace::LATEST;
 use tonic_call::guarded;
 
-/// Where a layer reads the time by which quotas fill up again.
+use crate::limits::LATEST;
+
+/// The clock by which quotas are refilled.
 ///
-/// A monotonic clock of the system by default; tests give their own. One call reads it once.
+/// The default is the system's monotonic clock; tests pass their own. The layer reads it once per call.
 #[derive(Clone)]
-pub struct Clock(Kind);
+pub struct Clock(ClockSource);
 
 #[derive(Clone)]
-enum Kind {
+enum ClockSource {
     System { clock: QuantaClock, began: QuantaInstant },
-    Given(Arc<Given>),
+    Custom(Arc<Custom>),
 }
 
-struct Given {
+struct Custom {
     now: Box<dyn Fn() -> Duration + Send + Sync>,
-    /// The latest that it has shown, in nanoseconds.
+    /// The latest time so far, in nanoseconds.
     latest: AtomicU64,
 }
 
@@ -31,17 +32,18 @@ impl Clock {
     pub fn system() -> Self {
         let clock = QuantaClock::default();
         let began = clock.now();
-        Self(Kind::System { clock, began })
+        Self(ClockSource::System { clock, began })
     }
 
-    /// A clock that shows what this says: the time since any fixed moment.
+    /// A clock that a function reads: it returns the time since any fixed moment.
     ///
-    /// It stands still where it would go back, and where this panics. Times after 146 years are all one.
+    /// The clock stands still while the function returns an earlier time, and if it panics. All times after 146 years
+    /// are the same.
     ///
     /// ```
     /// use tonic_ratelimit_layer::Clock;
     ///
-    /// // By the clock of tokio, which tests pause.
+    /// // The clock of tokio, which tests can pause.
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let began = tokio::time::Instant::now();
@@ -49,23 +51,23 @@ impl Clock {
     /// # }
     /// ```
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        let given = Given { now: Box::new(now), latest: AtomicU64::new(0) };
-        Self(Kind::Given(Arc::new(given)))
+        let custom = Custom { now: Box::new(now), latest: AtomicU64::new(0) };
+        Self(ClockSource::Custom(Arc::new(custom)))
     }
 
-    /// What it shows now, in nanoseconds.
+    /// The time now, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         match &self.0 {
-            Kind::System { clock, began } => {
+            ClockSource::System { clock, began } => {
                 clock.now().duration_since(*began).as_u64().min(LATEST)
             }
-            Kind::Given(given) => {
-                let shown = guarded(|| (given.now)()).unwrap_or_else(|_| {
+            ClockSource::Custom(custom) => {
+                let shown = guarded(|| (custom.now)()).unwrap_or_else(|_| {
                     tracing::error!("the clock of a `RateLimitLayer` panicked");
                     Duration::ZERO
                 });
                 let shown = u64::try_from(shown.as_nanos()).unwrap_or(LATEST).min(LATEST);
-                given.latest.fetch_max(shown, Ordering::Relaxed).max(shown)
+                custom.latest.fetch_max(shown, Ordering::Relaxed).max(shown)
             }
         }
     }
@@ -80,8 +82,8 @@ impl Default for Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Kind::System { .. } => "Clock::system",
-            Kind::Given(_) => "Clock::new",
+            ClockSource::System { .. } => "Clock::system",
+            ClockSource::Custom(_) => "Clock::new",
         })
     }
 }
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_clock_never_goes_back() {
+    fn a_custom_clock_never_goes_back() {
         tonic_call_test_kit::silence_panics();
         let shown = Mutex::new(vec![
             Some(Duration::MAX),

@@ -90,7 +90,7 @@ fn h01_a_million_invented_keys_take_no_more_memory_than_there_may_be() {
 fn h02_a_million_keys_are_kept_when_asked_for_and_forgotten_some_at_a_time() {
     const KEYS: u64 = 1_000_000;
     let (builder, hand) = by_number(Quota::per_minute(1));
-    let layer = builder.keys_at_most(1_000_000).build().unwrap();
+    let layer = builder.max_keys(1_000_000).build().unwrap();
     let mut calls = Calls::new(&layer);
     let (kept, most) = memory(|| assert!((0..KEYS).all(|number| calls.call(number))));
     println!("{kept} bytes for a million keys, {most} at most");
@@ -119,7 +119,7 @@ fn h03_other_limits_have_room_of_their_own() {
         Quota::per_second(5).by(Key::metadata("x-api-key")),
         Quota::per_second(3).by(Key::principal()),
     ];
-    let builder = RateLimitLayer::server(quotas).keys_at_most(10);
+    let builder = RateLimitLayer::server(quotas).max_keys(10);
     let layer = builder.with_clock(hand.clock()).build().unwrap();
     let keys: Vec<_> = (0..100).map(|key| key.to_string()).collect();
     let attack = |who| {
@@ -142,7 +142,7 @@ fn h03_other_limits_have_room_of_their_own() {
 #[test]
 fn h04_that_there_is_no_room_is_told_once() {
     let builder = RateLimitLayer::server(Quota::per_second(1).by(Key::principal()));
-    let layer = builder.keys_at_most(2).with_clock(Hand::default().clock()).build().unwrap();
+    let layer = builder.max_keys(2).with_clock(Hand::default().clock()).build().unwrap();
     let lines = Lines::default();
     let collecting = lines.collect();
     for who in ["ann", "bob"] {
@@ -156,7 +156,7 @@ fn h04_that_there_is_no_room_is_told_once() {
     let text = lines.text();
     let warnings: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(warnings.len(), 1, "{text}");
-    for part in ["1/s:principal", "keys_at_most=2", "key=\"principal\""] {
+    for part in ["1/s:principal", "max_keys=2", "key=\"principal\""] {
         assert!(warnings[0].contains(part), "{part}: {text}");
     }
 }
@@ -165,7 +165,7 @@ fn h04_that_there_is_no_room_is_told_once() {
 fn h05_the_shared_bucket_is_one_of_the_same_size() {
     let builder = RateLimitLayer::server(Quota::per_second(10).burst(4).by(Key::principal()));
     let hand = Hand::default();
-    let layer = builder.keys_at_most(1).with_clock(hand.clock()).build().unwrap();
+    let layer = builder.max_keys(1).with_clock(hand.clock()).build().unwrap();
     assert_eq!(passes(&layer, &principal("ann")), 4);
     for who in ["bob", "eve", "dan", "fay"] {
         call(&layer, &principal(who)).passed();
@@ -204,7 +204,7 @@ fn h07_a_newcomer_finds_the_room_of_keys_whose_burst_is_whole_again() {
     for newcomers in 1..5 {
         let hand = Hand::default();
         let quota = Quota::per_second(1).by(Key::principal());
-        let builder = RateLimitLayer::server(quota).keys_at_most(64).with_clock(hand.clock());
+        let builder = RateLimitLayer::server(quota).max_keys(64).with_clock(hand.clock());
         let layer = builder.build().unwrap();
         for known in 0..64 {
             call(&layer, &principal(&known.to_string())).passed();
@@ -225,7 +225,7 @@ fn h08_while_keys_come_and_go_newcomers_find_room() {
     const KEYS: u64 = 10_000;
     const ALIVE: u64 = KEYS * 80 / 100;
     let (builder, hand) = by_number(Quota::per_minute(1));
-    let layer = builder.keys_at_most(KEYS as usize).build().unwrap();
+    let layer = builder.max_keys(KEYS as usize).build().unwrap();
     let mut calls = Calls::new(&layer);
     let each = Duration::from_secs(60) / ALIVE as u32;
     for number in 0..ALIVE * 5 {

@@ -56,7 +56,7 @@ fn d01_what_is_impossible_is_named_with_its_rule() {
         (Rule::from(Quota::per_second(5)).and(Quota::per_second(0)), "0 calls"),
     ] {
         for (limits, of) in [
-            (Limits::of(rule.clone()), "every other method"),
+            (Limits::of(rule.clone()), "the default"),
             (Limits::none().service("a.B", rule.clone()), "a.B"),
             (Limits::none().method("a.B", "C", rule.clone()), "a.B/C"),
         ] {
@@ -78,10 +78,7 @@ fn d01_what_is_impossible_is_named_with_its_rule() {
 #[test]
 fn d02_the_name_of_the_limit_is_in_the_error() {
     let error = error(server(Quota::per_second(5).burst(0).by(Key::peer())));
-    assert_eq!(
-        error,
-        "the limit \"5/s:peer\" of every other method lets nothing pass: a burst of 0"
-    );
+    assert_eq!(error, "the limit \"5/s:peer\" of the default lets nothing pass: a burst of 0");
 }
 
 #[test]
@@ -138,7 +135,7 @@ fn d04_a_rule_for_a_method_that_does_not_exist_is_named() {
 fn d05_other_settings_are_checked_too() {
     let any = || server(Quota::per_second(5));
     for (builder, wrong) in [
-        (any().keys_at_most(0), "keys_at_most"),
+        (any().max_keys(0), "max_keys"),
         (any().domain(""), "domain \"\""),
         (any().domain("a\tb"), "printable"),
         (any().behind(["10.0.0.0/8", "proxy.local"]), "\"proxy.local\""),
@@ -147,7 +144,7 @@ fn d05_other_settings_are_checked_too() {
         let error = error(builder);
         assert!(error.contains(wrong), "{error}");
     }
-    assert!(any().keys_at_most(1).domain("a b").behind(["::1", "10.0.0.0/8"]).build().is_ok());
+    assert!(any().max_keys(1).domain("a b").behind(["::1", "10.0.0.0/8"]).build().is_ok());
 }
 
 #[test]
@@ -255,7 +252,7 @@ fn d07_limits_are_written_in_any_of_these_ways() {
 fn d08_what_is_built_shows_itself_and_no_functions() {
     let quota = Quota::per_second(5).burst(7).cost_by(|_, _| 1).by(Key::metadata("x-a"));
     let shown = format!("{:?}", server((quota, InFlight::new(3))));
-    for part in ["5/s", "burst: 7", "metadata:x-a", "by a function", "at_most: 3"] {
+    for part in ["5/s", "burst: 7", "metadata:x-a", "by a function", "max: 3"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let layer = server(Quota::per_second(5)).build().unwrap();

@@ -202,7 +202,7 @@ fn e07_a_callers_share_is_its_own_and_told_so() {
     let running = [answered(&layer, &ann), answered(&layer, &ann)];
     let called = call(&layer, &ann);
     called.is_refused(Code::ResourceExhausted, "CONCURRENCY_LIMITED");
-    assert_eq!(called.message, "too many calls at a time, try again when one of them is over");
+    assert_eq!(called.message, "too many calls at a time, try again when one of them has ended");
     assert_eq!((called.wait(), called.header("grpc-retry-pushback-ms")), (None, Some("-1")));
     let policy = r#""in-flight:principal";q=2;qu="concurrent-requests""#;
     assert_eq!(called.header("ratelimit-policy"), Some(policy));
@@ -314,7 +314,7 @@ fn e12_a_shadow_counts_those_that_it_would_let_pass() {
 #[test]
 fn e13_keys_without_room_share_one_count() {
     let limit = InFlight::new(2).by(Key::principal());
-    let layer = RateLimitLayer::server(limit).keys_at_most(1).build().unwrap();
+    let layer = RateLimitLayer::server(limit).max_keys(1).build().unwrap();
     let ann = [answered(&layer, &principal("ann")), answered(&layer, &principal("ann"))];
     let others = [answered(&layer, &principal("bob")), answered(&layer, &principal("eve"))];
     assert!(!ann.iter().chain(&others).any(is_refused));

@@ -101,7 +101,7 @@ fn a06_a_call_that_costs_more_than_a_burst_is_told_not_to_come_back() {
     for cost in ["11", "4294967295"] {
         let called = call(&layer, &metadata(&[("x-cost", cost)]));
         called.is_refused(tonic::Code::ResourceExhausted, "RATE_LIMITED");
-        assert_eq!(called.message, "the call costs more than its limit ever lets pass");
+        assert_eq!(called.message, "the call costs more than its limit ever allows");
         assert_eq!((called.wait(), called.header("grpc-retry-pushback-ms")), (None, Some("-1")));
         assert_eq!(called.header("ratelimit"), Some(r#""10/s:global";r=10"#));
         hand.advance(SECOND * 3_600);

@@ -15,8 +15,8 @@ type Read<'u> = (&'u str, &'u str, usize, Option<usize>, bool);
 fn read(usage: &[Usage]) -> Vec<Read<'_>> {
     let mut all: Vec<Read<'_>> = Vec::new();
     for usage in usage {
-        let Usage { rule, limit, keys, keys_at_most, overflow_in_use, .. } = usage;
-        all.push((rule, limit, *keys, *keys_at_most, *overflow_in_use));
+        let Usage { rule, limit, keys, max_keys, overflow_in_use, .. } = usage;
+        all.push((rule, limit, *keys, *max_keys, *overflow_in_use));
     }
     all
 }
@@ -29,7 +29,7 @@ fn keys_and_overflow_of_a_quota_are_read_per_rule_and_limit() {
         .service("test.v1.Kinds", Quota::per_second(9).by(Key::principal()).named("others"));
     let layer = RateLimitLayer::server(limits)
         .methods(&common::methods())
-        .keys_at_most(2)
+        .max_keys(2)
         .with_clock(hand.clock())
         .build()
         .unwrap();
@@ -63,7 +63,7 @@ fn keys_and_overflow_of_a_quota_are_read_per_rule_and_limit() {
 #[test]
 fn calls_in_flight_are_keys_while_they_are() {
     let limit = InFlight::new(5).by(Key::principal()).named("open");
-    let layer = RateLimitLayer::server(limit).keys_at_most(1).build().unwrap();
+    let layer = RateLimitLayer::server(limit).max_keys(1).build().unwrap();
     let handle = layer.handle();
     assert_eq!(read(&handle.usage()), [("*", "open", 0, Some(1), false)]);
     let mut service = layer.layer(common::Inner::default());

@@ -1,25 +1,35 @@
+//! The layer, its service, and what they share.
+
+mod future;
+mod handle;
+mod permits;
+mod service;
+mod settings;
+
 use std::fmt;
 use std::sync::Arc;
 
 use tower_layer::Layer;
 
+pub use self::future::{ResponseBody, ResponseFuture};
+pub use self::handle::Handle;
+pub use self::permits::Permits;
+pub use self::service::RateLimit;
+pub(crate) use self::settings::{LAYER, Settings};
 use crate::builder::RateLimitBuilder;
-use crate::handle::Handle;
 use crate::limits::Limits;
-use crate::service::RateLimit;
-use crate::settings::Settings;
 
-/// Lets only so many calls through: see the [crate's page](crate).
+/// Limits calls: see the [crate page](crate).
 ///
-/// Clones, and the services they make, count together.
+/// Clones of a layer, and the services they make, share their counts.
 #[derive(Clone)]
 pub struct RateLimitLayer {
     settings: Arc<Settings>,
 }
 
 impl RateLimitLayer {
-    /// Limits the calls of a server: all together by a [`Quota`](crate::Quota), an
-    /// [`InFlight`](crate::InFlight) or several, or by [`Limits`].
+    /// Limits the calls of a server: by a [`Quota`](crate::Quota), an [`InFlight`](crate::InFlight) or several that
+    /// all methods share, or by [`Limits`] per method.
     #[must_use = "call `build()` to get the layer"]
     pub fn server(limits: impl Into<Limits>) -> RateLimitBuilder {
         RateLimitBuilder::new(limits.into())
@@ -29,7 +39,7 @@ impl RateLimitLayer {
         Self { settings: Arc::new(settings) }
     }
 
-    /// What replaces the limits while the server runs.
+    /// A handle to replace the limits while the server runs, and to read how many keys they store.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.settings))
     }

@@ -1,4 +1,4 @@
-//! What an operator's hook is told.
+//! What the hook gets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use http::Extensions;
 use tonic::Code;
 use tonic_call::{Peer, Rpc};
 
-/// What the layer decided of one call. See [`RateLimitBuilder::on_decision`](crate::RateLimitBuilder::on_decision).
+/// The decision for one call: see [`RateLimitBuilder::on_decision`](crate::RateLimitBuilder::on_decision).
 #[derive(Clone, Copy)]
 pub struct Decision<'a> {
     pub(crate) reason: Option<Reason>,
@@ -21,8 +21,7 @@ pub struct Decision<'a> {
     pub(crate) extensions: &'a Extensions,
 }
 
-/// Why a call is refused, in a word that callers and labels can hold: the `reason` of the
-/// `google.rpc.ErrorInfo` that the caller gets.
+/// Why a call is refused: the `reason` of the `google.rpc.ErrorInfo` that the caller gets. It fits in a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
@@ -37,7 +36,7 @@ pub enum Reason {
 pub(crate) type Hook = Arc<dyn Fn(&Decision<'_>) + Send + Sync>;
 
 impl Reason {
-    /// The word: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `OVERLOADED`.
+    /// The reason as text: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `OVERLOADED`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RateLimited => "RATE_LIMITED",
@@ -46,8 +45,7 @@ impl Reason {
         }
     }
 
-    /// The code that goes with it: `UNAVAILABLE` if the server has too much to do, `RESOURCE_EXHAUSTED` if
-    /// its caller wants too much.
+    /// The status code: `UNAVAILABLE` if the server is overloaded, `RESOURCE_EXHAUSTED` if the caller exceeds its limit.
     pub fn code(self) -> Code {
         match self {
             Self::RateLimited | Self::ConcurrencyLimited => Code::ResourceExhausted,
@@ -62,44 +60,44 @@ impl<'a> Decision<'a> {
         self.reason
     }
 
-    /// The decision in one word, fit for a label: `passed`, or the [reason](Reason::as_str).
+    /// The decision as text that fits in a label: `passed`, or the [reason](Reason::as_str).
     pub fn result(&self) -> &'static str {
         self.reason.map_or("passed", Reason::as_str)
     }
 
-    /// Whether a limit in shadow mode would have refused it: the call goes on.
+    /// Whether this is a shadow limit that would have refused the call. The call goes on.
     pub fn is_shadow(&self) -> bool {
         self.shadow
     }
 
-    /// The method that was called. Its names may be whatever a stranger sent.
+    /// The method that was called. Callers can send any name.
     pub fn rpc(&self) -> &'a Rpc {
         self.rpc
     }
 
-    /// The name of the limit that refused it; of several that refuse for one reason, that with the longest wait.
-    /// Of a call that passed, the limit that lets the fewest more pass. Fit for a label, beside the method: limits
-    /// of several rules have the same name, unless they are given others.
+    /// The name of the limit that refused the call; of several with the same reason, the one with the longest wait.
+    /// For a call that passed, the limit that has the fewest calls left. It fits in a label, beside the method: limits of
+    /// several rules have the same default name.
     pub fn limit(&self) -> &'a str {
         self.limit
     }
 
-    /// The kind of its key: `global`, `peer`, `principal`, `metadata` or `function`.
+    /// The kind of the limit's key: `global`, `peer`, `principal`, `metadata` or `function`.
     pub fn key(&self) -> &'static str {
         self.key
     }
 
-    /// How many more calls of cost 1 that limit lets pass now, for this key.
+    /// How many more calls of cost 1 can pass that limit now, with this key.
     pub fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// When the refused call can pass; `None` if nobody knows, or it never can.
+    /// When the refused call can pass; `None` if that is not known, or it never can.
     pub fn wait(&self) -> Option<Duration> {
         self.wait
     }
 
-    /// The address at the other end of the connection. Never a label.
+    /// The address at the other end of the connection. Not for labels.
     pub fn peer(&self) -> Option<Peer> {
         Peer::of(self.extensions)
     }

@@ -1,130 +1,148 @@
-//! A rate that is possible, and what governor decides by it (GCRA).
+//! A possible rate, and how governor decides by it (GCRA).
 
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::RateLimiter;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use governor::state::{NotKeyed, RateLimiter, StateStore};
+use governor::state::StateStore;
 
-/// No rate is higher than one call in so many nanoseconds: rounding the interval up to whole ones then
-/// costs less than a hundredth of it.
-const INTERVAL_AT_LEAST: u64 = 100;
+/// The shortest interval, in nanoseconds: rounding the interval up to a whole number then costs less than a
+/// hundredth of the rate.
+const MIN_INTERVAL: u64 = 100;
 
-/// A burst that is used up is there again after that, at most. So no sum of times overflows.
-const FULL_AGAIN_AT_MOST: u64 = 3_650 * 24 * 3_600 * 1_000_000_000;
+/// The longest time in which a burst is refilled, in nanoseconds, so that no sum of times overflows.
+const MAX_REFILL: u64 = 3_650 * 24 * 3_600 * 1_000_000_000;
 
-/// The latest time that is told apart, in nanoseconds: 146 years after a clock began.
+/// The latest time of a clock, in nanoseconds: 146 years after it started.
 pub(crate) const LATEST: u64 = 1 << 62;
 
-/// How many calls may come, and how fast they come back: possible values only.
+/// A rate and a burst that are possible.
 ///
-/// What is kept of a key is one time, in nanoseconds: when its burst is whole again (GCRA's theoretical
-/// arrival time). A time that is not later than now is as good as none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a key is one time, in nanoseconds: when its burst is full again (GCRA's theoretical arrival time). A
+/// time that has passed is equal to no state.
+#[derive(Debug)]
 pub(crate) struct Pace {
-    /// After which one call comes back, rounded up: nobody ever gets more than the quota.
+    /// The time in which one call is refilled, rounded up: no caller gets more than the quota.
     interval: u64,
     burst: NonZeroU32,
+    limiter: RateLimiter<FullIn, StateInKey, ZeroClock, NoOpMiddleware<Nanos>>,
 }
 
-/// What is decided of one call.
+/// The decision for one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paced {
-    /// It may, and this is the time to keep.
+    /// It passes, and this is the new state of its key.
     Yes(u64),
-    /// Not yet.
+    /// It can pass after this time.
     In(Duration),
-    /// Never: it costs more than a whole burst.
+    /// It can never pass: it costs more than a burst.
     Never,
 }
 
 impl Pace {
-    /// So many calls in that time, and `burst` of them at once; the error says what is wrong.
+    /// `calls` per period, and `burst` of them together; the error says what is wrong.
     pub(crate) fn new(calls: u32, per: Duration, burst: u32) -> Result<Self, String> {
         if calls == 0 {
             return Err("lets nothing pass: 0 calls".to_owned());
         }
         let interval = per.as_nanos().div_ceil(calls.into());
-        if per.as_nanos() < u128::from(calls) * u128::from(INTERVAL_AT_LEAST) {
-            return Err(format!("is too fast: more than one call each {INTERVAL_AT_LEAST} ns"));
+        if per.as_nanos() < u128::from(calls) * u128::from(MIN_INTERVAL) {
+            return Err(format!("is too fast: more than one call per {MIN_INTERVAL} ns"));
         }
         let Some(burst) = NonZeroU32::new(burst) else {
             return Err("lets nothing pass: a burst of 0".to_owned());
         };
-        let full = interval.saturating_mul(burst.get().into());
-        match u64::try_from(full) {
-            Ok(full) if full <= FULL_AGAIN_AT_MOST => {
-                Ok(Self { interval: full / u64::from(burst.get()), burst })
+        let refill = interval.saturating_mul(burst.get().into());
+        let interval = match u64::try_from(refill) {
+            Ok(refill) if refill <= MAX_REFILL => refill / u64::from(burst.get()),
+            _ => {
+                return Err("is too slow: its burst takes more than ten years to refill".to_owned());
             }
-            _ => Err("is too slow: its burst takes more than ten years to come back".to_owned()),
-        }
+        };
+        let quota = governor::Quota::with_period(Duration::from_nanos(interval));
+        let quota = quota.ok_or("is too fast")?.allow_burst(burst);
+        Ok(Self { interval, burst, limiter: RateLimiter::new(quota, StateInKey, ZeroClock) })
     }
 
     pub(crate) fn burst(&self) -> u32 {
         self.burst.get()
     }
 
-    /// Decides a call that costs so much, for a key of which that time is kept.
-    pub(crate) fn decide(&self, kept: Option<u64>, cost: NonZeroU32, now: u64) -> Paced {
+    /// Whether the states of keys mean the same for both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.interval, self.burst) == (other.interval, other.burst)
+    }
+
+    /// Decides a call of that cost, for a key in that state.
+    pub(crate) fn decide(&self, state: Option<u64>, cost: NonZeroU32, now: u64) -> Paced {
+        // governor would multiply such a cost, and overflow.
         if cost > self.burst {
             return Paced::Never;
         }
-        let interval = Duration::from_nanos(self.interval);
-        let Some(quota) = governor::Quota::with_period(interval) else { return Paced::Never };
-        let quota = quota.allow_burst(self.burst);
-        let clock = Reading(Cell::new(0));
-        let limiter: RateLimiter<_, _, _, NoOpMiddleware<Nanos>> =
-            RateLimiter::new(quota, Slot(Cell::new(kept)), clock);
-        limiter.clock().0.set(now);
-        match limiter.check_n(cost) {
-            Ok(Ok(())) => match limiter.into_state_store().0.get() {
-                Some(next) => Paced::Yes(next),
-                None => Paced::Never,
-            },
-            Ok(Err(until)) => Paced::In(until.wait_time_from(Nanos::new(now))),
+        let full_in = FullIn(Cell::new(self.full_in(state, now)));
+        match self.limiter.check_key_n(&full_in, cost) {
+            Ok(Ok(())) => Paced::Yes(now + full_in.0.get()),
+            Ok(Err(until)) => Paced::In(until.wait_time_from(ZeroClock.now())),
             Err(_) => Paced::Never,
         }
     }
 
-    /// How many calls of cost 1 may come at once.
-    pub(crate) fn remaining(&self, kept: Option<u64>, now: u64) -> u32 {
-        let gone = self.full_in(kept, now).div_ceil(self.interval);
-        self.burst.get().saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX))
+    /// How many calls of cost 1 can pass now.
+    pub(crate) fn remaining(&self, state: Option<u64>, now: u64) -> u32 {
+        let used = self.full_in(state, now).div_ceil(self.interval);
+        self.burst.get().saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
     }
 
-    /// How many nanoseconds it is until the burst is whole again.
-    pub(crate) fn full_in(&self, kept: Option<u64>, now: u64) -> u64 {
-        kept.unwrap_or(now).saturating_sub(now)
+    /// In how many nanoseconds the burst is full again.
+    pub(crate) fn full_in(&self, state: Option<u64>, now: u64) -> u64 {
+        state.unwrap_or(now).saturating_sub(now)
     }
 }
 
-/// The time of one decision.
-struct Reading(Cell<u64>);
+/// governor's clock: every decision happens at time 0. The time is in the state instead.
+#[derive(Debug)]
+struct ZeroClock;
 
-impl Clock for Reading {
+/// governor's key, which is the state itself, as the time from now until the burst is full again.
+///
+/// So one limiter serves all keys without storing any. The decision does not store the new state: that happens when
+/// all limits of the call allow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FullIn(Cell<u64>);
+
+/// governor's store: the state is in the key.
+#[derive(Debug)]
+struct StateInKey;
+
+impl Clock for ZeroClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Nanos::new(self.0.get())
+        Nanos::new(0)
     }
 }
 
-/// What is kept of one key, out of its store for one decision: whether it goes back there is decided
-/// when all quotas of the call have said yes.
-struct Slot(Cell<Option<u64>>);
+/// governor requires it of keys, and does not call it.
+impl Hash for FullIn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.get().hash(state);
+    }
+}
 
-impl StateStore for Slot {
-    type Key = NotKeyed;
+impl StateStore for StateInKey {
+    type Key = FullIn;
 
-    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, full_in: &FullIn, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let (outcome, next) = decide(self.0.get().map(Nanos::new))?;
-        self.0.set(Some(next.as_u64()));
+        let (outcome, next) = decide(Some(Nanos::new(full_in.0.get())))?;
+        full_in.0.set(next.as_u64());
         Ok(outcome)
     }
 }
@@ -144,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_impossible_is_said() {
+    fn an_impossible_rate_is_an_error() {
         let second = Duration::from_secs(1);
         let year = second * 3_600 * 24 * 365;
         for (calls, per, burst, wrong) in [
@@ -166,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_what_is_possible_are_possible() {
+    fn the_most_extreme_rates_are_possible() {
         let second = Duration::from_secs(1);
         for (calls, per, burst) in [
             (10_000_000, second, u32::MAX),
@@ -211,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_more_than_a_burst_never_passes() {
+    fn a_call_that_costs_more_than_a_burst_never_passes() {
         let pace = pace(5, Duration::from_secs(1), 3);
         assert_eq!(pace.decide(None, NonZeroU32::MAX, LATEST), Paced::Never);
         assert_eq!(pace.decide(None, NonZeroU32::new(4).expect("not 0"), 0), Paced::Never);
         assert!(matches!(pace.decide(None, NonZeroU32::new(3).expect("not 0"), 0), Paced::Yes(_)));
         // No product overflows for that.
-        let slow = self::pace(1, Duration::from_nanos(FULL_AGAIN_AT_MOST), 1);
+        let slow = self::pace(1, Duration::from_nanos(MAX_REFILL), 1);
         assert_eq!(slow.decide(None, NonZeroU32::MAX, LATEST), Paced::Never);
     }
 
@@ -231,7 +249,7 @@ mod tests {
     }
 
     impl Bucket {
-        fn new(pace: Pace) -> Self {
+        fn new(pace: &Pace) -> Self {
             let (interval, burst) = (pace.interval.into(), pace.burst.get().into());
             Self { interval, burst, level: interval * burst, at: 0 }
         }
@@ -264,7 +282,7 @@ mod tests {
             ),
         ) {
             let Ok(pace) = Pace::new(calls, Duration::from_secs(per), burst) else { return Ok(()) };
-            let (mut model, mut kept, mut now) = (Bucket::new(pace), None, 0_u64);
+            let (mut model, mut kept, mut now) = (Bucket::new(&pace), None, 0_u64);
             for (later, cost) in steps {
                 now = (now + later).min(LATEST);
                 let expected = model.take(cost, now);

@@ -8,10 +8,10 @@ use http_body::Body;
 use tonic_call::{AnswerFuture, BoxError, GrpcService};
 use tower_service::Service;
 
-use crate::future::{ResponseBody, ResponseFuture};
-use crate::settings::Settings;
+use super::future::{ResponseBody, ResponseFuture};
+use super::settings::Settings;
 
-/// A service that only so many calls reach: see [`RateLimitLayer`](crate::RateLimitLayer).
+/// The service of a [`RateLimitLayer`](crate::RateLimitLayer).
 #[derive(Clone)]
 pub struct RateLimit<S> {
     inner: S,
@@ -43,7 +43,7 @@ where
         match self.settings.decide(&head) {
             Ok(passed) => {
                 let request = Request::from_parts(head, tonic::body::Body::new(body));
-                // If this unwinds, what passed holds is given back.
+                // If this panics, `passed` is dropped, and the call is no longer in flight.
                 let response = self.inner.call_grpc(request);
                 ResponseFuture::passed(AnswerFuture::inner(response), passed)
             }

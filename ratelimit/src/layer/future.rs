@@ -9,9 +9,8 @@ use http_body::Body;
 use pin_project::pin_project;
 use tonic_call::{AnswerBody, AnswerFuture, Held, HeldBody};
 
-use crate::decide::Passed;
-use crate::fields::Fields;
-use crate::permits::Permits;
+use super::permits::Permits;
+use crate::decide::{Fields, Passed};
 
 /// The response body of a [`RateLimit`](crate::RateLimit).
 pub type ResponseBody<B> = HeldBody<AnswerBody<B>, Permits>;

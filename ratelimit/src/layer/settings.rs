@@ -1,4 +1,4 @@
-//! How a layer was built, and the limits that it enforces now.
+//! The settings of a layer, and the limits that it enforces now.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -7,23 +7,19 @@ use arc_swap::ArcSwap;
 use tonic_call::{Methods, TrustedProxies};
 
 use crate::build_error::BuildError;
-use crate::caller::Seeds;
 use crate::clock::Clock;
-use crate::decision::Hook;
-use crate::hints::Hints;
-use crate::limits::Limits;
-use crate::table::Table;
-use crate::usage::Usage;
+use crate::decide::{Hints, Hook, Seeds};
+use crate::limits::{Limits, Table, Usage};
 
 /// The short name of this layer, in logs and metrics.
-pub(crate) const BY: &str = "ratelimit";
+pub(crate) const LAYER: &str = "ratelimit";
 
 pub(crate) struct Settings {
     pub(crate) table: ArcSwap<Table>,
-    /// Held while the table is replaced: what the one before kept is taken over.
+    /// Locked while the table is replaced, since the new one takes over state of the previous one.
     pub(crate) replacing: Mutex<()>,
     pub(crate) methods: Option<Methods>,
-    pub(crate) keys_at_most: usize,
+    pub(crate) max_keys: usize,
     pub(crate) include_infrastructure: bool,
     pub(crate) proxies: TrustedProxies,
     pub(crate) domain: String,
@@ -32,8 +28,8 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Hook>,
     pub(crate) seeds: Seeds,
     pub(crate) hints: Hints,
-    /// Whether an operator was told that CORS preflights are refused.
-    pub(crate) told_of_preflights: AtomicBool,
+    /// Whether a refused CORS preflight was logged.
+    pub(crate) warned_of_preflights: AtomicBool,
 }
 
 impl Settings {
@@ -42,10 +38,10 @@ impl Settings {
     }
 
     pub(crate) fn replace(&self, limits: &Limits) -> Result<(), BuildError> {
-        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.table.load();
+        let _lock = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let previous = self.table.load();
         let methods = self.methods.as_ref();
-        let table = Table::new(limits, methods, self.keys_at_most, Some(&before))?;
+        let table = Table::new(limits, methods, self.max_keys, Some(&previous))?;
         self.table.store(table.into());
         Ok(())
     }

@@ -1,48 +1,48 @@
-//! What an operator is told, once, because a limit can hardly do what it is there for.
+//! Warns once if a limit cannot tell callers apart.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// After so many calls it is no longer chance.
+/// After this many calls it is no coincidence.
 const CALLS: u32 = 1_000;
 
-/// What is still waited for of the first calls.
+/// What one of the first calls should have.
 #[derive(Debug, Default)]
 pub(crate) struct Hints {
     remote: Awaited,
     known: Awaited,
 }
 
-/// Something that one of the first calls should have. Counts those without; at [`CALLS`] it is decided.
+/// Counts the calls without it. At [`CALLS`] the count stops.
 #[derive(Debug, Default)]
 struct Awaited(AtomicU32);
 
 impl Hints {
-    /// An address limit has seen a call from there.
+    /// Notes a call of a limit by address.
     pub(crate) fn peer(&self, client: Option<IpAddr>) {
         if self.remote.is_missing(|| client.is_some_and(|client| !client.is_loopback())) {
             tracing::warn!(
                 calls = CALLS,
-                "a limit by address has seen none but callers on loopback or without an address: they all \
-                 share one limit. If a proxy stands in front, say so by `behind`, or choose another key"
+                "a limit by address has seen only callers on loopback or without an address: they all \
+                 share one limit. If there is a proxy in front, name it with `behind`, or choose another key"
             );
         }
     }
 
-    /// A limit by principal has seen a call, of a caller who is known or not.
+    /// Notes a call of a limit by principal.
     pub(crate) fn principal(&self, is_known: bool) {
         if self.known.is_missing(|| is_known) {
             tracing::warn!(
                 calls = CALLS,
-                "a limit by principal has seen none but unknown callers: they all share one limit. Does \
-                 the authenticating layer stand outside this one?"
+                "a limit by principal has seen only callers without a principal: they all share one limit. \
+                 Put the authentication layer outside this one"
             );
         }
     }
 }
 
 impl Awaited {
-    /// Whether it is this call that shows that it was waited for in vain.
+    /// Whether this call is the last of the first calls, and none of them had it.
     fn is_missing(&self, is_here: impl FnOnce() -> bool) -> bool {
         if self.0.load(Ordering::Relaxed) >= CALLS {
             return false;
@@ -68,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_told_once() {
+    fn what_no_call_has_is_missing_once() {
         assert_eq!(missing(None), [CALLS]);
         assert_eq!(missing(Some(CALLS + 1)), [CALLS]);
     }
 
     #[test]
-    fn what_came_once_is_not_missed() {
+    fn what_one_call_has_is_not_missing() {
         for at in [1, 2, CALLS - 1, CALLS] {
             assert_eq!(missing(Some(at)), [0; 0], "{at}");
         }

@@ -1,21 +1,21 @@
-//! Quotas as text, for command lines and files.
+//! Quotas from text, for command lines and files.
 
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::key::Key;
-use crate::quota::Quota;
+use super::key::Key;
+use super::quota::Quota;
 
-/// A text that is no quota.
+/// A text that is not a quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseQuotaError {
     text: String,
-    wrong: String,
+    problem: String,
 }
 
-/// Reads `RATE/BURST`, or `RATE/BURST:KEY`: the rate in calls per second (`0.5` is one in two), the key
+/// Parses `RATE/BURST` or `RATE/BURST:KEY`: the rate in calls per second (`0.5` is one call in two seconds), the key
 /// `global`, `peer`, `principal` or `metadata:NAME`. Without a key all calls share one quota.
 ///
 /// ```
@@ -29,31 +29,31 @@ impl FromStr for Quota {
     type Err = ParseQuotaError;
 
     fn from_str(text: &str) -> Result<Self, ParseQuotaError> {
-        read(text).map_err(|wrong| ParseQuotaError { text: text.to_owned(), wrong })
+        parse(text).map_err(|problem| ParseQuotaError { text: text.to_owned(), problem })
     }
 }
 
-fn read(text: &str) -> Result<Quota, String> {
+fn parse(text: &str) -> Result<Quota, String> {
     let (numbers, key) = match text.split_once(':') {
-        Some((numbers, key)) => (numbers, key_of(key)?),
+        Some((numbers, key)) => (numbers, parse_key(key)?),
         None => (text, Key::global()),
     };
     let Some((rate, burst)) = numbers.split_once('/') else {
         return Err("is not `RATE/BURST` or `RATE/BURST:KEY`".to_owned());
     };
-    let (calls, per) = rate_of(rate)?;
-    let Some(burst) = whole(burst) else {
-        return Err(format!("has the burst {burst:?}, which is no whole number"));
+    let (calls, per) = parse_rate(rate)?;
+    let Some(burst) = digits(burst) else {
+        return Err(format!("has the burst {burst:?}, which is not a whole number"));
     };
-    let quota = Quota::new(calls, per).burst(burst).by(key);
-    quota.possible()?;
+    let quota = Quota::per(calls, per).burst(burst).by(key);
+    quota.measure.enforced()?;
     match quota.key.fault() {
         Some(fault) => Err(fault),
         None => Ok(quota),
     }
 }
 
-fn key_of(key: &str) -> Result<Key, String> {
+fn parse_key(key: &str) -> Result<Key, String> {
     match (key, key.split_once(':')) {
         ("global", _) => Ok(Key::global()),
         ("peer", _) => Ok(Key::peer()),
@@ -65,28 +65,29 @@ fn key_of(key: &str) -> Result<Key, String> {
     }
 }
 
-/// So many calls in a time; with digits behind the point in one that is so much longer: `0.25` are 25 in
-/// 100 s.
-fn rate_of(text: &str) -> Result<(u32, Duration), String> {
+/// The number of calls, and their period. Decimals make the period longer: `0.25` is 25 calls in 100 s.
+fn parse_rate(text: &str) -> Result<(u32, Duration), String> {
     let (before, behind) = match text.split_once('.') {
-        Some((before, behind)) if whole(behind).is_some() => (before, behind.trim_end_matches('0')),
+        Some((before, behind)) if digits(behind).is_some() => {
+            (before, behind.trim_end_matches('0'))
+        }
         _ => (text, ""),
     };
     let seconds = u32::try_from(behind.len()).ok().and_then(|digits| 10_u64.checked_pow(digits));
-    match (whole(before), whole(&format!("{before}{behind}")), seconds) {
+    match (digits(before), digits(&format!("{before}{behind}")), seconds) {
         (Some(_), Some(calls), Some(seconds)) => Ok((calls, Duration::from_secs(seconds))),
-        _ => Err(format!("has the rate {text:?}, which is no number of calls per second")),
+        _ => Err(format!("has the rate {text:?}, which is not a number of calls per second")),
     }
 }
 
-fn whole(digits: &str) -> Option<u32> {
-    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits { digits.parse().ok() } else { None }
+fn digits(text: &str) -> Option<u32> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 impl fmt::Display for ParseQuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the quota {:?} {}", self.text, self.wrong)
+        write!(f, "the quota {:?} {}", self.text, self.problem)
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_read() {
+    fn a_quota_is_parsed() {
         for (text, name, burst) in [
             ("5/10", "5/s:global", 10),
             ("5/10:global", "5/s:global", 10),
@@ -110,7 +111,7 @@ mod tests {
             ("0.000001/2", "1/1000000s:global", 2),
         ] {
             let quota: Quota = text.parse().expect("a quota");
-            let (pace, _) = quota.possible().expect("possible");
+            let (pace, _) = quota.measure.enforced().expect("possible");
             assert_eq!((&*quota.name(), pace.burst()), (name, burst), "{text}");
         }
         let quota: Quota = "5/10:metadata:X-Api-Key".parse().expect("a quota");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_told_why() {
+    fn an_error_says_what_is_wrong() {
         for (text, wrong) in [
             ("", "RATE/BURST"),
             ("5", "RATE/BURST"),

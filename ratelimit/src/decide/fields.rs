@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 pub(crate) const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// The two fields, while items are added.
+/// The two fields, while limits are added.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     policy: String,
@@ -16,7 +16,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Adds a limit: its policy, how many calls may still come, and in how many nanoseconds there are more.
+    /// Adds a limit: its policy, how many calls remain, and in how many nanoseconds there are more.
     pub(crate) fn add(&mut self, name: &str, policy: &str, remaining: u32, more_in: Option<u64>) {
         for list in [&mut self.policy, &mut self.limit] {
             if !list.is_empty() {
@@ -32,7 +32,7 @@ impl Fields {
         }
     }
 
-    /// Adds the fields to a head. They must not stand in trailers.
+    /// Adds the fields to a head. They must not be in trailers.
     pub(crate) fn write(&self, head: &mut HeaderMap) {
         for (name, list) in [(POLICY, &self.policy), (LIMIT, &self.limit)] {
             if let Ok(list) = HeaderValue::from_str(list) {
@@ -44,11 +44,6 @@ impl Fields {
     pub(crate) fn is_empty(&self) -> bool {
         self.policy.is_empty()
     }
-}
-
-/// Whether a text can be a string of a structured field: printable ASCII.
-pub(crate) fn is_printable(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 /// A string (RFC 9651 §3.3.3).
@@ -79,14 +74,5 @@ mod tests {
         assert_eq!(head[LIMIT], r#""5/s";r=4;t=1, "a \"b\" \\c";r=0"#);
         fields.write(&mut head);
         assert_eq!(head.get_all(LIMIT).iter().count(), 2);
-    }
-
-    #[test]
-    fn only_printable_ascii_is_a_string() {
-        for (text, printable) in
-            [("a b~", true), ("", false), ("a\n", false), ("\x7f", false), ("é", false)]
-        {
-            assert_eq!(is_printable(text), printable, "{text:?}");
-        }
     }
 }

@@ -1,20 +1,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::store::{Place, Store};
+use tonic_call::EntryId;
 
-/// The places that a call has among those in flight. Dropped, it frees them.
+use crate::limits::Store;
+
+/// Counts a call in all its limits of calls in flight, until it is dropped.
 #[derive(Default)]
 pub struct Permits(Vec<Permit>);
 
 struct Permit {
     store: Arc<Store>,
-    place: Place,
+    entry: EntryId,
 }
 
 impl Permits {
-    pub(crate) fn add(&mut self, store: &Arc<Store>, place: Place) {
-        self.0.push(Permit { store: Arc::clone(store), place });
+    pub(crate) fn add(&mut self, store: &Arc<Store>, entry: EntryId) {
+        self.0.push(Permit { store: Arc::clone(store), entry });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -24,7 +26,7 @@ impl Permits {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.store.release(self.place);
+        self.store.release(self.entry);
     }
 }
 

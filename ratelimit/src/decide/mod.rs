@@ -1,0 +1,17 @@
+//! Decides each call, and reports the decision.
+
+mod call;
+mod caller;
+mod decision;
+mod fields;
+mod hints;
+mod refusal;
+mod take;
+
+pub use self::decision::{Decision, Reason};
+
+pub(crate) use self::call::Passed;
+pub(crate) use self::caller::Seeds;
+pub(crate) use self::decision::Hook;
+pub(crate) use self::fields::Fields;
+pub(crate) use self::hints::Hints;

@@ -1,0 +1,132 @@
+//! Takes from all limits of a call, or from none.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tonic_call::{EntryId, KeyHash};
+
+use super::decision::Reason;
+use crate::limits::{Enforced, Measure, Paced};
+
+/// The checks of one call against all its limits.
+pub(crate) type Checks<'a> = SmallVec<[Check<'a>; 4]>;
+
+/// The check of one call against one limit, and its result.
+#[derive(Debug)]
+pub(crate) struct Check<'a> {
+    pub(crate) limit: &'a Enforced,
+    key: KeyHash,
+    /// `None` takes nothing.
+    cost: Option<NonZeroU32>,
+    verdict: Verdict,
+    /// The state of the key, after the decision.
+    state: Option<u64>,
+    pub(crate) taken: Option<EntryId>,
+    pub(crate) overflowed: bool,
+    pub(crate) wants_sweep: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The limit allows the call, and this is the new state of the key.
+    Allowed(Option<u64>),
+    Refused(Refused),
+}
+
+/// Why a limit refuses a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The call can pass after that time.
+    For(Duration),
+    /// The call costs more than a burst.
+    Forever,
+    /// Too many other calls are in flight.
+    Full,
+}
+
+impl<'a> Check<'a> {
+    pub(crate) fn new(limit: &'a Enforced, key: KeyHash, cost: Option<NonZeroU32>) -> Self {
+        Self {
+            limit,
+            key,
+            cost,
+            verdict: Verdict::Allowed(None),
+            state: None,
+            taken: None,
+            overflowed: false,
+            wants_sweep: false,
+        }
+    }
+
+    /// Why the limit refuses the call, or would refuse it if it were not a shadow limit.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        match self.verdict {
+            Verdict::Refused(refused) => Some(refused),
+            Verdict::Allowed(_) => None,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        match self.limit.measure {
+            Measure::Calls { .. } => Reason::RateLimited,
+            Measure::InFlight { .. } if self.limit.key.is_global() => Reason::Overloaded,
+            Measure::InFlight { .. } => Reason::ConcurrencyLimited,
+        }
+    }
+
+    /// How many more calls of cost 1 can pass.
+    pub(crate) fn remaining(&self, now: u64) -> u32 {
+        match &self.limit.measure {
+            Measure::Calls { pace, .. } => pace.remaining(self.state, now),
+            Measure::InFlight { max, .. } => {
+                let in_flight = u32::try_from(self.state.unwrap_or(0)).unwrap_or(u32::MAX);
+                max.saturating_sub(in_flight)
+            }
+        }
+    }
+
+    /// In how many nanoseconds the burst is full again; not known for calls in flight.
+    pub(crate) fn full_in(&self, now: u64) -> Option<u64> {
+        match &self.limit.measure {
+            Measure::Calls { pace, .. } => Some(pace.full_in(self.state, now)),
+            Measure::InFlight { .. } => None,
+        }
+    }
+
+    fn verdict(&self, now: u64) -> Verdict {
+        let Some(cost) = self.cost else { return Verdict::Allowed(None) };
+        match &self.limit.measure {
+            Measure::Calls { pace, .. } => match pace.decide(self.state, cost, now) {
+                Paced::Yes(next) => Verdict::Allowed(Some(next)),
+                Paced::In(wait) => Verdict::Refused(Refused::For(wait)),
+                Paced::Never => Verdict::Refused(Refused::Forever),
+            },
+            Measure::InFlight { max, .. } => match self.state.unwrap_or(0) {
+                in_flight if in_flight < u64::from(*max) => Verdict::Allowed(Some(in_flight + 1)),
+                _ => Verdict::Refused(Refused::Full),
+            },
+        }
+    }
+}
+
+/// Checks all limits, and takes from each that allows the call if none refuses it. Returns whether the call passes.
+///
+/// Each entry stays locked until the last limit is checked, so that no other call takes in between. `checks` are in
+/// the order in which all calls lock. A shadow limit takes as others do, but does not refuse.
+pub(crate) fn take_all_or_none(checks: &mut [Check<'_>], now: u64, is_refused: bool) -> bool {
+    let Some((check, others)) = checks.split_first_mut() else { return !is_refused };
+    let limit = check.limit;
+    let mut entry = limit.lock(check.key, now);
+    check.state = entry.get();
+    check.verdict = check.verdict(now);
+    let refuses = check.refused().is_some() && !limit.shadow;
+    let passes = take_all_or_none(others, now, is_refused || refuses);
+    if passes && let Verdict::Allowed(Some(state)) = check.verdict {
+        check.taken = Some(entry.set(state));
+        check.state = Some(state);
+    }
+    check.overflowed = entry.is_overflow() && limit.store.has_keys;
+    check.wants_sweep = entry.wants_sweep();
+    passes
+}

@@ -1,0 +1,27 @@
+//! Limits: how they are written, and how they are enforced.
+
+mod enforced;
+mod in_flight;
+mod key;
+mod limit;
+mod pace;
+mod parse;
+mod quota;
+mod rules;
+mod store;
+mod table;
+mod usage;
+
+pub use self::in_flight::{Concurrency, InFlight};
+pub use self::key::Key;
+pub use self::limit::Limit;
+pub use self::parse::ParseQuotaError;
+pub use self::quota::{Quota, Rate};
+pub use self::rules::{Limits, Rule};
+pub use self::usage::Usage;
+
+pub(crate) use self::enforced::{Enforced, Measure, is_printable};
+pub(crate) use self::key::{KeyFn, KeySource};
+pub(crate) use self::pace::{LATEST, Paced};
+pub(crate) use self::store::Store;
+pub(crate) use self::table::Table;

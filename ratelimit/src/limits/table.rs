@@ -1,0 +1,111 @@
+//! The rules of a layer as they are enforced.
+
+use std::sync::Arc;
+
+use tonic_call::{Matches, MethodTable, Methods, Rpc, UncalledRules};
+
+use super::enforced::Enforced;
+use super::rules::{Limits, Rule};
+use crate::build_error::BuildError;
+
+/// The rules of a layer, until they are replaced.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rules: MethodTable<Arc<[Enforced]>>,
+    /// The rules that no call has matched; `None` if `methods` has shown that each can match.
+    pub(crate) uncalled: Option<UncalledRules>,
+}
+
+impl Table {
+    /// Makes limits that can be enforced. A limit that stays the same takes over the state of the one in `previous`.
+    pub(crate) fn new(
+        limits: &Limits,
+        methods: Option<&Methods>,
+        max_keys: usize,
+        previous: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let rules = limits.0.try_map(|matches, rule| {
+            let previous = previous.map_or(&[][..], |previous| previous.of(matches));
+            enforced(rule, methods.is_some(), max_keys, previous)
+                .map_err(|(name, wrong)| BuildError::Limit { of: matches.to_string(), name, wrong })
+        })?;
+        let checked = methods.map_or_else(|| rules.check_names(), |methods| rules.check(methods));
+        checked.map_err(BuildError::NeverMatches)?;
+        let uncalled = methods.is_none().then(|| UncalledRules::of(&rules));
+        Ok(Self { rules, uncalled })
+    }
+
+    /// The limits of a call, in the order in which they are locked.
+    pub(crate) fn limits(&self, rpc: &Rpc, include_infrastructure: bool) -> &[Enforced] {
+        match self.rules.rule(rpc) {
+            Some(limits) => limits,
+            None if rpc.is_infrastructure() && !include_infrastructure => &[],
+            None => self.of(Matches::Default),
+        }
+    }
+
+    /// Every limit, with what its rule matches.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Matches<'_>, &Enforced)> {
+        self.rules
+            .iter()
+            .flat_map(|(matches, limits)| limits.iter().map(move |limit| (matches, limit)))
+    }
+
+    fn of(&self, matches: Matches<'_>) -> &[Enforced] {
+        self.rules.of(matches).map_or(&[], |limits| limits)
+    }
+}
+
+/// The limits of a rule; the error is the name of one of them, and what is wrong with it.
+fn enforced(
+    rule: &Rule,
+    has_methods: bool,
+    max_keys: usize,
+    previous: &[Enforced],
+) -> Result<Arc<[Enforced]>, (String, String)> {
+    let mut all: Vec<Enforced> = Vec::new();
+    for limit in &rule.limits {
+        let wrong = |wrong: &str| (limit.name(), wrong.to_owned());
+        let mut limit = Enforced::new(limit, max_keys).map_err(|fault| wrong(&fault))?;
+        if all.iter().any(|other| other.name == limit.name) {
+            return Err(wrong("has the name of another limit: set a name with `named`"));
+        }
+        if limit.per_method && !has_methods {
+            return Err(wrong("is per method, and needs `methods`"));
+        }
+        if let Some(same) = previous.iter().find(|previous| previous.counts_as(&limit)) {
+            limit.store = Arc::clone(&same.store);
+        }
+        all.push(limit);
+    }
+    // All calls lock in this order.
+    all.sort_by_key(|limit| limit.store.id());
+    Ok(all.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Key, Quota};
+
+    #[test]
+    fn limits_are_locked_in_one_order_however_they_are_written() {
+        let quota = |name: &str| Quota::per_second(5).by(Key::peer()).named(name);
+        let table = |names: &[&str], previous| {
+            let rule: Rule = names.iter().map(|name| quota(name)).collect();
+            Table::new(&Limits::of(rule), None, 10, previous).expect("possible limits")
+        };
+        let order = |table: &Table| {
+            let limits = table.of(Matches::Default).iter();
+            let named: Vec<_> =
+                limits.map(|limit| (limit.store.id(), limit.name.clone())).collect();
+            assert!(named.is_sorted_by_key(|(id, _)| id), "{named:?}");
+            named
+        };
+        let first = table(&["a", "b"], None);
+        let second = table(&["c", "b", "a"], Some(&first));
+        let (before, after) = (order(&first), order(&second));
+        assert_eq!(after[..2], before);
+        assert_eq!(&*after[2].1, "c");
+    }
+}
