@@ -139,6 +139,8 @@
 //! | `tls-connect-info` | yes | reads the caller's address below the TLS of your own incoming (not needed for tonic's own TLS); adds rustls, without cryptography |
 //! | `axum` | no | reads the caller's address if `axum::serve` accepts the connections, and the router becomes a service by `into_make_service_with_connect_info::<SocketAddr>()` |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod build_error;
 mod builder;
 mod clock;
@@ -151,6 +153,10 @@ pub mod behaviour {}
 
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use self::build_error::BuildError;
 pub use self::builder::{DEFAULT_MAX_KEYS, RateLimitBuilder};
