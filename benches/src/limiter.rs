@@ -39,7 +39,7 @@ impl Limiter {
     pub fn by_peer(keys_at_most: usize) -> [Self; 2] {
         let peer = governor(ByPeer, EACH, BURST);
         [
-            Self::ours(built(server(by_peer()).keys_at_most(keys_at_most))),
+            Self::ours(built(server(by_peer()).max_keys(keys_at_most))),
             Self::new(PEER, move || Subject::new(PEER, peer.clone())),
         ]
     }
@@ -49,7 +49,7 @@ impl Limiter {
         let now = Arc::new(AtomicU64::new(0));
         let read = Arc::clone(&now);
         let clock = Clock::new(move || Duration::from_secs(read.load(Ordering::Relaxed)));
-        let ours = built(server(by_peer()).keys_at_most(keys_at_most).with_clock(clock));
+        let ours = built(server(by_peer()).max_keys(keys_at_most).with_clock(clock));
         // Its clock can't be set.
         let each = Duration::from_micros(1);
         let mut config = GovernorConfigBuilder::default();

@@ -26,7 +26,7 @@ pub(crate) fn gauges(layers: &LimitLayers) -> Gauges {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut removed = std::mem::take(&mut *shown);
         for usage in handles.iter().flat_map(Handle::usage) {
-            let Some(max) = usage.keys_at_most else { continue };
+            let Some(max) = usage.max_keys else { continue };
             let labels = (usage.rule, usage.limit);
             set(&labels, usage.keys, max, usage.overflow_in_use);
             removed.remove(&labels);
