@@ -26,7 +26,7 @@ fn inner() -> impl Service<
 }
 
 fn request() -> Request<tonic::body::Body> {
-    // As it is behind another layer that has looked at it: shared.
+    // Shared, as it is behind another layer that has read it.
     static URI: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/test.v1.Kinds/Unary"));
     let mut request = Request::new(tonic::body::Body::empty());
     *request.uri_mut() = URI.clone();
@@ -40,7 +40,7 @@ fn request() -> Request<tonic::body::Body> {
     request
 }
 
-/// How often a call that passes allocates, and whether it leaves something behind.
+/// How often a call that passes allocates, and how many bytes it does not free.
 fn count<S>(service: &mut S) -> (u64, i64)
 where
     S: Service<Request<tonic::body::Body>, Error = Infallible>,
@@ -96,7 +96,7 @@ fn k02_a_limit_in_flight_costs_one() {
 }
 
 #[test]
-fn k03_a_hook_and_a_shadow_that_says_nothing_cost_none() {
+fn k03_a_hook_and_a_shadow_that_refuses_nothing_cost_none() {
     let bare = count(&mut inner());
     let layer = RateLimitLayer::server(quotas().map(Quota::shadow)).methods(&common::methods());
     let layer = layer.on_decision(|decision| assert!(decision.reason().is_none())).build().unwrap();

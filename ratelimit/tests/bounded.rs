@@ -1,5 +1,5 @@
-//! Whoever invents keys neither fills the memory nor pushes anybody out. Each test is a rule.
-// The figures are printed: they stand in the docs.
+//! Callers that invent keys can neither fill the memory nor evict the keys of others. Each test is a rule.
+// The figures are printed, because the docs contain them.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
@@ -14,7 +14,7 @@ use tonic_ratelimit_layer::{InFlight, Key, Quota, RateLimit, RateLimitBuilder, R
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A key that is written without looking at any text: there are many.
+/// A key that is cheap to make: the tests use many.
 #[derive(Clone, Copy)]
 struct Number(u64);
 
@@ -24,7 +24,7 @@ fn by_number(quota: Quota) -> (RateLimitBuilder, Hand) {
     (RateLimitLayer::server(quota.by(key)).with_clock(hand.clock()), hand)
 }
 
-/// Calls, all by other keys.
+/// Makes calls with many keys.
 struct Calls {
     service: RateLimit<common::Inner>,
     came: Arc<AtomicUsize>,
@@ -34,14 +34,14 @@ struct Calls {
 impl Calls {
     fn new(layer: &RateLimitLayer) -> Self {
         let mut request = common::Who::default().request();
-        // A slot that all calls share would collect all refusals.
+        // A `CallInfo` that all calls share would collect all refusals.
         request.extensions_mut().clear();
         let inner = common::Inner::default();
         let came = Arc::clone(&inner.0);
         Self { service: tower::Layer::layer(layer, inner), came, request }
     }
 
-    /// Whether a call by that key passes. Its answer is not looked at: there are many.
+    /// Whether a call with that key passes. The response is dropped.
     fn call(&mut self, number: u64) -> bool {
         let before = self.came.load(Ordering::Relaxed);
         let mut request = self.request.clone();
@@ -51,35 +51,35 @@ impl Calls {
     }
 }
 
-/// What is still allocated after a piece, in bytes; and at most within.
+/// How many bytes are still allocated after `run`, and the maximum during it.
 fn memory(run: impl FnOnce()) -> (i64, u64) {
     let info = allocation_counter::measure(run);
     (info.bytes_current, info.bytes_max)
 }
 
 #[test]
-fn h01_a_million_invented_keys_take_no_more_memory_than_there_may_be() {
+fn h01_a_million_invented_keys_take_no_more_memory_than_the_maximum_of_keys() {
     let (builder, hand) = by_number(Quota::per_minute(1).burst(2));
     let mut layer = None;
     let (_, built) = memory(|| layer = Some(builder.build().unwrap()));
     let layer = layer.unwrap();
     let mut calls = Calls::new(&layer);
-    // Somebody who was there before.
+    // A caller that was stored before.
     assert!(calls.call(u64::MAX));
     let mut passed = 0;
     let (_, most) = memory(|| passed = (0..1_000_000).filter(|number| calls.call(*number)).count());
     println!("{built} bytes when built, {most} more for a million keys of which 100,000 are kept");
     assert!(most + built < 100_000 * 90, "{most}");
-    // Those that found room, and two that did not.
+    // Those with room, and two without.
     assert_eq!(passed, 99_999 + 2);
 
-    // Whoever was there has what was his; newcomers share what is left: nothing.
+    // Stored callers keep their quota. New callers share a bucket that is empty.
     assert!(calls.call(u64::MAX) && !calls.call(u64::MAX));
     assert!(calls.call(5) && !calls.call(5));
     hand.advance(SECOND * 59);
     assert!((2_000_000..2_000_100).all(|newcomer| !calls.call(newcomer)));
 
-    // When bursts are whole again, newcomers find room, and have their own.
+    // When bursts are full again, there is room for new callers.
     hand.advance(SECOND);
     for newcomer in 3_000_000..3_001_000 {
         assert!(calls.call(newcomer) && calls.call(newcomer) && !calls.call(newcomer));
@@ -87,7 +87,7 @@ fn h01_a_million_invented_keys_take_no_more_memory_than_there_may_be() {
 }
 
 #[test]
-fn h02_a_million_keys_are_kept_when_asked_for_and_forgotten_some_at_a_time() {
+fn h02_a_million_keys_are_stored_if_set_and_removed_a_few_at_a_time() {
     const KEYS: u64 = 1_000_000;
     let (builder, hand) = by_number(Quota::per_minute(1));
     let layer = builder.max_keys(1_000_000).build().unwrap();
@@ -113,7 +113,7 @@ fn h02_a_million_keys_are_kept_when_asked_for_and_forgotten_some_at_a_time() {
 }
 
 #[test]
-fn h03_other_limits_have_room_of_their_own() {
+fn h03_each_limit_has_its_own_room() {
     let hand = Hand::default();
     let quotas = [
         Quota::per_second(5).by(Key::metadata("x-api-key")),
@@ -131,16 +131,16 @@ fn h03_other_limits_have_room_of_their_own() {
             })
             .count()
     };
-    // It is refused by who it is, whatever keys it invents.
+    // The limit by principal refuses it, whatever keys it invents.
     assert_eq!(attack("eve"), 3);
     assert_eq!(attack("eve"), 0);
-    // All keys have room: what was refused has left none.
+    // There is room for all keys: refused calls store none.
     let ann = common::Who { headers: &[("x-api-key", "ann's")], ..principal("ann") };
     assert_eq!(passes(&layer, &ann), 3);
 }
 
 #[test]
-fn h04_that_there_is_no_room_is_told_once() {
+fn h04_a_full_store_is_warned_about_once() {
     let builder = RateLimitLayer::server(Quota::per_second(1).by(Key::principal()));
     let layer = builder.max_keys(2).with_clock(Hand::default().clock()).build().unwrap();
     let lines = Lines::default();
@@ -172,7 +172,7 @@ fn h05_the_shared_bucket_is_one_of_the_same_size() {
     }
     call(&layer, &principal("gus")).is_limited_for(SECOND / 10);
     call(&layer, &principal("bob")).is_limited_for(SECOND / 10);
-    // Ann's is whole again: her place goes to whoever comes first.
+    // Ann's burst is full again: the next new caller gets her room.
     hand.advance(SECOND * 2 / 5);
     assert_eq!(passes(&layer, &principal("gus")), 4);
     assert_eq!(passes(&layer, &principal("ann")), 4, "those of the shared one");
@@ -180,7 +180,7 @@ fn h05_the_shared_bucket_is_one_of_the_same_size() {
 }
 
 #[test]
-fn h06_what_calls_in_flight_took_is_given_back() {
+fn h06_ended_calls_in_flight_take_no_memory() {
     const CALLS: u64 = 50_000;
     let key = Key::function(|_, head| head.extensions.get::<Number>().map(|number| number.0));
     let layer = RateLimitLayer::server(InFlight::new(1).by(key)).build().unwrap();
@@ -191,7 +191,7 @@ fn h06_what_calls_in_flight_took_is_given_back() {
         request.extensions_mut().insert(Number(number));
         tower::Service::call(&mut service, request)
     };
-    // Its own memory is not the store's.
+    // The first call allocates memory that is not the store's.
     drop(begin(0));
     let (taken, _) = memory(|| (0..CALLS).for_each(|number| in_flight.push(begin(number))));
     let (given_back, _) = memory(|| in_flight.clear());
@@ -200,7 +200,7 @@ fn h06_what_calls_in_flight_took_is_given_back() {
 }
 
 #[test]
-fn h07_a_newcomer_finds_the_room_of_keys_whose_burst_is_whole_again() {
+fn h07_a_new_key_gets_the_room_of_keys_whose_burst_is_full_again() {
     for newcomers in 1..5 {
         let hand = Hand::default();
         let quota = Quota::per_second(1).by(Key::principal());
@@ -209,7 +209,7 @@ fn h07_a_newcomer_finds_the_room_of_keys_whose_burst_is_whole_again() {
         for known in 0..64 {
             call(&layer, &principal(&known.to_string())).passed();
         }
-        // They share a bucket now, which is empty; and all keys were looked at, in vain.
+        // They share a bucket now, which is empty. All keys were checked, and none removed.
         hand.advance(SECOND * 9 / 10);
         for new in 0..newcomers {
             call(&layer, &principal(&format!("new {new}")));
@@ -219,9 +219,9 @@ fn h07_a_newcomer_finds_the_room_of_keys_whose_burst_is_whole_again() {
     }
 }
 
-/// So that the bucket of those without room is not shared by who comes while there is some.
+/// New keys do not use the shared bucket while there is room.
 #[test]
-fn h08_while_keys_come_and_go_newcomers_find_room() {
+fn h08_while_keys_come_and_go_there_is_room_for_new_ones() {
     const KEYS: u64 = 10_000;
     const ALIVE: u64 = KEYS * 80 / 100;
     let (builder, hand) = by_number(Quota::per_minute(1));

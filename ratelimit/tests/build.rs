@@ -1,4 +1,4 @@
-//! What is wrong is told when a layer is built, by its name. Each test is a rule.
+//! Errors are found when a layer is built, and contain the name of what is wrong. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -68,7 +68,7 @@ fn d01_what_is_impossible_is_named_with_its_rule() {
             );
             let text = error.to_string();
             assert!(text.contains(wrong) && text.contains(&format!("of {of} ")), "{text}");
-            // The same of limits that replace others.
+            // The same for limits that replace others.
             let layer = server(Quota::per_second(1)).build().unwrap();
             assert_eq!(layer.handle().replace(limits), Err(error));
         }
@@ -100,7 +100,7 @@ fn d03_what_is_possible_is_built() {
         let hand = Hand::default();
         let layer = server(rule).with_clock(hand.clock()).build().unwrap();
         call(&layer, &Who::default()).passed();
-        // Far jumps break nothing.
+        // Far jumps of the clock break nothing.
         for time in [u64::MAX, 0, 1 << 62, 5] {
             hand.set(time);
             call(&layer, &Who::default());
@@ -123,11 +123,11 @@ fn d04_a_rule_for_a_method_that_does_not_exist_is_named() {
         assert!(std::error::Error::source(&error).is_some());
         assert!(error.to_string().contains(name), "{error}");
     }
-    // Also when they are replaced.
+    // Also when limits are replaced.
     let handle = rules().build().unwrap().handle();
     let error = handle.replace(Limits::none().method("test.v1.Kinds", "Unnary", quota()));
     assert!(error.unwrap_err().to_string().contains("Unnary"));
-    // Without a descriptor set nobody knows.
+    // Without a descriptor set this is not known.
     assert!(server(quota()).method("test.v1.Kinds", "Unnary", quota()).build().is_ok());
 }
 
@@ -148,7 +148,7 @@ fn d05_other_settings_are_checked_too() {
 }
 
 #[test]
-fn d06_two_rules_for_one_place_are_an_error_that_names_it() {
+fn d06_two_rules_for_one_method_or_service_are_an_error_that_names_it() {
     let quota = || Quota::per_second(1);
     for describe in [false, true] {
         let any = || match describe {
@@ -162,7 +162,7 @@ fn d06_two_rules_for_one_place_are_an_error_that_names_it() {
         assert!(named.contains("there are two rules for \"test.v1.Kinds/Unary\""), "{named}");
         let named = error(service(service(any())));
         assert!(named.contains("there are two rules for \"test.v1.Kinds\""), "{named}");
-        // Also when they are replaced, and if one comes with the `Limits`.
+        // Also when limits are replaced, and if one rule comes with the `Limits`.
         let twice = || Limits::none().service("test.v1.Kinds", quota());
         assert!(service(server(twice())).build().is_err());
         let handle = any().build().unwrap().handle();
@@ -194,7 +194,7 @@ fn d09_a_name_that_no_call_can_have_is_an_error_with_what_was_meant() {
 }
 
 #[test]
-fn d10_without_methods_rules_that_nobody_has_called_are_named_once() {
+fn d10_without_methods_rules_that_no_call_has_matched_are_named_once() {
     let lines = Lines::default();
     let _collect = lines.collect();
     let told = || {
@@ -219,7 +219,7 @@ fn d10_without_methods_rules_that_nobody_has_called_are_named_once() {
     let [line] = &told()[..] else { panic!("{:?}", told()) };
     assert!(line.contains("INFO") && line.contains("1000"), "{line}");
     assert!(line.contains("\"test.v1.Kind, test.v1.Kinds/Unnary\""), "{line}");
-    // New rules are waited for anew.
+    // New rules are checked again.
     layer.handle().replace(limits("Peeek")).unwrap();
     for _ in 0..2_000 {
         call(&layer, &Who::default()).passed();
@@ -228,7 +228,7 @@ fn d10_without_methods_rules_that_nobody_has_called_are_named_once() {
 }
 
 #[test]
-fn d07_limits_are_written_in_any_of_these_ways() {
+fn d07_limits_can_be_written_in_any_of_these_ways() {
     let (quota, in_flight) = (Quota::per_second(2), InFlight::new(3));
     let ways: [Limits; 8] = [
         quota.clone().into(),
@@ -249,7 +249,7 @@ fn d07_limits_are_written_in_any_of_these_ways() {
 }
 
 #[test]
-fn d08_what_is_built_shows_itself_and_no_functions() {
+fn d08_debug_output_shows_the_limits_and_no_functions() {
     let quota = Quota::per_second(5).burst(7).cost_by(|_, _| 1).by(Key::metadata("x-a"));
     let shown = format!("{:?}", server((quota, InFlight::new(3))));
     for part in ["5/s", "burst: 7", "metadata:x-a", "by a function", "max: 3"] {

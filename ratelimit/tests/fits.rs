@@ -1,4 +1,4 @@
-//! The layer fits wherever one would put it.
+//! The layer fits every place where it can be used.
 #![allow(clippy::unwrap_used)]
 
 use tonic::transport::Channel;
@@ -11,7 +11,7 @@ fn layer() -> RateLimitLayer {
 
 tonic_call_test_kit::fits! {
     server: layer(),
-    // For whoever limits what he sends.
+    // For limits on a client.
     client: layer(),
     channel: RateLimit<Channel>,
 }

@@ -1,4 +1,4 @@
-//! How many calls are under way at a time, and when one is over. Each test is a rule.
+//! How many calls are in flight, and when one has ended. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -26,7 +26,7 @@ fn built(limits: impl Into<Limits>) -> RateLimitLayer {
 
 type Answering<F> = ResponseFuture<F>;
 
-/// A call that a service answers so, through a layer.
+/// A call through a layer, with that response of the service.
 fn begin<F>(
     layer: &RateLimitLayer,
     from: &Who<'_>,
@@ -39,7 +39,7 @@ where
     layer.layer(service).call(from.request())
 }
 
-/// A call of which the head has come.
+/// A call whose response head has arrived.
 fn answered(layer: &RateLimitLayer, from: &Who<'_>) -> Response<ResponseBody<Script>> {
     let answer = || std::future::ready(Ok(Script::new().message(b"hi").stall().respond()));
     now(begin(layer, from, answer)).unwrap()
@@ -53,7 +53,7 @@ fn is_refused<B>(response: &Response<B>) -> bool {
 fn in_flight(layer: &RateLimitLayer) -> u32 {
     let called = call(layer, &Who::default());
     let left = called.header("ratelimit").unwrap().rsplit("r=").next().unwrap();
-    // This one has come to its end meanwhile.
+    // This one has ended now.
     9 - left.parse::<u32>().unwrap()
 }
 
@@ -62,7 +62,7 @@ fn of_ten() -> RateLimitLayer {
 }
 
 #[test]
-fn e01_so_many_calls_are_under_way_at_a_time() {
+fn e01_one_call_more_than_the_limit_is_refused() {
     let layer = built(InFlight::new(3));
     let mut running: Vec<_> = (0..3).map(|_| answered(&layer, &Who::default())).collect();
     assert!(!running.iter().any(is_refused));
@@ -78,7 +78,7 @@ fn e01_so_many_calls_are_under_way_at_a_time() {
 }
 
 #[test]
-fn e02_a_call_is_under_way_before_its_head_too() {
+fn e02_a_call_is_in_flight_before_its_head_too() {
     let layer = of_ten();
     let waiting = begin(&layer, &Who::default(), std::future::pending);
     assert_eq!(in_flight(&layer), 1);
@@ -95,7 +95,7 @@ fn next(body: &mut ResponseBody<Script>) -> Poll<Option<bool>> {
 }
 
 #[test]
-fn e03_its_place_is_free_before_its_caller_has_the_trailers() {
+fn e03_a_call_is_not_in_flight_when_its_caller_has_the_trailers() {
     let layer = of_ten();
     let script = || Script::new().message(b"a").pending().message(b"b").trailers(Code::NotFound);
     let answer = move || std::future::ready(Ok(script().respond()));
@@ -112,7 +112,7 @@ fn e03_its_place_is_free_before_its_caller_has_the_trailers() {
 }
 
 #[test]
-fn e04_however_it_ends_its_place_is_free() {
+fn e04_a_call_that_has_ended_in_any_way_is_not_in_flight() {
     let layer = of_ten();
     let ends: [fn() -> Script; 5] = [
         Script::new,
@@ -140,7 +140,7 @@ fn e04_however_it_ends_its_place_is_free() {
 }
 
 #[test]
-fn e05_a_call_that_is_given_up_frees_its_place() {
+fn e05_a_dropped_call_is_not_in_flight() {
     let layer = of_ten();
     let mut response = answered(&layer, &Who::default());
     assert_eq!(next(response.body_mut()), Poll::Ready(Some(false)));
@@ -154,7 +154,7 @@ fn e05_a_call_that_is_given_up_frees_its_place() {
 }
 
 #[test]
-fn e06_a_panic_frees_its_place_wherever_it_is() {
+fn e06_after_a_panic_a_call_is_not_in_flight() {
     silence_panics();
     let layer = of_ten();
     type Pending = std::future::Pending<Result<Response<Script>, Status>>;
@@ -196,7 +196,7 @@ fn e06_a_panic_frees_its_place_wherever_it_is() {
 }
 
 #[test]
-fn e07_a_callers_share_is_its_own_and_told_so() {
+fn e07_each_caller_has_its_own_limit_and_its_reason() {
     let layer = built(InFlight::new(2).by(Key::principal()));
     let (ann, bob) = (principal("ann"), principal("bob"));
     let running = [answered(&layer, &ann), answered(&layer, &ann)];
@@ -219,7 +219,7 @@ fn e07_a_callers_share_is_its_own_and_told_so() {
 }
 
 #[test]
-fn e08_a_full_server_is_told_so() {
+fn e08_a_full_server_has_its_own_reason() {
     let layer = built(InFlight::new(1));
     let _running = answered(&layer, &Who::default());
     let called = call(&layer, &Who::default());
@@ -235,7 +235,7 @@ fn e08_a_full_server_is_told_so() {
 }
 
 #[test]
-fn e09_when_to_come_back_can_be_set() {
+fn e09_the_time_to_retry_can_be_set() {
     let limit = InFlight::new(1).retry_after(Duration::from_micros(1_500_500));
     let layer = built(limit);
     let _running = answered(&layer, &Who::default());
@@ -247,7 +247,7 @@ fn e09_when_to_come_back_can_be_set() {
 }
 
 #[test]
-fn e10_what_a_limit_in_flight_refuses_takes_from_no_quota_and_the_reverse() {
+fn e10_a_call_refused_in_flight_takes_from_no_quota_and_the_reverse() {
     for limits in [
         (InFlight::new(1), Quota::per_second(3)).into(),
         Limits::of((Quota::per_second(3), InFlight::new(1))),
@@ -261,7 +261,7 @@ fn e10_what_a_limit_in_flight_refuses_takes_from_no_quota_and_the_reverse() {
         for _ in 0..2 {
             call(&layer, &Who::default()).passed();
         }
-        // No place is held by those that the quota refuses.
+        // Calls that the quota refuses are not in flight.
         let refused = || answered(&layer, &Who::default());
         let refused: Vec<_> = (0..10).map(|_| refused()).collect();
         assert!(refused.iter().all(is_refused));
@@ -270,7 +270,7 @@ fn e10_what_a_limit_in_flight_refuses_takes_from_no_quota_and_the_reverse() {
 }
 
 #[test]
-fn e11_of_several_that_refuse_the_callers_own_doing_is_told() {
+fn e11_of_several_reasons_the_one_in_the_callers_control_is_reported() {
     let own = InFlight::new(1).by(Key::peer());
     let quota = Quota::per_second(1).by(Key::peer());
     let ann = peer("192.0.2.1");
@@ -288,13 +288,13 @@ fn e11_of_several_that_refuse_the_callers_own_doing_is_told() {
     for limits in [Limits::of((later.clone(), quota.clone())), (quota, later).into()] {
         let layer = built(limits);
         let _running = answered(&layer, &ann);
-        // The longest of their waits.
+        // The longest of the waits.
         call(&layer, &ann).is_limited_for(Duration::from_secs(7));
     }
 }
 
 #[test]
-fn e12_a_shadow_counts_those_that_it_would_let_pass() {
+fn e12_a_shadow_counts_the_calls_that_it_would_allow() {
     let layer = built(InFlight::new(1).shadow());
     let reports = |called: &Called| {
         called.passed();
@@ -304,7 +304,7 @@ fn e12_a_shadow_counts_those_that_it_would_let_pass() {
     let first = answered(&layer, &Who::default());
     let second = answered(&layer, &Who::default());
     assert_eq!(reports(&call(&layer, &Who::default())), shadow);
-    // The second had no place.
+    // The second was not counted.
     drop(second);
     assert_eq!(reports(&call(&layer, &Who::default())), shadow);
     drop(first);
@@ -321,7 +321,7 @@ fn e13_keys_without_room_share_one_count() {
     for who in ["ann", "bob", "eve", "dan"] {
         call(&layer, &principal(who)).is_refused(Code::ResourceExhausted, "CONCURRENCY_LIMITED");
     }
-    // Each gives back what it took, where it took it.
+    // Each call is subtracted where it was added.
     drop(ann);
     let dan = [answered(&layer, &principal("dan")), answered(&layer, &principal("dan"))];
     assert!(!dan.iter().any(is_refused));
@@ -333,7 +333,7 @@ fn e13_keys_without_room_share_one_count() {
 }
 
 #[test]
-fn e14_methods_count_together_or_each_by_itself() {
+fn e14_methods_count_together_or_separately() {
     let (unary, peek) = (Who::default(), path(common::PEEK));
     let layer = built(InFlight::new(1));
     let running = answered(&layer, &unary);
@@ -346,7 +346,7 @@ fn e14_methods_count_together_or_each_by_itself() {
 }
 
 #[test]
-fn e15_a_service_that_is_called_once_more_counts_once_more() {
+fn e15_a_service_that_is_called_twice_counts_twice() {
     let layer = built(InFlight::new(2));
     let mut service = layer.layer(Inner::default());
     let mut again = service.clone();

@@ -1,4 +1,4 @@
-//! Who shares a limit with whom. Each test is a rule.
+//! Which calls share a limit. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,7 +19,7 @@ fn built(key: Key) -> RateLimitLayer {
 }
 
 #[test]
-fn b01_without_a_key_all_share_one() {
+fn b01_without_a_key_all_calls_share_one_limit() {
     let layer = built(Key::global());
     call(&layer, &principal("ann")).passed();
     call(&layer, &peer("192.0.2.1")).passed();
@@ -38,19 +38,19 @@ fn b02_an_ipv4_address_is_a_key() {
 }
 
 #[test]
-fn b03_of_ipv6_the_first_64_bits_are() {
+fn b03_the_first_64_bits_of_an_ipv6_address_are_a_key() {
     let layer = built(Key::peer());
     call(&layer, &peer("2001:db8:1:2::1")).passed();
     call(&layer, &peer("2001:db8:1:2:ffff:ffff:ffff:ffff")).passed();
     assert_eq!(passes(&layer, &peer("2001:db8:1:2:3::")), 0);
     assert_eq!(passes(&layer, &peer("2001:db8:1:3::1")), 2);
-    // No address of IPv4 is one of IPv6.
+    // An IPv4 address has another key than an IPv6 address.
     assert_eq!(passes(&layer, &peer("0.0.0.0")), 2);
     assert_eq!(passes(&layer, &peer("::")), 2);
 }
 
 #[test]
-fn b04_calls_without_an_address_share_one() {
+fn b04_calls_without_an_address_share_one_limit() {
     let layer = built(Key::peer());
     call(&layer, &principal("ann")).passed();
     call(&layer, &principal("bob")).passed();
@@ -71,20 +71,20 @@ fn b05_behind_proxies_the_callers_address_is_the_key() {
     assert_eq!(passes(&layer, &forwarded("10.0.0.1", &ann)), 2);
     assert_eq!(passes(&layer, &forwarded("10.0.0.2", &forged)), 0);
     assert_eq!(passes(&layer, &forwarded("fd00::1", &bob)), 2);
-    // Whoever comes from elsewhere is who he is.
+    // The header of any other peer is ignored.
     assert_eq!(passes(&layer, &forwarded("192.0.2.1", &[("x-forwarded-for", "203.0.113.7")])), 2);
     assert_eq!(passes(&layer, &forwarded("192.0.2.1", &[("x-forwarded-for", "203.0.113.8")])), 0);
 }
 
 #[test]
-fn b06_unless_told_so_nobody_is_believed() {
+fn b06_by_default_no_proxy_is_trusted() {
     let layer = built(Key::peer());
     assert_eq!(passes(&layer, &forwarded("10.0.0.1", &[("x-forwarded-for", "203.0.113.1")])), 2);
     assert_eq!(passes(&layer, &forwarded("10.0.0.1", &[("x-forwarded-for", "203.0.113.2")])), 0);
 }
 
 #[test]
-fn b07_who_is_calling_is_a_key_and_the_unknown_share_one() {
+fn b07_the_principal_is_a_key_and_calls_without_one_share_a_limit() {
     let layer = built(Key::principal());
     for who in ["ann", "bob", "annb", ""] {
         assert_eq!(passes(&layer, &principal(who)), 2, "{who}");
@@ -93,7 +93,7 @@ fn b07_who_is_calling_is_a_key_and_the_unknown_share_one() {
     call(&layer, &peer("192.0.2.2")).passed();
     assert_eq!(passes(&layer, &Who::default()), 0);
 
-    // Nobody has put a slot there.
+    // There is no `CallInfo`.
     let mut request = Who::default().request();
     request.extensions_mut().clear();
     let layer = built(Key::principal());
@@ -112,7 +112,7 @@ fn b08_a_value_of_metadata_is_a_key() {
     assert_eq!(passes(&layer, &metadata(&[("x-tenant", "b"), ("x-other", "1")])), 2);
     assert_eq!(passes(&layer, &metadata(&[("x-tenant", "b"), ("x-other", "2")])), 0);
     assert_eq!(passes(&layer, &metadata(&[("x-tenant", "")])), 2);
-    // Those without share one.
+    // Calls without it share one limit.
     assert_eq!(passes(&layer, &metadata(&[("x-tenants", "a")])), 2);
     assert_eq!(passes(&layer, &metadata(&[])), 0);
 }
@@ -133,7 +133,7 @@ fn b09_all_values_of_metadata_are_the_key_in_their_order() {
 }
 
 #[test]
-fn b10_binary_metadata_is_taken_as_it_was_sent() {
+fn b10_binary_metadata_is_used_as_it_was_sent() {
     let layer = built(Key::metadata("x-key-bin"));
     assert_eq!(passes(&layer, &metadata(&[("x-key-bin", "YQ==")])), 2);
     assert_eq!(passes(&layer, &metadata(&[("x-key-bin", "YQ")])), 2);
@@ -141,7 +141,7 @@ fn b10_binary_metadata_is_taken_as_it_was_sent() {
 }
 
 #[test]
-fn b11_a_function_gives_the_key() {
+fn b11_a_function_returns_the_key() {
     let layer = built(Key::function(|rpc, head| {
         let tenant = head.headers.get("x-tenant")?.as_bytes().to_vec();
         Some((tenant, rpc.method().to_owned()))
@@ -150,20 +150,20 @@ fn b11_a_function_gives_the_key() {
     assert_eq!(passes(&layer, &metadata(&a)), 2);
     assert_eq!(passes(&layer, &metadata(&b)), 2);
     assert_eq!(passes(&layer, &Who { path: PEEK, ..metadata(&a) }), 2);
-    // Those of which it says nothing share one.
+    // Calls for which it returns `None` share one limit.
     call(&layer, &Who::default()).passed();
     call(&layer, &path(PEEK)).passed();
     assert_eq!(passes(&layer, &Who::default()), 0);
 }
 
 #[test]
-fn b12_calls_for_which_a_function_panics_share_one() {
+fn b12_calls_for_which_a_function_panics_share_one_limit() {
     tonic_call_test_kit::silence_panics();
     let layer = built(Key::function(|_, head| {
         struct Half;
         impl std::hash::Hash for Half {
             fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
-                // What was written before counts for nothing.
+                // What was written before the panic is ignored.
                 hasher.write_u64(std::ptr::from_ref(self) as usize as u64);
                 panic!("in a key, on purpose");
             }
@@ -184,7 +184,7 @@ fn b12_calls_for_which_a_function_panics_share_one() {
 }
 
 #[test]
-fn b13_limits_have_keys_of_their_own() {
+fn b13_each_limit_has_its_own_key() {
     let [who, whence, what] = [
         Quota::per_second(2).by(Key::principal()),
         Quota::per_second(3).by(Key::peer()),
@@ -218,7 +218,7 @@ fn warnings(layer: &RateLimitLayer, calls: impl Iterator<Item = Who<'static>>) -
 }
 
 #[test]
-fn b14_that_address_limits_see_only_loopback_is_told_once() {
+fn b14_a_limit_by_address_that_sees_only_loopback_warns_once() {
     let local = || std::iter::repeat_n(peer("127.0.0.1"), 500);
     let layer = built(Key::peer());
     let socket = std::iter::repeat_n(Who::default(), 499);
@@ -228,11 +228,11 @@ fn b14_that_address_limits_see_only_loopback_is_told_once() {
     assert_eq!(warnings(&layer, local().chain(local()).chain(local())), [""; 0]);
     assert!(told[0].contains("loopback") && told[0].contains("behind"), "{told:?}");
 
-    // One from elsewhere is enough.
+    // One remote address is enough.
     let layer = built(Key::peer());
     let calls = local().chain([peer("192.0.2.1")]).chain(local()).chain(local());
     assert_eq!(warnings(&layer, calls), [""; 0]);
-    // Behind a proxy on loopback it is as far as the proxy says who calls.
+    // A proxy on loopback reports the address of its caller.
     let layer = by(Key::peer()).behind(["127.0.0.1"]).build().unwrap();
     let through = forwarded("127.0.0.1", &[("x-forwarded-for", "203.0.113.1")]);
     assert_eq!(warnings(&layer, std::iter::repeat_n(through, 1_500)), [""; 0]);
@@ -242,7 +242,7 @@ fn b14_that_address_limits_see_only_loopback_is_told_once() {
 }
 
 #[test]
-fn b15_that_nobody_is_known_to_a_limit_by_principal_is_told_once() {
+fn b15_a_limit_by_principal_that_sees_no_principal_warns_once() {
     let unknown = || std::iter::repeat_n(peer("192.0.2.1"), 999);
     let layer = built(Key::principal());
     assert_eq!(warnings(&layer, unknown()), [""; 0]);
@@ -258,7 +258,7 @@ fn b15_that_nobody_is_known_to_a_limit_by_principal_is_told_once() {
 
 #[test]
 fn b16_keys_are_hashed_with_seeds_of_each_layer() {
-    // Nothing of a key's text is shown, wherever one looks.
+    // The text of a key is shown nowhere.
     let layer = built(Key::metadata("x-api-key"));
     let secret = [("x-api-key", "s3cret-key")];
     assert_eq!(passes(&layer, &metadata(&secret)), 2);
@@ -289,7 +289,7 @@ proptest! {
     }
 
     #[test]
-    fn b18_whatever_is_forwarded_whoever_is_no_proxy_has_one_key(
+    fn b18_a_caller_that_is_not_a_proxy_has_one_key_whatever_it_forwards(
         lines in proptest::collection::vec(proptest::collection::vec(0x20_u8.., 0..60), 3),
     ) {
         let layer = by(Key::peer()).behind(["10.0.0.0/8"]).build().unwrap();

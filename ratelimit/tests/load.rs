@@ -1,4 +1,4 @@
-//! Many tasks at a time get what there is, and never more.
+//! Many concurrent tasks get the whole quota, and never more.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,7 +19,7 @@ fn built(rule: impl Into<Rule>) -> (RateLimitLayer, Hand) {
     (layer, hand)
 }
 
-/// Lets all tasks call so often each; how many calls of each caller passed.
+/// Lets each task make `calls` calls. Returns how many calls of each caller passed.
 async fn storm(layer: &RateLimitLayer, calls: usize) -> [usize; CALLERS.len()] {
     let granted: Arc<[AtomicUsize; CALLERS.len()]> = Arc::default();
     let tasks: Vec<_> = (0..TASKS)
@@ -41,7 +41,7 @@ async fn storm(layer: &RateLimitLayer, calls: usize) -> [usize; CALLERS.len()] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn j01_while_time_stands_still_many_get_exactly_what_there_is() {
+async fn j01_while_time_stands_still_many_tasks_get_exactly_the_quota() {
     let (layer, hand) = built(Quota::per_second(1_000).burst(300));
     for (later, there_is) in [(0, 300), (50, 50), (1, 1), (1_000, 300), (123, 123)] {
         hand.advance(Duration::from_millis(later));
@@ -51,7 +51,7 @@ async fn j01_while_time_stands_still_many_get_exactly_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn j02_of_several_quotas_too() {
-    // Each caller has more than a fourth of what all have, so that some of each is in the way.
+    // Each caller has more than a fourth of the common quota, so that both quotas refuse calls.
     let per_caller = || Quota::per_second(400).burst(100).by(Key::principal());
     let quotas = [
         per_caller(),
@@ -96,7 +96,7 @@ async fn j03_while_time_goes_on_never_more_than_the_quota_and_at_least_95_hundre
             })
         })
         .collect();
-    // It goes on when all that there is was asked for: each task may still ask for the time before.
+    // Time goes on when the quota is used up; a task may still use the earlier time.
     for _ in 0..STEPS {
         let before = asked.load(Ordering::SeqCst);
         hand.advance(STEP);
@@ -147,7 +147,7 @@ async fn j04_never_more_than_the_limit_are_in_flight_and_in_the_end_none() {
                     let request = principal(CALLERS[task % CALLERS.len()]).request();
                     let mut call = Box::pin(layer.layer(service).call(request));
                     if round % 3 == 0 {
-                        // Given up after one poll.
+                        // Dropped after one poll.
                         let once = std::future::poll_fn(|cx| {
                             std::task::Poll::Ready(call.as_mut().poll(cx).is_ready())
                         });
@@ -164,7 +164,7 @@ async fn j04_never_more_than_the_limit_are_in_flight_and_in_the_end_none() {
     }
     assert!(most.load(Ordering::SeqCst) <= 5, "{most:?}");
     assert!(passed.load(Ordering::SeqCst) >= 200);
-    // All places are free: two of each caller, five of all.
+    // No call is in flight: two of each caller pass, and five of all.
     let held: Vec<_> = CALLERS
         .iter()
         .flat_map(|who| [*who, *who, *who])

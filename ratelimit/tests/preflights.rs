@@ -1,4 +1,4 @@
-//! A CORS preflight that reaches the layer is refused, and the operator reads once where the CORS layer
+//! A CORS preflight that reaches the layer is refused, and one warning says where the CORS layer
 //! belongs.
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ const PREFLIGHT: [(&str, &str); 2] =
     [("origin", "https://shop.example"), ("access-control-request-method", "POST")];
 
 #[test]
-fn refused_preflights_are_one_warning_that_names_where_the_cors_layer_stands() {
+fn refused_preflights_are_one_warning_that_says_where_the_cors_layer_belongs() {
     let lines = Lines::default();
     let _collecting = lines.collect();
     let layer = RateLimitLayer::server(Quota::per_second(1_000)).build().unwrap();

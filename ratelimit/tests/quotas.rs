@@ -24,7 +24,7 @@ fn anybody() -> Who<'static> {
 }
 
 #[test]
-fn a01_a_burst_passes_and_then_one_each_interval() {
+fn a01_a_burst_passes_and_then_one_call_per_interval() {
     let (layer, hand) = built(Quota::per_second(10).burst(3));
     assert_eq!(passes(&layer, &anybody()), 3);
     for _ in 0..3 {
@@ -36,7 +36,7 @@ fn a01_a_burst_passes_and_then_one_each_interval() {
 }
 
 #[test]
-fn a02_by_default_as_many_pass_at_once_as_the_rate_says() {
+fn a02_the_default_burst_is_the_number_of_the_rate() {
     for (quota, burst) in [
         (Quota::per_second(7), 7),
         (Quota::per_minute(8), 8),
@@ -48,7 +48,7 @@ fn a02_by_default_as_many_pass_at_once_as_the_rate_says() {
 }
 
 #[test]
-fn a03_rates_are_by_the_second_the_minute_the_hour_or_so() {
+fn a03_rates_are_per_second_minute_hour_or_any_interval() {
     for (quota, each) in [
         (Quota::per_second(10), SECOND / 10),
         (Quota::per_minute(10), SECOND * 6),
@@ -67,7 +67,7 @@ fn a03_rates_are_by_the_second_the_minute_the_hour_or_so() {
 }
 
 #[test]
-fn a04_a_call_may_count_as_several() {
+fn a04_a_call_can_count_as_several() {
     let (layer, hand) = built(Quota::per_second(10).cost(3));
     assert_eq!(passes(&layer, &anybody()), 3);
     call(&layer, &anybody()).is_limited_for(SECOND / 5);
@@ -84,19 +84,19 @@ fn by_header() -> Quota {
 }
 
 #[test]
-fn a05_a_function_says_what_a_call_costs() {
+fn a05_a_function_returns_the_cost_of_a_call() {
     let (layer, hand) = built(by_header());
     call(&layer, &metadata(&[("x-cost", "7")])).passed();
     call(&layer, &metadata(&[("x-cost", "4")])).is_limited_for(SECOND / 10);
     call(&layer, &metadata(&[("x-cost", "3")])).passed();
-    // Nothing is left, and nothing is needed.
+    // Nothing is left, and the call takes nothing.
     call(&layer, &metadata(&[("x-cost", "0")])).passed();
     hand.advance(SECOND);
     call(&layer, &metadata(&[("x-cost", "10")])).passed();
 }
 
 #[test]
-fn a06_a_call_that_costs_more_than_a_burst_is_told_not_to_come_back() {
+fn a06_a_call_that_costs_more_than_a_burst_is_not_to_be_retried() {
     let (layer, hand) = built(by_header());
     for cost in ["11", "4294967295"] {
         let called = call(&layer, &metadata(&[("x-cost", cost)]));
@@ -131,12 +131,12 @@ fn a08_of_several_quotas_a_call_takes_from_all_or_from_none() {
     let (layer, hand) = built([per_caller, Quota::per_second(10).burst(5)]);
     let (ann, bob) = (principal("ann"), principal("bob"));
     assert_eq!(passes(&layer, &ann), 3);
-    // Those that ann's own quota refuses take nothing from the one for all.
+    // Calls that ann's own quota refuses take nothing from the common one.
     for _ in 0..100 {
         call(&layer, &ann).is_limited_for(SECOND);
     }
     assert_eq!(passes(&layer, &bob), 2);
-    // Those that the one for all refuses take nothing from bob's.
+    // Calls that the common quota refuses take nothing from bob's.
     call(&layer, &bob).is_limited_for(SECOND / 10);
     hand.advance(SECOND / 10);
     call(&layer, &bob).passed();
@@ -154,7 +154,7 @@ fn a09_the_wait_is_the_longest_of_those_that_refuse() {
         let named: Vec<_> = called.details.quota_failure().unwrap().violations.iter().collect();
         assert_eq!(named.len(), 2);
         hand.advance(SECOND);
-        // Of those that refuse: the other no longer does.
+        // The longest of those that refuse: the other one allows the call now.
         let called = call(&layer, &anybody());
         called.is_limited_for(SECOND * 4);
         assert_eq!(called.details.quota_failure().unwrap().violations[0].quota_id, "slow");
@@ -163,7 +163,7 @@ fn a09_the_wait_is_the_longest_of_those_that_refuse() {
 }
 
 #[test]
-fn a10_the_most_exact_rule_alone_counts() {
+fn a10_only_the_most_specific_rule_applies() {
     let limits = Limits::of(Quota::per_second(1))
         .service("test.v1.Kinds", Quota::per_second(2))
         .method("test.v1.Kinds", "Unary", Quota::per_second(3));
@@ -179,7 +179,7 @@ fn a11_the_methods_of_a_rule_share_its_quota() {
     call(&layer, &path(UNARY)).passed();
     call(&layer, &path(PEEK)).passed();
     call(&layer, &path(UNARY)).is_limited_for(SECOND / 2);
-    // What the default is for shares another; here there is none.
+    // Other methods have the default, which has no limit here.
     assert_eq!(passes(&layer, &path("/other.v1.Service/Method")), 10_000);
 }
 
@@ -226,7 +226,7 @@ fn a14_health_and_reflection_are_not_limited_unless_asked_for() {
 }
 
 #[test]
-fn a15_a_path_that_is_no_methods_is_limited_by_the_default() {
+fn a15_a_path_that_is_not_a_method_is_limited_by_the_default() {
     let limits = Limits::of(Quota::per_second(1)).service("test.v1.Kinds", Quota::per_second(5));
     let layer = RateLimitLayer::server(limits).with_clock(Hand::default().clock()).build().unwrap();
     call(&layer, &path("/healthz")).passed();
@@ -250,7 +250,7 @@ fn a16_a_shadow_counts_and_reports_and_lets_pass() {
         assert_eq!(called.field("ratelimit.shadow").unwrap(), "Text(\"2/s:global\")");
         assert_eq!(called.field("ratelimit.limit"), None, "nothing has refused it");
     }
-    // What it would have refused has taken nothing.
+    // The calls that it would have refused have taken nothing.
     hand.advance(SECOND / 2);
     assert_eq!(call(&layer, &anybody()).refusals, []);
     assert_eq!(call(&layer, &anybody()).refusals.len(), 1);
@@ -269,7 +269,7 @@ fn a17_a_shadow_takes_when_the_call_passes_and_not_when_another_refuses() {
     }
     hand.advance(SECOND / 10);
     assert_eq!(call(&layer, &anybody()).refusals, []);
-    // The shadow would refuse it: the real one takes all the same.
+    // The shadow would refuse the call; the real limit takes.
     hand.advance(SECOND / 10);
     let called = call(&layer, &anybody());
     called.passed();
@@ -277,7 +277,7 @@ fn a17_a_shadow_takes_when_the_call_passes_and_not_when_another_refuses() {
     let called = call(&layer, &anybody());
     called.is_limited_for(SECOND / 10);
     assert_eq!(called.refusals.len(), 2);
-    // Its own wait is longer; it is not what is waited for.
+    // The shadow has a longer wait, which does not count.
     assert_eq!(called.details.error_info().unwrap().metadata["limit"], "real");
     assert_eq!(called.details.quota_failure().unwrap().violations.len(), 1);
     assert_eq!(called.header("ratelimit"), Some(r#""real";r=0;t=1"#));
@@ -418,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn a20_whoever_is_alone_passes_exactly_after_the_wait_that_was_told(
+    fn a20_a_single_caller_passes_exactly_after_the_reported_wait(
         quotas in proptest::collection::vec(modelled(), 1..4),
         first in 1_usize..60,
     ) {

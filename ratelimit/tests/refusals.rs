@@ -1,4 +1,4 @@
-//! What a refused caller is told, and the operator. Each test is a rule.
+//! What the caller and the operator see of a refusal. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -22,7 +22,7 @@ fn built(rule: impl Into<Rule>) -> (RateLimitBuilder, Hand) {
     (RateLimitLayer::server(rule.into()).with_clock(hand.clock()), hand)
 }
 
-/// A call that goes on until this is dropped.
+/// A call that is in flight until this is dropped.
 fn running(layer: &RateLimitLayer) -> impl Sized + use<> {
     let service = service_fn(|_: Request<tonic::body::Body>| {
         ready(Ok::<_, tonic::Status>(Script::new().stall().respond()))
@@ -30,7 +30,7 @@ fn running(layer: &RateLimitLayer) -> impl Sized + use<> {
     common::now(layer.layer(service).call(Who::default().request())).unwrap()
 }
 
-/// The first call that is refused.
+/// The first refused call.
 fn refused(layer: &RateLimitLayer, from: &Who<'_>) -> Called {
     passes(layer, from);
     call(layer, from)
@@ -112,7 +112,7 @@ fn c02_a_pushback_is_never_early_and_never_longer_than_ten_seconds() {
 }
 
 #[test]
-fn c03_whoever_does_not_speak_grpc_gets_no_200() {
+fn c03_a_request_that_is_not_grpc_gets_no_200() {
     let (builder, _) = built(Quota::every(Duration::from_millis(2_500)));
     let layer = builder.build().unwrap();
     passes(&layer, &Who::default());
@@ -127,7 +127,7 @@ fn c03_whoever_does_not_speak_grpc_gets_no_200() {
         let called = call(&layer, &Who { content_type: Some(kind), ..Who::default() });
         assert_eq!((called.http, called.header("retry-after")), (StatusCode::OK, None), "{kind}");
     }
-    // What can never pass is not to be retried.
+    // A call that can never pass has no time to retry.
     let costs = Quota::per_second(1).cost_by(|_, _| 2);
     let (builder, _) = built(costs);
     let called = call(&builder.build().unwrap(), &Who { content_type: None, ..Who::default() });
@@ -153,7 +153,7 @@ fn c04_all_limits_that_refuse_are_named_and_no_others() {
 }
 
 #[test]
-fn c05_what_can_never_pass_counts_more_than_any_wait() {
+fn c05_never_is_longer_than_any_wait() {
     let dear = Quota::per_second(1).cost_by(|rpc, _| if rpc.method() == "Unary" { 1 } else { 2 });
     for rule in
         [[dear.clone().named("dear"), Quota::per_hour(1)], [Quota::per_hour(1), dear.named("dear")]]
@@ -170,7 +170,7 @@ fn c05_what_can_never_pass_counts_more_than_any_wait() {
 }
 
 #[test]
-fn c06_nothing_of_the_limits_is_told_of_accepted_calls() {
+fn c06_accepted_calls_have_no_fields_by_default() {
     let (builder, _) = built(Quota::per_second(5));
     let called = call(&builder.build().unwrap(), &Who::default());
     called.passed();
@@ -178,7 +178,7 @@ fn c06_nothing_of_the_limits_is_told_of_accepted_calls() {
 }
 
 #[test]
-fn c07_unless_asked_for_and_then_what_is_left() {
+fn c07_accepted_calls_have_fields_if_set() {
     let (builder, hand) = built([
         Quota::per_second(5).burst(10).by(Key::principal()),
         Quota::per_minute(600).named("all"),
@@ -207,7 +207,7 @@ fn c07_unless_asked_for_and_then_what_is_left() {
 }
 
 #[test]
-fn c08_the_fields_stand_in_the_head_and_not_in_the_trailers() {
+fn c08_the_fields_are_in_the_head_and_not_in_the_trailers() {
     let (builder, _) = built((Quota::per_second(5), InFlight::new(7)));
     let layer = builder.fields_on_accepted().build().unwrap();
     let mut service = tower::Layer::layer(&layer, common::Inner::default());
@@ -222,19 +222,19 @@ fn c08_the_fields_stand_in_the_head_and_not_in_the_trailers() {
 }
 
 #[test]
-fn c09_a_method_without_limits_says_nothing() {
+fn c09_a_method_without_limits_has_no_fields() {
     let layer = RateLimitLayer::server(tonic_ratelimit_layer::Limits::none());
     let called = call(&layer.fields_on_accepted().build().unwrap(), &Who::default());
     called.passed();
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);
-    // Nor does one that is only tried out.
+    // Nor has one with only a shadow limit.
     let (builder, _) = built(Quota::per_second(1).shadow());
     let called = call(&builder.fields_on_accepted().build().unwrap(), &Who::default());
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);
 }
 
 #[test]
-fn c10_the_call_is_told_who_refused_it_and_why() {
+fn c10_the_call_info_has_the_refusal_and_its_reason() {
     let (builder, _) =
         built([Quota::per_second(1).by(Key::peer()), Quota::per_second(1).named("tried").shadow()]);
     let called = refused(&builder.build().unwrap(), &peer("192.0.2.1"));
@@ -252,7 +252,7 @@ fn c10_the_call_is_told_who_refused_it_and_why() {
 type Told = (&'static str, Option<Reason>, bool, String, &'static str, u32, Option<Duration>);
 
 #[test]
-fn c11_the_hook_is_told_each_decision() {
+fn c11_the_hook_gets_each_decision() {
     let told: Arc<Mutex<Vec<Told>>> = Arc::default();
     let hook = Arc::clone(&told);
     let (builder, hand) = built([
@@ -301,7 +301,7 @@ fn c11_the_hook_is_told_each_decision() {
 }
 
 #[test]
-fn c12_the_hook_is_not_told_of_calls_without_a_limit() {
+fn c12_the_hook_does_not_get_calls_without_a_limit() {
     let layer = RateLimitLayer::server(tonic_ratelimit_layer::Limits::none());
     let layer = layer.on_decision(|_| panic!("there was nothing to decide")).build().unwrap();
     let lines = Lines::default();
@@ -345,7 +345,7 @@ fn c14_each_refusal_is_an_event_that_is_off_by_default() {
 }
 
 #[test]
-fn c15_two_layers_tell_each_what_is_theirs() {
+fn c15_two_layers_report_their_own_limits() {
     let quota = |name: &str| Quota::per_second(2).named(name);
     let (outer, _) = built(quota("outer"));
     let (inner, _) = built(quota("inner").burst(1));
@@ -400,6 +400,6 @@ fn c17_a_shadow_leaves_nothing_on_the_line_of_a_real_refusal() {
     let called = call(&layer, &Who::default());
     assert_eq!(called.field("ratelimit.shadow").unwrap(), "Text(\"tried\")");
     assert_eq!(called.field("ratelimit.limit").unwrap(), "Text(\"in-flight:global\")");
-    assert_eq!(called.field("ratelimit.wait_ms"), None, "nobody knows");
+    assert_eq!(called.field("ratelimit.wait_ms"), None, "not known");
     drop(running);
 }

@@ -1,4 +1,4 @@
-//! Limits are replaced while calls come. Each test is a rule.
+//! Limits are replaced while calls arrive. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -37,13 +37,13 @@ fn f01_later_calls_are_decided_by_the_new_limits() {
 }
 
 #[test]
-fn f02_what_was_used_up_of_a_quota_that_stays_is_used_up() {
+fn f02_a_quota_that_stays_the_same_keeps_its_state() {
     let quota = || Quota::per_second(5).burst(3).by(Key::principal());
     let key = Key::function(|_, _| Some(1));
     let by_function = Quota::per_second(3).by(key.clone());
     for (before, after) in [
         (Limits::of(quota()), Limits::of(quota())),
-        // Its cost and its shadow may change, and what stands beside it.
+        // Its cost, its shadow mode and the other limits may change.
         (quota().into(), quota().cost(2).into()),
         (quota().into(), [Quota::per_second(9_999), quota()].into()),
         ([Quota::per_second(9_999), quota()].into(), quota().into()),
@@ -74,7 +74,7 @@ fn f02_what_was_used_up_of_a_quota_that_stays_is_used_up() {
 }
 
 #[test]
-fn f03_a_quota_that_is_another_begins_anew() {
+fn f03_a_changed_quota_starts_without_state() {
     let quota = || Quota::per_second(5).burst(3).by(Key::principal()).named("a");
     let function = || Quota::per_second(3).by(Key::function(|_, _| Some(1)));
     let at = |place: &str| Limits::none().method("test.v1.Kinds", place, quota());
@@ -102,7 +102,7 @@ fn f03_a_quota_that_is_another_begins_anew() {
 }
 
 #[test]
-fn f04_a_quota_that_was_away_begins_anew() {
+fn f04_a_quota_that_was_removed_starts_without_state() {
     let (layer, _) = built(Quota::per_second(3));
     assert_eq!(passes(&layer, &ann()), 3);
     layer.handle().replace(Limits::none()).unwrap();
@@ -111,7 +111,7 @@ fn f04_a_quota_that_was_away_begins_anew() {
 }
 
 #[test]
-fn f05_a_shadow_becomes_real_with_what_it_has_counted() {
+fn f05_a_shadow_becomes_real_with_its_state() {
     let quota = Quota::per_second(3);
     let (layer, _) = built(quota.clone().shadow());
     call(&layer, &ann()).passed();
@@ -120,7 +120,7 @@ fn f05_a_shadow_becomes_real_with_what_it_has_counted() {
 }
 
 #[test]
-fn f06_what_is_wrong_replaces_nothing() {
+fn f06_wrong_limits_replace_nothing() {
     let (layer, _) = built(Quota::per_second(2));
     call(&layer, &ann()).passed();
     layer.handle().replace(Quota::per_second(0)).unwrap_err();
@@ -161,7 +161,7 @@ fn f07_calls_in_flight_stay_counted_whatever_their_limit_is_now() {
 }
 
 #[test]
-fn f08_calls_of_limits_that_are_gone_give_back_what_they_took_there() {
+fn f08_calls_of_removed_limits_are_subtracted_there() {
     let limit = InFlight::new(1);
     let (layer, _) = built(limit.clone());
     let old = running(&layer);
@@ -169,7 +169,7 @@ fn f08_calls_of_limits_that_are_gone_give_back_what_they_took_there() {
     layer.handle().replace(limit).unwrap();
     let new = running(&layer);
     assert!(old.is_some() && new.is_some());
-    // The old one's end frees no place among the new.
+    // The end of the old call does not change the new count.
     drop(old);
     assert!(running(&layer).is_none());
     drop(new);
@@ -180,7 +180,7 @@ fn f08_calls_of_limits_that_are_gone_give_back_what_they_took_there() {
 fn f09_quotas_that_stay_and_new_ones_are_taken_together() {
     let (a, b) = (Quota::per_second(3).named("a"), Quota::per_second(5).named("b"));
     let (layer, _) = built(b.clone());
-    // Now the older one stands behind the newer.
+    // The older quota is written after the newer one.
     layer.handle().replace([a.clone(), b.clone()]).unwrap();
     assert_eq!(passes(&layer, &ann()), 3);
     layer.handle().replace(b).unwrap();
@@ -194,7 +194,7 @@ async fn f10_a_swap_under_load_loses_no_count() {
     swapped_under_load(Key::principal(), 3).await;
 }
 
-/// Three callers use up a quota of so many buckets, while limits come and go beside it.
+/// Three callers use up a quota while other limits are added and removed.
 async fn swapped_under_load(key: Key, buckets: usize) {
     const ROUNDS: usize = 50;
     let quota = || Quota::per_second(1_000).burst(100).by(key.clone());
@@ -236,7 +236,7 @@ async fn swapped_under_load(key: Key, buckets: usize) {
         for task in tasks {
             task.await.unwrap();
         }
-        // 1,280 calls have asked for what there was, and time stood still.
+        // There were 1,280 calls, and time stood still.
         assert_eq!(granted.load(Ordering::SeqCst), buckets * (50 + round * 50));
         hand.advance(Duration::from_millis(50));
     }

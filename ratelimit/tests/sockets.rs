@@ -25,7 +25,7 @@ fn built(limits: impl Into<Limits>) -> (RateLimitLayer, Hand) {
     (RateLimitLayer::server(limits).with_clock(hand.clock()).build().unwrap(), hand)
 }
 
-/// Serves with a layer; resets of calls that wait to be accepted are no reason to hang up.
+/// Serves with a layer. Many resets of calls must not close the connection.
 macro_rules! serve {
     ($layer:expr) => {{
         let (incoming, endpoint) = listen();
@@ -64,7 +64,7 @@ async fn g01_every_kind_of_call_passes_within_its_quota_and_is_refused_beyond() 
 }
 
 #[tokio::test]
-async fn g02_a_refused_client_is_told_all_of_it() {
+async fn g02_a_refused_client_gets_all_details() {
     let (layer, _) = built(Quota::every(Duration::from_millis(1_500)).by(Key::peer()));
     let (channel, _) = serve!(layer);
     let mut client = KindsClient::new(channel);
@@ -85,7 +85,7 @@ async fn g02_a_refused_client_is_told_all_of_it() {
 }
 
 #[tokio::test]
-async fn g03_a_stream_is_refused_before_a_byte_of_it_comes() {
+async fn g03_a_stream_is_refused_before_its_first_byte() {
     let (layer, _) = built(Quota::per_hour(1));
     let (channel, service) = serve!(layer);
     let mut client = KindsClient::new(channel);
@@ -101,7 +101,7 @@ async fn g03_a_stream_is_refused_before_a_byte_of_it_comes() {
 }
 
 #[tokio::test]
-async fn g04_accepted_calls_tell_what_is_left_in_their_head_alone() {
+async fn g04_accepted_calls_have_the_fields_only_in_the_head() {
     let hand = Hand::default();
     let builder = RateLimitLayer::server(Quota::per_second(10).by(Key::peer()));
     let layer = builder.with_clock(hand.clock()).fields_on_accepted().build().unwrap();
@@ -114,14 +114,14 @@ async fn g04_accepted_calls_tell_what_is_left_in_their_head_alone() {
     while notes.get_mut().message().await.unwrap().is_some() {}
     let trailers = notes.get_mut().trailers().await.unwrap();
     assert!(trailers.is_none_or(|trailers| trailers.get("ratelimit").is_none()));
-    // A handler's refusal is an answer in the head alone, and tells it too.
+    // An error of the handler is a response without a body, and has the fields too.
     let fails = Ask { code: Code::NotFound.into(), ..ask(Act::Fail, 0) };
     let status = client.unary(fails).await.unwrap_err();
     assert_eq!(status.metadata().get("ratelimit").unwrap(), r#""10/s:peer";r=7;t=1"#);
 }
 
 #[tokio::test]
-async fn g05_whoever_makes_one_call_after_the_other_needs_one_place() {
+async fn g05_a_caller_that_makes_one_call_after_the_other_needs_a_limit_of_one() {
     let (layer, _) = built(InFlight::new(1));
     let (channel, _) = serve!(layer);
     let mut client = KindsClient::new(channel);
@@ -137,7 +137,7 @@ async fn g05_whoever_makes_one_call_after_the_other_needs_one_place() {
     }
 }
 
-/// Waits until a limit of one has its place free: the server learns of a cancel when it learns of it.
+/// Waits until no call is in flight under a limit of one: the server learns late of a cancel.
 async fn until_free(client: &mut KindsClient<Channel>) {
     for _ in 0..10_000 {
         match client.unary(Ask::default()).await {
@@ -149,7 +149,7 @@ async fn until_free(client: &mut KindsClient<Channel>) {
 }
 
 #[tokio::test]
-async fn g06_a_call_that_is_cancelled_frees_its_place() {
+async fn g06_a_cancelled_call_is_not_in_flight() {
     let (layer, _) = built(InFlight::new(1));
     let (channel, service) = serve!(layer);
     let mut client = KindsClient::new(channel.clone());
@@ -160,7 +160,7 @@ async fn g06_a_call_that_is_cancelled_frees_its_place() {
                 tokio::spawn(
                     async move { call(&mut hangs, kind, ask(Act::Hang, notes), &[]).await },
                 );
-            // Of a client's stream the handler counts twice.
+            // The handler counts a client stream twice.
             service.until_alive(if kind == MethodKind::ClientStream { 2 } else { 1 }).await;
             let full = client.unary(Ask::default()).await.unwrap_err();
             assert_eq!(full.code(), Code::Unavailable, "{}", method_of(kind));
@@ -172,11 +172,11 @@ async fn g06_a_call_that_is_cancelled_frees_its_place() {
 }
 
 #[tokio::test]
-async fn g07_a_stream_that_is_dropped_frees_its_place_and_one_that_is_not_read_holds_it() {
+async fn g07_a_dropped_stream_is_not_in_flight_and_one_that_is_not_read_is() {
     let (layer, _) = built(InFlight::new(1));
     let (channel, service) = serve!(layer);
     let mut client = KindsClient::new(channel);
-    // More than any window holds: the server stands still, and is not polled.
+    // More than any window holds: the server stops sending, and is not polled.
     let flood = Ask { notes: u32::MAX, text: "x".repeat(10_000), ..Ask::default() };
     let notes = client.server_stream(flood).await.unwrap();
     service.until_alive(1).await;
@@ -189,7 +189,7 @@ async fn g07_a_stream_that_is_dropped_frees_its_place_and_one_that_is_not_read_h
 }
 
 #[tokio::test]
-async fn g08_a_connection_that_breaks_frees_all_places_of_its_calls() {
+async fn g08_the_calls_of_a_broken_connection_are_not_in_flight() {
     let (layer, _) = built(InFlight::new(3));
     let (incoming, endpoint) = listen();
     let service = KindsService::default();
@@ -197,7 +197,7 @@ async fn g08_a_connection_that_breaks_frees_all_places_of_its_calls() {
     tokio::spawn(server.serve_with_incoming(incoming));
     let mut client = KindsClient::new(endpoint.connect().await.unwrap());
     for _ in 0..5 {
-        // A runtime of its own, which ends with all that it holds.
+        // A separate runtime, which drops all its tasks at its end.
         let endpoint = endpoint.clone();
         let (held, holds) = tokio::sync::oneshot::channel();
         let (leave, left) = std::sync::mpsc::channel::<()>();
@@ -213,7 +213,7 @@ async fn g08_a_connection_that_breaks_frees_all_places_of_its_calls() {
             });
             held.send(()).unwrap();
             left.recv().unwrap();
-            // Nobody says goodbye to the streams.
+            // The streams are not reset.
             runtime.shutdown_background();
             drop(streams);
         });
@@ -228,7 +228,7 @@ async fn g08_a_connection_that_breaks_frees_all_places_of_its_calls() {
 }
 
 #[tokio::test]
-async fn g09_a_panic_frees_its_place_with_recovery_outside_inside_or_nowhere() {
+async fn g09_after_a_panic_a_call_is_not_in_flight_with_recovery_outside_inside_or_none() {
     silence_panics();
     let limit = || built(InFlight::new(1)).0;
     let recovery = RecoveryLayer::server;
@@ -241,7 +241,7 @@ async fn g09_a_panic_frees_its_place_with_recovery_outside_inside_or_nowhere() {
             for (act, notes) in
                 [(Act::PanicInHandler, 0), (Act::Panic, 0), (Act::Panic, 3), (Act::PanicInDrop, 0)]
             {
-                // What one answer is dropped with waits for ever.
+                // This drop waits forever.
                 if act == Act::PanicInDrop && (!recovers || kind.has_one_response()) {
                     continue;
                 }
@@ -257,7 +257,7 @@ async fn g09_a_panic_frees_its_place_with_recovery_outside_inside_or_nowhere() {
 }
 
 #[tokio::test]
-async fn g10_who_watches_outside_is_told_that_it_was_a_refusal() {
+async fn g10_an_observer_outside_sees_the_refusal() {
     let recorder = Recorder::new();
     let layers = ServiceBuilder::new()
         .layer(ObserveLayer::server(recorder.clone()))
@@ -273,7 +273,7 @@ async fn g10_who_watches_outside_is_told_that_it_was_a_refusal() {
 }
 
 #[tokio::test]
-async fn g11_by_address_before_and_by_principal_behind_who_knows_it() {
+async fn g11_by_address_outside_and_by_principal_inside_of_authentication() {
     #[allow(clippy::result_large_err)]
     fn knows(request: Request<()>) -> Result<Request<()>, tonic::Status> {
         let who = request.metadata().get("x-who").and_then(|who| who.to_str().ok());
@@ -295,6 +295,6 @@ async fn g11_by_address_before_and_by_principal_behind_who_knows_it() {
         let outcome = call(&mut client, MethodKind::Unary, Ask::default(), &[("x-who", who)]).await;
         codes.push(outcome.code == Code::Ok);
     }
-    // Ann's third is refused behind; bob's third is the sixth from there.
+    // Ann's third call is refused by principal; bob's third is the sixth of that address.
     assert_eq!(codes, [true, true, false, true, true, false]);
 }

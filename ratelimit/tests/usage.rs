@@ -1,4 +1,4 @@
-//! What the limits keep can be read. Each test is a rule.
+//! The usage of limits can be read. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{Hand, PEEK, Who, call, principal};
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitLayer, Usage};
 use tower::{Layer as _, Service as _};
 
-/// Rule, limit, keys, keys at most, whether the overflow is in use.
+/// Rule, limit, keys, maximum of keys, whether the overflow is in use.
 type Read<'u> = (&'u str, &'u str, usize, Option<usize>, bool);
 
 fn read(usage: &[Usage]) -> Vec<Read<'_>> {
@@ -47,12 +47,12 @@ fn keys_and_overflow_of_a_quota_are_read_per_rule_and_limit() {
         call(&layer, &principal(who));
         now((keys, false), 0);
     }
-    // No room: she shares.
+    // No room: this key shares the bucket.
     call(&layer, &principal("eve"));
     now((2, true), 0);
     call(&layer, &Who { path: PEEK, ..principal("ann") });
     now((2, true), 1);
-    // What she has used up is whole again.
+    // The bursts are full again.
     hand.advance(Duration::from_secs(61));
     now((2, false), 1);
 
@@ -61,7 +61,7 @@ fn keys_and_overflow_of_a_quota_are_read_per_rule_and_limit() {
 }
 
 #[test]
-fn calls_in_flight_are_keys_while_they_are() {
+fn calls_in_flight_are_keys_until_they_end() {
     let limit = InFlight::new(5).by(Key::principal()).named("open");
     let layer = RateLimitLayer::server(limit).max_keys(1).build().unwrap();
     let handle = layer.handle();
