@@ -253,52 +253,35 @@
 //! is preferred to those of the features; a program that has both must install one for everything else. The
 //! signatures of tokens are verified by aws-lc-rs in any case, which is no provider of rustls by that.
 
-mod access;
-mod answers;
-mod api_keys;
-mod authenticate;
-mod body;
-mod build_error;
-mod builder;
-mod clock;
-mod combined;
 #[cfg(feature = "client")]
-mod credentials;
+mod client;
 mod decide;
-mod decision;
-mod expiry;
-mod failure;
-mod function;
-mod future;
-mod identity;
-mod incoming;
 pub mod jwt;
-mod layer;
-mod secrets;
-mod service;
-mod settings;
+mod wall_clock;
 
-pub use self::access::Access;
-pub use self::api_keys::{ApiKeyError, ApiKeys, KEY_AT_LEAST};
-pub use self::authenticate::{Authenticate, Authenticating, Outcome};
-pub use self::body::ResponseBody;
-pub use self::build_error::BuildError;
-pub use self::builder::AuthBuilder;
-pub use self::clock::Clock;
-pub use self::combined::{AllOf, AnyOf, all_of, any_of};
 #[cfg(feature = "client")]
-pub use self::credentials::{
+pub use self::client::{
     BadToken, BearerToken, Credentials, CredentialsBuilder, CredentialsFuture, CredentialsLayer,
     NoToken, NotEncrypted, Obtaining, TokenAsync, TokenFile, TokenFileError, TokenSource,
     token_async,
 };
-pub use self::decision::{Decision, Verdict};
-pub use self::failure::{Failure, RECEIVED_AT_MOST, Reason};
-pub use self::function::{AuthenticateAsync, AuthenticateFn, authenticate_async, authenticate_fn};
-pub use self::future::ResponseFuture;
-pub use self::identity::{Identity, NoIdentity};
-pub use self::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
+pub use self::decide::access::Access;
+pub use self::decide::api_keys::{ApiKeyError, ApiKeys, KEY_AT_LEAST};
+pub use self::decide::authenticate::{Authenticate, Authenticating, Outcome};
+pub use self::decide::body::ResponseBody;
+pub use self::decide::build_error::BuildError;
+pub use self::decide::builder::AuthBuilder;
+pub use self::decide::combined::{AllOf, AnyOf, all_of, any_of};
+pub use self::decide::decision::{Decision, Verdict};
+pub use self::decide::failure::{Failure, RECEIVED_AT_MOST, Reason};
+pub use self::decide::function::{
+    AuthenticateAsync, AuthenticateFn, authenticate_async, authenticate_fn,
+};
+pub use self::decide::future::ResponseFuture;
+pub use self::decide::identity::{Identity, NoIdentity};
+pub use self::decide::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
+pub use self::decide::layer::AuthLayer;
+pub use self::decide::service::Auth;
 pub use self::jwt::Jwt;
-pub use self::layer::AuthLayer;
-pub use self::service::Auth;
+pub use self::wall_clock::Clock;
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -180,41 +180,16 @@
 //! - Tokens of one issuer are not looked up elsewhere (introspection): that is an authenticator of your
 //!   own.
 
-mod algorithm;
-mod asking;
-mod authenticator;
-mod builder;
-mod cache;
-mod error;
-mod events;
-mod fault;
-mod issuer;
-mod key;
-mod limiter;
-mod own_claims;
-mod places;
-mod presets;
-mod readiness;
-mod refresh;
-mod rules;
-mod schedule;
-mod scopes;
-mod source;
-mod store;
-#[cfg(test)]
-mod store_tests;
-mod tenants;
+pub(crate) mod config;
+pub(crate) mod keys;
 pub(crate) mod token;
-mod trust;
-#[cfg(test)]
-mod vectors_tests;
-mod verifier;
+pub(crate) mod verify;
 
-pub use self::algorithm::Algorithm;
-pub use self::authenticator::Jwt;
-pub use self::builder::JwtBuilder;
-pub use self::error::JwtError;
-pub use self::events::{FetchResult, KeysEvent, KeysStatus};
-pub use self::issuer::Issuer;
-pub use self::key::{Key, KeyError};
-pub use self::readiness::Readiness;
+pub use self::config::builder::JwtBuilder;
+pub use self::config::error::JwtError;
+pub use self::config::events::{FetchResult, KeysEvent, KeysStatus};
+pub use self::config::issuer::Issuer;
+pub use self::keys::key::{Key, KeyError};
+pub use self::keys::readiness::Readiness;
+pub use self::token::algorithm::Algorithm;
+pub use self::verify::authenticator::Jwt;

@@ -1,12 +1,12 @@
 use serde_json::{Map, Number, Value};
 
-use crate::failure::Failure;
-use crate::jwt::fault::{invalid, shown_value};
-use crate::jwt::token::date::Date;
-use crate::jwt::token::json::{Twice, object};
+use super::date::Date;
+use super::fault::{invalid, shown_value};
+use super::json::{Twice, object};
+use crate::decide::failure::Failure;
 
 /// What a token says, with what every token must say read out of it. Whether it may be believed is
-/// for [`Rules`](crate::jwt::rules::Rules) and the signature.
+/// for [`Rules`](crate::jwt::config::rules::Rules) and the signature.
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) members: Map<String, Value>,
@@ -51,7 +51,7 @@ fn date(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Reason;
+    use crate::decide::failure::Reason;
 
     fn failed(text: &str) -> &'static str {
         Claims::read(text.as_bytes()).expect_err(text).check()

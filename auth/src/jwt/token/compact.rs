@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::failure::Failure;
-use crate::jwt::fault::invalid;
+use super::fault::invalid;
+use crate::decide::failure::Failure;
 
 /// A token in its three parts, none of them looked into. How long it may be was seen to before, with
 /// all that stands beside it.

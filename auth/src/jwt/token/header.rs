@@ -1,9 +1,9 @@
 use serde_json::{Map, Value};
 
-use crate::failure::Failure;
-use crate::jwt::algorithm::Algorithm;
-use crate::jwt::fault::{invalid, shown_value};
-use crate::jwt::token::json::{Twice, object};
+use super::algorithm::Algorithm;
+use super::fault::{invalid, shown_value};
+use super::json::{Twice, object};
+use crate::decide::failure::Failure;
 
 /// What is read of a token's header. Members that are not read are ignored (RFC 7515 §4): `jku`,
 /// `x5u`, `jwk` and `x5c` among them, which name keys that only the token vouches for.

@@ -1,0 +1,268 @@
+//! How a layer is built.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::uri::PathAndQuery;
+use tonic_call::{MethodTable, Methods, Rpc, UncalledRules};
+use tower_layer::Layer;
+
+use super::access::Access;
+use super::answers::{Answers, is_quotable};
+use super::authenticate::Authenticate;
+use super::build_error::BuildError;
+use super::decision::{Decision, Hook};
+use super::layer::AuthLayer;
+use super::secrets::Secrets;
+use super::service::Auth;
+use super::settings::{Rules, Settings};
+use crate::wall_clock::Clock;
+
+/// Builds an [`AuthLayer`].
+#[derive(Clone)]
+#[must_use = "call `build()` to get the layer"]
+pub struct AuthBuilder {
+    authenticator: Arc<dyn Authenticate>,
+    rules: Rules,
+    /// Every rule, with what it is for.
+    all: Vec<(String, Access)>,
+    default: Access,
+    methods: Option<Methods>,
+    every_method_ruled: bool,
+    shadow: bool,
+    domain: Option<String>,
+    realm: Option<String>,
+    remove_credentials: bool,
+    end_streams: bool,
+    clock: Clock,
+    hook: Option<Hook>,
+}
+
+impl AuthBuilder {
+    pub(crate) fn new(authenticator: Arc<dyn Authenticate>) -> Self {
+        let default = Access::authenticated();
+        Self {
+            authenticator,
+            rules: Rules {
+                table: MethodTable::new(default.clone()),
+                public_health: false,
+                public_reflection: false,
+            },
+            all: Vec::new(),
+            default,
+            methods: None,
+            every_method_ruled: false,
+            shadow: false,
+            domain: None,
+            realm: None,
+            remove_credentials: false,
+            end_streams: false,
+            clock: Clock::system(),
+            hook: None,
+        }
+    }
+
+    /// Sets the access to one method of a fully qualified service. Two rules for the same method, and a name
+    /// that no call can have, are errors of [`build`](Self::build).
+    pub fn method(mut self, service: &str, method: &str, access: Access) -> Self {
+        self.all.push((format!("{service}/{method}"), access.clone()));
+        self.rules.table = self.rules.table.method(service, method, access);
+        self
+    }
+
+    /// Sets the access to the methods of a fully qualified service that have no rule of their own. Two rules
+    /// for the same service, and a name that no call can have, are errors of [`build`](Self::build).
+    pub fn service(mut self, service: &str, access: Access) -> Self {
+        self.all.push((service.to_owned(), access.clone()));
+        self.rules.table = self.rules.table.service(service, access);
+        self
+    }
+
+    /// Says who may call the methods that no rule is for; by default everybody who is
+    /// [known](Access::authenticated). What is certainly no method nobody may call: if this access is public,
+    /// nobody has to be known to be answered `UNIMPLEMENTED`.
+    pub fn default_access(mut self, access: Access) -> Self {
+        self.default = access;
+        self
+    }
+
+    /// Lets everybody call the standard health service, `grpc.health.v1.Health`: probes of Kubernetes
+    /// have no credentials. A rule for it counts all the same.
+    pub fn public_health(mut self) -> Self {
+        self.rules.public_health = true;
+        self
+    }
+
+    /// Lets everybody call the standard reflection services, and so learn which methods there are. A rule
+    /// for them counts all the same.
+    pub fn public_reflection(mut self) -> Self {
+        self.rules.public_reflection = true;
+        self
+    }
+
+    /// Knows exactly these methods, and those of the standard health and reflection services. A call of
+    /// any other is answered `UNIMPLEMENTED` and not passed on, and a rule for any other is an error of [`build`](Self::build).
+    ///
+    /// Without it a rule whose name is misspelt can't be told from one that nobody needs yet: rules that no
+    /// call has matched are named in one event at `INFO` after the first 1,000 calls that passed.
+    pub fn methods(mut self, methods: &Methods) -> Self {
+        self.methods = Some(methods.clone());
+        self
+    }
+
+    /// Makes every method of [`methods`](Self::methods) without a rule, of its own or of its service, an
+    /// error of [`build`](Self::build): a new one is then not open to everybody who is known only because
+    /// nobody thought of it.
+    pub fn every_method_ruled(mut self) -> Self {
+        self.every_method_ruled = true;
+        self
+    }
+
+    /// Ends a call `UNAUTHENTICATED` when its credentials expire, also while its caller reads nothing.
+    /// By default they are looked at when the call comes.
+    ///
+    /// With [`methods`](Self::methods), calls of unary methods go on: they have one message either way.
+    /// Costs each other call a task and four small allocations.
+    pub fn end_streams_at_expiry(mut self) -> Self {
+        self.end_streams = true;
+        self
+    }
+
+    /// Removes the headers in which credentials come before the handler sees them. They are marked as
+    /// sensitive in any case.
+    pub fn remove_credentials(mut self) -> Self {
+        self.remove_credentials = true;
+        self
+    }
+
+    /// Only tries its rules out: what would be refused is reported, and let pass. A caller whose
+    /// credentials are bad then has *no* identity. Building such a layer warns. A call still waits for an
+    /// authenticator that has to ask somebody.
+    pub fn shadow(mut self) -> Self {
+        self.shadow = true;
+        self
+    }
+
+    /// Sets the `domain` of the `ErrorInfo` in a refusal, in which its reasons have their meaning: for
+    /// example the name of your API. By default `tonic-auth-layer`.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Sets the `realm` of `www-authenticate`; by default the [domain](Self::domain).
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Is given every decision: to count them, or for an audit trail.
+    ///
+    /// It runs where the call comes in: it must not block. A panic in it changes nothing.
+    pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Reads the time, by which credentials expire, from this clock.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    ///
+    /// When something in it is wrong, and would be found only when calls come: see [`BuildError`].
+    pub fn build(self) -> Result<AuthLayer, BuildError> {
+        self.check()?;
+        // With a descriptor set each rule is known to be for something.
+        let uncalled = match &self.methods {
+            None => Some(UncalledRules::of(&self.rules.table)),
+            Some(_) => None,
+        };
+        let domain = self.domain.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+        let realm = self.realm.unwrap_or_else(|| domain.clone());
+        if self.shadow {
+            tracing::warn!(
+                "authentication is in shadow mode: calls are let pass whoever makes them"
+            );
+        }
+        Ok(AuthLayer::with(Settings {
+            answers: Answers::new(domain, realm, self.authenticator.schemes()),
+            secrets: Secrets::new(self.authenticator.headers()),
+            authenticator: self.authenticator,
+            rules: self.rules,
+            default: self.default,
+            methods: self.methods,
+            uncalled,
+            shadow: self.shadow,
+            remove_credentials: self.remove_credentials,
+            end_streams: self.end_streams,
+            clock: self.clock,
+            hook: self.hook,
+            told_of_health: AtomicBool::new(false),
+            told_of_preflights: AtomicBool::new(false),
+        }))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let default = ("every other method".to_owned(), self.default.clone());
+        for (of, access) in self.all.iter().chain([&default]) {
+            if let Some(asks_for) = access.fault() {
+                return Err(BuildError::Rule { of: of.clone(), asks_for });
+            }
+        }
+        for text in [&self.domain, &self.realm].into_iter().flatten() {
+            if text.is_empty() || !is_quotable(text) {
+                return Err(BuildError::Text(text.clone()));
+            }
+        }
+        match &self.methods {
+            Some(methods) => {
+                self.rules.table.check(methods).map_err(BuildError::NeverMatches)?;
+                if self.every_method_ruled { self.all_ruled(methods) } else { Ok(()) }
+            }
+            None if self.every_method_ruled => Err(BuildError::NoMethods),
+            None => self.rules.table.check_names().map_err(BuildError::NeverMatches),
+        }
+    }
+
+    fn all_ruled(&self, methods: &Methods) -> Result<(), BuildError> {
+        let has_rule = |full: &str| {
+            let path = PathAndQuery::try_from(format!("/{full}")).ok();
+            self.rules.rule(&Rpc::from_path(path)).is_some()
+        };
+        let names = methods.iter().map(tonic_call::Method::full);
+        let not_ruled: Vec<_> = names.filter(|full| !has_rule(full)).map(str::to_owned).collect();
+        if not_ruled.is_empty() { Ok(()) } else { Err(BuildError::NotRuled(not_ruled)) }
+    }
+}
+
+/// What no service is, so that a forgotten [`build`](AuthBuilder::build) is an error that says so.
+#[diagnostic::on_unimplemented(
+    message = "an `AuthBuilder` is not a layer yet: call `.build()?` to get the `AuthLayer`",
+    label = "a `.build()?` is missing on an `AuthBuilder`",
+    note = "`build` checks the rules, so that a wrong one is an error when the server starts"
+)]
+pub trait Built {}
+
+impl<S: Built> Layer<S> for AuthBuilder {
+    type Service = Auth<S>;
+
+    fn layer(&self, _: S) -> Auth<S> {
+        unreachable!("no service is `Built`")
+    }
+}
+
+impl fmt::Debug for AuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthBuilder")
+            .field("rules", &self.all)
+            .field("default", &self.default)
+            .field("shadow", &self.shadow)
+            .finish_non_exhaustive()
+    }
+}

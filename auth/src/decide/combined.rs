@@ -1,0 +1,234 @@
+//! Several authenticators as one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::authenticate::{Authenticate, Authenticating, Outcome};
+use super::failure::{Failure, Reason};
+use super::identity::Identity;
+use super::incoming::Incoming;
+
+/// Recognises callers by the first of several authenticators that finds credentials of its kind: name
+/// the strongest first.
+///
+/// Credentials that are *absent* lead to the next. Credentials that are *bad*, or can't be verified now,
+/// refuse the call: a caller can't pass with a weaker kind by spoiling the stronger. With
+/// [`or_else_if_bad`](AnyOf::or_else_if_bad) they lead to the next, too.
+///
+/// Two of one kind are no use: to the first [`Jwt`](crate::Jwt) a token of the second one's issuer is bad.
+/// For several issuers, use one [`Jwt::builder`](crate::Jwt::builder).
+///
+/// ```
+/// # use tonic_auth_layer::{Authenticate, any_of};
+/// # fn both(tokens: impl Authenticate, keys: impl Authenticate) {
+/// let callers = any_of(tokens).or(keys);
+/// # }
+/// ```
+pub fn any_of(first: impl Authenticate) -> AnyOf {
+    AnyOf { kinds: vec![Arc::new(first)], or_else_if_bad: false }
+}
+
+/// Recognises callers who have good credentials of several kinds at once: for example a token, and a
+/// client certificate besides.
+///
+/// The identity is that of the first; the others are in [`Identity::also`]. It expires with whichever
+/// does first. Who has credentials of some kinds only is refused, not absent.
+///
+/// ```
+/// # use tonic_auth_layer::{Authenticate, all_of};
+/// # fn both(tokens: impl Authenticate, certificates: impl Authenticate) {
+/// let callers = all_of(tokens).and(certificates);
+/// # }
+/// ```
+pub fn all_of(first: impl Authenticate) -> AllOf {
+    AllOf { kinds: vec![Arc::new(first)] }
+}
+
+type Kind = Arc<dyn Authenticate>;
+
+/// What [`any_of`] makes.
+#[derive(Clone)]
+pub struct AnyOf {
+    kinds: Vec<Kind>,
+    or_else_if_bad: bool,
+}
+
+/// What [`all_of`] makes.
+#[derive(Clone)]
+pub struct AllOf {
+    kinds: Vec<Kind>,
+}
+
+impl AnyOf {
+    /// Looks for these if none of those before are there.
+    #[must_use]
+    pub fn or(mut self, next: impl Authenticate) -> Self {
+        self.kinds.push(Arc::new(next));
+        self
+    }
+
+    /// Goes on to the next kind also when the credentials of one are bad or can't be verified: the
+    /// whole is then as strong as the weakest of them. If none is good, the first failure counts.
+    #[must_use]
+    pub fn or_else_if_bad(mut self) -> Self {
+        self.or_else_if_bad = true;
+        self
+    }
+}
+
+impl AllOf {
+    /// Asks for these as well.
+    #[must_use]
+    pub fn and(mut self, next: impl Authenticate) -> Self {
+        self.kinds.push(Arc::new(next));
+        self
+    }
+}
+
+/// What several authenticators make of what each of them finds.
+trait Gather: Send + 'static {
+    /// Takes what the next one found; `Some` is the end of it.
+    fn next(&mut self, found: Outcome) -> Option<Outcome>;
+
+    /// What it is when all were asked.
+    fn end(self) -> Outcome;
+}
+
+/// Asks one after the other.
+fn ask<G: Gather>(kinds: &[Kind], mut gather: G, call: &Incoming<'_>) -> Authenticating {
+    for (at, kind) in kinds.iter().enumerate() {
+        let later = match kind.authenticate(call) {
+            Authenticating::Ready(found) => match gather.next(found) {
+                Some(outcome) => return outcome.into(),
+                None => continue,
+            },
+            Authenticating::Later(later) => later,
+        };
+        let rest = kinds[at + 1..].to_vec();
+        let head = call.to_head();
+        return Authenticating::later(async move {
+            if let Some(outcome) = gather.next(later.await) {
+                return outcome;
+            }
+            let rest = ask(&rest, gather, &head.as_incoming());
+            match rest {
+                Authenticating::Ready(outcome) => outcome,
+                Authenticating::Later(later) => later.await,
+            }
+        });
+    }
+    gather.end().into()
+}
+
+struct First {
+    or_else_if_bad: bool,
+    /// The first failure, if one is passed over.
+    bad: Option<Outcome>,
+}
+
+impl Gather for First {
+    fn next(&mut self, found: Outcome) -> Option<Outcome> {
+        match found {
+            Outcome::Absent => None,
+            Outcome::Refused(_) | Outcome::Unavailable(_) if self.or_else_if_bad => {
+                self.bad.get_or_insert(found);
+                None
+            }
+            _ => Some(found),
+        }
+    }
+
+    fn end(self) -> Outcome {
+        self.bad.unwrap_or(Outcome::Absent)
+    }
+}
+
+struct Every {
+    identities: Vec<Identity>,
+    all_cached: bool,
+    one_absent: bool,
+}
+
+impl Gather for Every {
+    fn next(&mut self, found: Outcome) -> Option<Outcome> {
+        match found {
+            Outcome::Identified { identity, cached } => {
+                self.identities.push(identity);
+                self.all_cached &= cached;
+            }
+            Outcome::Absent => self.one_absent = true,
+            _ => return Some(found),
+        }
+        None
+    }
+
+    fn end(self) -> Outcome {
+        let expires_at = self.identities.iter().filter_map(Identity::expires_at).min();
+        let mut identities = self.identities.into_iter();
+        let Some(first) = identities.next() else { return Outcome::Absent };
+        if self.one_absent {
+            let failure = Failure::new(Reason::CredentialsMissing, "all_of");
+            return failure.expected("credentials of every kind").received("some").into();
+        }
+        let identity = match expires_at {
+            Some(at) if first.expires_at() != Some(at) => first.with_expires_at(at),
+            _ => first,
+        };
+        let identity = match identities.len() {
+            0 => identity,
+            _ => identity.with_also(identities),
+        };
+        Outcome::Identified { identity, cached: self.all_cached }
+    }
+}
+
+fn headers(kinds: &[Kind]) -> Vec<HeaderName> {
+    kinds.iter().flat_map(Authenticate::headers).collect()
+}
+
+fn schemes(kinds: &[Kind]) -> Vec<&'static str> {
+    kinds.iter().flat_map(Authenticate::schemes).collect()
+}
+
+impl Authenticate for AnyOf {
+    fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
+        ask(&self.kinds, First { or_else_if_bad: self.or_else_if_bad, bad: None }, call)
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        headers(&self.kinds)
+    }
+
+    fn schemes(&self) -> Vec<&'static str> {
+        schemes(&self.kinds)
+    }
+}
+
+impl Authenticate for AllOf {
+    fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
+        let none = Every { identities: Vec::new(), all_cached: true, one_absent: false };
+        ask(&self.kinds, none, call)
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        headers(&self.kinds)
+    }
+
+    fn schemes(&self) -> Vec<&'static str> {
+        schemes(&self.kinds)
+    }
+}
+
+impl fmt::Debug for AnyOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyOf({} kinds)", self.kinds.len())
+    }
+}
+
+impl fmt::Debug for AllOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AllOf({} kinds)", self.kinds.len())
+    }
+}

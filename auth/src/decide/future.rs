@@ -1,0 +1,146 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response, request};
+use pin_project::pin_project;
+use tonic::Status;
+use tonic_call::{AnswerFuture, CallInfo, Cut, CutFuture, GrpcService, Rpc};
+
+use super::authenticate::Outcome;
+use super::body::ResponseBody;
+use super::evaluate::Passed;
+use super::expiry::{Expiring, Timer};
+use super::settings::Settings;
+use tonic_call::Guarded;
+
+/// The response of an [`Auth`](crate::Auth).
+#[pin_project]
+pub struct ResponseFuture<S: GrpcService> {
+    #[pin]
+    state: State<S>,
+    timer: Option<Timer>,
+}
+
+#[pin_project(project = Projection)]
+enum State<S: GrpcService> {
+    /// The authenticator has to ask.
+    Asking(Option<Box<Asking<S>>>),
+    /// The service's, or the layer's own.
+    Inner(#[pin] AnswerFuture<S::Future>),
+    /// The call ends when the credentials expire.
+    Cut(CutFuture<S::ResponseBody, S::Error>),
+}
+
+type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>::Error>;
+
+/// A call whose caller is being recognised. Its body is not looked at.
+pub(crate) struct Asking<S> {
+    pub(crate) call: Inbound,
+    /// The one that was polled ready.
+    pub(crate) service: S,
+    pub(crate) found: Guarded<Outcome>,
+}
+
+/// A call on its way in.
+pub(crate) struct Inbound {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) head: request::Parts,
+    pub(crate) body: tonic::body::Body,
+    pub(crate) rpc: Rpc,
+}
+
+impl<S> ResponseFuture<S>
+where
+    S: GrpcService,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+{
+    pub(crate) fn asking(asking: Asking<S>) -> Self {
+        Self { state: State::Asking(Some(Box::new(asking))), timer: None }
+    }
+
+    /// Calls the service, or answers instead of it.
+    pub(crate) fn decided(decided: Result<Passed, Status>, call: Inbound, service: &mut S) -> Self {
+        match decided {
+            Ok(passed) => Self::pass(call, passed, service),
+            Err(status) => Self::inner(AnswerFuture::answer_to(&call.head.headers, status)),
+        }
+    }
+
+    fn pass(call: Inbound, passed: Passed, service: &mut S) -> Self {
+        let Inbound { settings, mut head, body, rpc } = call;
+        if settings.remove_credentials {
+            settings.secrets.remove(&mut head.headers);
+        }
+        let expiring = passed
+            .identity
+            .filter(|identity| identity.expires_at().is_some() && settings.ends_at_expiry(&rpc));
+        let info = expiring.as_ref().and_then(|_| CallInfo::of(&head.extensions).cloned());
+        let request = Request::from_parts(head, body);
+        let Some(identity) = expiring else {
+            return Self::inner(AnswerFuture::inner(service.call_grpc(request)));
+        };
+        let (cut, state) = match settings.shadow {
+            true => (None, State::Inner(AnswerFuture::inner(service.call_grpc(request)))),
+            false => {
+                let (cut, response) = Cut::call(service, request);
+                (Some(cut), State::Cut(response))
+            }
+        };
+        let timer = Timer::start(settings, Expiring { identity, rpc, info, cut });
+        Self { state, timer }
+    }
+
+    fn inner(response: AnswerFuture<S::Future>) -> Self {
+        Self { state: State::Inner(response), timer: None }
+    }
+}
+
+impl<S> Future for ResponseFuture<S>
+where
+    S: GrpcService,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+{
+    type Output = Result<Response<Body<S>>, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Projection::Asking(asking) = self.as_mut().project().state.project() {
+            let Some(waiting) = asking else { panic!("{POLLED_AGAIN}") };
+            let found = ready!(waiting.found.poll(cx));
+            let Some(asked) = asking.take() else { panic!("{POLLED_AGAIN}") };
+            let Asking { mut call, mut service, .. } = *asked;
+            let settings = Arc::clone(&call.settings);
+            let ruled = settings.ruled(&call.rpc);
+            let decided = settings.decide(found, ruled, &mut call.head, &call.rpc);
+            self.set(Self::decided(decided, call, &mut service));
+        }
+        let this = self.project();
+        match this.state.project() {
+            Projection::Inner(inner) => {
+                let response = ready!(inner.poll(cx))?;
+                let timer = this.timer.take();
+                Poll::Ready(Ok(response.map(|body| ResponseBody::whole(body, timer))))
+            }
+            Projection::Cut(inner) => {
+                let response = ready!(Pin::new(inner).poll(cx))?;
+                let timer = this.timer.take();
+                Poll::Ready(Ok(response.map(|body| ResponseBody::cut(body, timer))))
+            }
+            Projection::Asking(_) => panic!("{POLLED_AGAIN}"),
+        }
+    }
+}
+
+const POLLED_AGAIN: &str = "a `ResponseFuture` was polled after it had completed";
+
+impl<S: GrpcService> fmt::Debug for ResponseFuture<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

@@ -1,0 +1,156 @@
+//! What of a call an authenticator sees.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
+use tonic_call::{Peer, Rpc};
+
+use super::failure::{Failure, Reason};
+
+/// The head of a call that came in.
+#[derive(Clone, Copy)]
+pub struct Incoming<'a> {
+    head: &'a request::Parts,
+    rpc: &'a Rpc,
+    now: SystemTime,
+}
+
+/// A copy of an [`Incoming`], for an authenticator that finds out later.
+#[derive(Clone)]
+pub struct Head {
+    head: request::Parts,
+    rpc: Rpc,
+    now: SystemTime,
+}
+
+/// How long an `authorization` may be, in bytes: what gRPC suggests for all headers together (gRPC
+/// over HTTP/2, "Requests").
+pub const CREDENTIALS_AT_MOST: usize = 8 * 1024;
+
+impl<'a> Incoming<'a> {
+    /// The call with that head, of that method, seen at that time.
+    pub fn new(head: &'a request::Parts, rpc: &'a Rpc, now: SystemTime) -> Self {
+        Self { head, rpc, now }
+    }
+
+    /// The method that is called.
+    pub fn rpc(&self) -> &'a Rpc {
+        self.rpc
+    }
+
+    /// The call's metadata.
+    pub fn headers(&self) -> &'a HeaderMap {
+        &self.head.headers
+    }
+
+    /// What else is known of it: the connection, for example.
+    pub fn extensions(&self) -> &'a Extensions {
+        &self.head.extensions
+    }
+
+    /// The time, by the layer's clock, at which the call came.
+    pub fn now(&self) -> SystemTime {
+        self.now
+    }
+
+    /// The other end of the connection. Behind a proxy it is the proxy: see
+    /// [`TrustedProxies::client_of`](tonic_call::TrustedProxies::client_of).
+    pub fn peer(&self) -> Option<Peer> {
+        Peer::of(self.extensions())
+    }
+
+    pub(crate) fn head(&self) -> &'a request::Parts {
+        self.head
+    }
+
+    /// A copy that outlives the call.
+    pub fn to_head(&self) -> Head {
+        Head { head: self.head.clone(), rpc: self.rpc.clone(), now: self.now }
+    }
+
+    /// The only value of a header.
+    ///
+    /// # Errors
+    ///
+    /// When there are several: which of them counts, every reader would say differently; or when it is
+    /// longer than [`CREDENTIALS_AT_MOST`].
+    pub fn only(&self, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Failure> {
+        let mut values = self.headers().get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(malformed("repeated").expected("one value").received("several"));
+        }
+        if value.len() > CREDENTIALS_AT_MOST {
+            let length = format!("{} bytes", value.len());
+            return Err(malformed("length").expected("8192 bytes at most").received(&length));
+        }
+        Ok(Some(value))
+    }
+
+    /// The scheme and the credentials of `authorization`, if it is there (RFC 9110 §11.6.2).
+    ///
+    /// # Errors
+    ///
+    /// When it is there more than once, is too long, or is not a scheme, spaces, and visible ASCII.
+    pub fn authorization(&self) -> Result<Option<(&'a str, &'a str)>, Failure> {
+        let Some(value) = self.only(&AUTHORIZATION)? else { return Ok(None) };
+        let split = value.to_str().ok().and_then(|text| text.split_once(' '));
+        let Some((scheme, rest)) = split else { return Err(malformed("authorization")) };
+        let credentials = rest.trim_start_matches(' ');
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if scheme.is_empty() || !scheme.bytes().all(is_token) || credentials.is_empty() {
+            return Err(malformed("authorization"));
+        }
+        Ok(Some((scheme, credentials)))
+    }
+
+    /// The token of `authorization: Bearer …`; the scheme is compared without regard to case. `None` if
+    /// there is no `authorization`, or one of another scheme.
+    ///
+    /// # Errors
+    ///
+    /// As [`authorization`](Self::authorization), or when it is not a `b64token` (RFC 6750 §2.1).
+    pub fn bearer(&self) -> Result<Option<&'a str>, Failure> {
+        match self.authorization()? {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                if is_b64token(token) { Ok(Some(token)) } else { Err(malformed("b64token")) }
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn malformed(check: &'static str) -> Failure {
+    Failure::new(Reason::CredentialsMalformed, check)
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+pub(crate) fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=').as_bytes();
+    let fits =
+        |byte: &u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'~' | b'+');
+    // Without a way out of the loop, so that it looks at many at once.
+    !body.is_empty() && body.iter().fold(true, |all, byte| all & fits(byte))
+}
+
+impl Head {
+    /// The call, as an authenticator sees it.
+    pub fn as_incoming(&self) -> Incoming<'_> {
+        Incoming { head: &self.head, rpc: &self.rpc, now: self.now }
+    }
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("rpc", self.rpc).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_incoming().fmt(f)
+    }
+}

@@ -1,0 +1,22 @@
+//! Decides each call: who is calling, and whether the method is open to that caller.
+
+pub(crate) mod access;
+mod answers;
+pub(crate) mod api_keys;
+pub(crate) mod authenticate;
+pub(crate) mod body;
+pub(crate) mod build_error;
+pub(crate) mod builder;
+pub(crate) mod combined;
+pub(crate) mod decision;
+mod evaluate;
+mod expiry;
+pub(crate) mod failure;
+pub(crate) mod function;
+pub(crate) mod future;
+pub(crate) mod identity;
+pub(crate) mod incoming;
+pub(crate) mod layer;
+mod secrets;
+pub(crate) mod service;
+pub(crate) mod settings;

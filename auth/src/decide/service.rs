@@ -1,0 +1,97 @@
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::Body;
+use tonic_call::{BoxError, GrpcService, Rpc, is_preflight};
+use tower_service::Service;
+
+use super::authenticate::Authenticating;
+use super::body::ResponseBody;
+use super::evaluate::forget;
+use super::future::{Asking, Inbound, ResponseFuture};
+use super::incoming::Incoming;
+use super::settings::Settings;
+use tonic_call::{Guarded, guarded};
+
+/// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
+#[derive(Clone)]
+pub struct Auth<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> Auth<S> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Auth<S>
+where
+    S: GrpcService + Clone,
+    S::Future: Send + 'static,
+    S::ResponseBody: Unpin,
+    S::Error: 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<S::ResponseBody, S::Error>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_grpc_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let settings = &self.settings;
+        let (mut head, body) = request.into_parts();
+        forget(&mut head.extensions);
+        settings.secrets.mark(&mut head.headers);
+        // Not by what a generated client says of itself: here the path alone decides.
+        let rpc = Rpc::from_uri(&head.uri);
+        let ruled = settings.ruled(&rpc);
+        let decided = match (is_preflight(&head), ruled.is_public()) {
+            (true, _) => settings.preflight(ruled, &mut head, &rpc),
+            (false, true) => settings.public(ruled, &mut head, &rpc),
+            (false, false) => {
+                let found = guarded(|| {
+                    let incoming = Incoming::new(&head, &rpc, settings.clock.now());
+                    settings.authenticator.authenticate(&incoming)
+                });
+                let found = match found {
+                    Ok(Authenticating::Ready(outcome)) => Ok(outcome),
+                    Err(panic) => Err(panic),
+                    Ok(Authenticating::Later(later)) => {
+                        let found = Guarded::new(later);
+                        let call = inbound(settings, head, body, rpc);
+                        // The one that is ready is called later; the next call gets another ready.
+                        let next = self.inner.clone();
+                        let service = std::mem::replace(&mut self.inner, next);
+                        return ResponseFuture::asking(Asking { call, service, found });
+                    }
+                };
+                settings.decide(found, ruled, &mut head, &rpc)
+            }
+        };
+        let call = inbound(settings, head, body, rpc);
+        ResponseFuture::decided(decided, call, &mut self.inner)
+    }
+}
+
+fn inbound<B>(settings: &Arc<Settings>, head: request::Parts, body: B, rpc: Rpc) -> Inbound
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Inbound { settings: Arc::clone(settings), head, body: tonic::body::Body::new(body), rpc }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Auth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,11 @@
+//! What is configured: issuers, and what their tokens must contain.
+
+pub(crate) mod builder;
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod issuer;
+pub(crate) mod own_claims;
+mod presets;
+pub(crate) mod rules;
+pub(crate) mod scopes;
+pub(crate) mod tenants;

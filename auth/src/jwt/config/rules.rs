@@ -1,0 +1,167 @@
+//! What one issuer's tokens must say.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::decide::failure::{Failure, Reason};
+use crate::jwt::token::algorithm::Algorithm;
+use crate::jwt::token::claims::Claims;
+use crate::jwt::token::date::Date;
+use crate::jwt::token::fault::{invalid, shown_value};
+use crate::jwt::token::header::{Header, Typ};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Who the tokens must be for: one of these.
+    pub(crate) audiences: Vec<String>,
+    /// How they may be signed.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// How far its clock may be from ours.
+    pub(crate) leeway: Duration,
+    /// How long they may be good for.
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) typ: Typ,
+    /// Texts that must be there.
+    pub(crate) required: &'static [&'static str],
+    /// Whether they must say when they were issued.
+    pub(crate) issued: bool,
+    /// How their `sub` must begin.
+    pub(crate) subject: Option<&'static str>,
+    /// Texts that must be exactly these.
+    pub(crate) exactly: &'static [(&'static str, &'static str)],
+    /// Whose tokens are taken, by `client_id`, also without an audience.
+    pub(crate) clients: Option<Vec<String>>,
+}
+
+impl Rules {
+    /// Everything but the signature: whoever it is from, this token would not be taken.
+    pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Failure> {
+        self.algorithm(header)?;
+        self.typ.check(header.typ.as_deref())?;
+        self.exact_texts(claims)?;
+        self.audience(claims)?;
+        self.client(claims)?;
+        in_time(claims.expires, claims.not_before, self.leeway, now)?;
+        self.lifetime(claims, now)?;
+        self.texts(claims)?;
+        bound_to_nothing(claims)
+    }
+
+    fn algorithm(&self, header: &Header) -> Result<(), Failure> {
+        if self.algorithms.contains(&header.algorithm) {
+            return Ok(());
+        }
+        let allowed: Vec<_> = self.algorithms.iter().map(|allowed| allowed.as_str()).collect();
+        Err(invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
+    }
+
+    /// Case counts (RFC 7519 §4.1.3).
+    fn audience(&self, claims: &Claims) -> Result<(), Failure> {
+        let value = claims.members.get("aud");
+        let mine = |value: &Value| {
+            value.as_str().is_some_and(|one| self.audiences.iter().any(|mine| mine == one))
+        };
+        let good = match value {
+            Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
+            Some(one) => mine(one),
+            // Then the client stands for it.
+            None => self.clients.is_some(),
+        };
+        if good {
+            return Ok(());
+        }
+        let expected = if self.audiences.is_empty() {
+            "nothing".to_owned()
+        } else {
+            self.audiences.join(" or ")
+        };
+        Err(invalid("aud", expected, shown_value(value)))
+    }
+
+    /// Case counts.
+    fn client(&self, claims: &Claims) -> Result<(), Failure> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        match claims.members.get("client_id") {
+            Some(Value::String(client)) if clients.contains(client) => Ok(()),
+            value => Err(invalid("client_id", clients.join(" or "), shown_value(value))),
+        }
+    }
+
+    fn exact_texts(&self, claims: &Claims) -> Result<(), Failure> {
+        for &(name, text) in self.exactly {
+            let value = claims.members.get(name);
+            if value.and_then(Value::as_str) != Some(text) {
+                return Err(invalid(name, text, shown_value(value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// From `iat` on, if it is there; in any case from now on, which an `iat` in the future would hide.
+    fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Failure> {
+        let Some(longest) = self.lifetime else { return Ok(()) };
+        let left = claims.expires.since(now.plus(self.leeway));
+        let whole = claims.issued.map_or(left, |issued| claims.expires.since(issued).max(left));
+        if whole <= longest {
+            return Ok(());
+        }
+        let expected = format!("a lifetime of at most {} s", longest.as_secs());
+        Err(invalid("exp", expected, format!("{} s", whole.as_secs())))
+    }
+
+    fn texts(&self, claims: &Claims) -> Result<(), Failure> {
+        let get = |name: &str| claims.members.get(name);
+        for name in self.required {
+            match get(name) {
+                Some(Value::String(text)) if !text.is_empty() => {}
+                value => return Err(invalid(name, "a text", shown_value(value))),
+            }
+        }
+        if self.issued && claims.issued.is_none() {
+            return Err(invalid("iat", "a date", "nothing"));
+        }
+        let subject = match get("sub") {
+            value @ Some(Value::String(text)) if !text.is_empty() => match self.subject {
+                Some(prefix) if !text.starts_with(prefix) => value,
+                _ => return Ok(()),
+            },
+            None if self.subject.is_none() => return Ok(()),
+            value => value,
+        };
+        let expected = self.subject.map_or("a text".to_owned(), |prefix| format!("{prefix}…"));
+        Err(invalid("sub", expected, shown_value(subject)))
+    }
+}
+
+/// `now < exp` and `nbf <= now`, each give or take the leeway.
+pub(crate) fn in_time(
+    expires: Date,
+    not_before: Option<Date>,
+    leeway: Duration,
+    now: Date,
+) -> Result<(), Failure> {
+    if now >= expires.plus(leeway) {
+        let expected = format!("later than {}, less {} s", now.seconds(), leeway.as_secs());
+        let received = expires.seconds().to_string();
+        return Err(Failure::new(Reason::TokenExpired, "exp")
+            .expected(expected)
+            .received(&received));
+    }
+    match not_before {
+        Some(start) if now.plus(leeway) < start => {
+            let expected = format!("at most {}, and {} s", now.seconds(), leeway.as_secs());
+            Err(invalid("nbf", expected, start.seconds().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A token that only the holder of some key may use is not one that anybody may (RFC 7800,
+/// RFC 8705), and no such key is looked for here.
+fn bound_to_nothing(claims: &Claims) -> Result<(), Failure> {
+    let Some(bound) = claims.members.get("cnf") else { return Ok(()) };
+    let names =
+        bound.as_object().map(|to| to.keys().take(4).cloned().collect::<Vec<_>>().join(", "));
+    Err(invalid("cnf", "nothing", names.unwrap_or_else(|| shown_value(Some(bound)).into_owned())))
+}

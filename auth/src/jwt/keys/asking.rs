@@ -1,0 +1,132 @@
+//! Asks an issuer for a key that is not known: who waits for the answer, and what is said to those who don't.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::key::Key;
+use super::key::set::NoKey;
+use super::places::Place;
+use super::schedule::Coming;
+use super::store::{Ended, Missing, Store};
+use crate::jwt::token::algorithm::Algorithm;
+use tonic_call::ClientNetwork;
+
+/// What becomes of a token whose `kid` is unknown.
+pub(crate) enum Asked {
+    /// It is known now, or can't be asked for.
+    Known(Result<Key, Missing>),
+    /// The issuer is asked.
+    Waits(Waits),
+}
+
+/// A call that waits for a fetch.
+pub(crate) struct Waits {
+    store: Arc<Store>,
+    fetch: u64,
+    ended: watch::Receiver<Ended>,
+    _place: Place,
+}
+
+impl Store {
+    /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask. In the cool-down after it nobody
+    /// waits, and one more is scheduled for the end.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        from: Option<ClientNetwork>,
+    ) -> Asked {
+        // Somebody else may have been first.
+        match self.find(id, algorithm) {
+            Err(Missing::No(NoKey::Unknown)) => {}
+            found => return Asked::Known(found),
+        }
+        let ended = self.ended.subscribe();
+        let place = match self.ask_for_fetch() {
+            Coming::Now(fetch) => self.places.take(from).map(|place| (fetch, place)),
+            Coming::Later(_) => None,
+        };
+        match place {
+            Some((fetch, _place)) => {
+                Asked::Waits(Waits { store: Arc::clone(self), fetch, ended, _place })
+            }
+            None => Asked::Known(self.without_waiting(id, algorithm)),
+        }
+    }
+
+    /// The key of a token that can't wait for a fetch: what the last set says, unless the issuer is away. A
+    /// stranger who invents `kid`s must not look like an outage.
+    fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
+        match self.find(id, algorithm) {
+            Err(Missing::No(NoKey::Unknown)) if !self.issuer_answers() => {
+                Err(Missing::Unavailable("old ones"))
+            }
+            found => found,
+        }
+    }
+
+    /// Whether the last fetch was good, or one since it was last asked for.
+    fn issuer_answers(&self) -> bool {
+        let asked = self.schedule().last_asked();
+        let held = self.held.load();
+        let since =
+            held.as_ref().is_some_and(|held| asked.is_some_and(|asked| asked <= held.fetch));
+        since || self.ended.borrow().good
+    }
+
+    /// Asks for a fetch: at once, or in the cool-down at its end.
+    fn ask_for_fetch(self: &Arc<Self>) -> Coming {
+        self.start();
+        let ended = self.ended.borrow().count;
+        let mut schedule = self.schedule();
+        let before = schedule.due();
+        let coming = schedule.ask(Instant::now(), self.pace.cool_down, ended);
+        if schedule.due() != before {
+            self.wake.notify_one();
+        }
+        coming
+    }
+
+    /// Asks for a fetch, at once; then waits until it has ended: whether it was good.
+    pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        let (fetch, wait) = match self.ask_for_fetch() {
+            Coming::Now(fetch) => (fetch, Duration::ZERO),
+            Coming::Later(fetch) => (fetch, self.pace.cool_down),
+        };
+        let latest = Instant::now() + wait.saturating_add(self.patience());
+        let store = Arc::clone(self);
+        async move {
+            let asked = ended.wait_for(|ended| ended.count >= fetch);
+            let good = matches!(timeout_at(latest, asked).await, Ok(Ok(ended)) if ended.good);
+            drop(store);
+            good
+        }
+    }
+
+    /// How long a fetch may take that was asked for: one that was under way already, and then itself.
+    fn patience(&self) -> Duration {
+        self.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
+    }
+}
+
+impl Waits {
+    /// The key, once the issuer was asked.
+    pub(crate) async fn find(
+        mut self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Key, Missing> {
+        let store = &self.store;
+        let asked = self.ended.wait_for(|ended| ended.count >= self.fetch);
+        let asked = timeout(store.patience(), asked).await;
+        let good = matches!(asked, Ok(Ok(ended)) if ended.good);
+        match store.find(id, algorithm) {
+            Err(Missing::No(NoKey::Unknown)) if !good => Err(Missing::Unavailable("old ones")),
+            found => found,
+        }
+    }
+}

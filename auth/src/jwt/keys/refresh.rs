@@ -1,0 +1,150 @@
+//! Fetches an issuer's keys, again and again, as long as somebody needs them.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::key::set::{KeySet, ReadSet};
+use super::source::NoKeys;
+use super::store::Store;
+use crate::jwt::config::events::{FetchResult, KeysEvent};
+
+/// How long after a failed fetch comes the next: twice as long each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn run(store: Weak<Store>, wake: Arc<Notify>) {
+    if let Some(store) = store.upgrade() {
+        store.take_over();
+    }
+    loop {
+        let Some(due) = store.upgrade().map(|store| store.due()) else { return };
+        if let Some(due) = due.filter(|due| *due > Instant::now()) {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                // One was asked for, at once or for later; or the store is gone.
+                () = wake.notified() => continue,
+            }
+        }
+        let Some(store) = store.upgrade() else { return };
+        let after_failure = pause_after(store.begin()).min(store.pace.every);
+        // Also if this task does not live to see its end.
+        store.next_in(jittered(after_failure));
+        let good = fetch(&store).await;
+        store.next_in(jittered(if good { store.pace.every } else { after_failure }));
+    }
+}
+
+async fn fetch(store: &Store) -> bool {
+    let fetched = timeout(store.pace.timeout, store.source.fetch()).await;
+    let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "it took too long")));
+    let why = match text.and_then(|text| read(store, &text)) {
+        Ok(set) if !set.keys.keys().is_empty() => {
+            store.good(set.keys);
+            tell(store, FetchResult::Ok, None);
+            return true;
+        }
+        // The issuer is not away: this is what it says.
+        Ok(_) => {
+            let had_keys = store.keys().is_some();
+            store.empty();
+            tracing::error!(
+                issuer = &*store.issuer,
+                had_keys,
+                "no key of an issuer can be used, and those before are withdrawn",
+            );
+            NoKeys::new(FetchResult::Empty, NONE_USABLE)
+        }
+        Err(why) => {
+            tracing::warn!(
+                issuer = &*store.issuer,
+                result = why.result.as_str(),
+                %why,
+                age_s = store.age().map(|age| age.as_secs()),
+                "the keys of an issuer could not be fetched",
+            );
+            store.failed();
+            why
+        }
+    };
+    tell(store, why.result, Some(&why.text));
+    false
+}
+
+pub(crate) const NONE_USABLE: &str = "no key of the set can be used";
+
+pub(crate) fn read(store: &Store, text: &[u8]) -> Result<ReadSet, NoKeys> {
+    let malformed = |why| NoKeys::new(FetchResult::Malformed, why);
+    let set = KeySet::read(text, &store.allowed).map_err(malformed)?;
+    tell_changes(store, &set);
+    Ok(set)
+}
+
+fn tell(store: &Store, result: FetchResult, why: Option<&str>) {
+    let status = store.status();
+    store.on_keys.tell(&KeysEvent {
+        issuer: &status.issuer,
+        result,
+        why,
+        keys: status.keys,
+        age: status.age,
+        cool_down: status.cool_down,
+        unknown_kids: status.unknown_kids,
+    });
+}
+
+/// Says what is new, and what of it is refused: once, not at each fetch.
+fn tell_changes(store: &Store, set: &ReadSet) {
+    let before = store.keys();
+    let held = |print| before.as_ref().is_some_and(|keys| keys.holds(print));
+    let keys = set.keys.keys();
+    let same = before.as_ref().map_or(0, |before| before.keys().len()) == keys.len();
+    if !same || !keys.iter().all(|key| held(key.fingerprint())) {
+        tracing::info!(
+            issuer = &*store.issuer,
+            keys = keys.len(),
+            "the keys of an issuer have changed"
+        );
+    }
+    if !store.refuses_anew(&set.refused) {
+        return;
+    }
+    for (place, why) in &set.refused {
+        tracing::warn!(issuer = &*store.issuer, place, %why, "a key of an issuer is refused");
+    }
+}
+
+fn pause_after(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+}
+
+/// Up to a tenth less, so that many servers don't ask at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness there is no jitter, and nothing worse.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    pause - pause / 2_560 * u32::from(byte[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_09_pauses_grow_to_a_minute_and_stay_there() {
+        let pauses: Vec<_> = (1..=8).map(|failures| pause_after(failures).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn keys_09_jitter_takes_at_most_a_tenth() {
+        for _ in 0..100 {
+            let pause = jittered(Duration::from_secs(10));
+            assert!((Duration::from_secs(9)..=Duration::from_secs(10)).contains(&pause));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Where an issuer's keys come from.
+
+pub(crate) mod file;
+#[cfg(feature = "http")]
+pub(crate) mod http;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+pub(crate) use self::file::KeyFile;
+use crate::jwt::config::events::FetchResult;
+
+/// How large a set may be.
+pub(crate) const SET_AT_MOST: usize = 1_024 * 1_024;
+
+/// Gets a text that is a set of keys.
+pub(crate) trait Source: Send + Sync + 'static {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NoKeys>> + Send + '_>>;
+
+    /// What it is, for `Debug`.
+    fn name(&self) -> &'static str;
+}
+
+/// Why a source has none.
+#[derive(Debug)]
+pub(crate) struct NoKeys {
+    pub(crate) result: FetchResult,
+    pub(crate) text: Cow<'static, str>,
+}
+
+impl NoKeys {
+    pub(crate) fn new(result: FetchResult, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { result, text: text.into() }
+    }
+}
+
+impl fmt::Display for NoKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

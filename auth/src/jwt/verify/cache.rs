@@ -1,0 +1,216 @@
+//! Tokens that were verified, so that the next call with one of them costs a hash.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest;
+
+use crate::decide::identity::Identity;
+use crate::jwt::keys::key::Fingerprint;
+use crate::jwt::token::date::Date;
+
+/// How many parts the cache has at most, so that calls at once seldom wait for each other.
+const SHARDS: usize = 16;
+
+/// SHA-256 of a token: the token itself is kept nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenHash([u8; 32]);
+
+/// A token that was good when it was looked at; whether it still is, is for each call to see.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) identity: Identity,
+    /// Which of the issuers.
+    pub(crate) issuer: usize,
+    /// The key that has signed it.
+    pub(crate) key: Fingerprint,
+    pub(crate) expires: Date,
+    pub(crate) not_before: Option<Date>,
+}
+
+/// A bounded number of them. What has not been asked for lately makes room for what is new.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    shards: Vec<Mutex<Shard>>,
+    per_shard: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    places: HashMap<TokenHash, usize, BuildHasherDefault<FirstBytes>>,
+    slots: Vec<Slot>,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    token: TokenHash,
+    verified: Verified,
+    asked_for: bool,
+}
+
+impl TokenHash {
+    pub(crate) fn of(token: &str) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(hash)
+    }
+}
+
+impl Cache {
+    /// A cache of at most that many tokens, and at least nearly as many; of none it is none.
+    pub(crate) fn new(tokens: usize) -> Option<Self> {
+        let shards = tokens.min(SHARDS);
+        let per_shard = tokens.checked_div(shards)?;
+        let shards = (0..shards).map(|_| Mutex::default()).collect();
+        Some(Self { shards, per_shard })
+    }
+
+    pub(crate) fn get(&self, token: &TokenHash) -> Option<Verified> {
+        let mut shard = self.shard(token);
+        let place = *shard.places.get(token)?;
+        let slot = shard.slots.get_mut(place)?;
+        slot.asked_for = true;
+        Some(slot.verified.clone())
+    }
+
+    pub(crate) fn put(&self, token: TokenHash, verified: Verified) {
+        let slot = Slot { token, verified, asked_for: false };
+        let mut shard = self.shard(&token);
+        if let Some(&place) = shard.places.get(&token) {
+            shard.slots[place] = slot;
+        } else if shard.slots.len() < self.per_shard {
+            let place = shard.slots.len();
+            shard.slots.push(slot);
+            shard.places.insert(token, place);
+        } else {
+            let place = shard.free_a_place();
+            let old = std::mem::replace(&mut shard.slots[place], slot);
+            shard.places.remove(&old.token);
+            shard.places.insert(token, place);
+        }
+    }
+
+    /// Forgets a token that is good no more.
+    pub(crate) fn remove(&self, token: &TokenHash) {
+        let mut shard = self.shard(token);
+        if let Some(place) = shard.places.remove(token) {
+            shard.slots.swap_remove(place);
+            if let Some(moved) = shard.slots.get(place).map(|slot| slot.token) {
+                shard.places.insert(moved, place);
+            }
+        }
+    }
+
+    fn shard(&self, token: &TokenHash) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[usize::from(token.0[31]) % self.shards.len()];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shard {
+    /// Goes round until it finds one that nobody asked for since it was last here.
+    fn free_a_place(&mut self) -> usize {
+        loop {
+            let place = self.hand % self.slots.len();
+            self.hand = place + 1;
+            if !std::mem::take(&mut self.slots[place].asked_for) {
+                return place;
+            }
+        }
+    }
+}
+
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// What is a hash already needs no other.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Number;
+
+    use super::*;
+
+    fn verified(issuer: usize) -> Verified {
+        Verified {
+            identity: Identity::new("jwt"),
+            issuer,
+            key: Fingerprint::default(),
+            expires: Date::from_number(&Number::from(1)).expect("a date"),
+            not_before: None,
+        }
+    }
+
+    fn len(cache: &Cache) -> usize {
+        cache.shards.iter().map(|shard| shard.lock().expect("no panic").slots.len()).sum()
+    }
+
+    #[test]
+    fn keys_14_a_token_is_found_by_its_whole_text_until_it_is_removed() {
+        let cache = Cache::new(100).expect("a cache");
+        let tokens: Vec<_> = (0..50).map(|n| TokenHash::of(&format!("token {n}"))).collect();
+        for (n, token) in tokens.iter().enumerate() {
+            cache.put(*token, verified(n));
+        }
+        for removed in (0..50).step_by(3) {
+            cache.remove(&tokens[removed]);
+        }
+        for (n, token) in tokens.iter().enumerate() {
+            let found = cache.get(token).map(|verified| verified.issuer);
+            assert_eq!(found, (n % 3 != 0).then_some(n));
+        }
+        assert!(cache.get(&TokenHash::of("token 1 ")).is_none());
+    }
+
+    #[test]
+    fn keys_14_a_cache_is_bounded_and_keeps_what_is_asked_for() {
+        let cache = Cache::new(160).expect("a cache");
+        let loved = TokenHash::of("asked for again and again");
+        cache.put(loved, verified(7));
+        for n in 0..10_000 {
+            cache.put(TokenHash::of(&format!("once {n}")), verified(0));
+            assert!(cache.get(&loved).is_some(), "{n}");
+        }
+        assert_eq!(len(&cache), 160);
+        assert!(Cache::new(0).is_none());
+        let one = Cache::new(1).expect("a cache");
+        for n in 0..100 {
+            one.put(TokenHash::of(&n.to_string()), verified(0));
+        }
+        assert_eq!(len(&one), 1);
+    }
+
+    #[test]
+    fn a_token_that_is_put_again_is_there_once() {
+        let cache = Cache::new(100).expect("a cache");
+        let token = TokenHash::of("a");
+        cache.put(token, verified(1));
+        cache.put(token, verified(2));
+        assert_eq!(cache.get(&token).map(|verified| verified.issuer), Some(2));
+        assert_eq!(len(&cache), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Makes of what was said of an issuer what it is believed by, or says what is wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::verifier::{Keys, Trusted};
+use crate::jwt::config::error::JwtError;
+use crate::jwt::config::events::OnKeys;
+use crate::jwt::config::issuer::{Issuer, KeysFrom};
+use crate::jwt::config::rules::Rules;
+use crate::jwt::config::scopes::ScopesAt;
+use crate::jwt::config::tenants::{PLACEHOLDER, Tenants};
+use crate::jwt::keys::key::set::KeySet;
+use crate::jwt::keys::key::{Key, KeyError};
+use crate::jwt::keys::refresh;
+#[cfg(feature = "http")]
+use crate::jwt::keys::source::http::HttpKeys;
+use crate::jwt::keys::source::{KeyFile, Source, file};
+use crate::jwt::keys::store::Store;
+use crate::jwt::token::algorithm::Algorithm;
+
+/// The farthest that an issuer's clock may be off.
+const LEEWAY_AT_MOST: Duration = Duration::from_secs(600);
+
+/// The shortest and the longest that there may be between two things that are done again and again.
+const PACE_AT_LEAST: Duration = Duration::from_millis(1);
+const PACE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtError> {
+    let name: Arc<str> = issuer.name.as_str().into();
+    let setting = |setting, problem: &str| JwtError::Setting {
+        issuer: issuer.name.clone(),
+        setting,
+        problem: problem.to_owned(),
+    };
+    if issuer.name.is_empty() {
+        return Err(setting("iss", "it has no name"));
+    }
+    let needs_audience = issuer.clients.is_none();
+    if needs_audience && issuer.audiences.is_empty()
+        || issuer.audiences.iter().any(String::is_empty)
+    {
+        return Err(JwtError::NoAudience(issuer.name));
+    }
+    if issuer.clients.as_ref().is_some_and(|all| all.is_empty() || all.iter().any(String::is_empty))
+    {
+        return Err(JwtError::NoClients(issuer.name));
+    }
+    let tenants = tenants(&issuer)?;
+    if issuer.leeway > LEEWAY_AT_MOST {
+        return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
+    }
+    if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
+        return Err(setting("scopes_at", "a JSON pointer begins with /"));
+    }
+    let pace = &issuer.pace;
+    for (name, time) in [
+        ("refresh_every", pace.every),
+        ("fetch_timeout", pace.timeout),
+        ("cool_down", pace.cool_down),
+    ] {
+        if !(PACE_AT_LEAST..=PACE_AT_MOST).contains(&time) {
+            return Err(setting(name, "at least a millisecond, and at most a day"));
+        }
+    }
+    if pace.stale < pace.every {
+        return Err(setting("stale_for", "at least as long as `refresh_every`"));
+    }
+    let algorithms = algorithms(&issuer);
+    if algorithms.is_empty() {
+        return Err(JwtError::NoKeys(issuer.name));
+    }
+    let keys = keys(&issuer, &name, &algorithms, on_keys)?;
+    let rules = Rules {
+        audiences: issuer.audiences,
+        algorithms,
+        leeway: issuer.leeway,
+        lifetime: issuer.lifetime,
+        typ: issuer.typ,
+        required: issuer.required,
+        issued: issuer.issued,
+        subject: issuer.subject,
+        exactly: issuer.exactly,
+        clients: issuer.clients,
+    };
+    Ok(Trusted { name, tenants, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
+}
+
+fn tenants(issuer: &Issuer) -> Result<Option<Tenants>, JwtError> {
+    let wrong = |problem| {
+        Err(JwtError::Setting { issuer: issuer.name.clone(), setting: "tenants", problem })
+    };
+    let Some(setting) = &issuer.tenants else {
+        // To the letter, it is no token's `iss`.
+        return match issuer.name.contains(PLACEHOLDER) {
+            true => wrong(format!("the issuer has {PLACEHOLDER} in it, and no tenants are given")),
+            false => Ok(None),
+        };
+    };
+    if setting.allowed.is_empty() {
+        return Err(JwtError::NoTenants(issuer.name.clone()));
+    }
+    #[cfg(feature = "http")]
+    if matches!(issuer.keys, KeysFrom::Discovery) {
+        return wrong(
+            "a template has no document to discover keys by: use `Jwt::jwks_url`".to_owned(),
+        );
+    }
+    Tenants::compile(&issuer.name, setting.clone()).map(Some).or_else(wrong)
+}
+
+fn algorithms(issuer: &Issuer) -> Vec<Algorithm> {
+    match (&issuer.algorithms, &issuer.keys) {
+        (Some(algorithms), _) => algorithms.clone(),
+        (None, KeysFrom::Given(keys)) => keys.iter().map(Key::algorithm).collect(),
+        (None, _) => Algorithm::OF_KEY_SETS.to_vec(),
+    }
+}
+
+fn keys(
+    issuer: &Issuer,
+    name: &Arc<str>,
+    allowed: &[Algorithm],
+    on_keys: &OnKeys,
+) -> Result<Keys, JwtError> {
+    let store = |source: Box<dyn Source>| {
+        let (name, pace) = (Arc::clone(name), issuer.pace.clone());
+        Store::new(name, allowed.to_vec(), pace, source, on_keys.clone())
+    };
+    match &issuer.keys {
+        KeysFrom::Given(keys) => {
+            let key_error = |error| JwtError::Key { issuer: issuer.name.clone(), error };
+            for algorithm in keys.iter().map(Key::algorithm) {
+                if !allowed.contains(&algorithm) {
+                    return Err(key_error(KeyError::NotAllowed { algorithm }));
+                }
+            }
+            Ok(Keys::Given(KeySet::given(keys.clone()).map_err(key_error)?))
+        }
+        KeysFrom::File(path) => {
+            let problem = |problem: String| JwtError::File { path: path.clone(), problem };
+            let text = file::read(path).map_err(problem)?;
+            let store = store(Box::new(KeyFile::new(path.clone())));
+            let set = refresh::read(&store, &text).map_err(|why| problem(why.to_string()))?;
+            if set.keys.keys().is_empty() {
+                return Err(problem(refresh::NONE_USABLE.to_owned()));
+            }
+            store.good(set.keys);
+            Ok(Keys::Kept(Arc::new(store)))
+        }
+        #[cfg(feature = "http")]
+        KeysFrom::Url(url) => {
+            let source = HttpKeys::at(&issuer.name, url, &issuer.http)?;
+            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+        }
+        #[cfg(feature = "http")]
+        KeysFrom::Discovery => {
+            let source = HttpKeys::discovered(&issuer.name, &issuer.http)?;
+            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Verifies tokens.
+
+pub(crate) mod authenticator;
+pub(crate) mod cache;
+pub(crate) mod compile_issuer;
+pub(crate) mod limiter;
+#[cfg(test)]
+mod vectors_tests;
+pub(crate) mod verifier;
