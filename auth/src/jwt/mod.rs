@@ -187,8 +187,8 @@ pub(crate) mod verify;
 
 pub use self::config::builder::JwtBuilder;
 pub use self::config::error::JwtError;
-pub use self::config::events::{FetchResult, KeysEvent, KeysStatus};
 pub use self::config::issuer::Issuer;
+pub use self::keys::events::{FetchResult, KeysEvent, KeysStatus};
 pub use self::keys::key::{Key, KeyError};
 pub use self::keys::readiness::Readiness;
 pub use self::token::algorithm::Algorithm;

@@ -1,30 +1,28 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use tonic_call::TrustedProxies;
-
-use super::error::JwtError;
-use super::events::{KeysEvent, OnKeys};
 use super::issuer::Issuer;
 use crate::decide::identity::Identity;
 use crate::decide::incoming::Incoming;
-use crate::jwt::verify::authenticator::Jwt;
-use crate::jwt::verify::cache::Cache;
-use crate::jwt::verify::compile_issuer::trust;
-use crate::jwt::verify::limiter::Limiter;
-use crate::jwt::verify::verifier::{AddressFn, AddressOf, Keys, Revoked, Trusted, Verifier};
+use crate::jwt::keys::events::{KeysEvent, OnKeys};
+
+/// Tells whether a token is revoked.
+pub(crate) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
+
+/// Tells the address of a caller.
+pub(crate) type AddressFn = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
 
 /// Several issuers, and what is the same for all.
 #[must_use]
 pub struct JwtBuilder {
-    issuers: Vec<Issuer>,
-    cache: usize,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) cache: usize,
     /// `None` is any.
-    failures: Option<u32>,
-    address: Option<AddressFn>,
-    behind: Vec<String>,
-    revoked: Option<Revoked>,
-    on_keys: OnKeys,
+    pub(crate) failures: Option<u32>,
+    pub(crate) address: Option<AddressFn>,
+    pub(crate) behind: Vec<String>,
+    pub(crate) revoked: Option<Revoked>,
+    pub(crate) on_keys: OnKeys,
 }
 
 impl Default for JwtBuilder {
@@ -97,53 +95,6 @@ impl JwtBuilder {
     /// Is told of each fetch of keys: to count them by their result, and to know the age of the keys.
     pub fn on_keys(self, told: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { on_keys: OnKeys::new(told), ..self }
-    }
-
-    /// Starts to fetch keys, if there are any to fetch and a runtime to do so, and waits for none: without
-    /// a runtime the first call starts it.
-    ///
-    /// # Errors
-    ///
-    /// When an issuer has no audience, is there twice, or a setting of it can't be, when
-    /// [`failures_per_minute`](Self::failures_per_minute) is 0, and when a text of [`behind`](Self::behind) is
-    /// neither a network nor an address, or `client_address` is set as well. A file of keys must be there
-    /// and have a usable one in it, and for an issuer at an `https` address there must be a
-    /// [TLS provider](crate#features).
-    pub fn build(self) -> Result<Jwt, JwtError> {
-        if self.issuers.is_empty() {
-            return Err(JwtError::NoIssuer);
-        }
-        if self.failures == Some(0) {
-            return Err(JwtError::NoFailures);
-        }
-        let proxies = TrustedProxies::new(&self.behind).map_err(JwtError::Network)?;
-        let address = match self.address {
-            Some(_) if !proxies.is_empty() => return Err(JwtError::TwoAddresses),
-            Some(function) => AddressOf::Function(function),
-            None => AddressOf::Client(proxies),
-        };
-        let mut trusted: Vec<Trusted> = Vec::new();
-        for issuer in self.issuers {
-            let issuer = trust(issuer, &self.on_keys)?;
-            if let Some(name) =
-                issuer.names().find(|name| trusted.iter().any(|other| other.is(name)))
-            {
-                return Err(JwtError::IssuerTwice(name.to_string()));
-            }
-            trusted.push(issuer);
-        }
-        for keys in trusted.iter().map(|issuer| &issuer.keys) {
-            if let Keys::Kept(store) = keys {
-                store.start();
-            }
-        }
-        Ok(Jwt::new(Verifier {
-            issuers: trusted,
-            cache: Cache::new(self.cache),
-            limiter: self.failures.and_then(Limiter::per_minute),
-            address,
-            revoked: self.revoked,
-        }))
     }
 }
 

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::builder::JwtBuilder;
-use super::error::JwtError;
 use super::own_claims::OwnClaims;
 use super::scopes::ScopesAt;
 use super::tenants::TenantSetting;
@@ -15,11 +13,11 @@ use crate::jwt::keys::source::http::HttpSettings;
 use crate::jwt::keys::store::Pace;
 use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::token::header::Typ;
-use crate::jwt::verify::authenticator::Jwt;
 
 /// An issuer that is believed, and what its tokens must say.
 ///
-/// Made by [`Jwt::discover`], [`Jwt::jwks_url`], [`Jwt::jwks_file`] or [`Jwt::keys`].
+/// Made by [`Jwt::discover`](crate::Jwt::discover), [`Jwt::jwks_url`](crate::Jwt::jwks_url),
+/// [`Jwt::jwks_file`](crate::Jwt::jwks_file) or [`Jwt::keys`](crate::Jwt::keys).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Issuer {
@@ -133,8 +131,8 @@ impl Issuer {
     /// type's name, and what serde says, which may quote a claim. Each issuer can have a type of its own.
     ///
     /// They are read when all else was found good, before it is asked whether the token is
-    /// [revoked](JwtBuilder::revoked), and kept with a token that is
-    /// [remembered](super#tokens-that-are-remembered). A panic in it refuses the call with `UNAVAILABLE`.
+    /// [revoked](crate::jwt::JwtBuilder::revoked), and kept with a token that is
+    /// [remembered](crate::jwt#tokens-that-are-remembered). A panic in it refuses the call with `UNAVAILABLE`.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -182,7 +180,7 @@ impl Issuer {
     /// from where Kubernetes mounts them, each time, unless others are given: the cluster's issuer asks for
     /// both. So it is for the issuer that the cluster itself is. The pod's token is sent to that issuer's own scheme,
     /// host and port alone; if its document says that the keys are at another one, as it does by default,
-    /// name a [URL instead](super#in-kubernetes).
+    /// name a [URL instead](crate::jwt#in-kubernetes).
     ///
     /// An issuer outside, as managed clusters have, wants neither: there set [`typ`](Self::typ) and the
     /// rest by hand.
@@ -211,7 +209,7 @@ impl Issuer {
         self
     }
 
-    /// Sets how long after a fetch that was asked for, by an unknown `kid` or by [`Jwt::refresh`], no other is
+    /// Sets how long after a fetch that was asked for, by an unknown `kid` or by [`Jwt::refresh`](crate::Jwt::refresh), no other is
     /// begun for that: by default 30 s, of a file 5 s. One fetch at its end serves all who ask
     /// meanwhile.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
@@ -221,19 +219,10 @@ impl Issuer {
 
     /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h, at
     /// least as long as there is [between fetches](Self::refresh_every). From then on tokens are refused with
-    /// `UNAVAILABLE`, and the verifier is not [ready](Jwt::readiness).
+    /// `UNAVAILABLE`, and the verifier is not [ready](crate::Jwt::readiness).
     pub fn stale_for(mut self, stale: Duration) -> Self {
         self.pace.stale = stale;
         self
-    }
-
-    /// Believes this issuer, and no other.
-    ///
-    /// # Errors
-    ///
-    /// As [`JwtBuilder::build`].
-    pub fn build(self) -> Result<Jwt, JwtError> {
-        JwtBuilder::default().issuer(self).build()
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod builder;
 pub(crate) mod error;
-pub(crate) mod events;
 pub(crate) mod issuer;
 pub(crate) mod own_claims;
 mod presets;

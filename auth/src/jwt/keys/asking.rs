@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::key::Key;
 use super::key::set::NoKey;
 use super::places::Place;
+use super::refresh::Refresher;
 use super::schedule::Coming;
-use super::store::{Ended, Missing, Store};
+use super::store::{Ended, Missing};
 use crate::jwt::token::algorithm::Algorithm;
 use tonic_call::ClientNetwork;
 
@@ -24,13 +25,13 @@ pub(crate) enum Asked {
 
 /// A call that waits for a fetch.
 pub(crate) struct Waits {
-    store: Arc<Store>,
+    refresher: Arc<Refresher>,
     fetch: u64,
     ended: watch::Receiver<Ended>,
     _place: Place,
 }
 
-impl Store {
+impl Refresher {
     /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask. In the cool-down after it nobody
     /// waits, and one more is scheduled for the end.
     pub(crate) fn ask(
@@ -40,18 +41,18 @@ impl Store {
         from: Option<ClientNetwork>,
     ) -> Asked {
         // Somebody else may have been first.
-        match self.find(id, algorithm) {
+        match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) => {}
             found => return Asked::Known(found),
         }
-        let ended = self.ended.subscribe();
+        let ended = self.store.ended();
         let place = match self.ask_for_fetch() {
             Coming::Now(fetch) => self.places.take(from).map(|place| (fetch, place)),
             Coming::Later(_) => None,
         };
         match place {
             Some((fetch, _place)) => {
-                Asked::Waits(Waits { store: Arc::clone(self), fetch, ended, _place })
+                Asked::Waits(Waits { refresher: Arc::clone(self), fetch, ended, _place })
             }
             None => Asked::Known(self.without_waiting(id, algorithm)),
         }
@@ -60,7 +61,7 @@ impl Store {
     /// The key of a token that can't wait for a fetch: what the last set says, unless the issuer is away. A
     /// stranger who invents `kid`s must not look like an outage.
     fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
-        match self.find(id, algorithm) {
+        match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) if !self.issuer_answers() => {
                 Err(Missing::Unavailable("old ones"))
             }
@@ -70,20 +71,20 @@ impl Store {
 
     /// Whether the last fetch was good, or one since it was last asked for.
     fn issuer_answers(&self) -> bool {
-        let asked = self.schedule().last_asked();
-        let held = self.held.load();
+        let asked = self.store.schedule().last_asked();
+        let held = self.store.held.load();
         let since =
             held.as_ref().is_some_and(|held| asked.is_some_and(|asked| asked <= held.fetch));
-        since || self.ended.borrow().good
+        since || self.store.ended.borrow().good
     }
 
     /// Asks for a fetch: at once, or in the cool-down at its end.
     fn ask_for_fetch(self: &Arc<Self>) -> Coming {
         self.start();
-        let ended = self.ended.borrow().count;
-        let mut schedule = self.schedule();
+        let ended = self.store.ended.borrow().count;
+        let mut schedule = self.store.schedule();
         let before = schedule.due();
-        let coming = schedule.ask(Instant::now(), self.pace.cool_down, ended);
+        let coming = schedule.ask(Instant::now(), self.store.pace.cool_down, ended);
         if schedule.due() != before {
             self.wake.notify_one();
         }
@@ -92,24 +93,24 @@ impl Store {
 
     /// Asks for a fetch, at once; then waits until it has ended: whether it was good.
     pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
-        let mut ended = self.ended.subscribe();
+        let mut ended = self.store.ended();
         let (fetch, wait) = match self.ask_for_fetch() {
             Coming::Now(fetch) => (fetch, Duration::ZERO),
-            Coming::Later(fetch) => (fetch, self.pace.cool_down),
+            Coming::Later(fetch) => (fetch, self.store.pace.cool_down),
         };
         let latest = Instant::now() + wait.saturating_add(self.patience());
-        let store = Arc::clone(self);
+        let refresher = Arc::clone(self);
         async move {
             let asked = ended.wait_for(|ended| ended.count >= fetch);
             let good = matches!(timeout_at(latest, asked).await, Ok(Ok(ended)) if ended.good);
-            drop(store);
+            drop(refresher);
             good
         }
     }
 
     /// How long a fetch may take that was asked for: one that was under way already, and then itself.
     fn patience(&self) -> Duration {
-        self.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
+        self.store.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 }
 
@@ -120,11 +121,10 @@ impl Waits {
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Key, Missing> {
-        let store = &self.store;
         let asked = self.ended.wait_for(|ended| ended.count >= self.fetch);
-        let asked = timeout(store.patience(), asked).await;
+        let asked = timeout(self.refresher.patience(), asked).await;
         let good = matches!(asked, Ok(Ok(ended)) if ended.good);
-        match store.find(id, algorithm) {
+        match self.refresher.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) if !good => Err(Missing::Unavailable("old ones")),
             found => found,
         }

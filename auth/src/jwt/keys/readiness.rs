@@ -7,11 +7,10 @@ use std::task::Poll;
 
 use tokio::time::sleep_until;
 
-use super::store::Store;
-use crate::jwt::verify::authenticator::Jwt;
+use super::refresh::Refresher;
 
 /// Follows whether the keys of all issuers are there and none are too old: in both directions. Made by
-/// [`Jwt::readiness`].
+/// [`Jwt::readiness`](crate::Jwt::readiness).
 ///
 /// ```no_run
 /// use tonic_auth_layer::Jwt;
@@ -27,16 +26,16 @@ use crate::jwt::verify::authenticator::Jwt;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    jwt: Jwt,
+    refreshers: Vec<Arc<Refresher>>,
     seen: bool,
 }
 
 type Event<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl Readiness {
-    pub(crate) fn new(jwt: Jwt) -> Self {
-        let seen = jwt.is_ready();
-        Self { jwt, seen }
+    pub(crate) fn new(refreshers: Vec<Arc<Refresher>>) -> Self {
+        let seen = all_ready(&refreshers);
+        Self { refreshers, seen }
     }
 
     /// What was last seen: when this was made, or when [`changed`](Self::changed) last returned.
@@ -55,11 +54,10 @@ impl Readiness {
     ///
     /// Outside of a Tokio runtime with a timer.
     pub async fn changed(&mut self) -> bool {
-        let stores: Vec<_> = self.jwt.stores().cloned().collect();
         loop {
             // Before they are looked at: no event in between is lost.
-            let mut events: Vec<_> = stores.iter().flat_map(events).collect();
-            let ready = self.jwt.is_ready();
+            let mut events: Vec<_> = self.refreshers.iter().flat_map(events).collect();
+            let ready = all_ready(&self.refreshers);
             if ready != self.seen {
                 self.seen = ready;
                 return ready;
@@ -73,12 +71,20 @@ impl Readiness {
     }
 }
 
+/// Whether all have keys that are not too old. Starts those that nobody refreshes.
+pub(crate) fn all_ready<'a>(refreshers: impl IntoIterator<Item = &'a Arc<Refresher>>) -> bool {
+    refreshers.into_iter().fold(true, |ready, refresher| {
+        refresher.start();
+        ready && refresher.store.keys().is_some()
+    })
+}
+
 /// What can change whether there are keys: the end of a fetch, and time.
-fn events(store: &Arc<Store>) -> [Event<'_>; 2] {
-    let mut ended = store.ended();
-    let stale_at = store.stale_at();
+fn events(refresher: &Arc<Refresher>) -> [Event<'_>; 2] {
+    let mut ended = refresher.store.ended();
+    let stale_at = refresher.store.stale_at();
     let fetched = async move {
-        // The sender is in the store: it is not gone while we wait.
+        // The sender is in the refresher: it is not gone while we wait.
         let _ = ended.changed().await;
     };
     let stale = async move {

@@ -1,49 +1,123 @@
 //! Fetches an issuer's keys, again and again, as long as somebody needs them.
 
-use std::sync::{Arc, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::events::{FetchResult, KeysEvent, OnKeys};
+use super::key::Fingerprint;
 use super::key::set::{KeySet, ReadSet};
-use super::source::NoKeys;
+use super::places::Places;
+use super::source::{NoKeys, Source};
 use super::store::Store;
-use crate::jwt::config::events::{FetchResult, KeysEvent};
 
 /// How long after a failed fetch comes the next: twice as long each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn run(store: Weak<Store>, wake: Arc<Notify>) {
-    if let Some(store) = store.upgrade() {
-        store.take_over();
+/// The keys of an issuer, fetched in the background for as long as they are needed. No lock is held during a
+/// fetch.
+pub(crate) struct Refresher {
+    pub(crate) store: Store,
+    pub(crate) places: Arc<Places>,
+    source: Box<dyn Source>,
+    on_keys: OnKeys,
+    /// Tells the task to look at the schedule again.
+    pub(crate) wake: Arc<Notify>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Refresher {
+    pub(crate) fn new(store: Store, source: Box<dyn Source>, on_keys: OnKeys) -> Self {
+        let (places, wake, task) = Default::default();
+        Self { store, places, source, on_keys, wake, task }
+    }
+
+    /// Starts the task that fetches the keys, if there is a runtime and it does not run. Cheap if it does.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        // Over: its runtime has ended, and this one is another; or it has panicked.
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            *task = Some(runtime.spawn(run(Arc::downgrade(self), Arc::clone(&self.wake))));
+        }
+    }
+
+    /// Whether that key is one of the current keys.
+    pub(crate) fn holds(self: &Arc<Self>, print: &Fingerprint) -> bool {
+        // The task may have ended with its runtime, and tokens that are remembered look up no key.
+        if self.store.is_overdue() {
+            self.start();
+        }
+        self.store.holds(print)
+    }
+
+    fn tell(&self, result: FetchResult, why: Option<&str>) {
+        let status = self.store.status();
+        self.on_keys.tell(&KeysEvent {
+            issuer: &status.issuer,
+            result,
+            why,
+            keys: status.keys,
+            age: status.age,
+            cool_down: status.cool_down,
+            unknown_kids: status.unknown_kids,
+        });
+    }
+}
+
+impl Drop for Refresher {
+    fn drop(&mut self) {
+        // Lets the task see that the keys are no longer needed.
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Refresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresher")
+            .field("issuer", &self.store.issuer)
+            .field("source", &self.source.name())
+            .field("age", &self.store.age())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn run(refresher: Weak<Refresher>, wake: Arc<Notify>) {
+    if let Some(refresher) = refresher.upgrade() {
+        refresher.store.take_over();
     }
     loop {
-        let Some(due) = store.upgrade().map(|store| store.due()) else { return };
+        let Some(due) = refresher.upgrade().map(|refresher| refresher.store.due()) else { return };
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
             tokio::select! {
                 () = sleep_until(due) => {}
-                // One was asked for, at once or for later; or the store is gone.
+                // One was asked for, at once or for later; or the refresher is gone.
                 () = wake.notified() => continue,
             }
         }
-        let Some(store) = store.upgrade() else { return };
+        let Some(refresher) = refresher.upgrade() else { return };
+        let store = &refresher.store;
         let after_failure = pause_after(store.begin()).min(store.pace.every);
         // Also if this task does not live to see its end.
         store.next_in(jittered(after_failure));
-        let good = fetch(&store).await;
+        let good = fetch(&refresher).await;
         store.next_in(jittered(if good { store.pace.every } else { after_failure }));
     }
 }
 
-async fn fetch(store: &Store) -> bool {
-    let fetched = timeout(store.pace.timeout, store.source.fetch()).await;
+async fn fetch(refresher: &Refresher) -> bool {
+    let store = &refresher.store;
+    let fetched = timeout(store.pace.timeout, refresher.source.fetch()).await;
     let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "it took too long")));
     let why = match text.and_then(|text| read(store, &text)) {
         Ok(set) if !set.keys.keys().is_empty() => {
             store.good(set.keys);
-            tell(store, FetchResult::Ok, None);
+            refresher.tell(FetchResult::Ok, None);
             return true;
         }
         // The issuer is not away: this is what it says.
@@ -69,7 +143,7 @@ async fn fetch(store: &Store) -> bool {
             why
         }
     };
-    tell(store, why.result, Some(&why.text));
+    refresher.tell(why.result, Some(&why.text));
     false
 }
 
@@ -80,19 +154,6 @@ pub(crate) fn read(store: &Store, text: &[u8]) -> Result<ReadSet, NoKeys> {
     let set = KeySet::read(text, &store.allowed).map_err(malformed)?;
     tell_changes(store, &set);
     Ok(set)
-}
-
-fn tell(store: &Store, result: FetchResult, why: Option<&str>) {
-    let status = store.status();
-    store.on_keys.tell(&KeysEvent {
-        issuer: &status.issuer,
-        result,
-        why,
-        keys: status.keys,
-        age: status.age,
-        cool_down: status.cool_down,
-        unknown_kids: status.unknown_kids,
-    });
 }
 
 /// Says what is new, and what of it is refused: once, not at each fetch.

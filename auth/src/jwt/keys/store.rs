@@ -1,22 +1,17 @@
 //! The keys of an issuer as they are now, and when they are fetched again.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::events::KeysStatus;
 use super::key::set::{KeySet, NoKey};
 use super::key::{Fingerprint, Key, KeyError};
-use super::places::Places;
-use super::refresh;
 use super::schedule::Schedule;
-use super::source::Source;
-use crate::jwt::config::events::{KeysStatus, OnKeys};
 use crate::jwt::token::algorithm::Algorithm;
 
 /// When keys are fetched.
@@ -32,13 +27,11 @@ pub(crate) struct Pace {
     pub(crate) stale: Duration,
 }
 
-/// Keys that are fetched in the background. No lock is held while they are.
+/// The keys of an issuer as they were fetched last, and how the fetches went.
 pub(crate) struct Store {
     pub(crate) issuer: Arc<str>,
     pub(crate) allowed: Vec<Algorithm>,
     pub(crate) pace: Pace,
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) on_keys: OnKeys,
     pub(crate) held: ArcSwapOption<Held>,
     /// How many have ended, and how the last did.
     pub(crate) ended: watch::Sender<Ended>,
@@ -50,10 +43,6 @@ pub(crate) struct Store {
     refused: Mutex<Vec<(usize, KeyError)>>,
     /// How many tokens were refused because no key has their `kid`.
     unknown_kids: AtomicU64,
-    /// Tells the task that fetches to look at the schedule again.
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) places: Arc<Places>,
-    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -80,38 +69,17 @@ pub(crate) enum Missing {
 }
 
 impl Store {
-    pub(crate) fn new(
-        issuer: Arc<str>,
-        allowed: Vec<Algorithm>,
-        pace: Pace,
-        source: Box<dyn Source>,
-        on_keys: OnKeys,
-    ) -> Self {
+    pub(crate) fn new(issuer: Arc<str>, allowed: Vec<Algorithm>, pace: Pace) -> Self {
         Self {
             issuer,
             allowed,
             pace,
-            source,
-            on_keys,
             held: ArcSwapOption::empty(),
             ended: watch::Sender::default(),
             schedule: Mutex::default(),
             failures: AtomicU32::new(0),
             refused: Mutex::default(),
             unknown_kids: AtomicU64::new(0),
-            wake: Arc::new(Notify::new()),
-            places: Arc::default(),
-            task: Mutex::new(None),
-        }
-    }
-
-    /// Sees to it that keys are fetched, if there is a runtime to do so. Cheap if they are.
-    pub(crate) fn start(self: &Arc<Self>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        // Over: its runtime has ended, and this one is another; or it has panicked.
-        if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(runtime.spawn(refresh::run(Arc::downgrade(self), Arc::clone(&self.wake))));
         }
     }
 
@@ -122,16 +90,16 @@ impl Store {
         Some(Arc::clone(&held.keys))
     }
 
-    pub(crate) fn holds(self: &Arc<Self>, print: &Fingerprint) -> bool {
+    /// Whether that key is one of them, and they are not too old.
+    pub(crate) fn holds(&self, print: &Fingerprint) -> bool {
         let held = self.held.load();
-        let Some(held) = held.as_ref() else { return false };
-        let age = held.at.elapsed();
-        // They should have been fetched again: perhaps nobody is left to do so, and whoever only sends
-        // tokens that are remembered asks for no key.
-        if age > self.pace.every.saturating_mul(2) {
-            self.start();
-        }
-        age < self.pace.stale && held.keys.holds(print)
+        held.as_ref()
+            .is_some_and(|held| held.at.elapsed() < self.pace.stale && held.keys.holds(print))
+    }
+
+    /// Whether the keys should have been fetched again long ago.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.age().is_some_and(|age| age > self.pace.every.saturating_mul(2))
     }
 
     /// How long ago the keys were fetched.
@@ -246,22 +214,5 @@ impl Store {
         // One that is under way has not failed yet.
         let under_way = self.ended.borrow().count < begun;
         failures.saturating_sub(u32::from(under_way))
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // Lets the task see that nobody needs the keys any more.
-        self.wake.notify_one();
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("issuer", &self.issuer)
-            .field("source", &self.source.name())
-            .field("age", &self.age())
-            .finish_non_exhaustive()
     }
 }

@@ -13,11 +13,12 @@ use serde_json::json;
 use tokio::time::{Instant, advance};
 
 use super::asking::Asked;
+use super::events::{FetchResult, OnKeys};
 use super::key::set::NoKey;
 use super::places::{WAITING_AT_MOST, WAITING_OF_ONE};
+use super::refresh::Refresher;
 use super::source::{NoKeys, Source};
 use super::store::{Missing, Pace, Store};
-use crate::jwt::config::events::{FetchResult, OnKeys};
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::verify::limiter;
@@ -97,11 +98,11 @@ fn set(names: &[&str]) -> Vec<u8> {
     json!({ "keys": keys.collect::<Vec<_>>() }).to_string().into_bytes()
 }
 
-fn store(source: &Scripted) -> Arc<Store> {
-    store_that_tells(source, OnKeys::default())
+fn refresher(source: &Scripted) -> Arc<Refresher> {
+    refresher_that_tells(source, OnKeys::default())
 }
 
-fn store_that_tells(source: &Scripted, on_keys: OnKeys) -> Arc<Store> {
+fn refresher_that_tells(source: &Scripted, on_keys: OnKeys) -> Arc<Refresher> {
     let seconds = Duration::from_secs;
     let pace = Pace {
         every: seconds(300),
@@ -110,10 +111,10 @@ fn store_that_tells(source: &Scripted, on_keys: OnKeys) -> Arc<Store> {
         stale: seconds(3_600),
     };
     let source = Box::new(source.clone());
-    let store = Store::new("issuer".into(), vec![Algorithm::EdDSA], pace, source, on_keys);
-    let store = Arc::new(store);
-    store.start();
-    store
+    let store = Store::new("issuer".into(), vec![Algorithm::EdDSA], pace);
+    let keys = Arc::new(Refresher::new(store, source, on_keys));
+    keys.start();
+    keys
 }
 
 /// Lets everything run that can, without any time passing.
@@ -130,12 +131,12 @@ async fn pass(seconds: u64) {
     }
 }
 
-fn known(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
-    store.find(Some(name), Algorithm::EdDSA).map(drop)
+fn known(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
+    keys.store.find(Some(name), Algorithm::EdDSA).map(drop)
 }
 
-async fn ask(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
-    match store.ask(Some(name), Algorithm::EdDSA, None) {
+async fn ask(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
+    match keys.ask(Some(name), Algorithm::EdDSA, None) {
         Asked::Known(found) => found,
         Asked::Waits(waits) => waits.find(Some(name), Algorithm::EdDSA).await,
     }
@@ -145,14 +146,14 @@ async fn ask(store: &Arc<Store>, name: &str) -> Result<(), Missing> {
 #[tokio::test(start_paused = true)]
 async fn keys_10_until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits() {
     let source = Scripted::new([Step::Fails, Step::Fails, Step::Keys(&["a"], 2)]);
-    let store = store(&source);
-    assert_eq!(known(&store, "a"), Err(NONE));
-    assert_eq!(ask(&store, "a").await, Err(NONE));
+    let keys = refresher(&source);
+    assert_eq!(known(&keys, "a"), Err(NONE));
+    assert_eq!(ask(&keys, "a").await, Err(NONE));
     settle().await;
-    assert_eq!(known(&store, "a"), Err(NONE));
+    assert_eq!(known(&keys, "a"), Err(NONE));
     let begun = Instant::now();
-    let mut ended = store.ended();
-    while known(&store, "a").is_err() {
+    let mut ended = keys.store.ended();
+    while known(&keys, "a").is_err() {
         ended.changed().await.expect("a store");
     }
     // After a pause of 1 s and one of 2 s, each less a tenth at most, and the fetch itself.
@@ -163,7 +164,7 @@ async fn keys_10_until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits
 #[tokio::test(start_paused = true)]
 async fn keys_09_while_the_issuer_is_away_it_is_asked_less_and_less_often() {
     let source = Scripted::new([Step::Fails]);
-    let store = store(&source);
+    let keys = refresher(&source);
     pass(600).await;
     let times = source.fetched.lock().expect("no panic").clone();
     let pauses: Vec<_> = times.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect();
@@ -173,35 +174,35 @@ async fn keys_09_while_the_issuer_is_away_it_is_asked_less_and_less_often() {
     assert!((14..=18).contains(&times.len()), "{}", times.len());
     source.then(Step::Keys(&["a"], 0));
     pass(61).await;
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(known(&keys, "a"), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_06_keys_are_fetched_again_before_they_are_old() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["b"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(known(&keys, "a"), Ok(()));
     pass(269).await;
-    assert_eq!((source.fetches(), known(&store, "a")), (1, Ok(())));
+    assert_eq!((source.fetches(), known(&keys, "a")), (1, Ok(())));
     pass(32).await;
-    assert_eq!((source.fetches(), known(&store, "b")), (2, Ok(())));
-    assert_eq!(known(&store, "a"), Err(UNKNOWN), "dropped by the issuer, dropped here");
+    assert_eq!((source.fetches(), known(&keys, "b")), (2, Ok(())));
+    assert_eq!(known(&keys, "a"), Err(UNKNOWN), "dropped by the issuer, dropped here");
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_05_an_unknown_kid_causes_one_fetch_for_all_who_ask() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a", "b"], 3)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     let calls: Vec<_> = (0..1_000)
         .map(|_| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { ask(&store, "b").await })
+            let keys = Arc::clone(&keys);
+            tokio::spawn(async move { ask(&keys, "b").await })
         })
         .collect();
     settle().await;
-    assert_eq!(known(&store, "a"), Ok(()), "others are served meanwhile");
+    assert_eq!(known(&keys, "a"), Ok(()), "others are served meanwhile");
     for call in calls {
         assert_eq!(call.await.expect("no panic"), Ok(()));
     }
@@ -211,12 +212,12 @@ async fn keys_05_an_unknown_kid_causes_one_fetch_for_all_who_ask() {
 #[tokio::test(start_paused = true)]
 async fn keys_07_ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     for n in 0..10_000 {
         let kid = format!("random {n}");
-        assert_eq!(known(&store, "a"), Ok(()));
-        assert_eq!(ask(&store, &kid).await, Err(UNKNOWN), "{n}");
+        assert_eq!(known(&keys, "a"), Ok(()));
+        assert_eq!(ask(&keys, &kid).await, Err(UNKNOWN), "{n}");
         if n % 100 == 99 {
             advance(Duration::from_secs(1)).await;
         }
@@ -228,17 +229,17 @@ async fn keys_07_ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
 #[tokio::test(start_paused = true)]
 async fn keys_07_at_most_1024_calls_wait_and_none_for_ever() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Hangs]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     let calls: Vec<_> = (0..WAITING_AT_MOST)
         .map(|_| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { ask(&store, "b").await })
+            let keys = Arc::clone(&keys);
+            tokio::spawn(async move { ask(&keys, "b").await })
         })
         .collect();
     settle().await;
-    assert_eq!(ask(&store, "b").await, Err(UNKNOWN), "the last set is what there is to go by");
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(ask(&keys, "b").await, Err(UNKNOWN), "the last set is what there is to go by");
+    assert_eq!(known(&keys, "a"), Ok(()));
     let begun = Instant::now();
     for call in calls {
         assert_eq!(call.await.expect("no panic"), Err(OLD));
@@ -251,66 +252,66 @@ async fn keys_05_who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
     // What is under way may be older than the key.
     let source =
         Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a"], 4), Step::Keys(&["b"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     pass(271).await;
     while source.fetches() < 2 {
         pass(1).await;
     }
-    assert_eq!(ask(&store, "b").await, Ok(()));
+    assert_eq!(ask(&keys, "b").await, Ok(()));
     assert_eq!(source.fetches(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_05_while_the_issuer_is_away_an_unknown_kid_can_t_be_told() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    assert_eq!(ask(&store, "b").await, Err(OLD));
-    assert_eq!(ask(&store, "b").await, Err(OLD), "in the cool-down too");
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(ask(&keys, "b").await, Err(OLD));
+    assert_eq!(ask(&keys, "b").await, Err(OLD), "in the cool-down too");
+    assert_eq!(known(&keys, "a"), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_10_old_keys_serve_so_long_and_no_longer() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    let print = *keys.store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
     pass(3_599).await;
-    assert_eq!(known(&store, "a"), Ok(()));
-    assert!(store.holds(&print));
+    assert_eq!(known(&keys, "a"), Ok(()));
+    assert!(keys.holds(&print));
     pass(2).await;
-    assert_eq!(known(&store, "a"), Err(NONE));
-    assert!(!store.holds(&print), "what it has signed is not remembered either");
+    assert_eq!(known(&keys, "a"), Err(NONE));
+    assert!(!keys.holds(&print), "what it has signed is not remembered either");
     source.then(Step::Keys(&["a"], 0));
     pass(61).await;
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(known(&keys, "a"), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_10_an_empty_set_withdraws_the_keys_there_were() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&[], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
-    assert_eq!(ask(&store, "b").await, Err(NONE));
-    assert_eq!(known(&store, "a"), Err(NONE));
-    assert!(!store.holds(&print), "what it has signed is not remembered either");
-    assert_eq!(store.age(), None);
+    let print = *keys.store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    assert_eq!(ask(&keys, "b").await, Err(NONE));
+    assert_eq!(known(&keys, "a"), Err(NONE));
+    assert!(!keys.holds(&print), "what it has signed is not remembered either");
+    assert_eq!(keys.store.age(), None);
     source.then(Step::Keys(&["a"], 0));
     pass(2).await;
-    assert_eq!(known(&store, "a"), Ok(()));
+    assert_eq!(known(&keys, "a"), Ok(()));
 }
 
 /// Guards against: 50 forged tokens among 1,000 good calls, which looked like an outage of the issuer.
 #[tokio::test(start_paused = true)]
 async fn in_the_cool_down_a_kid_that_the_set_does_not_have_is_unknown() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     for n in 0..50 {
-        assert_eq!(ask(&store, &format!("forged {n}")).await, Err(UNKNOWN), "{n}");
+        assert_eq!(ask(&keys, &format!("forged {n}")).await, Err(UNKNOWN), "{n}");
     }
     assert_eq!(source.fetches(), 2);
 }
@@ -319,22 +320,22 @@ async fn in_the_cool_down_a_kid_that_the_set_does_not_have_is_unknown() {
 #[tokio::test(start_paused = true)]
 async fn at_the_cool_downs_end_one_fetch_comes_by_itself_and_brings_a_new_key() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN), "the issuer was asked");
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN), "the issuer was asked");
     let begun = Instant::now();
     source.then(Step::Keys(&["a", "new"], 0));
     pass(10).await;
     for n in 0..1_000 {
-        assert_eq!(ask(&store, &format!("forged {n}")).await, Err(UNKNOWN));
+        assert_eq!(ask(&keys, &format!("forged {n}")).await, Err(UNKNOWN));
     }
-    assert_eq!(ask(&store, "new").await, Err(UNKNOWN));
+    assert_eq!(ask(&keys, "new").await, Err(UNKNOWN));
     pass(19).await;
-    assert_eq!((source.fetches(), known(&store, "new")), (2, Err(UNKNOWN)));
+    assert_eq!((source.fetches(), known(&keys, "new")), (2, Err(UNKNOWN)));
     pass(1).await;
-    assert_eq!((source.fetches(), known(&store, "new")), (3, Ok(())), "{:?}", begun.elapsed());
+    assert_eq!((source.fetches(), known(&keys, "new")), (3, Ok(())), "{:?}", begun.elapsed());
     // It has begun a cool-down of its own.
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN));
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
     pass(29).await;
     assert_eq!(source.fetches(), 3);
     pass(1).await;
@@ -346,19 +347,19 @@ async fn at_the_cool_downs_end_one_fetch_comes_by_itself_and_brings_a_new_key() 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_of_the_clock_answers_those_who_asked_before_it() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     pass(260).await;
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN));
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
     assert_eq!(source.fetches(), 2);
     // That moves the clock's own to 270 to 300 s from here, after the cool-down.
     pass(31).await;
     assert_eq!(source.fetches(), 2, "none is scheduled unless somebody asks in the cool-down");
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN));
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
     assert_eq!(source.fetches(), 3);
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN));
-    store.next_in(Duration::from_secs(5));
-    store.wake.notify_one();
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
+    keys.store.next_in(Duration::from_secs(5));
+    keys.wake.notify_one();
     pass(6).await;
     assert_eq!(source.fetches(), 4);
     pass(60).await;
@@ -368,39 +369,39 @@ async fn a_fetch_of_the_clock_answers_those_who_asked_before_it() {
 #[tokio::test(start_paused = true)]
 async fn while_the_issuer_is_away_forged_kids_cause_one_fetch_per_cool_down() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Fails]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     for n in 0..300 {
-        assert_eq!(ask(&store, &format!("forged {n}")).await, Err(OLD), "{n}");
+        assert_eq!(ask(&keys, &format!("forged {n}")).await, Err(OLD), "{n}");
         pass(1).await;
     }
     // After pauses of 1 to 60 s, and at most ten more in ten cool-downs.
     assert!((10..=1 + 10 + 10).contains(&source.fetches()), "{}", source.fetches());
     source.then(Step::Keys(&["a"], 0));
     pass(60).await;
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN), "it is back");
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN), "it is back");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_was_fetched_since_it_was_asked_for_is_what_tells_though_a_later_fetch_fails() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a"], 0), Step::Fails]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN));
-    store.next_in(Duration::from_secs(5));
-    store.wake.notify_one();
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
+    keys.store.next_in(Duration::from_secs(5));
+    keys.wake.notify_one();
     pass(5).await;
-    assert_eq!(store.status().failed_fetches, 1);
-    assert_eq!(ask(&store, "forged").await, Err(UNKNOWN), "the set is 5 s old");
+    assert_eq!(keys.store.status().failed_fetches, 1);
+    assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN), "the set is 5 s old");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_address_does_not_take_all_the_places() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a", "new"], 3)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     let from = |text: &str| limiter::accountable(text.parse().expect("an address"));
-    let ask = |name: &str, text: &str| store.ask(Some(name), Algorithm::EdDSA, from(text));
+    let ask = |name: &str, text: &str| keys.ask(Some(name), Algorithm::EdDSA, from(text));
     let mut waiting = Vec::new();
     for n in 0..2_000 {
         match ask(&format!("forged {n}"), "192.0.2.1") {
@@ -417,13 +418,13 @@ async fn one_address_does_not_take_all_the_places() {
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_panics_does_not_end_the_fetching() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store_that_tells(&source, OnKeys::new(|_| panic!("a hook that is broken")));
+    let keys = refresher_that_tells(&source, OnKeys::new(|_| panic!("a hook that is broken")));
     settle().await;
     pass(301).await;
     assert_eq!(source.fetches(), 2, "though nobody has asked for any");
     for n in 0..100 {
-        store.start();
-        assert_ne!(ask(&store, &format!("forged {n}")).await, Ok(()));
+        keys.start();
+        assert_ne!(ask(&keys, &format!("forged {n}")).await, Ok(()));
         settle().await;
     }
     assert_eq!(source.fetches(), 3, "one for those who asked");
@@ -432,7 +433,7 @@ async fn a_hook_that_panics_does_not_end_the_fetching() {
 #[tokio::test(start_paused = true)]
 async fn keys_09_a_task_that_takes_the_place_of_another_keeps_its_pauses() {
     let source = Scripted::new([Step::Panics]);
-    let broken = store(&source);
+    let broken = refresher(&source);
     for _ in 0..60 {
         for _ in 0..10 {
             broken.start();
@@ -444,13 +445,13 @@ async fn keys_09_a_task_that_takes_the_place_of_another_keeps_its_pauses() {
     assert!((6..=7).contains(&source.fetches()), "{}", source.fetches());
 
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Panics]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     let begun = Instant::now();
     for n in 0..100 {
-        store.start();
-        assert_eq!(ask(&store, &format!("forged {n}")).await, Err(OLD));
-        assert_eq!(known(&store, "a"), Ok(()));
+        keys.start();
+        assert_eq!(ask(&keys, &format!("forged {n}")).await, Err(OLD));
+        assert_eq!(known(&keys, "a"), Ok(()));
     }
     let (fetches, took) = (source.fetches(), begun.elapsed().as_secs());
     assert!(fetches <= 5 && took < 20, "{fetches} in {took} s");
@@ -459,8 +460,8 @@ async fn keys_09_a_task_that_takes_the_place_of_another_keeps_its_pauses() {
 #[tokio::test(start_paused = true)]
 async fn who_asks_before_the_first_fetch_begins_causes_no_second_one() {
     let source = Scripted::new([Step::Fails, Step::Keys(&["a"], 0)]);
-    let store = store(&source);
-    store.wake.notify_one();
+    let keys = refresher(&source);
+    keys.wake.notify_one();
     settle().await;
     assert_eq!(source.fetches(), 1);
 }
@@ -468,10 +469,10 @@ async fn who_asks_before_the_first_fetch_begins_causes_no_second_one() {
 #[tokio::test(start_paused = true)]
 async fn nobody_fetches_for_a_verifier_that_is_gone() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     settle().await;
     assert_eq!(Arc::strong_count(&source.fetched), 2);
-    drop(store);
+    drop(keys);
     settle().await;
     assert_eq!(Arc::strong_count(&source.fetched), 1);
 }
@@ -480,15 +481,15 @@ async fn nobody_fetches_for_a_verifier_that_is_gone() {
 fn another_runtime_goes_on_where_one_has_ended() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
     // Without a runtime it can be made, and waits for one.
-    let store = store(&source);
+    let keys = refresher(&source);
     assert_eq!(source.fetches(), 0);
     runtime().block_on(async {
-        store.start();
+        keys.start();
         settle().await;
     });
     assert_eq!(source.fetches(), 1);
     runtime().block_on(async {
-        store.start();
+        keys.start();
         settle().await;
         assert_eq!(source.fetches(), 1, "they are not due");
         pass(301).await;
@@ -499,15 +500,15 @@ fn another_runtime_goes_on_where_one_has_ended() {
 #[test]
 fn who_only_sends_what_is_remembered_notices_that_nobody_fetches() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    let store = store(&source);
+    let keys = refresher(&source);
     runtime().block_on(async {
-        store.start();
+        keys.start();
         settle().await;
     });
-    let print = *store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
+    let print = *keys.store.find(Some("a"), Algorithm::EdDSA).expect("a key").fingerprint();
     runtime().block_on(async {
         advance(Duration::from_secs(601)).await;
-        assert!(store.holds(&print));
+        assert!(keys.holds(&print));
         settle().await;
     });
     assert_eq!(source.fetches(), 2);

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::verifier::{Keys, Trusted};
 use crate::jwt::config::error::JwtError;
-use crate::jwt::config::events::OnKeys;
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::config::rules::Rules;
 use crate::jwt::config::scopes::ScopesAt;
 use crate::jwt::config::tenants::{PLACEHOLDER, Tenants};
+use crate::jwt::keys::events::OnKeys;
 use crate::jwt::keys::key::set::KeySet;
 use crate::jwt::keys::key::{Key, KeyError};
-use crate::jwt::keys::refresh;
+use crate::jwt::keys::refresh::{self, Refresher};
 #[cfg(feature = "http")]
-use crate::jwt::keys::source::http::HttpKeys;
+use crate::jwt::keys::source::http::{BadSource, HttpKeys};
 use crate::jwt::keys::source::{KeyFile, Source, file};
 use crate::jwt::keys::store::Store;
 use crate::jwt::token::algorithm::Algorithm;
@@ -123,9 +123,16 @@ fn keys(
     allowed: &[Algorithm],
     on_keys: &OnKeys,
 ) -> Result<Keys, JwtError> {
-    let store = |source: Box<dyn Source>| {
-        let (name, pace) = (Arc::clone(name), issuer.pace.clone());
-        Store::new(name, allowed.to_vec(), pace, source, on_keys.clone())
+    let store = Store::new(Arc::clone(name), allowed.to_vec(), issuer.pace.clone());
+    let kept = |store, source: Box<dyn Source>| {
+        Ok(Keys::Kept(Arc::new(Refresher::new(store, source, on_keys.clone()))))
+    };
+    #[cfg(feature = "http")]
+    let bad_source = |error| match error {
+        BadSource::NoTls => JwtError::NoTls { issuer: issuer.name.clone() },
+        BadSource::Setting { setting, problem } => {
+            JwtError::Setting { issuer: issuer.name.clone(), setting, problem }
+        }
     };
     match &issuer.keys {
         KeysFrom::Given(keys) => {
@@ -140,23 +147,21 @@ fn keys(
         KeysFrom::File(path) => {
             let problem = |problem: String| JwtError::File { path: path.clone(), problem };
             let text = file::read(path).map_err(problem)?;
-            let store = store(Box::new(KeyFile::new(path.clone())));
             let set = refresh::read(&store, &text).map_err(|why| problem(why.to_string()))?;
             if set.keys.keys().is_empty() {
                 return Err(problem(refresh::NONE_USABLE.to_owned()));
             }
             store.good(set.keys);
-            Ok(Keys::Kept(Arc::new(store)))
+            kept(store, Box::new(KeyFile::new(path.clone())))
         }
         #[cfg(feature = "http")]
         KeysFrom::Url(url) => {
-            let source = HttpKeys::at(&issuer.name, url, &issuer.http)?;
-            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+            kept(store, Box::new(HttpKeys::at(url, &issuer.http).map_err(bad_source)?))
         }
         #[cfg(feature = "http")]
         KeysFrom::Discovery => {
-            let source = HttpKeys::discovered(&issuer.name, &issuer.http)?;
-            Ok(Keys::Kept(Arc::new(store(Box::new(source)))))
+            let source = HttpKeys::discovered(&issuer.name, &issuer.http).map_err(bad_source)?;
+            kept(store, Box::new(source))
         }
     }
 }

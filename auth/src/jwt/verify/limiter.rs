@@ -9,13 +9,63 @@ use std::time::Duration;
 
 use rustc_hash::FxBuildHasher;
 use tokio::time::Instant;
-use tonic_call::ClientNetwork;
+use tonic_call::{ClientNetwork, TrustedProxies};
+
+use crate::decide::failure::{Failure, Reason};
+use crate::decide::incoming::Incoming;
+use crate::jwt::config::builder::AddressFn;
 
 /// How many parts the table has.
 const SHARDS: usize = 16;
 
 /// How many addresses a part has at most. Those that find no room share one account.
 const ADDRESSES_AT_MOST: usize = 1_000;
+
+/// Refuses to verify tokens of a client address that has sent too many bad ones.
+pub(crate) struct FailureLimit {
+    limiter: Limiter,
+    address: AddressOf,
+    warned: Once,
+}
+
+/// Which address is charged for a bad token.
+pub(crate) enum AddressOf {
+    /// The peer's, or the one that these proxies name.
+    Client(TrustedProxies),
+    Function(AddressFn),
+}
+
+impl FailureLimit {
+    pub(crate) fn new(limiter: Limiter, address: AddressOf) -> Self {
+        Self { limiter, address, warned: Once::new() }
+    }
+
+    /// The network that is charged if the call's token is bad; `None` if it is not limited.
+    pub(crate) fn network_of(&self, call: &Incoming<'_>) -> Option<ClientNetwork> {
+        let address = match &self.address {
+            AddressOf::Function(address) => address(call),
+            AddressOf::Client(proxies) => proxies.client_of(call.head()),
+        };
+        address.and_then(accountable)
+    }
+
+    pub(crate) fn check(&self, from: ClientNetwork) -> Result<(), Failure> {
+        let Some(wait) = self.limiter.wait(from, Instant::now()) else { return Ok(()) };
+        self.warned.call_once(|| {
+            tracing::warn!(
+                "an address has sent too many bad tokens, and is refused what is not remembered as \
+                 good: if it is a proxy's, name its network (`JwtBuilder::behind`), say which address \
+                 is the caller's (`client_address`), or turn the limit off (`any_failures`)",
+            );
+        });
+        let failure = Failure::new(Reason::RateLimited, "failures");
+        Err(failure.expected("fewer bad tokens").retry_after(wait))
+    }
+
+    pub(crate) fn failed(&self, from: ClientNetwork) {
+        self.limiter.failed(from, Instant::now());
+    }
+}
 
 /// Bad tokens by address. An address may have `burst` of them at once, and then one each `each`.
 #[derive(Debug)]
@@ -24,7 +74,6 @@ pub(crate) struct Limiter {
     each: Duration,
     /// How far ahead of the time an account may be.
     burst: Duration,
-    told: Once,
 }
 
 /// For each address when all that it had is forgotten (GCRA's theoretical arrival time).
@@ -46,12 +95,7 @@ impl Limiter {
     /// `None` for a limit of nothing.
     pub(crate) fn per_minute(failures: u32) -> Option<Self> {
         let each = Duration::from_secs(60).checked_div(failures)?;
-        Some(Self {
-            shards: Default::default(),
-            each,
-            burst: each.saturating_mul(failures),
-            told: Once::new(),
-        })
+        Some(Self { shards: Default::default(), each, burst: each.saturating_mul(failures) })
     }
 
     /// How long it is until one more may be looked at; `None` if it may be now.
@@ -64,17 +108,6 @@ impl Limiter {
             .or_else(|| shard.others.filter(|_| shard.accounts.len() >= ADDRESSES_AT_MOST));
         let wait = (account? + self.each).saturating_duration_since(now + self.burst);
         (!wait.is_zero()).then_some(wait)
-    }
-
-    /// Tells the operator, once, that somebody was refused, and who it may have been instead.
-    pub(crate) fn tell(&self) {
-        self.told.call_once(|| {
-            tracing::warn!(
-                "an address has sent too many bad tokens, and is refused what is not remembered as \
-                 good: if it is a proxy's, name its network (`JwtBuilder::behind`), say which address \
-                 is the caller's (`client_address`), or turn the limit off (`any_failures`)",
-            );
-        });
     }
 
     /// One was bad.

@@ -1,6 +1,7 @@
 //! Verifies tokens.
 
 pub(crate) mod authenticator;
+mod build;
 pub(crate) mod cache;
 pub(crate) mod compile_issuer;
 pub(crate) mod limiter;

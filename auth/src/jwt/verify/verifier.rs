@@ -1,46 +1,36 @@
 //! The steps that a token goes through, the cheap ones first.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tonic_call::{ClientNetwork, TrustedProxies};
+use tonic_call::ClientNetwork;
 
 use super::cache::{Cache, TokenHash, Verified};
-use super::limiter::{Limiter, accountable};
-use crate::decide::authenticate::Outcome;
+use super::limiter::FailureLimit;
+use crate::decide::authenticate::{Authenticating, Outcome};
 use crate::decide::failure::{Failure, Reason};
 use crate::decide::identity::Identity;
-use crate::decide::incoming::Incoming;
+use crate::jwt::config::builder::Revoked;
 use crate::jwt::config::own_claims::OwnClaims;
 use crate::jwt::config::rules::{Rules, in_time};
 use crate::jwt::config::scopes::ScopesAt;
 use crate::jwt::config::tenants::Tenants;
+use crate::jwt::keys::asking::Asked;
 use crate::jwt::keys::key::set::{KeySet, NoKey};
 use crate::jwt::keys::key::{Fingerprint, Key};
-use crate::jwt::keys::store::{Missing, Store};
+use crate::jwt::keys::refresh::Refresher;
+use crate::jwt::keys::store::Missing;
+use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::token::claims::Claims;
 use crate::jwt::token::compact::Compact;
 use crate::jwt::token::date::Date;
 use crate::jwt::token::fault::invalid;
 use crate::jwt::token::header::Header;
 
-pub(crate) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
-
-/// Which address is to answer for a bad token.
-pub(crate) enum AddressOf {
-    /// The peer's, or the one that these proxies name.
-    Client(TrustedProxies),
-    Function(AddressFn),
-}
-
-pub(crate) type AddressFn = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
-
 pub(crate) struct Verifier {
     pub(crate) issuers: Vec<Trusted>,
     pub(crate) cache: Option<Cache>,
-    pub(crate) limiter: Option<Limiter>,
-    pub(crate) address: AddressOf,
+    pub(crate) failures: Option<FailureLimit>,
     pub(crate) revoked: Option<Revoked>,
 }
 
@@ -57,20 +47,62 @@ pub(crate) struct Trusted {
 
 pub(crate) enum Keys {
     Given(KeySet),
-    Kept(Arc<Store>),
+    Kept(Arc<Refresher>),
 }
 
-/// A token that only lacks a look at its signature.
-pub(crate) struct Unsigned<'a> {
-    pub(crate) parts: Compact<'a>,
-    pub(crate) issuer: usize,
-    pub(crate) header: Header,
-    pub(crate) claims: Claims,
+/// A token whose header and claims are in order, and whose signature is not verified yet.
+struct Unsigned<'a> {
+    parts: Compact<'a>,
+    header: Header,
+    claims: Claims,
+    /// Which of the issuers.
+    issuer: usize,
+    hash: Option<TokenHash>,
+    from: Option<ClientNetwork>,
+}
+
+impl Unsigned<'_> {
+    fn into_owned(self) -> Unsigned<'static> {
+        let Self { parts, header, claims, issuer, hash, from } = self;
+        Unsigned { parts: parts.into_owned(), header, claims, issuer, hash, from }
+    }
 }
 
 impl Verifier {
+    /// Verifies a token of a caller from that network: at once, or when a key that is not known has been
+    /// fetched.
+    pub(crate) fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        now: Date,
+        from: Option<ClientNetwork>,
+    ) -> Authenticating {
+        let hash = self.cache.as_ref().map(|_| TokenHash::of(token));
+        if let Some(outcome) = hash.and_then(|hash| self.remembered(&hash, now)) {
+            return outcome.into();
+        }
+        let unsigned = match self.unsigned(token, hash, from, now) {
+            Ok(unsigned) => unsigned,
+            Err(failure) => return Outcome::from(failure).into(),
+        };
+        let (id, algorithm) = (unsigned.header.key_id.as_deref(), unsigned.header.algorithm);
+        match self.issuers[unsigned.issuer].keys.find(id, algorithm, from) {
+            Asked::Known(key) => Outcome::from(self.signed(unsigned, key, now)).into(),
+            Asked::Waits(waits) => {
+                let (this, since) = (Arc::clone(self), Instant::now());
+                let unsigned = unsigned.into_owned();
+                Authenticating::later(async move {
+                    let id = unsigned.header.key_id.as_deref();
+                    let key = waits.find(id, unsigned.header.algorithm).await;
+                    // It may have expired meanwhile.
+                    this.signed(unsigned, key, now.plus(since.elapsed())).into()
+                })
+            }
+        }
+    }
+
     /// A token that was good before: everything that time or the operator can change is looked at again.
-    pub(crate) fn remembered(&self, hash: &TokenHash, now: Date) -> Option<Outcome> {
+    fn remembered(&self, hash: &TokenHash, now: Date) -> Option<Outcome> {
         let cache = self.cache.as_ref()?;
         let verified = cache.get(hash)?;
         let issuer = self.issuers.get(verified.issuer)?;
@@ -91,8 +123,14 @@ impl Verifier {
         })
     }
 
-    /// All that can be looked at without a key: whatever fails here costs no signature.
-    pub(crate) fn unsigned<'a>(&self, token: &'a str, now: Date) -> Result<Unsigned<'a>, Failure> {
+    /// All that can be checked without a key: what fails here costs no signature.
+    fn unsigned<'a>(
+        &self,
+        token: &'a str,
+        hash: Option<TokenHash>,
+        from: Option<ClientNetwork>,
+        now: Date,
+    ) -> Result<Unsigned<'a>, Failure> {
         let parts = Compact::split(token)?;
         let header = Header::read(&parts.header()?)?;
         let claims = Claims::read(&parts.payload()?)?;
@@ -109,37 +147,51 @@ impl Verifier {
             tenants.check(&claims)?;
         }
         self.issuers[issuer].rules.check(&header, &claims, now)?;
-        Ok(Unsigned { parts, issuer, header, claims })
-    }
-
-    pub(crate) fn key(&self, unsigned: &Unsigned<'_>) -> Result<Key, Missing> {
-        let header = &unsigned.header;
-        match &self.issuers[unsigned.issuer].keys {
-            Keys::Given(keys) => {
-                let key = keys.find(header.key_id.as_deref(), header.algorithm);
-                key.cloned().map_err(Missing::No)
-            }
-            Keys::Kept(store) => {
-                store.start();
-                store.find(header.key_id.as_deref(), header.algorithm)
-            }
+        if let (Some(failures), Some(from)) = (&self.failures, from) {
+            failures.check(from)?;
         }
+        Ok(Unsigned { parts, header, claims, issuer, hash, from })
     }
 
-    /// Refuses a token that no key is there for. That cost a look-up: it is not charged to the address.
-    pub(crate) fn no_key(&self, unsigned: &Unsigned<'_>, missing: Missing) -> Outcome {
+    /// Verifies the signature; the token is then genuine.
+    fn signed(
+        &self,
+        unsigned: Unsigned<'_>,
+        key: Result<Key, Missing>,
+        now: Date,
+    ) -> Result<Identity, Failure> {
+        let key = key.map_err(|missing| self.no_key(&unsigned, missing))?;
+        if let Some(tenants) = &self.issuers[unsigned.issuer].tenants {
+            tenants.check_key(key.issuers(), &unsigned.claims)?;
+        }
+        let parts = &unsigned.parts;
+        let verified = parts.signature().and_then(|signature| {
+            if key.verifies(parts.message(), &signature) {
+                return Ok(());
+            }
+            Err(invalid("signature", "one by the issuer's key", "another"))
+        });
+        if let (Err(_), Some(failures), Some(from)) = (&verified, &self.failures, unsigned.from) {
+            failures.failed(from);
+        }
+        verified?;
+        self.into_identity(unsigned, *key.fingerprint(), now)
+    }
+
+    /// There is no key for the token. That cost a look-up: it is not charged to the address.
+    fn no_key(&self, unsigned: &Unsigned<'_>, missing: Missing) -> Failure {
         let header = &unsigned.header;
         let why = match missing {
             Missing::Unavailable(why) => {
-                return Failure::new(Reason::VerifierUnavailable, "keys").received(why).into();
+                return Failure::new(Reason::VerifierUnavailable, "keys").received(why);
             }
             Missing::No(why) => why,
         };
         let id = header.key_id.as_deref().unwrap_or("nothing");
         match why {
             NoKey::Unknown => {
-                if let Keys::Kept(store) = &self.issuers[unsigned.issuer].keys {
-                    store.count_unknown_kid();
+                if let Keys::Kept(refresher) = &self.issuers[unsigned.issuer].keys {
+                    refresher.store.count_unknown_kid();
                 }
                 invalid("kid", "a key of the issuer", id)
             }
@@ -147,45 +199,16 @@ impl Verifier {
             NoKey::Several => invalid("kid", "which of several keys", id),
             NoKey::Other(bound) => invalid("alg", bound.as_str(), header.algorithm.as_str()),
         }
-        .into()
     }
 
-    pub(crate) fn finish(
-        &self,
-        unsigned: Unsigned<'_>,
-        key: &Key,
-        hash: Option<TokenHash>,
-        now: Date,
-        from: Option<ClientNetwork>,
-    ) -> Outcome {
-        if let Some(tenants) = &self.issuers[unsigned.issuer].tenants
-            && let Err(failure) = tenants.check_key(key.issuers(), &unsigned.claims)
-        {
-            return failure.into();
-        }
-        let parts = unsigned.parts;
-        let signed = parts.signature().and_then(|signature| {
-            if key.verifies(parts.message(), &signature) {
-                return Ok(());
-            }
-            Err(invalid("signature", "one by the issuer's key", "another"))
-        });
-        if let Err(failure) = signed {
-            self.failed(from);
-            return failure.into();
-        }
-        self.believe(unsigned, *key.fingerprint(), hash, now).into()
-    }
-
-    /// The token is genuine.
-    fn believe(
+    /// The caller that a genuine token names.
+    fn into_identity(
         &self,
         unsigned: Unsigned<'_>,
         key: Fingerprint,
-        hash: Option<TokenHash>,
         now: Date,
     ) -> Result<Identity, Failure> {
-        let Unsigned { issuer: place, claims, .. } = unsigned;
+        let Unsigned { issuer: place, claims, hash, .. } = unsigned;
         let issuer = &self.issuers[place];
         let (leeway, expires, not_before) =
             (issuer.rules.leeway, claims.expires, claims.not_before);
@@ -218,37 +241,6 @@ impl Verifier {
             _ => Ok(()),
         }
     }
-
-    /// Who is to answer for what is wrong with a call.
-    pub(crate) fn network_of(&self, call: &Incoming<'_>) -> Option<ClientNetwork> {
-        // Nobody asks where there is no limit.
-        self.limiter.as_ref()?;
-        let address = match &self.address {
-            AddressOf::Function(address) => address(call),
-            AddressOf::Client(proxies) => proxies.client_of(call.head()),
-        };
-        address.and_then(accountable)
-    }
-
-    pub(crate) fn may_be_verified(&self, from: Option<ClientNetwork>) -> Result<(), Failure> {
-        match (&self.limiter, from) {
-            (Some(limiter), Some(from)) => match limiter.wait(from, Instant::now()) {
-                None => Ok(()),
-                Some(wait) => {
-                    limiter.tell();
-                    let failure = Failure::new(Reason::RateLimited, "failures");
-                    Err(failure.expected("fewer bad tokens").retry_after(wait))
-                }
-            },
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn failed(&self, from: Option<ClientNetwork>) {
-        if let (Some(limiter), Some(from)) = (&self.limiter, from) {
-            limiter.failed(from, Instant::now());
-        }
-    }
 }
 
 impl Trusted {
@@ -275,10 +267,23 @@ impl Trusted {
 }
 
 impl Keys {
+    /// The key of that name and algorithm, for a caller from that network; asks the issuer if it is not known.
+    fn find(&self, id: Option<&str>, algorithm: Algorithm, from: Option<ClientNetwork>) -> Asked {
+        match self {
+            Self::Given(keys) => {
+                Asked::Known(keys.find(id, algorithm).cloned().map_err(Missing::No))
+            }
+            Self::Kept(refresher) => {
+                refresher.start();
+                refresher.ask(id, algorithm, from)
+            }
+        }
+    }
+
     fn hold(&self, print: &Fingerprint) -> bool {
         match self {
             Self::Given(keys) => keys.holds(print),
-            Self::Kept(store) => store.holds(print),
+            Self::Kept(refresher) => refresher.holds(print),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{NoKeys, SET_AT_MOST, Source};
-use crate::jwt::config::events::FetchResult;
+use crate::jwt::keys::events::FetchResult;
 
 /// A file that is read again and again: whatever way it is replaced, by a link or twice within a tick
 /// of the clock, is seen.

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub(crate) use self::file::KeyFile;
-use crate::jwt::config::events::FetchResult;
+use crate::jwt::keys::events::FetchResult;
 
 /// How large a set may be.
 pub(crate) const SET_AT_MOST: usize = 1_024 * 1_024;

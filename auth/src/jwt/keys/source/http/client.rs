@@ -15,9 +15,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
+use super::settings::{HttpSettings, Roots};
 use super::tls::{self, NoTls};
-use super::{HttpSettings, Roots};
-use crate::jwt::config::events::FetchResult;
+use crate::jwt::keys::events::FetchResult;
 use crate::jwt::keys::source::{NoKeys, SET_AT_MOST};
 
 /// Gets one small document at a time. It follows no redirect, keeps no connection, and never waits

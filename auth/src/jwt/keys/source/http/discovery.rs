@@ -5,7 +5,7 @@ use http::uri::Scheme;
 use serde_json::Value;
 
 use super::address;
-use crate::jwt::config::events::FetchResult;
+use crate::jwt::keys::events::FetchResult;
 use crate::jwt::keys::source::NoKeys;
 use crate::jwt::token::json::{Twice, object};
 

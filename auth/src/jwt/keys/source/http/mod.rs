@@ -3,47 +3,18 @@
 mod address;
 mod client;
 mod discovery;
+mod settings;
 mod tls;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 
 use http::Uri;
 
 use self::client::HttpClient;
+pub(crate) use self::settings::{HttpSettings, Roots};
 use self::tls::NoTls;
 use super::{NoKeys, Source};
-use crate::jwt::config::error::JwtError;
-
-/// How an issuer's server is talked to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HttpSettings {
-    /// Whose certificates it may have; by default those that the platform trusts.
-    pub(crate) roots: Option<Roots>,
-    /// A file with the token that it asks for.
-    pub(crate) bearer_file: Option<PathBuf>,
-    /// Whether it may be asked without TLS.
-    pub(crate) plain: bool,
-}
-
-/// Certificates, as PEM.
-#[derive(Clone, Debug)]
-pub(crate) enum Roots {
-    Pem(Vec<u8>),
-    File(PathBuf),
-}
-
-impl HttpSettings {
-    /// What Kubernetes mounts into each pod, where nothing else was said.
-    pub(crate) fn kubernetes(mut self) -> Self {
-        let mounted =
-            |name| PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount").join(name);
-        self.roots.get_or_insert_with(|| Roots::File(mounted("ca.crt")));
-        self.bearer_file.get_or_insert_with(|| mounted("token"));
-        self
-    }
-}
 
 /// The keys that a server shows.
 pub(crate) struct HttpKeys {
@@ -58,26 +29,29 @@ enum Place {
     Discovered { issuer: String, document: Uri },
 }
 
+/// Why keys can't be fetched from where they are configured to be.
+pub(crate) enum BadSource {
+    /// They are reached over `https`, and there is no TLS provider.
+    NoTls,
+    /// A setting of the issuer is wrong.
+    Setting { setting: &'static str, problem: String },
+}
+
 impl HttpKeys {
-    pub(crate) fn at(issuer: &str, url: &str, settings: &HttpSettings) -> Result<Self, JwtError> {
-        let uri = address::parse(url, settings.plain);
-        let uri = uri.map_err(|problem| setting(issuer, "jwks_url", problem))?;
-        Self::new(issuer, Place::At(uri), settings)
+    pub(crate) fn at(url: &str, settings: &HttpSettings) -> Result<Self, BadSource> {
+        Self::new(Place::At(address("jwks_url", url, settings)?), settings)
     }
 
-    pub(crate) fn discovered(issuer: &str, settings: &HttpSettings) -> Result<Self, JwtError> {
-        let document = address::parse(&discovery::document_of(issuer), settings.plain);
-        let document = document.map_err(|problem| setting(issuer, "discover", problem))?;
-        let place = Place::Discovered { issuer: issuer.to_owned(), document };
-        Self::new(issuer, place, settings)
+    pub(crate) fn discovered(issuer: &str, settings: &HttpSettings) -> Result<Self, BadSource> {
+        let document = address("discover", &discovery::document_of(issuer), settings)?;
+        Self::new(Place::Discovered { issuer: issuer.to_owned(), document }, settings)
     }
 
-    fn new(issuer: &str, place: Place, settings: &HttpSettings) -> Result<Self, JwtError> {
+    fn new(place: Place, settings: &HttpSettings) -> Result<Self, BadSource> {
         let (Place::At(first) | Place::Discovered { document: first, .. }) = &place;
-        let client = HttpClient::new(settings, first);
-        let client = client.map_err(|problem| match problem {
-            NoTls::Provider => JwtError::NoTls { issuer: issuer.to_owned() },
-            NoTls::Roots(problem) => setting(issuer, "root_certificates", &problem),
+        let client = HttpClient::new(settings, first).map_err(|problem| match problem {
+            NoTls::Provider => BadSource::NoTls,
+            NoTls::Roots(problem) => BadSource::Setting { setting: "root_certificates", problem },
         })?;
         Ok(Self { client, place })
     }
@@ -107,6 +81,7 @@ impl Source for HttpKeys {
     }
 }
 
-fn setting(issuer: &str, setting: &'static str, problem: &str) -> JwtError {
-    JwtError::Setting { issuer: issuer.to_owned(), setting, problem: problem.to_owned() }
+fn address(setting: &'static str, url: &str, settings: &HttpSettings) -> Result<Uri, BadSource> {
+    address::parse(url, settings.plain)
+        .map_err(|problem| BadSource::Setting { setting, problem: problem.to_owned() })
 }
