@@ -253,9 +253,12 @@
 //! is preferred to those of the features; a program that has both must install one for everything else. The
 //! signatures of tokens are verified by aws-lc-rs in any case, which is no provider of rustls by that.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "client")]
 mod client;
 mod decide;
+#[cfg(feature = "jwt")]
 pub mod jwt;
 mod wall_clock;
 
@@ -266,6 +269,7 @@ pub use self::client::{
     token_async,
 };
 pub use self::decide::access::Access;
+#[cfg(feature = "api-keys")]
 pub use self::decide::api_keys::{ApiKeyError, ApiKeys, KEY_AT_LEAST};
 pub use self::decide::authenticate::{Authenticate, Authenticating, Outcome};
 pub use self::decide::body::ResponseBody;
@@ -282,6 +286,7 @@ pub use self::decide::identity::{Identity, NoIdentity};
 pub use self::decide::incoming::{CREDENTIALS_AT_MOST, Head, Incoming};
 pub use self::decide::layer::AuthLayer;
 pub use self::decide::service::Auth;
+#[cfg(feature = "jwt")]
 pub use self::jwt::Jwt;
 pub use self::wall_clock::Clock;
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

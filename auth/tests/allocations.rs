@@ -1,4 +1,5 @@
 //! What a call costs in allocations.
+#![cfg(feature = "api-keys")]
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;

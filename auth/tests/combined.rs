@@ -1,4 +1,5 @@
 //! Several kinds of credentials, and API keys. Each test is a rule.
+#![cfg(feature = "api-keys")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

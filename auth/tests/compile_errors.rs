@@ -1,5 +1,5 @@
 //! Wrong use is told in words.
-#![cfg(all(feature = "client", feature = "http"))]
+#![cfg(all(feature = "api-keys", feature = "client", feature = "http"))]
 
 /// The compiler whose words are stored beside the cases: others say the same a little differently.
 const RUSTC: &str = "rustc 1.95.";

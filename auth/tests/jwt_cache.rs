@@ -1,4 +1,5 @@
 //! What is remembered of good tokens, and what bad ones cost their sender.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod jwt_support;

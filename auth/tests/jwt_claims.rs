@@ -1,4 +1,5 @@
 //! Claims in a type of one's own, which are read once per token.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! Access tokens of Amazon Cognito, which have no `aud`.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod jwt_support;

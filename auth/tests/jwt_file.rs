@@ -1,4 +1,5 @@
 //! Keys in a file that is written while the verifier reads it.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod jwt_support;

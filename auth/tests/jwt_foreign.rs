@@ -1,4 +1,5 @@
 //! Tokens of other implementations: of Python's, stored with how they were made, and of jsonwebtoken.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod jwt_support;

@@ -1,4 +1,5 @@
 //! One address that sends tokens of keys which nobody has, among others that send good ones.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod jwt_support;

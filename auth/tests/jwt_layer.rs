@@ -1,4 +1,5 @@
 //! Tokens as a layer takes them: what the caller is told, and what a remembered token may do.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! Whether tokens can be verified changes in both directions, and what there is to read about it.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
 mod jwt_support;

@@ -1,5 +1,6 @@
 //! A remembered token under another's conditions: from another address, for another method, in another
 //! combination, after it was revoked, in a shadow. Each is looked at again.
+#![cfg(all(feature = "jwt", feature = "api-keys"))]
 #![allow(clippy::unwrap_used)]
 
 mod common;

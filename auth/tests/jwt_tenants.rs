@@ -1,4 +1,5 @@
 //! One issuer with many tenants, as Microsoft Entra is.
+#![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod jwt_support;

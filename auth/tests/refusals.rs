@@ -258,6 +258,7 @@ async fn b15_in_a_shadow_a_panic_yields_no_identity_either() {
     assert!(call_as(&layer, UNARY, "ann").await.passed().identity.is_none());
 }
 
+#[cfg(feature = "jwt")]
 #[tokio::test]
 async fn b16_identities_show_no_claims() {
     let claims = serde_json::Map::from_iter([("email".to_owned(), "ann@example.org".into())]);

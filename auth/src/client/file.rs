@@ -18,8 +18,6 @@ use tokio::time::Instant;
 use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
 use crate::decide::incoming::CREDENTIALS_AT_MOST;
-use crate::jwt::token::date::Date;
-use crate::jwt::token::json::{Twice, object};
 use crate::wall_clock::Clock;
 
 /// A token in a file that somebody else renews: one that Kubernetes projects, for example.
@@ -224,10 +222,9 @@ fn read(path: &Path) -> Result<(BearerToken, Option<SystemTime>), TokenFileError
 fn expiry_of(token: &str) -> Option<SystemTime> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
-    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let claims = object(&claims, Twice::Refused).ok()?;
-    let Value::Number(expires) = claims.get("exp")? else { return None };
-    Date::from_number(expires).map(Date::time)
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    let expires = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(expires)
 }
 
 impl fmt::Debug for TokenFile {

@@ -8,11 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::Extensions;
-use serde::de::{DeserializeOwned, Error as _};
-use serde_json::{Map, Value};
 use tonic::Status;
-
-use crate::jwt::token::json::has_private_names;
 
 /// Who is calling, and by what we know it.
 ///
@@ -28,16 +24,16 @@ use crate::jwt::token::json::has_private_names;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Identity(Arc<Inner>);
+pub struct Identity(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     method: Cow<'static, str>,
     subject: Option<Box<str>>,
     issuer: Option<Arc<str>>,
     scopes: Vec<Box<str>>,
     expires_at: Option<SystemTime>,
-    /// An object.
-    claims: Option<Arc<Value>>,
+    /// The claims of a token, in the type of the authenticator that has read them.
+    pub(crate) claims: Option<Arc<dyn Any + Send + Sync>>,
     data: Option<Arc<dyn Any + Send + Sync>>,
     also: Vec<Identity>,
     principal: OnceLock<Arc<str>>,
@@ -111,12 +107,6 @@ impl Identity {
         self.with(|inner| inner.expires_at = Some(at))
     }
 
-    /// Sets the claims of its token.
-    #[must_use]
-    pub fn with_claims(self, claims: Map<String, Value>) -> Self {
-        self.with(|inner| inner.claims = Some(Arc::new(Value::Object(claims))))
-    }
-
     /// Sets a value of your own, which [`data`](Self::data) gives back.
     #[must_use]
     pub fn with_data<T: Any + Send + Sync>(self, data: T) -> Self {
@@ -133,7 +123,7 @@ impl Identity {
         self.with(|inner| inner.also.extend(also))
     }
 
-    fn with(mut self, set: impl FnOnce(&mut Inner)) -> Self {
+    pub(crate) fn with(mut self, set: impl FnOnce(&mut Inner)) -> Self {
         let inner = match Arc::get_mut(&mut self.0) {
             Some(inner) => inner,
             None => {
@@ -175,29 +165,6 @@ impl Identity {
     /// From when on it counts no more here, leeway included; `None` if it does not expire.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
-    }
-
-    /// The claims of its token, if it has one.
-    pub fn claims(&self) -> Option<&Map<String, Value>> {
-        self.0.claims.as_deref()?.as_object()
-    }
-
-    /// The claims of its token, read into a type of yours: anew each time. An issuer can be told to read
-    /// them [once per token](crate::jwt::Issuer::claims_as), and they are then its [data](Self::data).
-    ///
-    /// # Errors
-    ///
-    /// When the claims don't fit the type, or there are none. Also when a member in them has a name that
-    /// serde_json keeps for itself (`$serde_json::private::…`): with some of its features, a type with a
-    /// [`Value`] in it would get something else than what the token says.
-    pub fn claims_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        match &self.0.claims {
-            Some(claims) if has_private_names(claims) => {
-                Err(serde_json::Error::custom("a member has a name that is private to serde_json"))
-            }
-            Some(claims) => T::deserialize(&**claims),
-            None => T::deserialize(&Value::Object(Map::new())),
-        }
     }
 
     /// The authenticator's own value, if there is one of exactly that type: what

@@ -12,7 +12,7 @@ use super::failure::{Failure, Reason};
 /// The head of a call that came in.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
-    head: &'a request::Parts,
+    pub(crate) head: &'a request::Parts,
     rpc: &'a Rpc,
     now: SystemTime,
 }
@@ -59,10 +59,6 @@ impl<'a> Incoming<'a> {
     /// [`TrustedProxies::client_of`](tonic_call::TrustedProxies::client_of).
     pub fn peer(&self) -> Option<Peer> {
         Peer::of(self.extensions())
-    }
-
-    pub(crate) fn head(&self) -> &'a request::Parts {
-        self.head
     }
 
     /// A copy that outlives the call.

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod answers;
+#[cfg(feature = "api-keys")]
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
 pub(crate) mod body;

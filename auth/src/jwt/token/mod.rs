@@ -6,4 +6,5 @@ pub(crate) mod compact;
 pub(crate) mod date;
 pub(crate) mod fault;
 pub(crate) mod header;
+mod identity_claims;
 pub(crate) mod json;

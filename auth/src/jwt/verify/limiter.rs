@@ -44,7 +44,7 @@ impl FailureLimit {
     pub(crate) fn network_of(&self, call: &Incoming<'_>) -> Option<ClientNetwork> {
         let address = match &self.address {
             AddressOf::Function(address) => address(call),
-            AddressOf::Client(proxies) => proxies.client_of(call.head()),
+            AddressOf::Client(proxies) => proxies.client_of(call.head),
         };
         address.and_then(accountable)
     }
