@@ -1,25 +1,19 @@
-//! How many bad tokens one address may have looked at: a signature costs more to verify than to
-//! invent.
+//! Limits how many bad tokens of one client address are verified: verifying a signature costs more than
+//! inventing one.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::Once;
 use std::time::Duration;
 
-use rustc_hash::FxBuildHasher;
 use tokio::time::Instant;
-use tonic_call::{ClientNetwork, TrustedProxies};
+use tonic_call::{BoundedStore, ClientNetwork, KeySeeds, TrustedProxies};
 
 use crate::decide::failure::{Failure, Reason};
 use crate::decide::incoming::Incoming;
 use crate::jwt::config::builder::AddressFn;
 
-/// How many parts the table has.
-const SHARDS: usize = 16;
-
-/// How many addresses a part has at most. Those that find no room share one account.
-const ADDRESSES_AT_MOST: usize = 1_000;
+/// How many addresses are counted separately. The others share one count.
+const MAX_ADDRESSES: usize = 16_000;
 
 /// Refuses to verify tokens of a client address that has sent too many bad ones.
 pub(crate) struct FailureLimit {
@@ -67,24 +61,17 @@ impl FailureLimit {
     }
 }
 
-/// Bad tokens by address. An address may have `burst` of them at once, and then one each `each`.
-#[derive(Debug)]
+/// Counts bad tokens per address: a burst at once, then one per `interval`.
 pub(crate) struct Limiter {
-    shards: [Mutex<Shard>; SHARDS],
-    each: Duration,
-    /// How far ahead of the time an account may be.
+    /// When all bad tokens of an address will be forgotten (GCRA's theoretical arrival time).
+    times: BoundedStore<Instant>,
+    seeds: KeySeeds,
+    interval: Duration,
+    /// How far ahead of now that time may be.
     burst: Duration,
 }
 
-/// For each address when all that it had is forgotten (GCRA's theoretical arrival time).
-#[derive(Debug, Default)]
-struct Shard {
-    accounts: HashMap<ClientNetwork, Instant>,
-    others: Option<Instant>,
-    swept: Option<Instant>,
-}
-
-/// Whose bad tokens are counted together. `None` for loopback: behind a sidecar all callers have that
+/// The network that an address is counted with. `None` for loopback: behind a sidecar, all callers have that
 /// address.
 pub(crate) fn accountable(address: IpAddr) -> Option<ClientNetwork> {
     let loopback = address.to_canonical().is_loopback();
@@ -92,51 +79,31 @@ pub(crate) fn accountable(address: IpAddr) -> Option<ClientNetwork> {
 }
 
 impl Limiter {
-    /// `None` for a limit of nothing.
+    /// `None` for a limit of 0.
     pub(crate) fn per_minute(failures: u32) -> Option<Self> {
-        let each = Duration::from_secs(60).checked_div(failures)?;
-        Some(Self { shards: Default::default(), each, burst: each.saturating_mul(failures) })
+        let interval = Duration::from_secs(60).checked_div(failures)?;
+        let (times, seeds) = (BoundedStore::new(MAX_ADDRESSES), KeySeeds::default());
+        Some(Self { times, seeds, interval, burst: interval.saturating_mul(failures) })
     }
 
-    /// How long it is until one more may be looked at; `None` if it may be now.
-    pub(crate) fn wait(&self, network: ClientNetwork, now: Instant) -> Option<Duration> {
-        let shard = self.shard(network);
-        let account = shard
-            .accounts
-            .get(&network)
-            .copied()
-            .or_else(|| shard.others.filter(|_| shard.accounts.len() >= ADDRESSES_AT_MOST));
-        let wait = (account? + self.each).saturating_duration_since(now + self.burst);
+    /// How long it takes until one more token may be verified; `None` if it may be now.
+    fn wait(&self, network: ClientNetwork, now: Instant) -> Option<Duration> {
+        let time = self.times.lock(self.seeds.hash(network)).get()?;
+        let wait = (time + self.interval).saturating_duration_since(now + self.burst);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// One was bad.
-    pub(crate) fn failed(&self, network: ClientNetwork, now: Instant) {
-        let mut shard = self.shard(network);
-        let later = |until: Option<Instant>| {
-            let until = until.map_or(now, |until| until.max(now)) + self.each;
-            until.min(now + self.burst)
-        };
-        if let Some(until) = shard.accounts.get_mut(&network) {
-            *until = later(Some(*until));
-            return;
+    /// Counts a bad token.
+    fn failed(&self, network: ClientNetwork, now: Instant) {
+        let is_expired = |time: &Instant| *time <= now;
+        let mut entry = self.times.lock_or_evict(self.seeds.hash(network), is_expired);
+        let time = entry.get().map_or(now, |time| time.max(now)) + self.interval;
+        entry.set(time.min(now + self.burst));
+        let wants_sweep = entry.wants_sweep();
+        drop(entry);
+        if wants_sweep {
+            self.times.sweep(is_expired);
         }
-        // A sweep takes a while: not for each of those who find no room.
-        let due = shard.swept.is_none_or(|swept| swept + self.each <= now);
-        if shard.accounts.len() >= ADDRESSES_AT_MOST && due {
-            shard.accounts.retain(|_, until| *until > now);
-            shard.swept = Some(now);
-        }
-        if shard.accounts.len() < ADDRESSES_AT_MOST {
-            shard.accounts.insert(network, later(None));
-        } else {
-            shard.others = Some(later(shard.others));
-        }
-    }
-
-    fn shard(&self, network: ClientNetwork) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[FxBuildHasher.hash_one(network) as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,9 +180,7 @@ mod tests {
         for n in 0..100_000_u64 {
             limiter.failed(numbered(n), now);
         }
-        let sizes =
-            limiter.shards.iter().map(|shard| shard.lock().expect("no panic").accounts.len());
-        assert!(sizes.max() <= Some(ADDRESSES_AT_MOST));
+        assert_eq!(limiter.times.usage(|time| *time <= now).keys, MAX_ADDRESSES);
         assert!(!limiter.allows(caller, now));
         assert!(!limiter.allows(numbered(200_000), now), "shares the account of the rest");
         let later = now + Duration::from_secs(61);

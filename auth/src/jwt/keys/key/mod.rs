@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rsa::PublicEncryptingKey;
+use aws_lc_rs::rsa::{self, PublicEncryptingKey};
 use aws_lc_rs::signature::{
     self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
@@ -136,8 +136,9 @@ impl Key {
             // Refuses what has fewer than 2048 bits, or more than 8192.
             PublicEncryptingKey::from_der(der.as_ref())
                 .map_err(|_| KeyError::Weak("an RSA key that does not have 2048 to 8192 bits"))?;
-            let n = roca::modulus_of(der.as_ref()).ok_or(KeyError::Malformed("no RSA key"))?;
-            if roca::has_its_mark(n) {
+            let public = rsa::PublicKey::from_der(der.as_ref())
+                .map_err(|_| KeyError::Malformed("no RSA key"))?;
+            if roca::has_its_mark(public.modulus().big_endian_without_leading_zero()) {
                 return Err(KeyError::Weak("an RSA key as the ROCA fault makes them"));
             }
         }

@@ -12,30 +12,6 @@ pub(super) fn has_its_mark(modulus: &[u8]) -> bool {
     !modulus.is_empty() && PRIMES.iter().all(|&prime| is_a_power(remainder(modulus, prime), prime))
 }
 
-/// The modulus of a `SubjectPublicKeyInfo` of RSA (RFC 8017 §A.1.1), which was read and written before.
-pub(super) fn modulus_of(der: &[u8]) -> Option<&[u8]> {
-    let (key_info, _) = element(0x30, der)?;
-    let (_, rest) = element(0x30, key_info)?;
-    let (bits, _) = element(0x03, rest)?;
-    let (key, _) = element(0x30, bits.strip_prefix(&[0])?)?;
-    let (modulus, _) = element(0x02, key)?;
-    Some(modulus)
-}
-
-/// What is in an element of DER with that tag, and what comes after it.
-fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&length, der) = der.strip_prefix(&[tag])?.split_first()?;
-    let digits = if length < 0x80 { 0 } else { usize::from(length - 0x80) };
-    let (long, der) = der.split_at_checked(digits)?;
-    let length = match long {
-        [] => usize::from(length),
-        [one] => usize::from(*one),
-        [high, low] => usize::from(u16::from_be_bytes([*high, *low])),
-        _ => return None,
-    };
-    der.split_at_checked(length)
-}
-
 fn remainder(modulus: &[u8], prime: u8) -> u8 {
     let prime = u32::from(prime);
     let rest = modulus.iter().fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
