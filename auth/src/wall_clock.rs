@@ -8,9 +8,9 @@ use tonic_call::guarded;
 ///
 /// The system's clock by default; tests give their own.
 #[derive(Clone, Default)]
-pub struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
+pub struct WallClock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 
-impl Clock {
+impl WallClock {
     /// The system's clock.
     pub fn system() -> Self {
         Self::default()
@@ -31,9 +31,9 @@ impl Clock {
     }
 }
 
-impl fmt::Debug for Clock {
+impl fmt::Debug for WallClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Clock::new" } else { "Clock::system" })
+        f.write_str(if self.0.is_some() { "WallClock::new" } else { "WallClock::system" })
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn a_clock_that_panics_is_replaced_by_the_systems() {
         let before = SystemTime::now();
-        let shown = Clock::new(|| panic!("a clock that is broken")).now();
+        let shown = WallClock::new(|| panic!("a clock that is broken")).now();
         assert!((before..=SystemTime::now()).contains(&shown));
     }
 }

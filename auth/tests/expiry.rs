@@ -16,7 +16,9 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::Notify;
 use tonic::Code;
-use tonic_auth_layer::{Auth, AuthBuilder, AuthLayer, Clock, Identity, Verdict, authenticate_fn};
+use tonic_auth_layer::{
+    Auth, AuthBuilder, AuthLayer, Identity, Verdict, WallClock, authenticate_fn,
+};
 use tonic_call::{CallInfo, End, EndedBy, Methods, Refusal, Side};
 use tonic_call_test_kit::Script;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -24,7 +26,7 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 const STREAM: &str = "/test.v1.Kinds/ServerStream";
 
 /// Everybody is known for so long.
-fn known_for(seconds: u64) -> (AuthBuilder, Clock) {
+fn known_for(seconds: u64) -> (AuthBuilder, WallClock) {
     let (clock, start) = clock();
     let at = start + Duration::from_secs(seconds);
     let known =
@@ -256,7 +258,7 @@ async fn e09_a_clock_that_is_set_back_gives_no_less_and_one_set_forward_no_more(
     let at = start + Duration::from_secs(3_600);
     let known = authenticate_fn(move |_| Identity::new("test").with_expires_at(at));
     let layer = AuthLayer::new(known)
-        .with_clock(Clock::new(move || *now.lock().unwrap()))
+        .with_clock(WallClock::new(move || *now.lock().unwrap()))
         .end_streams_at_expiry()
         .build()
         .unwrap();

@@ -13,8 +13,8 @@ use serde_json::json;
 use tonic::Code;
 use tonic_auth_layer::jwt::{Issuer, Jwt};
 use tonic_auth_layer::{
-    Access, AuthLayer, Authenticate, Authenticating, Clock, Identity, Incoming, Outcome,
-    RECEIVED_AT_MOST, all_of, authenticate_fn,
+    Access, AuthLayer, Authenticate, Authenticating, Identity, Incoming, MAX_RECEIVED_BYTES,
+    Outcome, WallClock, all_of, authenticate_fn,
 };
 use tonic_call::Rpc;
 
@@ -134,7 +134,7 @@ fn what_serde_says_of_a_claim_is_short_and_on_one_line() {
         let failed = failure(ask(&jwt, &unfit));
         let received = failed.received_value().unwrap();
         assert!(received.starts_with("invalid type: string"), "{received}");
-        assert!(received.len() <= RECEIVED_AT_MOST + '…'.len_utf8(), "{received}");
+        assert!(received.len() <= MAX_RECEIVED_BYTES + '…'.len_utf8(), "{received}");
         assert!(!received.contains(char::is_control), "{received}");
         // And nothing of how the token is written.
         assert!(unfit.split('.').all(|part| !received.contains(&part[..8])), "{received}");
@@ -220,7 +220,7 @@ async fn a_panic_in_reading_claims_refuses_the_call_and_spoils_nothing() {
     tonic_call_test_kit::silence_panics();
     let told = Arc::new(Mutex::new(Vec::new()));
     let hook = Arc::clone(&told);
-    let layer = AuthLayer::new(employees()).with_clock(Clock::new(|| at(NOW as f64)));
+    let layer = AuthLayer::new(employees()).with_clock(WallClock::new(|| at(NOW as f64)));
     let layer = layer.on_decision(move |decision| hook.lock().unwrap().push(decision.result()));
     let layer = layer.build().unwrap();
     let panics = token(json!({ "tenant": "panic", "level": 3 }));
@@ -238,7 +238,7 @@ async fn a_panic_in_reading_claims_refuses_the_call_and_spoils_nothing() {
 #[tokio::test]
 async fn rules_and_handlers_find_them() {
     let both = all_of(employees()).and(authenticate_fn(|_| Identity::new("other").with_data(7_u8)));
-    let layer = AuthLayer::new(both).with_clock(Clock::new(|| at(NOW as f64)));
+    let layer = AuthLayer::new(both).with_clock(WallClock::new(|| at(NOW as f64)));
     let level = Access::function("level", |caller, _| {
         caller.data::<Employee>().is_some_and(|employee| employee.level > 2)
     });

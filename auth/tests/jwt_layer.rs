@@ -12,7 +12,7 @@ use serde_json::json;
 use tonic::Code;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
 use tonic_auth_layer::{
-    Access, AuthBuilder, AuthLayer, Authenticate, Authenticating, Clock, Incoming, Outcome,
+    Access, AuthBuilder, AuthLayer, Authenticate, Authenticating, Incoming, Outcome, WallClock,
 };
 use tonic_call::Rpc;
 
@@ -20,7 +20,7 @@ use self::common::{UNARY, call_as};
 use self::jwt_support::*;
 
 fn layer(jwt: Jwt) -> AuthBuilder {
-    AuthLayer::new(jwt).with_clock(Clock::new(|| at(NOW as f64)))
+    AuthLayer::new(jwt).with_clock(WallClock::new(|| at(NOW as f64)))
 }
 
 fn token(claims: serde_json::Value) -> String {

@@ -15,8 +15,8 @@ use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 use tonic_auth_layer::jwt::{Jwt, JwtBuilder};
 use tonic_auth_layer::{
-    Access, ApiKeys, AuthBuilder, AuthLayer, Authenticate, Clock, Failure, Identity, Incoming,
-    Outcome, Reason, all_of, any_of, authenticate_fn,
+    Access, ApiKeys, AuthBuilder, AuthLayer, Authenticate, Failure, Identity, Incoming, Outcome,
+    Reason, WallClock, all_of, any_of, authenticate_fn,
 };
 
 use self::common::{Called, UNARY, call_as, request, send};
@@ -31,7 +31,7 @@ fn builder() -> JwtBuilder {
 }
 
 fn layer(authenticator: impl Authenticate) -> AuthBuilder {
-    AuthLayer::new(authenticator).with_clock(Clock::new(|| at(NOW as f64)))
+    AuthLayer::new(authenticator).with_clock(WallClock::new(|| at(NOW as f64)))
 }
 
 /// A token that the verifier remembers.
@@ -157,7 +157,7 @@ async fn i05_in_a_shadow_too_it_expires_and_lacks_the_scopes_it_lacks() {
     let jwt = builder().build().unwrap();
     let token = remembered_by(&jwt, json!({ "scope": "a" }));
     let layer = AuthLayer::new(jwt)
-        .with_clock(Clock::new(move || at(shown.load(Ordering::SeqCst) as f64)))
+        .with_clock(WallClock::new(move || at(shown.load(Ordering::SeqCst) as f64)))
         .shadow()
         .method("test.v1.Kinds", "Unary", Access::scope("b"))
         .build()
@@ -197,7 +197,7 @@ async fn i06_of_all_kinds_each_is_asked_each_time_and_remembered_means_all_of_th
     assert!(alone.also().is_empty());
     // The other kind is over before the token is.
     let late = end + Duration::from_secs(1);
-    let late = AuthLayer::new(all_of(jwt).and(soon(true))).with_clock(Clock::new(move || late));
+    let late = AuthLayer::new(all_of(jwt).and(soon(true))).with_clock(WallClock::new(move || late));
     let refused = call_as(&late.build().unwrap(), UNARY, &token).await;
     refused.is_refused(Code::Unauthenticated, "TOKEN_EXPIRED");
 }

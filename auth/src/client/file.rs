@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
-use crate::decide::incoming::CREDENTIALS_AT_MOST;
-use crate::wall_clock::Clock;
+use crate::decide::incoming::MAX_CREDENTIALS_BYTES;
+use crate::wall_clock::WallClock;
 
 /// A token in a file that somebody else renews: one that Kubernetes projects, for example.
 ///
@@ -33,15 +33,15 @@ pub struct TokenFile(Arc<File>);
 
 struct File {
     path: PathBuf,
-    clock: Clock,
-    held: ArcSwap<Held>,
+    clock: WallClock,
+    held: ArcSwap<Loaded>,
     /// One reads at a time, and whoever waits for it looks first at what it has read.
     reading: Mutex<()>,
     /// Whether a reader is under way in the background.
     in_background: AtomicBool,
 }
 
-struct Held {
+struct Loaded {
     token: BearerToken,
     /// From when on it is not sent.
     until: Option<SystemTime>,
@@ -81,7 +81,7 @@ impl TokenFile {
     ///
     /// When it can't be read, or is not a token.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenFileError> {
-        Self::with_clock(path, Clock::system())
+        Self::with_clock(path, WallClock::system())
     }
 
     /// As [`open`](Self::open), with a clock by which tokens expire.
@@ -89,9 +89,9 @@ impl TokenFile {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn with_clock(path: impl AsRef<Path>, clock: Clock) -> Result<Self, TokenFileError> {
+    pub fn with_clock(path: impl AsRef<Path>, clock: WallClock) -> Result<Self, TokenFileError> {
         let path = path.as_ref().to_owned();
-        let held = Held::new(read(&path)?);
+        let held = Loaded::new(read(&path)?);
         Ok(Self(Arc::new(File {
             path,
             clock,
@@ -102,7 +102,7 @@ impl TokenFile {
     }
 }
 
-impl Held {
+impl Loaded {
     fn new((token, expires_at): (BearerToken, Option<SystemTime>)) -> Self {
         let until = expires_at.and_then(|at| at.checked_sub(MARGIN));
         Self { token, until, again: Instant::now() + AGAIN, trouble: None }
@@ -173,7 +173,7 @@ impl File {
         let file = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || read(&file.path)).await;
         let held = match read {
-            Ok(Ok(read)) => self.after(Held::new(read)),
+            Ok(Ok(read)) => self.after(Loaded::new(read)),
             Ok(Err(error)) => self.in_trouble(&held, &error),
             Err(error) => self.in_trouble(&held, &error),
         };
@@ -181,7 +181,7 @@ impl File {
     }
 
     /// What is as good as expired when it is read is looked at again soon.
-    fn after(&self, mut held: Held) -> Held {
+    fn after(&self, mut held: Loaded) -> Loaded {
         if !held.is_good(self.clock.now()) {
             held.again = Instant::now() + AFTER_TROUBLE;
             held.trouble = Some(NoToken::new("the one in the file has expired, or is about to"));
@@ -189,9 +189,9 @@ impl File {
         held
     }
 
-    fn in_trouble(&self, held: &Held, error: &dyn fmt::Display) -> Held {
+    fn in_trouble(&self, held: &Loaded, error: &dyn fmt::Display) -> Loaded {
         tracing::warn!(path = %self.path.display(), %error, "a token file can't be read again");
-        Held {
+        Loaded {
             token: held.token.clone(),
             until: held.until,
             again: Instant::now() + AFTER_TROUBLE,
@@ -209,9 +209,9 @@ fn read(path: &Path) -> Result<(BearerToken, Option<SystemTime>), TokenFileError
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| failed(Why::Io(error)))?;
     // A header can't hold more; and a path may name anything, a device that never ends for example.
-    let most = CREDENTIALS_AT_MOST as u64 + 1;
+    let most = MAX_CREDENTIALS_BYTES as u64 + 1;
     file.take(most).read_to_string(&mut text).map_err(|error| failed(Why::Io(error)))?;
-    if text.len() > CREDENTIALS_AT_MOST {
+    if text.len() > MAX_CREDENTIALS_BYTES {
         return Err(failed(Why::Long));
     }
     let token = BearerToken::new(&text).map_err(|_| failed(Why::NotAToken))?;
@@ -239,7 +239,7 @@ impl fmt::Display for TokenFileError {
         match &self.why {
             Why::Io(error) => write!(f, "the token file {path} can't be read: {error}"),
             Why::Long => {
-                write!(f, "the token file {path} is longer than {CREDENTIALS_AT_MOST} bytes")
+                write!(f, "the token file {path} is longer than {MAX_CREDENTIALS_BYTES} bytes")
             }
             Why::NotAToken => write!(f, "the token file {path} does not hold a bearer token"),
         }

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::source::{NoToken, Obtaining, TokenSource};
 use super::token::BearerToken;
-use crate::decide::settings::BY;
+use crate::decide::settings::LAYER;
 use tonic_call::{Guarded, guarded};
 
 /// A channel whose calls carry credentials: see [`CredentialsLayer`](crate::CredentialsLayer).
@@ -113,7 +113,7 @@ fn refused<F>(
 ) -> AnswerFuture<F> {
     let extensions = request.extensions_mut();
     CallInfo::get_or_insert(Side::Client, extensions);
-    let rejection = Rejection::new(Refusal::new(BY, reason), status);
+    let rejection = Rejection::new(Refusal::new(LAYER, reason), status);
     AnswerFuture::answer(rejection.into_status(extensions))
 }
 

@@ -41,7 +41,7 @@ pub struct ApiKeys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiKeyError {
-    /// It is shorter than [`KEY_AT_LEAST`] bytes: it could be guessed.
+    /// It is shorter than [`MIN_KEY_BYTES`] bytes: it could be guessed.
     Short,
     /// It has characters that no header can hold as they are: a line break at its end, perhaps.
     Text,
@@ -50,7 +50,7 @@ pub enum ApiKeyError {
 }
 
 /// How many bytes a key has, at least. They should be random: 32 hexadecimal digits are 128 bits.
-pub const KEY_AT_LEAST: usize = 16;
+pub const MIN_KEY_BYTES: usize = 16;
 
 impl ApiKeys {
     /// No keys yet: nobody is known.
@@ -81,7 +81,7 @@ impl ApiKeys {
         if text.to_str().is_err() || key.trim_ascii() != key {
             return Err(ApiKeyError::Text);
         }
-        if key.len() < KEY_AT_LEAST {
+        if key.len() < MIN_KEY_BYTES {
             return Err(ApiKeyError::Short);
         }
         let hash = sha256(key);
@@ -155,7 +155,7 @@ impl fmt::Debug for ApiKeys {
 impl fmt::Display for ApiKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Short => write!(f, "an API key is shorter than {KEY_AT_LEAST} bytes"),
+            Self::Short => write!(f, "an API key is shorter than {MIN_KEY_BYTES} bytes"),
             Self::Text => f.write_str(
                 "an API key has characters that no header can hold, or white space around it",
             ),

@@ -13,12 +13,12 @@ use super::expiry::Timer;
 #[pin_project]
 pub struct ResponseBody<B, E> {
     #[pin]
-    kind: Kind<B, E>,
+    content: Content<B, E>,
     timer: Option<Timer>,
 }
 
 #[pin_project(project = Projection)]
-enum Kind<B, E> {
+enum Content<B, E> {
     Whole(#[pin] AnswerBody<B>),
     /// It ends when the credentials expire.
     Cut(#[pin] CutBody<B, E>),
@@ -26,11 +26,11 @@ enum Kind<B, E> {
 
 impl<B, E> ResponseBody<B, E> {
     pub(crate) fn whole(body: AnswerBody<B>, timer: Option<Timer>) -> Self {
-        Self { kind: Kind::Whole(body), timer }
+        Self { content: Content::Whole(body), timer }
     }
 
     pub(crate) fn cut(body: CutBody<B, E>, timer: Option<Timer>) -> Self {
-        Self { kind: Kind::Cut(body), timer }
+        Self { content: Content::Cut(body), timer }
     }
 }
 
@@ -45,23 +45,23 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
+        match self.project().content.project() {
             Projection::Whole(body) => body.poll_frame(cx),
             Projection::Cut(body) => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Whole(body) => body.is_end_stream(),
-            Kind::Cut(body) => body.is_end_stream(),
+        match &self.content {
+            Content::Whole(body) => body.is_end_stream(),
+            Content::Cut(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Whole(body) => body.size_hint(),
-            Kind::Cut(body) => body.size_hint(),
+        match &self.content {
+            Content::Whole(body) => body.size_hint(),
+            Content::Cut(body) => body.size_hint(),
         }
     }
 }

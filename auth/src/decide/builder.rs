@@ -17,7 +17,7 @@ use super::layer::AuthLayer;
 use super::secrets::Secrets;
 use super::service::Auth;
 use super::settings::{Rules, Settings};
-use crate::wall_clock::Clock;
+use crate::wall_clock::WallClock;
 
 /// Builds an [`AuthLayer`].
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct AuthBuilder {
     realm: Option<String>,
     remove_credentials: bool,
     end_streams: bool,
-    clock: Clock,
+    clock: WallClock,
     hook: Option<Hook>,
 }
 
@@ -58,7 +58,7 @@ impl AuthBuilder {
             realm: None,
             remove_credentials: false,
             end_streams: false,
-            clock: Clock::system(),
+            clock: WallClock::system(),
             hook: None,
         }
     }
@@ -166,7 +166,7 @@ impl AuthBuilder {
     }
 
     /// Reads the time, by which credentials expire, from this clock.
-    pub fn with_clock(mut self, clock: Clock) -> Self {
+    pub fn with_clock(mut self, clock: WallClock) -> Self {
         self.clock = clock;
         self
     }

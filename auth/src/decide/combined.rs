@@ -27,7 +27,7 @@ use super::incoming::Incoming;
 /// # }
 /// ```
 pub fn any_of(first: impl Authenticate) -> AnyOf {
-    AnyOf { kinds: vec![Arc::new(first)], or_else_if_bad: false }
+    AnyOf { authenticators: vec![Arc::new(first)], or_else_if_bad: false }
 }
 
 /// Recognises callers who have good credentials of several kinds at once: for example a token, and a
@@ -43,29 +43,29 @@ pub fn any_of(first: impl Authenticate) -> AnyOf {
 /// # }
 /// ```
 pub fn all_of(first: impl Authenticate) -> AllOf {
-    AllOf { kinds: vec![Arc::new(first)] }
+    AllOf { authenticators: vec![Arc::new(first)] }
 }
 
-type Kind = Arc<dyn Authenticate>;
+type Authenticator = Arc<dyn Authenticate>;
 
 /// What [`any_of`] makes.
 #[derive(Clone)]
 pub struct AnyOf {
-    kinds: Vec<Kind>,
+    authenticators: Vec<Authenticator>,
     or_else_if_bad: bool,
 }
 
 /// What [`all_of`] makes.
 #[derive(Clone)]
 pub struct AllOf {
-    kinds: Vec<Kind>,
+    authenticators: Vec<Authenticator>,
 }
 
 impl AnyOf {
     /// Looks for these if none of those before are there.
     #[must_use]
     pub fn or(mut self, next: impl Authenticate) -> Self {
-        self.kinds.push(Arc::new(next));
+        self.authenticators.push(Arc::new(next));
         self
     }
 
@@ -82,7 +82,7 @@ impl AllOf {
     /// Asks for these as well.
     #[must_use]
     pub fn and(mut self, next: impl Authenticate) -> Self {
-        self.kinds.push(Arc::new(next));
+        self.authenticators.push(Arc::new(next));
         self
     }
 }
@@ -97,16 +97,20 @@ trait Gather: Send + 'static {
 }
 
 /// Asks one after the other.
-fn ask<G: Gather>(kinds: &[Kind], mut gather: G, call: &Incoming<'_>) -> Authenticating {
-    for (at, kind) in kinds.iter().enumerate() {
-        let later = match kind.authenticate(call) {
+fn ask<G: Gather>(
+    authenticators: &[Authenticator],
+    mut gather: G,
+    call: &Incoming<'_>,
+) -> Authenticating {
+    for (at, authenticator) in authenticators.iter().enumerate() {
+        let later = match authenticator.authenticate(call) {
             Authenticating::Ready(found) => match gather.next(found) {
                 Some(outcome) => return outcome.into(),
                 None => continue,
             },
             Authenticating::Later(later) => later,
         };
-        let rest = kinds[at + 1..].to_vec();
+        let rest = authenticators[at + 1..].to_vec();
         let head = call.to_head();
         return Authenticating::later(async move {
             if let Some(outcome) = gather.next(later.await) {
@@ -184,51 +188,51 @@ impl Gather for Every {
     }
 }
 
-fn headers(kinds: &[Kind]) -> Vec<HeaderName> {
-    kinds.iter().flat_map(Authenticate::headers).collect()
+fn headers(authenticators: &[Authenticator]) -> Vec<HeaderName> {
+    authenticators.iter().flat_map(Authenticate::headers).collect()
 }
 
-fn schemes(kinds: &[Kind]) -> Vec<&'static str> {
-    kinds.iter().flat_map(Authenticate::schemes).collect()
+fn schemes(authenticators: &[Authenticator]) -> Vec<&'static str> {
+    authenticators.iter().flat_map(Authenticate::schemes).collect()
 }
 
 impl Authenticate for AnyOf {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
-        ask(&self.kinds, First { or_else_if_bad: self.or_else_if_bad, bad: None }, call)
+        ask(&self.authenticators, First { or_else_if_bad: self.or_else_if_bad, bad: None }, call)
     }
 
     fn headers(&self) -> Vec<HeaderName> {
-        headers(&self.kinds)
+        headers(&self.authenticators)
     }
 
     fn schemes(&self) -> Vec<&'static str> {
-        schemes(&self.kinds)
+        schemes(&self.authenticators)
     }
 }
 
 impl Authenticate for AllOf {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
         let none = Every { identities: Vec::new(), all_cached: true, one_absent: false };
-        ask(&self.kinds, none, call)
+        ask(&self.authenticators, none, call)
     }
 
     fn headers(&self) -> Vec<HeaderName> {
-        headers(&self.kinds)
+        headers(&self.authenticators)
     }
 
     fn schemes(&self) -> Vec<&'static str> {
-        schemes(&self.kinds)
+        schemes(&self.authenticators)
     }
 }
 
 impl fmt::Debug for AnyOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AnyOf({} kinds)", self.kinds.len())
+        write!(f, "AnyOf({} kinds)", self.authenticators.len())
     }
 }
 
 impl fmt::Debug for AllOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AllOf({} kinds)", self.kinds.len())
+        write!(f, "AllOf({} kinds)", self.authenticators.len())
     }
 }

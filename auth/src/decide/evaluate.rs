@@ -10,7 +10,7 @@ use super::authenticate::Outcome;
 use super::decision::{Decision, Verdict};
 use super::failure::{Failure, Reason};
 use super::identity::Identity;
-use super::settings::{BY, Ruled, Settings};
+use super::settings::{LAYER, Ruled, Settings};
 use tonic_call::guarded;
 
 /// A caller who may.
@@ -222,11 +222,12 @@ impl Settings {
         }
         let reason = failure.reason();
         if self.shadow {
-            info.add_refusal(Refusal::shadow(BY, reason.as_str()));
+            info.add_refusal(Refusal::shadow(LAYER, reason.as_str()));
             return Ok(());
         }
         let status = self.answers.status(failure, ruled.access());
-        Err(Rejection::new(Refusal::new(BY, reason.as_str()), status).into_status(&head.extensions))
+        Err(Rejection::new(Refusal::new(LAYER, reason.as_str()), status)
+            .into_status(&head.extensions))
     }
 
     /// A hook that panics changes nothing of what was decided.

@@ -10,7 +10,7 @@ use super::decision::{Decision, Verdict};
 use super::evaluate::{explain, explanation};
 use super::failure::{Failure, Reason};
 use super::identity::Identity;
-use super::settings::{BY, Settings};
+use super::settings::{LAYER, Settings};
 
 /// A call that ends when its credentials expire.
 pub(crate) struct Expiring {
@@ -29,7 +29,7 @@ pub(crate) struct Timer(AbortHandle);
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 impl Timer {
-    /// Waits in a task of its own: nobody polls the body of a caller who reads nothing.
+    /// PendingLookup in a task of its own: nobody polls the body of a caller who reads nothing.
     pub(crate) fn start(settings: Arc<Settings>, call: Expiring) -> Option<Self> {
         let at = call.identity.expires_at()?;
         let wait = async move {
@@ -53,11 +53,11 @@ impl Settings {
         let ended = match (&call.cut, &call.info) {
             (Some(cut), _) => {
                 let status = self.answers.status(&failure, None);
-                cut.refuse_with(&Refusal::new(BY, reason), explanation(&failure), status)
+                cut.refuse_with(&Refusal::new(LAYER, reason), explanation(&failure), status)
             }
             (None, Some(info)) => {
                 explain(&failure, info);
-                info.add_refusal(Refusal::shadow(BY, reason));
+                info.add_refusal(Refusal::shadow(LAYER, reason));
                 true
             }
             (None, None) => true,

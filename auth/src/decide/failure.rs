@@ -106,7 +106,7 @@ pub struct Failure {
 }
 
 /// How many bytes of a received value are kept.
-pub const RECEIVED_AT_MOST: usize = 128;
+pub const MAX_RECEIVED_BYTES: usize = 128;
 
 impl Failure {
     /// That check has failed, and this is what the caller is told.
@@ -121,7 +121,7 @@ impl Failure {
         self
     }
 
-    /// Sets what there was instead: at most [`RECEIVED_AT_MOST`] bytes of it are kept, with control
+    /// Sets what there was instead: at most [`MAX_RECEIVED_BYTES`] bytes of it are kept, with control
     /// characters escaped.
     #[must_use]
     pub fn received<T: AsRef<[u8]> + ?Sized>(mut self, received: &T) -> Self {
@@ -165,8 +165,8 @@ impl Failure {
 /// Text from the wire on one line, and short.
 fn bounded(bytes: &[u8]) -> String {
     let mut text = sanitize(bytes).into_owned();
-    if text.len() > RECEIVED_AT_MOST {
-        let end = (0..=RECEIVED_AT_MOST).rfind(|&end| text.is_char_boundary(end));
+    if text.len() > MAX_RECEIVED_BYTES {
+        let end = (0..=MAX_RECEIVED_BYTES).rfind(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or_default());
         text.push('…');
     }

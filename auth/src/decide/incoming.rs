@@ -27,7 +27,7 @@ pub struct Head {
 
 /// How long an `authorization` may be, in bytes: what gRPC suggests for all headers together (gRPC
 /// over HTTP/2, "Requests").
-pub const CREDENTIALS_AT_MOST: usize = 8 * 1024;
+pub const MAX_CREDENTIALS_BYTES: usize = 8 * 1024;
 
 impl<'a> Incoming<'a> {
     /// The call with that head, of that method, seen at that time.
@@ -71,14 +71,14 @@ impl<'a> Incoming<'a> {
     /// # Errors
     ///
     /// When there are several: which of them counts, every reader would say differently; or when it is
-    /// longer than [`CREDENTIALS_AT_MOST`].
+    /// longer than [`MAX_CREDENTIALS_BYTES`].
     pub fn only(&self, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Failure> {
         let mut values = self.headers().get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(malformed("repeated").expected("one value").received("several"));
         }
-        if value.len() > CREDENTIALS_AT_MOST {
+        if value.len() > MAX_CREDENTIALS_BYTES {
             let length = format!("{} bytes", value.len());
             return Err(malformed("length").expected("8192 bytes at most").received(&length));
         }

@@ -10,10 +10,10 @@ use super::answers::Answers;
 use super::authenticate::Authenticate;
 use super::decision::Hook;
 use super::secrets::Secrets;
-use crate::wall_clock::Clock;
+use crate::wall_clock::WallClock;
 
 /// The short name of this layer, in logs and metrics.
-pub(crate) const BY: &str = "auth";
+pub(crate) const LAYER: &str = "auth";
 
 pub(crate) struct Settings {
     pub(crate) authenticator: Arc<dyn Authenticate>,
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) secrets: Secrets,
     pub(crate) remove_credentials: bool,
     pub(crate) end_streams: bool,
-    pub(crate) clock: Clock,
+    pub(crate) clock: WallClock,
     pub(crate) hook: Option<Hook>,
     /// Whether an operator was told that health probes are refused.
     pub(crate) told_of_health: AtomicBool,

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use tonic_auth_layer::{AuthBuilder, AuthLayer, Clock, Failure, Identity, Incoming, Reason};
+use tonic_auth_layer::{AuthBuilder, AuthLayer, Failure, Identity, Incoming, Reason, WallClock};
 use tonic_call::{CallInfo, Refusal, Side};
 use tonic_call_test_kit::Script;
 pub(crate) use tonic_call_test_kit::{Lines, Untouched};
@@ -190,10 +190,10 @@ pub(crate) fn builder() -> AuthBuilder {
 }
 
 /// A clock that goes with tokio's, which tests pause.
-pub(crate) fn clock() -> (Clock, SystemTime) {
+pub(crate) fn clock() -> (WallClock, SystemTime) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let began = Instant::now();
-    (Clock::new(move || start + began.elapsed()), start)
+    (WallClock::new(move || start + began.elapsed()), start)
 }
 
 /// As a `Channel`: a clone is not ready because the original is.

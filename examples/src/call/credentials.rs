@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tonic::transport::Uri;
 use tonic_auth_layer::{
-    BearerToken, CREDENTIALS_AT_MOST, CredentialsBuilder, CredentialsLayer, TokenFile,
+    BearerToken, MAX_CREDENTIALS_BYTES, CredentialsBuilder, CredentialsLayer, TokenFile,
 };
 use tonic_types::StatusExt;
 
@@ -114,10 +114,10 @@ fn find_token(args: &CredentialArgs) -> Result<(Option<CredentialsBuilder>, Hint
 
 fn from_stdin() -> Result<BearerToken, CallError> {
     let mut text = String::new();
-    let max = CREDENTIALS_AT_MOST as u64 + 1;
+    let max = MAX_CREDENTIALS_BYTES as u64 + 1;
     let read = std::io::stdin().lock().take(max).read_to_string(&mut text);
     read.map_err(|error| CallError::Input(format!("cannot read standard input: {error}")))?;
-    let token = BearerToken::new(&text).ok().filter(|_| text.len() <= CREDENTIALS_AT_MOST);
+    let token = BearerToken::new(&text).ok().filter(|_| text.len() <= MAX_CREDENTIALS_BYTES);
     token.ok_or_else(|| CallError::Input("standard input is not a token".to_owned()))
 }
 

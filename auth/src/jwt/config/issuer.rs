@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 
 use super::own_claims::OwnClaims;
 use super::scopes::ScopesAt;
-use super::tenants::TenantSetting;
+use super::tenants::TenantConfig;
 use crate::jwt::keys::key::Key;
 #[cfg(feature = "http")]
-use crate::jwt::keys::source::http::HttpSettings;
+use crate::jwt::keys::source::http::HttpConfig;
 use crate::jwt::keys::store::Pace;
 use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::token::header::Typ;
@@ -33,12 +33,12 @@ pub struct Issuer {
     pub(crate) subject: Option<&'static str>,
     pub(crate) exactly: &'static [(&'static str, &'static str)],
     pub(crate) clients: Option<Vec<String>>,
-    pub(crate) tenants: Option<TenantSetting>,
+    pub(crate) tenants: Option<TenantConfig>,
     pub(crate) scopes: ScopesAt,
     pub(crate) claims: Option<OwnClaims>,
     pub(crate) pace: Pace,
     #[cfg(feature = "http")]
-    pub(crate) http: HttpSettings,
+    pub(crate) http: HttpConfig,
 }
 
 /// Where an issuer's keys come from.
@@ -80,7 +80,7 @@ impl Issuer {
                 stale: seconds(24 * 60 * 60),
             },
             #[cfg(feature = "http")]
-            http: HttpSettings::default(),
+            http: HttpConfig::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Issuers whose tokens are not as the standards have them. None of this holds by default.
 
 use super::issuer::Issuer;
-use super::tenants::TenantSetting;
+use super::tenants::TenantConfig;
 use crate::jwt::token::header::Typ;
 
 impl Issuer {
@@ -80,6 +80,6 @@ impl Issuer {
         allowed: impl IntoIterator<Item = T>,
     ) -> Self {
         let allowed = allowed.into_iter().map(Into::into).collect();
-        Self { tenants: Some(TenantSetting { claim: claim.into(), allowed }), ..self }
+        Self { tenants: Some(TenantConfig { claim: claim.into(), allowed }), ..self }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const PLACEHOLDER: &str = "{tenantid}";
 
 /// What was set of an issuer.
 #[derive(Clone, Debug)]
-pub(crate) struct TenantSetting {
+pub(crate) struct TenantConfig {
     pub(crate) claim: String,
     pub(crate) allowed: Vec<String>,
 }
@@ -37,7 +37,7 @@ struct Tenant {
 
 impl Tenants {
     /// The error says what is wrong with the setting.
-    pub(crate) fn compile(template: &str, setting: TenantSetting) -> Result<Self, String> {
+    pub(crate) fn compile(template: &str, setting: TenantConfig) -> Result<Self, String> {
         let Some((before, after)) = template.split_once(PLACEHOLDER) else {
             return Err(format!("the issuer has no {PLACEHOLDER} in it"));
         };
@@ -116,7 +116,7 @@ mod tests {
 
     fn tenants(template: &str, allowed: &[&str]) -> Result<Tenants, String> {
         let allowed = allowed.iter().map(ToString::to_string).collect();
-        Tenants::compile(template, TenantSetting { claim: "tid".to_owned(), allowed })
+        Tenants::compile(template, TenantConfig { claim: "tid".to_owned(), allowed })
     }
 
     #[test]

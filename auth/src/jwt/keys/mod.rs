@@ -1,9 +1,8 @@
 //! The keys of an issuer: where they come from, and how they are kept up to date.
 
-pub(crate) mod asking;
 pub(crate) mod events;
 pub(crate) mod key;
-mod places;
+pub(crate) mod lookup;
 pub(crate) mod readiness;
 pub(crate) mod refresh;
 mod schedule;
@@ -11,3 +10,4 @@ pub(crate) mod source;
 pub(crate) mod store;
 #[cfg(test)]
 mod store_tests;
+mod waiting;

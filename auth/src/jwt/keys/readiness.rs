@@ -43,7 +43,7 @@ impl Readiness {
         self.seen
     }
 
-    /// Waits until it is no longer as last seen, and returns how it is now. What changes and changes back
+    /// PendingLookup until it is no longer as last seen, and returns how it is now. What changes and changes back
     /// while nobody waits is not seen. Without an issuer whose keys are fetched it never returns.
     ///
     /// # Cancel safety

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::events::{FetchResult, KeysEvent, OnKeys};
 use super::key::Fingerprint;
 use super::key::set::{KeySet, ReadSet};
-use super::places::Places;
 use super::source::{NoKeys, Source};
 use super::store::Store;
+use super::waiting::WaitingCalls;
 
 /// How long after a failed fetch comes the next: twice as long each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// fetch.
 pub(crate) struct Refresher {
     pub(crate) store: Store,
-    pub(crate) places: Arc<Places>,
+    pub(crate) waiting: Arc<WaitingCalls>,
     source: Box<dyn Source>,
     on_keys: OnKeys,
     /// Tells the task to look at the schedule again.
@@ -33,8 +33,8 @@ pub(crate) struct Refresher {
 
 impl Refresher {
     pub(crate) fn new(store: Store, source: Box<dyn Source>, on_keys: OnKeys) -> Self {
-        let (places, wake, task) = Default::default();
-        Self { store, places, source, on_keys, wake, task }
+        let (waiting, wake, task) = Default::default();
+        Self { store, waiting, source, on_keys, wake, task }
     }
 
     /// Starts the task that fetches the keys, if there is a runtime and it does not run. Cheap if it does.

@@ -32,7 +32,7 @@ pub(crate) struct Store {
     pub(crate) issuer: Arc<str>,
     pub(crate) allowed: Vec<Algorithm>,
     pub(crate) pace: Pace,
-    pub(crate) held: ArcSwapOption<Held>,
+    pub(crate) held: ArcSwapOption<Snapshot>,
     /// How many have ended, and how the last did.
     pub(crate) ended: watch::Sender<Ended>,
     /// When the next fetch is due, and how many have failed since a good one: a task that takes the place of
@@ -46,7 +46,7 @@ pub(crate) struct Store {
 }
 
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Snapshot {
     keys: Arc<KeySet>,
     /// Which fetch they are of, and when it ended.
     pub(crate) fetch: u64,
@@ -145,7 +145,7 @@ impl Store {
     /// It has ended with keys.
     pub(crate) fn good(&self, keys: KeySet) {
         let fetch = self.schedule().begun();
-        let held = Held { keys: Arc::new(keys), fetch, at: Instant::now() };
+        let held = Snapshot { keys: Arc::new(keys), fetch, at: Instant::now() };
         self.held.store(Some(Arc::new(held)));
         self.failures.store(0, Ordering::Release);
         self.end(true);

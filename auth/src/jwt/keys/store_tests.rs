@@ -12,13 +12,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tokio::time::{Instant, advance};
 
-use super::asking::Asked;
 use super::events::{FetchResult, OnKeys};
 use super::key::set::NoKey;
-use super::places::{WAITING_AT_MOST, WAITING_OF_ONE};
+use super::lookup::Lookup;
 use super::refresh::Refresher;
 use super::source::{NoKeys, Source};
 use super::store::{Missing, Pace, Store};
+use super::waiting::{MAX_WAITING, MAX_WAITING_PER_ADDRESS};
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::verify::limiter;
@@ -137,8 +137,8 @@ fn known(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
 
 async fn ask(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
     match keys.ask(Some(name), Algorithm::EdDSA, None) {
-        Asked::Known(found) => found,
-        Asked::Waits(waits) => waits.find(Some(name), Algorithm::EdDSA).await,
+        Lookup::Done(found) => found,
+        Lookup::Pending(waits) => waits.find(Some(name), Algorithm::EdDSA).await,
     }
     .map(drop)
 }
@@ -231,7 +231,7 @@ async fn keys_07_at_most_1024_calls_wait_and_none_for_ever() {
     let source = Scripted::new([Step::Keys(&["a"], 0), Step::Hangs]);
     let keys = refresher(&source);
     settle().await;
-    let calls: Vec<_> = (0..WAITING_AT_MOST)
+    let calls: Vec<_> = (0..MAX_WAITING)
         .map(|_| {
             let keys = Arc::clone(&keys);
             tokio::spawn(async move { ask(&keys, "b").await })
@@ -405,12 +405,12 @@ async fn one_address_does_not_take_all_the_places() {
     let mut waiting = Vec::new();
     for n in 0..2_000 {
         match ask(&format!("forged {n}"), "192.0.2.1") {
-            Asked::Waits(waits) => waiting.push(waits),
-            Asked::Known(found) => assert_eq!(found.map(drop), Err(UNKNOWN)),
+            Lookup::Pending(waits) => waiting.push(waits),
+            Lookup::Done(found) => assert_eq!(found.map(drop), Err(UNKNOWN)),
         }
     }
-    assert_eq!(waiting.len(), WAITING_OF_ONE);
-    let Asked::Waits(new) = ask("new", "192.0.2.2") else { panic!("no place is left") };
+    assert_eq!(waiting.len(), MAX_WAITING_PER_ADDRESS);
+    let Lookup::Pending(new) = ask("new", "192.0.2.2") else { panic!("no place is left") };
     assert!(new.find(Some("new"), Algorithm::EdDSA).await.is_ok());
     assert_eq!(source.fetches(), 2);
 }

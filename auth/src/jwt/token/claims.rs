@@ -2,7 +2,7 @@ use serde_json::{Map, Number, Value};
 
 use super::date::Date;
 use super::fault::{invalid, shown_value};
-use super::json::{Twice, object};
+use super::json::{Duplicates, object};
 use crate::decide::failure::Failure;
 
 /// What a token says, with what every token must say read out of it. Whether it may be believed is
@@ -18,7 +18,7 @@ pub(crate) struct Claims {
 
 impl Claims {
     pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
-        let members = object(text, Twice::Refused)
+        let members = object(text, Duplicates::Refused)
             .map_err(|why| invalid("payload", "one JSON object", why.found()))?;
         let issuer = match members.get("iss") {
             Some(Value::String(issuer)) => issuer.clone(),

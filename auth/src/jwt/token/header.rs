@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::fault::{invalid, shown_value};
-use super::json::{Twice, object};
+use super::json::{Duplicates, object};
 use crate::decide::failure::Failure;
 
 /// What is read of a token's header. Members that are not read are ignored (RFC 7515 §4): `jku`,
@@ -16,7 +16,7 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
-        let members = object(text, Twice::Refused)
+        let members = object(text, Duplicates::Refused)
             .map_err(|why| invalid("header", "one JSON object", why.found()))?;
         let algorithm = algorithm(&members)?;
         understood(&members)?;

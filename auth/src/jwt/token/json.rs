@@ -8,7 +8,7 @@ use serde::{Deserializer, de};
 use serde_json::{Map, Number, Value};
 
 /// How deep arrays and objects may nest.
-const DEPTH_AT_MOST: u8 = 32;
+const MAX_DEPTH: u8 = 32;
 
 /// The name by which serde_json hands a number to a visitor, as an object with this one member, when some
 /// crate of the program turns its feature `arbitrary_precision` on.
@@ -19,7 +19,7 @@ const RAW: &str = "$serde_json::private::RawValue";
 
 /// What is done about a member that stands twice in one object.
 #[derive(Clone, Copy)]
-pub(crate) enum Twice {
+pub(crate) enum Duplicates {
     /// The text is refused (RFC 7515 §4, RFC 7519 §4).
     Refused,
     /// The object that has it is `null`, so that one entry of a set does not spoil the others.
@@ -36,10 +36,10 @@ pub(crate) enum NotJson {
 }
 
 /// Reads a text that is one object and nothing after it.
-pub(crate) fn object(text: &[u8], twice: Twice) -> Result<Map<String, Value>, NotJson> {
+pub(crate) fn object(text: &[u8], twice: Duplicates) -> Result<Map<String, Value>, NotJson> {
     let why = Cell::new(NotJson::Malformed);
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Reader { text, twice, depth: DEPTH_AT_MOST, why: &why }.deserialize(&mut reader);
+    let value = Reader { text, twice, depth: MAX_DEPTH, why: &why }.deserialize(&mut reader);
     match value.and_then(|value| reader.end().map(|()| value)) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(NotJson::NotAnObject),
@@ -62,7 +62,7 @@ pub(crate) fn has_private_names(value: &Value) -> bool {
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     text: &'a [u8],
-    twice: Twice,
+    twice: Duplicates,
     depth: u8,
     why: &'a Cell<NotJson>,
 }
@@ -150,8 +150,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
             twice |= members.insert(name, value).is_some();
         }
         match self.twice {
-            Twice::Refused if twice => Err(self.refuse(NotJson::Twice)),
-            Twice::Null if twice => Ok(Value::Null),
+            Duplicates::Refused if twice => Err(self.refuse(NotJson::Twice)),
+            Duplicates::Null if twice => Ok(Value::Null),
             _ => Ok(Value::Object(members)),
         }
     }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Map<String, Value>, NotJson> {
-        object(text.as_bytes(), Twice::Refused)
+        object(text.as_bytes(), Duplicates::Refused)
     }
 
     #[test]
@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn in_a_set_only_the_entry_with_a_member_twice_is_spoilt() {
-        let set = object(br#"{"keys":[{"a":1,"a":1},{"b":2}]}"#, Twice::Null).expect("an object");
+        let set =
+            object(br#"{"keys":[{"a":1,"a":1},{"b":2}]}"#, Duplicates::Null).expect("an object");
         assert_eq!(set["keys"], serde_json::json!([null, { "b": 2 }]));
     }
 
@@ -254,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(why), "{text}");
         }
-        assert_eq!(object(b"{\"a\":\"\xff\"}", Twice::Refused), Err(NotJson::Malformed));
+        assert_eq!(object(b"{\"a\":\"\xff\"}", Duplicates::Refused), Err(NotJson::Malformed));
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Jwt {
         Self(Arc::new(verifier))
     }
 
-    /// Waits until the keys of all issuers are there: before serving, for example. They can be gone again
+    /// PendingLookup until the keys of all issuers are there: before serving, for example. They can be gone again
     /// later: health follows [`readiness`](Self::readiness).
     pub async fn ready(&self) {
         let mut readiness = self.readiness();

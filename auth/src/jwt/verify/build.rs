@@ -6,9 +6,9 @@ use tonic_call::TrustedProxies;
 
 use super::authenticator::Jwt;
 use super::cache::Cache;
-use super::compile_issuer::trust;
+use super::compile_issuer::compile_issuer;
 use super::limiter::{AddressOf, FailureLimit, Limiter};
-use super::verifier::{Keys, Trusted, Verifier};
+use super::verifier::{Keys, TrustedIssuer, Verifier};
 use crate::jwt::config::builder::JwtBuilder;
 use crate::jwt::config::error::JwtError;
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
@@ -80,9 +80,9 @@ impl JwtBuilder {
             Some(function) => AddressOf::Function(function),
             None => AddressOf::Client(proxies),
         };
-        let mut trusted: Vec<Trusted> = Vec::new();
+        let mut trusted: Vec<TrustedIssuer> = Vec::new();
         for issuer in self.issuers {
-            let issuer = trust(issuer, &self.on_keys)?;
+            let issuer = compile_issuer(issuer, &self.on_keys)?;
             if let Some(name) =
                 issuer.names().find(|name| trusted.iter().any(|other| other.is(name)))
             {

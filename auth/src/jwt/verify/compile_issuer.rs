@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::verifier::{Keys, Trusted};
+use super::verifier::{Keys, TrustedIssuer};
 use crate::jwt::config::error::JwtError;
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::config::rules::Rules;
@@ -20,13 +20,13 @@ use crate::jwt::keys::store::Store;
 use crate::jwt::token::algorithm::Algorithm;
 
 /// The farthest that an issuer's clock may be off.
-const LEEWAY_AT_MOST: Duration = Duration::from_secs(600);
+const MAX_LEEWAY: Duration = Duration::from_secs(600);
 
 /// The shortest and the longest that there may be between two things that are done again and again.
-const PACE_AT_LEAST: Duration = Duration::from_millis(1);
-const PACE_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+const MIN_PACE: Duration = Duration::from_millis(1);
+const MAX_PACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(crate) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtError> {
+pub(crate) fn compile_issuer(issuer: Issuer, on_keys: &OnKeys) -> Result<TrustedIssuer, JwtError> {
     let name: Arc<str> = issuer.name.as_str().into();
     let setting = |setting, problem: &str| JwtError::Setting {
         issuer: issuer.name.clone(),
@@ -47,7 +47,7 @@ pub(crate) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         return Err(JwtError::NoClients(issuer.name));
     }
     let tenants = tenants(&issuer)?;
-    if issuer.leeway > LEEWAY_AT_MOST {
+    if issuer.leeway > MAX_LEEWAY {
         return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
     }
     if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
@@ -59,7 +59,7 @@ pub(crate) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         ("fetch_timeout", pace.timeout),
         ("cool_down", pace.cool_down),
     ] {
-        if !(PACE_AT_LEAST..=PACE_AT_MOST).contains(&time) {
+        if !(MIN_PACE..=MAX_PACE).contains(&time) {
             return Err(setting(name, "at least a millisecond, and at most a day"));
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn trust(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted, JwtErro
         exactly: issuer.exactly,
         clients: issuer.clients,
     };
-    Ok(Trusted { name, tenants, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
+    Ok(TrustedIssuer { name, tenants, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
 }
 
 fn tenants(issuer: &Issuer) -> Result<Option<Tenants>, JwtError> {

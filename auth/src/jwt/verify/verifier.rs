@@ -15,9 +15,9 @@ use crate::jwt::config::own_claims::OwnClaims;
 use crate::jwt::config::rules::{Rules, in_time};
 use crate::jwt::config::scopes::ScopesAt;
 use crate::jwt::config::tenants::Tenants;
-use crate::jwt::keys::asking::Asked;
 use crate::jwt::keys::key::set::{KeySet, NoKey};
 use crate::jwt::keys::key::{Fingerprint, Key};
+use crate::jwt::keys::lookup::Lookup;
 use crate::jwt::keys::refresh::Refresher;
 use crate::jwt::keys::store::Missing;
 use crate::jwt::token::algorithm::Algorithm;
@@ -28,14 +28,14 @@ use crate::jwt::token::fault::invalid;
 use crate::jwt::token::header::Header;
 
 pub(crate) struct Verifier {
-    pub(crate) issuers: Vec<Trusted>,
+    pub(crate) issuers: Vec<TrustedIssuer>,
     pub(crate) cache: Option<Cache>,
     pub(crate) failures: Option<FailureLimit>,
     pub(crate) revoked: Option<Revoked>,
 }
 
 /// An issuer, with its own rules and its own keys: nothing of it is used for another's tokens.
-pub(crate) struct Trusted {
+pub(crate) struct TrustedIssuer {
     pub(crate) name: Arc<str>,
     /// Whose names its tokens have instead.
     pub(crate) tenants: Option<Tenants>,
@@ -87,8 +87,8 @@ impl Verifier {
         };
         let (id, algorithm) = (unsigned.header.key_id.as_deref(), unsigned.header.algorithm);
         match self.issuers[unsigned.issuer].keys.find(id, algorithm, from) {
-            Asked::Known(key) => Outcome::from(self.signed(unsigned, key, now)).into(),
-            Asked::Waits(waits) => {
+            Lookup::Done(key) => Outcome::from(self.signed(unsigned, key, now)).into(),
+            Lookup::Pending(waits) => {
                 let (this, since) = (Arc::clone(self), Instant::now());
                 let unsigned = unsigned.into_owned();
                 Authenticating::later(async move {
@@ -135,10 +135,10 @@ impl Verifier {
         let header = Header::read(&parts.header()?)?;
         let claims = Claims::read(&parts.payload()?)?;
         // To the letter, and each has keys of its own.
-        let place = |is: fn(&Trusted, &str) -> bool| {
+        let place = |is: fn(&TrustedIssuer, &str) -> bool| {
             self.issuers.iter().position(|issuer| is(issuer, &claims.issuer))
         };
-        let issuer = place(Trusted::is).or_else(|| place(Trusted::has_tenant));
+        let issuer = place(TrustedIssuer::is).or_else(|| place(TrustedIssuer::has_tenant));
         let Some(issuer) = issuer else {
             let names: Vec<_> = self.issuers.iter().map(|issuer| &*issuer.name).collect();
             return Err(invalid("iss", names.join(" or "), &claims.issuer));
@@ -243,7 +243,7 @@ impl Verifier {
     }
 }
 
-impl Trusted {
+impl TrustedIssuer {
     /// The names that its tokens can have.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let own = self.tenants.is_none().then_some(&self.name);
@@ -268,10 +268,10 @@ impl Trusted {
 
 impl Keys {
     /// The key of that name and algorithm, for a caller from that network; asks the issuer if it is not known.
-    fn find(&self, id: Option<&str>, algorithm: Algorithm, from: Option<ClientNetwork>) -> Asked {
+    fn find(&self, id: Option<&str>, algorithm: Algorithm, from: Option<ClientNetwork>) -> Lookup {
         match self {
             Self::Given(keys) => {
-                Asked::Known(keys.find(id, algorithm).cloned().map_err(Missing::No))
+                Lookup::Done(keys.find(id, algorithm).cloned().map_err(Missing::No))
             }
             Self::Kept(refresher) => {
                 refresher.start();

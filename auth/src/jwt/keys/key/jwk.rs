@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 
 use super::{Key, KeyError, KeyIssuers};
 use crate::jwt::token::algorithm::{Algorithm, Family};
-use crate::jwt::token::json::{Twice, object};
+use crate::jwt::token::json::{Duplicates, object};
 
 /// A key that the operator gives: a secret is one, too.
 pub(super) fn read_text(text: &[u8]) -> Result<Key, KeyError> {
     let members =
-        object(text, Twice::Refused).map_err(|_| KeyError::Malformed("no JSON object"))?;
+        object(text, Duplicates::Refused).map_err(|_| KeyError::Malformed("no JSON object"))?;
     if text_of(&members, "kty")? != Some("oct") {
         return read_public(&members, Algorithm::RS256);
     }

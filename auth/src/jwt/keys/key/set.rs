@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{Fingerprint, Key, KeyError, jwk};
 use crate::jwt::token::algorithm::{Algorithm, Family};
-use crate::jwt::token::json::{Twice, object};
+use crate::jwt::token::json::{Duplicates, object};
 
 /// How many keys a set may have.
-pub(crate) const KEYS_AT_MOST: usize = 100;
+pub(crate) const MAX_KEYS: usize = 100;
 
 /// Keys of one issuer. No two have one `kid`.
 #[derive(Clone, Debug, Default)]
@@ -64,11 +64,11 @@ impl KeySet {
     /// Reads a set entry by entry: one that can't be used is left out, and spoils no other
     /// (RFC 7517 §5). A text that is no set, or too large a one, is an error.
     pub(crate) fn read(text: &[u8], allowed: &[Algorithm]) -> Result<ReadSet, &'static str> {
-        let members = object(text, Twice::Null).map_err(|_| "no JSON object")?;
+        let members = object(text, Duplicates::Null).map_err(|_| "no JSON object")?;
         let Some(Value::Array(entries)) = members.get("keys") else {
             return Err("no `keys` array");
         };
-        if entries.len() > KEYS_AT_MOST {
+        if entries.len() > MAX_KEYS {
             return Err("more than 100 keys");
         }
         let rsa = allowed.iter().copied().find(|one| one.family() == Family::Rsa);

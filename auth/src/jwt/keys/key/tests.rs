@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::set::{KEYS_AT_MOST, KeySet, NoKey, ReadSet};
+use super::set::{KeySet, MAX_KEYS, NoKey, ReadSet};
 use super::{Key, KeyError};
 use crate::jwt::token::algorithm::Algorithm;
 
@@ -240,7 +240,7 @@ fn keys_08_what_is_no_set_is_an_error() {
     {
         assert!(KeySet::read(text.as_bytes(), &ALL).is_err(), "{text}");
     }
-    let many: Vec<_> = (0..=KEYS_AT_MOST).map(|_| json!({})).collect();
+    let many: Vec<_> = (0..=MAX_KEYS).map(|_| json!({})).collect();
     let set = |keys: &[Value]| {
         let text = json!({ "keys": keys }).to_string();
         KeySet::read(text.as_bytes(), &ALL).map(|set| set.refused.len())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{NoKeys, SET_AT_MOST, Source};
+use super::{MAX_SET_BYTES, NoKeys, Source};
 use crate::jwt::keys::events::FetchResult;
 
 /// A file that is read again and again: whatever way it is replaced, by a link or twice within a tick
@@ -42,8 +42,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if !path.metadata().map_err(|error| error.to_string())?.is_file() {
         return Err("not a file".to_owned());
     }
-    let limit = SET_AT_MOST as u64 + 1;
+    let limit = MAX_SET_BYTES as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text));
     read.map_err(|error| error.to_string())?;
-    if text.len() > SET_AT_MOST { Err("more than 1 MiB".to_owned()) } else { Ok(text) }
+    if text.len() > MAX_SET_BYTES { Err("more than 1 MiB".to_owned()) } else { Ok(text) }
 }

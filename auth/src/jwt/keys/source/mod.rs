@@ -13,7 +13,7 @@ pub(crate) use self::file::KeyFile;
 use crate::jwt::keys::events::FetchResult;
 
 /// How large a set may be.
-pub(crate) const SET_AT_MOST: usize = 1_024 * 1_024;
+pub(crate) const MAX_SET_BYTES: usize = 1_024 * 1_024;
 
 /// Gets a text that is a set of keys.
 pub(crate) trait Source: Send + Sync + 'static {

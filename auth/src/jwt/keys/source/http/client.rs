@@ -15,10 +15,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
-use super::settings::{HttpSettings, Roots};
+use super::config::{HttpConfig, Roots};
 use super::tls::{self, NoTls};
 use crate::jwt::keys::events::FetchResult;
-use crate::jwt::keys::source::{NoKeys, SET_AT_MOST};
+use crate::jwt::keys::source::{MAX_SET_BYTES, NoKeys};
 
 /// Gets one small document at a time. It follows no redirect, keeps no connection, and never waits
 /// with a lock held. How long it takes is bounded by who calls it.
@@ -57,16 +57,16 @@ const OURSELVES: HeaderValue =
 
 impl HttpClient {
     /// A client whose first request goes to that address.
-    pub(super) fn new(settings: &HttpSettings, first: &Uri) -> Result<Self, NoTls> {
+    pub(super) fn new(config: &HttpConfig, first: &Uri) -> Result<Self, NoTls> {
         let with_tls = first.scheme() == Some(&Scheme::HTTPS);
-        let client = Connected::new(tls::config(settings.roots.as_ref(), with_tls)?);
-        let roots = match &settings.roots {
+        let client = Connected::new(tls::config(config.roots.as_ref(), with_tls)?);
+        let roots = match &config.roots {
             Some(Roots::File(path)) => Some(path.clone()),
             _ => None,
         };
-        let bearer = settings.bearer_file.as_deref();
+        let bearer = config.bearer_file.as_deref();
         let bearer = bearer.map(|file| Bearer { file: file.into(), to: Origin::of(first) });
-        Ok(Self { client, roots, bearer, plain: settings.plain })
+        Ok(Self { client, roots, bearer, plain: config.plain })
     }
 
     /// Whether any host may be asked without TLS.
@@ -103,7 +103,7 @@ impl HttpClient {
             let why = format!("the answer was {}{elsewhere}", response.status());
             return Err(NoKeys::new(FetchResult::Status, why));
         }
-        match Limited::new(response.into_body(), SET_AT_MOST).collect().await {
+        match Limited::new(response.into_body(), MAX_SET_BYTES).collect().await {
             Ok(body) => Ok(body.to_bytes().into()),
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(NoKeys::new(FetchResult::TooLarge, "the answer was larger than 1 MiB"))
@@ -231,8 +231,8 @@ mod tests {
         tokio::spawn(serve(listener, own));
 
         let roots = Some(Roots::File(file.path().to_owned()));
-        let settings = HttpSettings { roots, ..HttpSettings::default() };
-        let client = HttpClient::new(&settings, &uri).expect("a client");
+        let config = HttpConfig { roots, ..HttpConfig::default() };
+        let client = HttpClient::new(&config, &uri).expect("a client");
         let result = async || client.get(uri.clone()).await.expect_err("no keys").result;
         assert_eq!(result().await, FetchResult::Unreachable, "another's certificate");
         std::fs::write(file.path(), pem).expect("written");

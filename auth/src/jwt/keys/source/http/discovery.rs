@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::address;
 use crate::jwt::keys::events::FetchResult;
 use crate::jwt::keys::source::NoKeys;
-use crate::jwt::token::json::{Twice, object};
+use crate::jwt::token::json::{Duplicates, object};
 
 /// Where an issuer's document is (§4).
 pub(super) fn document_of(issuer: &str) -> String {
@@ -23,7 +23,7 @@ pub(super) fn keys_of(
     plain: bool,
 ) -> Result<Uri, NoKeys> {
     let malformed = |why| NoKeys::new(FetchResult::Malformed, why);
-    let members = object(document, Twice::Refused)
+    let members = object(document, Duplicates::Refused)
         .map_err(|why| malformed(format!("the discovery document is {}", why.found())))?;
     if members.get("issuer").and_then(Value::as_str) != Some(issuer) {
         let why = "the discovery document is another issuer's";

@@ -2,8 +2,9 @@
 
 mod address;
 mod client;
+mod config;
 mod discovery;
-mod settings;
+
 mod tls;
 
 use std::future::Future;
@@ -12,17 +13,17 @@ use std::pin::Pin;
 use http::Uri;
 
 use self::client::HttpClient;
-pub(crate) use self::settings::{HttpSettings, Roots};
+pub(crate) use self::config::{HttpConfig, Roots};
 use self::tls::NoTls;
 use super::{NoKeys, Source};
 
 /// The keys that a server shows.
 pub(crate) struct HttpKeys {
     client: HttpClient,
-    place: Place,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     /// They are here.
     At(Uri),
     /// A document of the issuer says where.
@@ -38,28 +39,28 @@ pub(crate) enum BadSource {
 }
 
 impl HttpKeys {
-    pub(crate) fn at(url: &str, settings: &HttpSettings) -> Result<Self, BadSource> {
-        Self::new(Place::At(address("jwks_url", url, settings)?), settings)
+    pub(crate) fn at(url: &str, config: &HttpConfig) -> Result<Self, BadSource> {
+        Self::new(Location::At(address("jwks_url", url, config)?), config)
     }
 
-    pub(crate) fn discovered(issuer: &str, settings: &HttpSettings) -> Result<Self, BadSource> {
-        let document = address("discover", &discovery::document_of(issuer), settings)?;
-        Self::new(Place::Discovered { issuer: issuer.to_owned(), document }, settings)
+    pub(crate) fn discovered(issuer: &str, config: &HttpConfig) -> Result<Self, BadSource> {
+        let document = address("discover", &discovery::document_of(issuer), config)?;
+        Self::new(Location::Discovered { issuer: issuer.to_owned(), document }, config)
     }
 
-    fn new(place: Place, settings: &HttpSettings) -> Result<Self, BadSource> {
-        let (Place::At(first) | Place::Discovered { document: first, .. }) = &place;
-        let client = HttpClient::new(settings, first).map_err(|problem| match problem {
+    fn new(location: Location, config: &HttpConfig) -> Result<Self, BadSource> {
+        let (Location::At(first) | Location::Discovered { document: first, .. }) = &location;
+        let client = HttpClient::new(config, first).map_err(|problem| match problem {
             NoTls::Provider => BadSource::NoTls,
             NoTls::Roots(problem) => BadSource::Setting { setting: "root_certificates", problem },
         })?;
-        Ok(Self { client, place })
+        Ok(Self { client, location })
     }
 
     async fn text(&self) -> Result<Vec<u8>, NoKeys> {
-        match &self.place {
-            Place::At(uri) => self.client.get(uri.clone()).await,
-            Place::Discovered { issuer, document } => {
+        match &self.location {
+            Location::At(uri) => self.client.get(uri.clone()).await,
+            Location::Discovered { issuer, document } => {
                 let text = self.client.get(document.clone()).await?;
                 let keys = discovery::keys_of(&text, document, issuer, self.client.plain())?;
                 self.client.get(keys).await
@@ -74,14 +75,14 @@ impl Source for HttpKeys {
     }
 
     fn name(&self) -> &'static str {
-        match self.place {
-            Place::At(_) => "url",
-            Place::Discovered { .. } => "discovery",
+        match self.location {
+            Location::At(_) => "url",
+            Location::Discovered { .. } => "discovery",
         }
     }
 }
 
-fn address(setting: &'static str, url: &str, settings: &HttpSettings) -> Result<Uri, BadSource> {
-    address::parse(url, settings.plain)
+fn address(setting: &'static str, url: &str, config: &HttpConfig) -> Result<Uri, BadSource> {
+    address::parse(url, config.plain)
         .map_err(|problem| BadSource::Setting { setting, problem: problem.to_owned() })
 }

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::settings::Roots;
+use super::config::Roots;
 
 /// Why a server can't be talked to over TLS.
 #[derive(Debug)]

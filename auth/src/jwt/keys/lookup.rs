@@ -8,27 +8,27 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::key::Key;
 use super::key::set::NoKey;
-use super::places::Place;
 use super::refresh::Refresher;
 use super::schedule::Coming;
 use super::store::{Ended, Missing};
+use super::waiting::WaitingCall;
 use crate::jwt::token::algorithm::Algorithm;
 use tonic_call::ClientNetwork;
 
 /// What becomes of a token whose `kid` is unknown.
-pub(crate) enum Asked {
+pub(crate) enum Lookup {
     /// It is known now, or can't be asked for.
-    Known(Result<Key, Missing>),
+    Done(Result<Key, Missing>),
     /// The issuer is asked.
-    Waits(Waits),
+    Pending(PendingLookup),
 }
 
 /// A call that waits for a fetch.
-pub(crate) struct Waits {
+pub(crate) struct PendingLookup {
     refresher: Arc<Refresher>,
     fetch: u64,
     ended: watch::Receiver<Ended>,
-    _place: Place,
+    _call: WaitingCall,
 }
 
 impl Refresher {
@@ -39,22 +39,22 @@ impl Refresher {
         id: Option<&str>,
         algorithm: Algorithm,
         from: Option<ClientNetwork>,
-    ) -> Asked {
+    ) -> Lookup {
         // Somebody else may have been first.
         match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) => {}
-            found => return Asked::Known(found),
+            found => return Lookup::Done(found),
         }
         let ended = self.store.ended();
-        let place = match self.ask_for_fetch() {
-            Coming::Now(fetch) => self.places.take(from).map(|place| (fetch, place)),
+        let call = match self.ask_for_fetch() {
+            Coming::Now(fetch) => self.waiting.take(from).map(|call| (fetch, call)),
             Coming::Later(_) => None,
         };
-        match place {
-            Some((fetch, _place)) => {
-                Asked::Waits(Waits { refresher: Arc::clone(self), fetch, ended, _place })
+        match call {
+            Some((fetch, _call)) => {
+                Lookup::Pending(PendingLookup { refresher: Arc::clone(self), fetch, ended, _call })
             }
-            None => Asked::Known(self.without_waiting(id, algorithm)),
+            None => Lookup::Done(self.without_waiting(id, algorithm)),
         }
     }
 
@@ -114,7 +114,7 @@ impl Refresher {
     }
 }
 
-impl Waits {
+impl PendingLookup {
     /// The key, once the issuer was asked.
     pub(crate) async fn find(
         mut self,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 /// How an issuer's server is talked to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HttpSettings {
+pub(crate) struct HttpConfig {
     /// Whose certificates it may have; by default those that the platform trusts.
     pub(crate) roots: Option<Roots>,
     /// A file with the token that it asks for.
@@ -18,7 +18,7 @@ pub(crate) enum Roots {
     File(PathBuf),
 }
 
-impl HttpSettings {
+impl HttpConfig {
     /// What Kubernetes mounts into each pod, where nothing else was said.
     pub(crate) fn kubernetes(mut self) -> Self {
         let mounted =

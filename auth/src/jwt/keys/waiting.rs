@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tonic_call::ClientNetwork;
 
 /// How many calls may wait for the keys of an issuer at once.
-pub(crate) const WAITING_AT_MOST: usize = 1_024;
+pub(crate) const MAX_WAITING: usize = 1_024;
 
-/// How many of them may come from one address, so that nobody takes all the places.
-pub(crate) const WAITING_OF_ONE: usize = 64;
+/// How many of them may come from one address, so that nobody takes all the calls.
+pub(crate) const MAX_WAITING_PER_ADDRESS: usize = 64;
 
-/// The places of calls that wait.
+/// The calls of calls that wait.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Mutex<Taken>);
+pub(crate) struct WaitingCalls(Mutex<Taken>);
 
-/// How many places are taken, and by whom. It holds as many addresses as calls that wait.
+/// How many calls are taken, and by whom. It holds as many addresses as calls that wait.
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
@@ -24,27 +24,27 @@ struct Taken {
 
 /// A place, for as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct WaitingCall {
+    calls: Arc<WaitingCalls>,
     from: Option<ClientNetwork>,
 }
 
-impl Places {
+impl WaitingCalls {
     /// A place, if there is one for a caller at that address.
-    pub(crate) fn take(self: &Arc<Self>, from: Option<ClientNetwork>) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, from: Option<ClientNetwork>) -> Option<WaitingCall> {
         let mut taken = self.lock();
-        if taken.all >= WAITING_AT_MOST {
+        if taken.all >= MAX_WAITING {
             return None;
         }
         if let Some(from) = from {
             let of_one = taken.by.entry(from).or_default();
-            if *of_one >= WAITING_OF_ONE {
+            if *of_one >= MAX_WAITING_PER_ADDRESS {
                 return None;
             }
             *of_one += 1;
         }
         taken.all += 1;
-        Some(Place { places: Arc::clone(self), from })
+        Some(WaitingCall { calls: Arc::clone(self), from })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -52,9 +52,9 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingCall {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
+        let mut taken = self.calls.lock();
         taken.all -= 1;
         let Some(from) = self.from else { return };
         if let Some(of_one) = taken.by.get_mut(&from) {
@@ -76,20 +76,20 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share_of_the_places_and_gets_them_back() {
-        let places = Arc::new(Places::default());
-        let take = |text: &str| places.take(network(text));
+        let calls = Arc::new(WaitingCalls::default());
+        let take = |text: &str| calls.take(network(text));
         let of_one: Vec<_> = std::iter::from_fn(|| take("192.0.2.1")).take(2_000).collect();
-        assert_eq!(of_one.len(), WAITING_OF_ONE);
+        assert_eq!(of_one.len(), MAX_WAITING_PER_ADDRESS);
         let other = take("192.0.2.2").expect("a place");
         drop(of_one);
         assert!(take("192.0.2.1").is_some());
         drop(other);
         // Of no address, as behind a sidecar on loopback: all there are.
         let all: Vec<_> = std::iter::from_fn(|| take("127.0.0.1")).take(2_000).collect();
-        assert_eq!(all.len(), WAITING_AT_MOST);
+        assert_eq!(all.len(), MAX_WAITING);
         assert!(take("192.0.2.1").is_none());
         drop(all);
-        assert_eq!(places.lock().all, 0);
-        assert!(places.lock().by.is_empty(), "who has left takes no room");
+        assert_eq!(calls.lock().all, 0);
+        assert!(calls.lock().by.is_empty(), "who has left takes no room");
     }
 }

@@ -1,0 +1,65 @@
+//! A server that accepts tokens of one issuer and requires a scope for one method.
+//!
+//! ```sh
+//! cargo run -p tonic-auth-layer --example auth-server
+//! ```
+//!
+//! Prints what three callers see: one without a token, one without the scope, and one with both. The events at
+//! `DEBUG` show what the operator sees.
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tonic::transport::Server;
+use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
+use tonic_auth_layer::{Access, AuthLayer};
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::{Orders, listen, orders};
+
+use orders::order_service_client::OrderServiceClient;
+use orders::order_service_server::OrderServiceServer;
+
+/// In production the issuer has the private key, and the server finds the public one: `Jwt::discover`.
+const SECRET: [u8; 32] = [7; 32];
+
+/// What an issuer does: it signs a token.
+fn token(scope: &str) -> Result<String, Box<dyn Error>> {
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+    let exp = in_an_hour.duration_since(UNIX_EPOCH)?.as_secs();
+    let claims = serde_json::json!({
+        "iss": "https://id.example", "sub": "ann", "aud": "orders", "scope": scope, "exp": exp
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(&SECRET);
+    Ok(jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+
+    let key = Key::secret(Algorithm::HS256, SECRET)?;
+    let jwt = Jwt::keys("https://id.example", [key]).audience("orders").build()?;
+    let auth = AuthLayer::new(jwt)
+        .method("test.v1.Kinds", "Unary", Access::scope("orders.write"))
+        .build()?;
+    let (incoming, endpoint) = listen();
+    let server = Server::builder()
+        .layer(auth)
+        .add_service(OrderServiceServer::new(Orders::default()));
+    tokio::spawn(server.serve_with_incoming(incoming));
+
+    let mut client = OrderServiceClient::new(endpoint.connect_lazy());
+    for scope in [None, Some("orders.read"), Some("orders.write")] {
+        let mut request = tonic::Request::new(Ask::default());
+        if let Some(scope) = scope {
+            let value = format!("Bearer {}", token(scope)?).parse()?;
+            request.metadata_mut().insert("authorization", value);
+        }
+        match client.unary(request).await {
+            Ok(_) => println!("{scope:?}: OK"),
+            Err(status) => println!("{scope:?}: {:?}: {}", status.code(), status.message()),
+        }
+    }
+    Ok(())
+}
