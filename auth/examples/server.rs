@@ -44,9 +44,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .method("test.v1.Kinds", "Unary", Access::scope("orders.write"))
         .build()?;
     let (incoming, endpoint) = listen();
-    let server = Server::builder()
-        .layer(auth)
-        .add_service(OrderServiceServer::new(Orders::default()));
+    let server =
+        Server::builder().layer(auth).add_service(OrderServiceServer::new(Orders::default()));
     tokio::spawn(server.serve_with_incoming(incoming));
 
     let mut client = OrderServiceClient::new(endpoint.connect_lazy());

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use tonic_call::guarded;
 
-/// Where a layer reads the time by which tokens expire.
+/// The clock that credentials expire by.
 ///
-/// The system's clock by default; tests give their own.
+/// Default: the system's clock. Tests set their own.
 #[derive(Clone, Default)]
 pub struct WallClock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 
@@ -16,12 +16,12 @@ impl WallClock {
         Self::default()
     }
 
-    /// A clock that shows what this says. If it panics, the system's is looked at instead.
+    /// A clock that returns the time of `now`. If `now` panics, the system's time is used.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(now)))
     }
 
-    /// What it shows now.
+    /// The current time.
     pub fn now(&self) -> SystemTime {
         let Some(now) = &self.0 else { return SystemTime::now() };
         guarded(|| now()).unwrap_or_else(|_| {

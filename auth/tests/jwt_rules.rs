@@ -465,7 +465,7 @@ fn rule_17_the_same_subject_of_two_issuers_is_two_callers() {
         .issuer(Jwt::keys(other, [ed.key()]).audience(AUDIENCE))
         .build()
         .unwrap();
-    // Duplicates, so that the second time they are remembered.
+    // Twice, so that the second time they are remembered.
     for _ in 0..2 {
         let ours = passes(ask(&jwt, &ed.token(json!({}))));
         let theirs = passes(ask(&jwt, &ed.token(json!({ "iss": other }))));

@@ -45,7 +45,7 @@ async fn verifier(issuer: Issuer) -> (Jwt, Fetches) {
     (jwt, fetches)
 }
 
-/// PendingLookup for a fetch after which there are so many keys.
+/// Waits for a fetch after which there are so many keys.
 async fn until_keys(fetches: &mut Fetches, keys: usize) {
     soon(async { while fetches.recv().await.unwrap() != (FetchResult::Ok, keys) {} }).await;
 }

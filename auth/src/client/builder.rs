@@ -1,4 +1,4 @@
-//! Whether credentials may be sent where they are sent to.
+//! Checks that credentials are sent over TLS.
 
 use std::any::TypeId;
 use std::error::Error;
@@ -12,20 +12,20 @@ use super::layer::CredentialsLayer;
 use super::service::Credentials;
 use super::source::TokenSource;
 
-/// Credentials, of which it is not said yet where they may be sent.
+/// Builds a [`CredentialsLayer`] for an endpoint.
 #[derive(Clone)]
 #[must_use = "call `to(&endpoint)` to get the layer"]
 pub struct CredentialsBuilder {
     source: Arc<dyn TokenSource>,
 }
 
-/// A connection on which everybody on the way would read the credentials.
+/// The connection is not encrypted, so the credentials could be read on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotEncrypted {
     /// The endpoint is not `https`.
     Endpoint,
-    /// The endpoint is `https`, but tonic is built without TLS, and then connects without.
+    /// The endpoint is `https`, but tonic is built without TLS, and would connect without it.
     Tonic,
 }
 
@@ -34,12 +34,11 @@ impl CredentialsBuilder {
         Self { source: Arc::new(source) }
     }
 
-    /// Sends them to this endpoint: put the layer around its channel.
+    /// Builds the layer for the channel of this endpoint.
     ///
     /// # Errors
     ///
-    /// When the connection would not be encrypted: credentials that anybody on the way can read are
-    /// everybody's (RFC 6750 §5.3).
+    /// If the connection would not be encrypted (RFC 6750 §5.3).
     pub fn to(self, endpoint: &Endpoint) -> Result<CredentialsLayer, NotEncrypted> {
         if endpoint.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
             return Err(NotEncrypted::Endpoint);
@@ -50,16 +49,16 @@ impl CredentialsBuilder {
         Ok(CredentialsLayer::new(self.source, false))
     }
 
-    /// Sends them whether the connection is encrypted or not: to a sidecar on loopback, over a Unix
-    /// socket, by a connector of your own that encrypts.
+    /// Builds the layer without checking for TLS: for a sidecar on loopback, a Unix socket, or a custom connector that
+    /// encrypts.
     pub fn allow_unencrypted(self) -> CredentialsLayer {
         CredentialsLayer::new(self.source, true)
     }
 }
 
-/// Whether tonic is built with TLS. Without, it takes `https` for `http`.
+/// Whether tonic is built with TLS. Without it, tonic treats `https` as `http`.
 fn tonic_has_tls() -> bool {
-    /// Has the name of what only a tonic with TLS has. That one goes before this.
+    /// A method with the name of one that only tonic with TLS has, and that takes precedence over this one.
     trait WithoutTls {
         fn tls_config() {}
     }
@@ -73,7 +72,7 @@ fn tonic_has_tls() -> bool {
     id(Endpoint::tls_config) != id(<Endpoint as WithoutTls>::tls_config)
 }
 
-/// What no channel is, so that a forgotten [`to`](CredentialsBuilder::to) is an error that says so.
+/// Implemented by no channel, so that the compiler reports a forgotten [`to`](CredentialsBuilder::to).
 #[diagnostic::on_unimplemented(
     message = "a `CredentialsBuilder` is not a layer yet: call `.to(&endpoint)?` to get the \
                `CredentialsLayer`",

@@ -1,4 +1,4 @@
-//! A token in a file that somebody else renews.
+//! A token from a file.
 
 use std::error::Error;
 use std::fmt;
@@ -20,38 +20,37 @@ use super::token::BearerToken;
 use crate::decide::incoming::MAX_CREDENTIALS_BYTES;
 use crate::wall_clock::WallClock;
 
-/// A token in a file that somebody else renews: one that Kubernetes projects, for example.
+/// A token from a file that another process renews: for example a projected token in Kubernetes.
 ///
-/// It is read again once a minute, in the background while calls go on, and before a token that is
-/// about to expire is sent: at the latest 30 s before its `exp` (gRFC A97). When the file can't be read,
-/// or is not a token, the one read last serves until then; after that calls end `UNAVAILABLE`, and the
-/// file is looked at once a second at most. A token that is not a JWT is taken not to expire.
+/// The file is read again once a minute, in the background, and at the latest 30 s before the token's `exp` (gRFC A97).
+/// If the file can't be read, or contains no token, the last token is used until then. After that, calls end `UNAVAILABLE`,
+/// and the file is read at most once a second. A token that is not a JWT does not expire.
 ///
-/// Clones share what was read.
+/// Clones share the token.
 #[derive(Clone)]
 pub struct TokenFile(Arc<File>);
 
 struct File {
     path: PathBuf,
     clock: WallClock,
-    held: ArcSwap<Loaded>,
-    /// One reads at a time, and whoever waits for it looks first at what it has read.
+    loaded: ArcSwap<Loaded>,
+    /// Only one task reads at a time. Others wait, and then check what it has read.
     reading: Mutex<()>,
-    /// Whether a reader is under way in the background.
+    /// Whether a background task reads the file.
     in_background: AtomicBool,
 }
 
 struct Loaded {
     token: BearerToken,
-    /// From when on it is not sent.
+    /// When it is no longer sent.
     until: Option<SystemTime>,
-    /// When the file is looked at again.
+    /// When the file is read again.
     again: Instant,
-    /// Why it could not be read when it was looked at last.
-    trouble: Option<NoToken>,
+    /// Why the last attempt to read the file failed.
+    error: Option<NoToken>,
 }
 
-/// Why a token file can't be used.
+/// Why a token file is unusable.
 #[derive(Debug)]
 pub struct TokenFileError {
     path: PathBuf,
@@ -65,37 +64,37 @@ enum Why {
     NotAToken,
 }
 
-/// How old what was read gets.
+/// How often the file is read.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How long a file that could not be read is left alone.
-const AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// How long after an error the file is read again.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// How long before its expiry a token is no longer sent.
+/// How long before its expiry a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(30);
 
 impl TokenFile {
-    /// Reads a file for the first time.
+    /// Opens and reads a file.
     ///
     /// # Errors
     ///
-    /// When it can't be read, or is not a token.
+    /// If it can't be read, or contains no token.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenFileError> {
         Self::with_clock(path, WallClock::system())
     }
 
-    /// As [`open`](Self::open), with a clock by which tokens expire.
+    /// As [`open`](Self::open), with a clock for the expiry of tokens.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn with_clock(path: impl AsRef<Path>, clock: WallClock) -> Result<Self, TokenFileError> {
         let path = path.as_ref().to_owned();
-        let held = Loaded::new(read(&path)?);
+        let loaded = Loaded::new(read(&path)?);
         Ok(Self(Arc::new(File {
             path,
             clock,
-            held: ArcSwap::from_pointee(held),
+            loaded: ArcSwap::from_pointee(loaded),
             reading: Mutex::default(),
             in_background: AtomicBool::new(false),
         })))
@@ -105,7 +104,7 @@ impl TokenFile {
 impl Loaded {
     fn new((token, expires_at): (BearerToken, Option<SystemTime>)) -> Self {
         let until = expires_at.and_then(|at| at.checked_sub(MARGIN));
-        Self { token, until, again: Instant::now() + AGAIN, trouble: None }
+        Self { token, until, again: Instant::now() + AGAIN, error: None }
     }
 
     fn is_good(&self, now: SystemTime) -> bool {
@@ -116,17 +115,17 @@ impl Loaded {
         self.again <= Instant::now()
     }
 
-    /// The token; or why there is none, if it has expired.
+    /// The token; or an error if it has expired.
     fn answer(&self, now: SystemTime) -> Result<BearerToken, NoToken> {
         if self.is_good(now) {
             return Ok(self.token.clone());
         }
         let expired = || NoToken::new("the one in the file has expired, or is about to");
-        Err(self.trouble.clone().unwrap_or_else(expired))
+        Err(self.error.clone().unwrap_or_else(expired))
     }
 }
 
-/// Whoever reads in the background; also one whose runtime ends before it is done.
+/// A background read. Its `Drop` also runs if the runtime ends first.
 struct InBackground(Arc<File>);
 
 impl Drop for InBackground {
@@ -137,22 +136,22 @@ impl Drop for InBackground {
 
 impl TokenSource for TokenFile {
     fn token(&self) -> Obtaining {
-        let held = self.0.held.load();
+        let loaded = self.0.loaded.load();
         let now = self.0.clock.now();
-        match (held.is_good(now), held.is_due()) {
-            (true, false) => Obtaining::Ready(held.answer(now)),
+        match (loaded.is_good(now), loaded.is_due()) {
+            (true, false) => Obtaining::Ready(loaded.answer(now)),
             (true, true) => {
                 if !self.0.in_background.swap(true, Ordering::AcqRel) {
                     let reading = InBackground(Arc::clone(&self.0));
                     tokio::spawn(async move { reading.0.renew(false).await });
                 }
-                Obtaining::Ready(held.answer(now))
+                Obtaining::Ready(loaded.answer(now))
             }
             (false, _) => {
                 let file = Arc::clone(&self.0);
                 Obtaining::Later(Box::pin(async move {
                     file.renew(true).await;
-                    file.held.load().answer(file.clock.now())
+                    file.loaded.load().answer(file.clock.now())
                 }))
             }
         }
@@ -160,43 +159,43 @@ impl TokenSource for TokenFile {
 }
 
 impl File {
-    /// Reads the file, unless somebody else has meanwhile.
+    /// Reads the file, unless another task has just done so.
     async fn renew(self: &Arc<Self>, expired: bool) {
         let _one = self.reading.lock().await;
-        let held = self.held.load_full();
-        let is_good = held.is_good(self.clock.now());
-        // What has expired is looked at at once, but not again and again.
-        let due = held.is_due() || (expired && !is_good && held.trouble.is_none());
+        let loaded = self.loaded.load_full();
+        let is_good = loaded.is_good(self.clock.now());
+        // An expired token is replaced immediately, but the file is not read again and again.
+        let due = loaded.is_due() || (expired && !is_good && loaded.error.is_none());
         if !due {
             return;
         }
         let file = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || read(&file.path)).await;
-        let held = match read {
-            Ok(Ok(read)) => self.after(Loaded::new(read)),
-            Ok(Err(error)) => self.in_trouble(&held, &error),
-            Err(error) => self.in_trouble(&held, &error),
+        let loaded = match read {
+            Ok(Ok(read)) => self.after_read(Loaded::new(read)),
+            Ok(Err(error)) => self.after_error(&loaded, &error),
+            Err(error) => self.after_error(&loaded, &error),
         };
-        self.held.store(Arc::new(held));
+        self.loaded.store(Arc::new(loaded));
     }
 
-    /// What is as good as expired when it is read is looked at again soon.
-    fn after(&self, mut held: Loaded) -> Loaded {
-        if !held.is_good(self.clock.now()) {
-            held.again = Instant::now() + AFTER_TROUBLE;
-            held.trouble = Some(NoToken::new("the one in the file has expired, or is about to"));
+    /// A token that is already expired when it is read is read again soon.
+    fn after_read(&self, mut loaded: Loaded) -> Loaded {
+        if !loaded.is_good(self.clock.now()) {
+            loaded.again = Instant::now() + AFTER_ERROR;
+            loaded.error = Some(NoToken::new("the one in the file has expired, or is about to"));
         }
-        held
+        loaded
     }
 
-    fn in_trouble(&self, held: &Loaded, error: &dyn fmt::Display) -> Loaded {
+    fn after_error(&self, loaded: &Loaded, error: &dyn fmt::Display) -> Loaded {
         tracing::warn!(path = %self.path.display(), %error, "a token file can't be read again");
         Loaded {
-            token: held.token.clone(),
-            until: held.until,
-            again: Instant::now() + AFTER_TROUBLE,
-            // Where the file is and what is wrong with it is not for whoever gets the status.
-            trouble: Some(NoToken::new(
+            token: loaded.token.clone(),
+            until: loaded.until,
+            again: Instant::now() + AFTER_ERROR,
+            // The status must not contain the path or the details.
+            error: Some(NoToken::new(
                 "the one in the file has expired, and the file can't be read",
             )),
         }
@@ -208,7 +207,7 @@ fn read(path: &Path) -> Result<(BearerToken, Option<SystemTime>), TokenFileError
     let failed = |why| TokenFileError { path: path.to_owned(), why };
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| failed(Why::Io(error)))?;
-    // A header can't hold more; and a path may name anything, a device that never ends for example.
+    // Bounds the read: the path can name anything, for example an endless device.
     let most = MAX_CREDENTIALS_BYTES as u64 + 1;
     file.take(most).read_to_string(&mut text).map_err(|error| failed(Why::Io(error)))?;
     if text.len() > MAX_CREDENTIALS_BYTES {
@@ -218,7 +217,7 @@ fn read(path: &Path) -> Result<(BearerToken, Option<SystemTime>), TokenFileError
     Ok((token, expiry_of(text.trim_ascii())))
 }
 
-/// The `exp` of a JWT, unverified: it is our own, and says only when to look for the next one.
+/// The `exp` of a JWT. It is not verified: it is our own token, and only decides when to read the next one.
 fn expiry_of(token: &str) -> Option<SystemTime> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);

@@ -51,7 +51,7 @@ where
         let mut request = request.map(tonic::body::Body::new);
         let plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let answer = match own(&mut request) {
-            // It was looked at where the layer was built; but here it stands otherwise.
+            // The layer was built for an endpoint with TLS, but wraps another channel.
             _ if plain && !self.plain_text => refused(
                 request,
                 "PLAIN_TEXT",
@@ -73,7 +73,7 @@ where
     }
 }
 
-/// Whether a call brings its own; they are then as sensitive as ours.
+/// Whether a call has its own `authorization`, which is then marked as sensitive.
 fn own(request: &mut Request<tonic::body::Body>) -> bool {
     let mut own = false;
     for (name, value) in request.headers_mut().iter_mut() {
@@ -85,7 +85,7 @@ fn own(request: &mut Request<tonic::body::Body>) -> bool {
     own
 }
 
-/// Sends the call with its token; without one it is not sent.
+/// Sends the call with the token. Without a token, the call is not sent.
 fn send<S: GrpcService>(
     mut request: Request<tonic::body::Body>,
     token: Obtained,
@@ -133,7 +133,7 @@ enum State<S: GrpcService> {
 /// A call that waits for its token.
 struct Waiting<S> {
     request: Request<tonic::body::Body>,
-    /// The one that was polled ready.
+    /// The service that was polled ready.
     service: S,
     token: Guarded<Result<BearerToken, NoToken>>,
 }

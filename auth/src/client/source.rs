@@ -1,4 +1,4 @@
-//! Where the token of a call comes from.
+//! Sources of tokens.
 
 use std::error::Error;
 use std::fmt;
@@ -7,29 +7,29 @@ use std::pin::Pin;
 
 use super::token::{BadToken, BearerToken};
 
-/// Gives the token for each call.
+/// Provides the token for each call.
 ///
-/// A [`BearerToken`] is one, and so are a [`TokenFile`](super::TokenFile) and a function that gives a
-/// token. One that has to ask is made by [`token_async`].
+/// Implemented by [`BearerToken`], [`TokenFile`](super::TokenFile) and functions that return a token. For asynchronous
+/// functions, see [`token_async`].
 pub trait TokenSource: Send + Sync + 'static {
-    /// The token to send now. It is asked for every call: keep what is good for several.
+    /// The token to send now. It is called for every call, so cache the token.
     fn token(&self) -> Obtaining;
 }
 
-/// A token: at once, or later.
+/// A token: now or later.
 pub enum Obtaining {
-    /// Here it is, or there is none.
+    /// The token, or why there is none.
     Ready(Result<BearerToken, NoToken>),
-    /// It has to be asked for.
+    /// A future returns the token.
     Later(Pin<Box<dyn Future<Output = Result<BearerToken, NoToken>> + Send>>),
 }
 
-/// Why there is no token. The call then ends `UNAVAILABLE`, with this text, and is not sent.
+/// Why there is no token. The call ends `UNAVAILABLE` with this text, and is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoToken(String);
 
 impl NoToken {
-    /// There is none, for that reason. It is shown to whoever makes the call: put no secret into it.
+    /// There is no token, for that reason. The caller sees the text: put no secret into it.
     pub fn new(why: impl fmt::Display) -> Self {
         Self(why.to_string())
     }
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Gives tokens by a function that has to ask for them.
+/// Provides tokens by an asynchronous function.
 pub fn token_async<F, T>(function: F) -> TokenAsync<F>
 where
     F: Fn() -> T + Send + Sync + 'static,
@@ -59,7 +59,7 @@ where
     TokenAsync(function)
 }
 
-/// What [`token_async`] makes.
+/// The token source of [`token_async`].
 #[derive(Clone, Copy)]
 pub struct TokenAsync<F>(F);
 

@@ -6,21 +6,21 @@ use http::HeaderValue;
 
 use crate::decide::incoming::is_b64token;
 
-/// A token as it is sent: `Bearer …`. It is never shown; cloning shares it.
+/// A bearer token. Its text is never shown; clones share it.
 #[derive(Clone)]
 pub struct BearerToken(HeaderValue);
 
-/// A text that can't be a bearer token. It does not show it.
+/// A text is not a bearer token. The error does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadToken;
 
 impl BearerToken {
-    /// A token; white space around it, such as the line break at the end of a file, is left out.
+    /// A token. White space around it is removed, such as the line break at the end of a file.
     ///
     /// # Errors
     ///
-    /// When it is not a `b64token` (RFC 6750 §2.1): letters, digits, `-._~+/`, and `=` at its end.
+    /// If it is not a `b64token` (RFC 6750 §2.1): letters, digits, `-._~+/`, and `=` at its end.
     pub fn new(token: &str) -> Result<Self, BadToken> {
         let token = token.trim_ascii();
         if !is_b64token(token) {

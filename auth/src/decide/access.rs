@@ -1,4 +1,4 @@
-//! Who may call a method.
+//! Access rules.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,19 +8,17 @@ use tonic_call::Rpc;
 use super::failure::{Failure, Reason};
 use super::identity::Identity;
 
-/// Who may call a method.
+/// Which callers may call a method.
 ///
 /// ```
 /// use tonic_auth_layer::Access;
 ///
 /// let write = Access::scope("orders.write");
 /// let report = Access::any_scope(["orders.read", "audit"]);
-/// let mine = Access::function("tenant", |identity, _rpc| {
-///     identity.claims().and_then(|claims| claims.get("tenant")).is_some()
-/// });
+/// let staff = Access::function("staff", |identity, _rpc| identity.method() == "mtls");
 /// ```
 ///
-/// A scope that no token can hold, and a choice among none, are an error of
+/// A scope that no token can contain, and an empty list of scopes, are errors of
 /// [`AuthBuilder::build`](crate::AuthBuilder::build).
 #[derive(Clone)]
 pub struct Access(Rule);
@@ -35,7 +33,7 @@ enum Rule {
 
 type Allows = Arc<dyn Fn(&Identity, &Rpc) -> bool + Send + Sync>;
 
-/// How many of its scopes a rule asks for.
+/// How many of its scopes a rule requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     All,
@@ -43,27 +41,27 @@ pub(crate) enum Need {
 }
 
 impl Access {
-    /// Everybody: credentials are not looked at, and the handler finds no identity.
+    /// Every caller: credentials are not checked, and the handler finds no identity.
     pub fn public() -> Self {
         Self(Rule::Public)
     }
 
-    /// Everybody who is known.
+    /// Every authenticated caller.
     pub fn authenticated() -> Self {
         Self(Rule::Authenticated)
     }
 
-    /// Who has this scope.
+    /// Callers with this scope.
     pub fn scope(scope: &str) -> Self {
         Self::all_scopes([scope])
     }
 
-    /// Who has all of these scopes.
+    /// Callers with all of these scopes.
     pub fn all_scopes<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
         Self::scopes(scopes, Need::All)
     }
 
-    /// Who has at least one of these scopes.
+    /// Callers with at least one of these scopes.
     pub fn any_scope<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
         Self::scopes(scopes, Need::Any)
     }
@@ -72,8 +70,8 @@ impl Access {
         Self(Rule::Scopes { scopes: scopes.into_iter().map(Into::into).collect(), need })
     }
 
-    /// Everybody who is known, and of whom this is true. The name is what the operator is told when it is
-    /// not. A panic in it refuses the call.
+    /// Authenticated callers for whom `allows` returns true. If it does not, the operator sees `name` as the failed
+    /// check. A panic in it refuses the call.
     pub fn function(
         name: &'static str,
         allows: impl Fn(&Identity, &Rpc) -> bool + Send + Sync + 'static,
@@ -85,7 +83,7 @@ impl Access {
         matches!(self.0, Rule::Public)
     }
 
-    /// The scopes that it asks for, if it asks for scopes.
+    /// The required scopes, if there are any.
     pub(crate) fn needs(&self) -> Option<(&[Box<str>], Need)> {
         match &self.0 {
             Rule::Scopes { scopes, need } => Some((scopes, *need)),
@@ -93,12 +91,12 @@ impl Access {
         }
     }
 
-    /// Whether that caller may call that method.
+    /// Checks whether that caller may call that method.
     pub(crate) fn allows(&self, identity: &Identity, rpc: &Rpc) -> Result<(), Failure> {
         match &self.0 {
             Rule::Public | Rule::Authenticated => Ok(()),
             Rule::Scopes { scopes, need } => {
-                // Nobody has one of none; that all of none are there must open no door either.
+                // An empty list grants nothing: neither `any` of it nor `all` of it.
                 let enough = match need {
                     Need::All => {
                         !scopes.is_empty() && scopes.iter().all(|scope| identity.has_scope(scope))

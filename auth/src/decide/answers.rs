@@ -1,4 +1,4 @@
-//! What a refused caller is told.
+//! The status of each refusal.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::access::{Access, Need};
 use super::failure::{Failure, Reason};
 
-/// Makes the status of each refusal.
+/// Creates the status of each refusal.
 #[derive(Debug)]
 pub(crate) struct Answers {
     domain: String,
     realm: String,
     schemes: Vec<&'static str>,
-    /// Those that say nothing of the method, made once.
+    /// The statuses that do not depend on the method, created once.
     fixed: Vec<(Reason, Status)>,
 }
 
@@ -47,7 +47,7 @@ impl Answers {
         answers
     }
 
-    /// The status of a refusal, of a method with that rule.
+    /// The status of a refusal, for a method with that rule.
     pub(crate) fn status(&self, failure: &Failure, access: Option<&Access>) -> Status {
         let (reason, wait) = (failure.reason(), failure.retry_after_value());
         match self.fixed.iter().find(|(fixed, _)| *fixed == reason) {
@@ -85,7 +85,7 @@ impl Answers {
         Status::with_error_details_and_metadata(reason.code(), message, details, challenges)
     }
 
-    /// `www-authenticate`: how to call instead (RFC 6750 §3, RFC 9110 §11.6.1).
+    /// `www-authenticate`: how to authenticate (RFC 6750 §3, RFC 9110 §11.6.1).
     fn challenges(&self, reason: Reason, needs: Option<(&[Box<str>], Need)>) -> MetadataMap {
         let error = match reason {
             Reason::CredentialsMissing => None,
@@ -111,7 +111,7 @@ impl Answers {
     }
 }
 
-/// Whether a text can stand between quotes in a header.
+/// Whether a text is valid between quotes in a header.
 pub(crate) fn is_quotable(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok() && text.is_ascii() && !text.contains(['"', '\\'])
 }

@@ -13,7 +13,7 @@ use super::failure::{Failure, Reason};
 use super::identity::Identity;
 use super::incoming::Incoming;
 
-/// Recognises callers by a secret that each of them sends in a header, `x-api-key` by default.
+/// Authenticates callers by a secret in a header, `x-api-key` by default.
 ///
 /// ```
 /// use tonic_auth_layer::{ApiKeys, AuthLayer, Identity};
@@ -27,9 +27,9 @@ use super::incoming::Incoming;
 /// # layer("2f1e6cb6a9f44dd2a1b95f47a0a7ce5d").unwrap();
 /// ```
 ///
-/// Only a keyed hash (HMAC-SHA-256, by a key made at random when the process starts) of each secret is
-/// held. What a caller sends is looked up by its own: the time that takes tells nothing of the secrets,
-/// however many there are, since nobody outside can know or choose what is compared.
+/// Only a keyed hash of each secret is stored (HMAC-SHA-256, with a random key per instance). A received secret is
+/// looked up by its own keyed hash, so the time of the lookup reveals nothing about the stored secrets: callers can
+/// neither know nor choose what is compared.
 #[derive(Clone)]
 pub struct ApiKeys {
     header: HeaderName,
@@ -37,23 +37,23 @@ pub struct ApiKeys {
     identities: FxHashMap<[u8; 32], Identity>,
 }
 
-/// Why a key can't be one. It does not show it.
+/// Why an API key is invalid. It does not contain the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiKeyError {
-    /// It is shorter than [`MIN_KEY_BYTES`] bytes: it could be guessed.
+    /// It is shorter than [`MIN_KEY_BYTES`], so it could be guessed.
     Short,
-    /// It has characters that no header can hold as they are: a line break at its end, perhaps.
+    /// It has characters that a header value can't contain: often a line break at its end.
     Text,
-    /// It is there already: one key would mean two callers.
+    /// It was added before: one key would stand for two callers.
     Twice,
 }
 
-/// How many bytes a key has, at least. They should be random: 32 hexadecimal digits are 128 bits.
+/// The minimum length of a key, in bytes. Keys should be random: 32 hexadecimal digits are 128 bits.
 pub const MIN_KEY_BYTES: usize = 16;
 
 impl ApiKeys {
-    /// No keys yet: nobody is known.
+    /// An authenticator without keys.
     pub fn new() -> Self {
         let mut random = [0; 32];
         rand::fill(&mut random).expect("the system has random numbers");
@@ -70,11 +70,11 @@ impl ApiKeys {
         Self { header, ..self }
     }
 
-    /// Adds a key, and who sends it.
+    /// Adds a key, and the identity of its caller.
     ///
     /// # Errors
     ///
-    /// When it is too short, can't be sent, or is there already.
+    /// If it is too short, invalid in a header, or was added before.
     pub fn key(self, key: impl AsRef<[u8]>, identity: Identity) -> Result<Self, ApiKeyError> {
         let key = key.as_ref();
         let text = HeaderValue::from_bytes(key).map_err(|_| ApiKeyError::Text)?;
@@ -88,23 +88,23 @@ impl ApiKeys {
         self.sha256(hash, identity)
     }
 
-    /// Adds a key by its SHA-256, so that it stands in no configuration itself.
+    /// Adds a key by its SHA-256, so that the configuration does not contain the key itself.
     ///
     /// # Errors
     ///
-    /// When it is there already.
+    /// If it was added before.
     pub fn sha256(mut self, hash: [u8; 32], identity: Identity) -> Result<Self, ApiKeyError> {
-        match self.identities.insert(self.place(hash), identity) {
+        match self.identities.insert(self.keyed(hash), identity) {
             None => Ok(self),
             Some(_) => Err(ApiKeyError::Twice),
         }
     }
 
-    /// Where the identity of a key stands: nobody outside can tell.
-    fn place(&self, hash: [u8; 32]) -> [u8; 32] {
-        let mut place = [0; 32];
-        place.copy_from_slice(hmac::sign(&self.hashing, &hash).as_ref());
-        place
+    /// The keyed hash that an identity is stored under.
+    fn keyed(&self, hash: [u8; 32]) -> [u8; 32] {
+        let mut keyed = [0; 32];
+        keyed.copy_from_slice(hmac::sign(&self.hashing, &hash).as_ref());
+        keyed
     }
 }
 
@@ -124,7 +124,7 @@ impl Authenticate for ApiKeys {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
         let found = match call.only(&self.header) {
             Ok(None) => Outcome::Absent,
-            Ok(Some(key)) => match self.identities.get(&self.place(sha256(key.as_bytes()))) {
+            Ok(Some(key)) => match self.identities.get(&self.keyed(sha256(key.as_bytes()))) {
                 Some(identity) => Outcome::identified(identity.clone()),
                 None => Failure::new(Reason::TokenInvalid, "api_key").into(),
             },
@@ -137,7 +137,7 @@ impl Authenticate for ApiKeys {
         vec![self.header.clone()]
     }
 
-    /// HTTP has no scheme for them.
+    /// There is no HTTP authentication scheme for API keys.
     fn schemes(&self) -> Vec<&'static str> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! How a caller is recognised.
+//! The trait of authenticators, and what they return.
 
 use std::fmt;
 use std::future::Future;
@@ -9,9 +9,9 @@ use super::failure::{Failure, Reason};
 use super::identity::Identity;
 use super::incoming::Incoming;
 
-/// Tells who is calling, from the head of a call: before a byte of its body is read.
+/// Authenticates the caller of a call by its head, before any byte of the body is read.
 ///
-/// Functions become one by [`authenticate_fn`](crate::authenticate_fn) and
+/// Functions implement it through [`authenticate_fn`](crate::authenticate_fn) and
 /// [`authenticate_async`](crate::authenticate_async).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not authenticate callers",
@@ -20,71 +20,71 @@ use super::incoming::Incoming;
             `authenticate_async`"
 )]
 pub trait Authenticate: Send + Sync + 'static {
-    /// Looks at a call. An answer that is known at once is [`Ready`](Authenticating::Ready), and costs no
-    /// allocation.
+    /// Authenticates the caller. A result that is available immediately is [`Ready`](Authenticating::Ready), and needs
+    /// no allocation.
     ///
-    /// A panic in it, or in the future, refuses the call: nobody passes because a check broke.
+    /// A panic in this function, or in the future, refuses the call.
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating;
 
-    /// The headers in which its credentials come: their values are marked as sensitive, and can be
+    /// The headers that carry the credentials. Their values are marked as sensitive, and can be
     /// [removed](crate::AuthBuilder::remove_credentials) before the handler sees them. By default
     /// `authorization`.
     fn headers(&self) -> Vec<http::HeaderName> {
         vec![http::header::AUTHORIZATION]
     }
 
-    /// The schemes of HTTP authentication that a caller could use, for the `www-authenticate` of a
-    /// refusal (RFC 9110 §11.6.1). By default `Bearer`.
+    /// The HTTP authentication schemes that a caller can use, for the `www-authenticate` of a refusal
+    /// (RFC 9110 §11.6.1). By default `Bearer`.
     fn schemes(&self) -> Vec<&'static str> {
         vec!["Bearer"]
     }
 }
 
-/// What an authenticator found: at once, or later.
+/// The result of an authenticator: now or later.
 pub enum Authenticating {
-    /// It knows.
+    /// The result.
     Ready(Outcome),
-    /// It has to ask.
+    /// The result is computed by a future.
     Later(Pin<Box<dyn Future<Output = Outcome> + Send>>),
 }
 
-/// What an authenticator found.
+/// The result of an authenticator.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The caller is known.
+    /// The caller is authenticated.
     Identified {
-        /// Who it is.
+        /// The caller.
         identity: Identity,
-        /// Whether that was remembered from an earlier call.
+        /// Whether the result was cached from an earlier call.
         cached: bool,
     },
-    /// There is no credential of this kind.
+    /// There are no credentials of this kind.
     Absent,
-    /// There is one, and it is not good.
+    /// The credentials are invalid.
     Refused(Failure),
-    /// It can't be told now whether it is good: no keys yet, or whom to ask is away.
+    /// The credentials can't be verified now: there are no keys yet, or the issuer is unreachable.
     Unavailable(Failure),
 }
 
 impl Outcome {
-    /// The caller is known, as was found just now.
+    /// The caller is authenticated, without a cache.
     pub fn identified(identity: Identity) -> Self {
         Self::Identified { identity, cached: false }
     }
 
-    /// The caller is known from an earlier call.
+    /// The caller is authenticated, by a cached result.
     pub fn cached(identity: Identity) -> Self {
         Self::Identified { identity, cached: true }
     }
 
-    /// It can't be told now, because of that check.
+    /// The credentials can't be verified now, because of that check.
     pub fn unavailable(check: &'static str) -> Self {
         Self::Unavailable(Failure::new(Reason::VerifierUnavailable, check))
     }
 }
 
 impl Authenticating {
-    /// Finds out later.
+    /// A result that a future computes.
     pub fn later(found: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self::Later(Box::pin(found))
     }
@@ -131,7 +131,7 @@ impl From<Identity> for Outcome {
 }
 
 impl From<Failure> for Outcome {
-    /// Refused; or not to be told now, if that is the reason.
+    /// `Unavailable` if the reason is [`VerifierUnavailable`](Reason::VerifierUnavailable), otherwise `Refused`.
     fn from(failure: Failure) -> Self {
         match failure.reason() {
             Reason::VerifierUnavailable => Self::Unavailable(failure),

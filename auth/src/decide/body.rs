@@ -20,7 +20,7 @@ pub struct ResponseBody<B, E> {
 #[pin_project(project = Projection)]
 enum Content<B, E> {
     Whole(#[pin] AnswerBody<B>),
-    /// It ends when the credentials expire.
+    /// A body that ends when the credentials expire.
     Cut(#[pin] CutBody<B, E>),
 }
 
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// A body that is at its end.
+/// An empty body.
 impl<B, E> Default for ResponseBody<B, E> {
     fn default() -> Self {
         Self::whole(AnswerBody::default(), None)

@@ -1,30 +1,30 @@
-//! What can be wrong with how a layer is built.
+//! Errors of [`AuthBuilder::build`](crate::AuthBuilder::build).
 
 use std::error::Error;
 use std::fmt;
 
 use tonic_call::RuleError;
 
-/// What is wrong with how a layer was built.
+/// Why a layer can't be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A rule can never match a call: its name can't be one, there are two for the same method or service,
-    /// or [`methods`](crate::AuthBuilder::methods) has no such method or service.
+    /// A rule can never match a call: its name is invalid, a second rule is for the same method or service, or
+    /// [`methods`](crate::AuthBuilder::methods) has no such method or service.
     NeverMatches(RuleError),
-    /// Methods without a rule, of which [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) allows none.
+    /// Methods without a rule, although [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) is set.
     NotRuled(Vec<String>),
     /// [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) needs [`AuthBuilder::methods`](crate::AuthBuilder::methods).
     NoMethods,
-    /// A rule that can never be met.
+    /// A rule that no caller can satisfy.
     Rule {
-        /// What it is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
+        /// What the rule is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
         of: String,
-        /// What it asks for.
+        /// What the rule requires.
         asks_for: String,
     },
-    /// A realm or domain that can't stand in a header: what is not printable ASCII, `"`, `\`, or
-    /// nothing at all.
+    /// A realm or domain that a header can't contain: it is empty, or has `"`, `\` or characters that are not printable
+    /// ASCII.
     Text(String),
 }
 

@@ -1,4 +1,4 @@
-//! How a layer is built.
+//! Builds a layer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::wall_clock::WallClock;
 pub struct AuthBuilder {
     authenticator: Arc<dyn Authenticate>,
     rules: Rules,
-    /// Every rule, with what it is for.
+    /// Every rule, with the name of its method or service.
     all: Vec<(String, Access)>,
     default: Access,
     methods: Option<Methods>,
@@ -63,109 +63,108 @@ impl AuthBuilder {
         }
     }
 
-    /// Sets the access to one method of a fully qualified service. Two rules for the same method, and a name
-    /// that no call can have, are errors of [`build`](Self::build).
+    /// Sets the access to one method of a fully qualified service. A second rule for the same method, and an invalid
+    /// name, are errors of [`build`](Self::build).
     pub fn method(mut self, service: &str, method: &str, access: Access) -> Self {
         self.all.push((format!("{service}/{method}"), access.clone()));
         self.rules.table = self.rules.table.method(service, method, access);
         self
     }
 
-    /// Sets the access to the methods of a fully qualified service that have no rule of their own. Two rules
-    /// for the same service, and a name that no call can have, are errors of [`build`](Self::build).
+    /// Sets the access to the methods of a fully qualified service that have no rule of their own. A second rule for the
+    /// same service, and an invalid name, are errors of [`build`](Self::build).
     pub fn service(mut self, service: &str, access: Access) -> Self {
         self.all.push((service.to_owned(), access.clone()));
         self.rules.table = self.rules.table.service(service, access);
         self
     }
 
-    /// Says who may call the methods that no rule is for; by default everybody who is
-    /// [known](Access::authenticated). What is certainly no method nobody may call: if this access is public,
-    /// nobody has to be known to be answered `UNIMPLEMENTED`.
+    /// Sets the access to methods without a rule. Default: [authenticated](Access::authenticated) callers.
+    ///
+    /// It also applies to methods that do not exist, whose calls end `UNIMPLEMENTED`: if it is public, every caller gets
+    /// that answer.
     pub fn default_access(mut self, access: Access) -> Self {
         self.default = access;
         self
     }
 
-    /// Lets everybody call the standard health service, `grpc.health.v1.Health`: probes of Kubernetes
-    /// have no credentials. A rule for it counts all the same.
+    /// Makes the standard health service public, `grpc.health.v1.Health`: Kubernetes probes have no credentials. An
+    /// explicit rule for it takes precedence.
     pub fn public_health(mut self) -> Self {
         self.rules.public_health = true;
         self
     }
 
-    /// Lets everybody call the standard reflection services, and so learn which methods there are. A rule
-    /// for them counts all the same.
+    /// Makes the standard reflection services public, so every caller can list the methods. An explicit rule for them
+    /// takes precedence.
     pub fn public_reflection(mut self) -> Self {
         self.rules.public_reflection = true;
         self
     }
 
-    /// Knows exactly these methods, and those of the standard health and reflection services. A call of
-    /// any other is answered `UNIMPLEMENTED` and not passed on, and a rule for any other is an error of [`build`](Self::build).
+    /// Sets the methods that exist, besides those of the standard health and reflection services. Calls of other methods
+    /// end `UNIMPLEMENTED` and do not reach the service, and a rule for another method is an error of
+    /// [`build`](Self::build).
     ///
-    /// Without it a rule whose name is misspelt can't be told from one that nobody needs yet: rules that no
-    /// call has matched are named in one event at `INFO` after the first 1,000 calls that passed.
+    /// Without it, a misspelt rule can't be detected when the layer is built. One event at `INFO` then names the rules that
+    /// matched none of the first 1,000 calls that passed.
     pub fn methods(mut self, methods: &Methods) -> Self {
         self.methods = Some(methods.clone());
         self
     }
 
-    /// Makes every method of [`methods`](Self::methods) without a rule, of its own or of its service, an
-    /// error of [`build`](Self::build): a new one is then not open to everybody who is known only because
-    /// nobody thought of it.
+    /// Makes it an error of [`build`](Self::build) if a method of [`methods`](Self::methods) has no rule, neither of its
+    /// own nor of its service. A new method then never gets the default access by accident.
     pub fn every_method_ruled(mut self) -> Self {
         self.every_method_ruled = true;
         self
     }
 
-    /// Ends a call `UNAUTHENTICATED` when its credentials expire, also while its caller reads nothing.
-    /// By default they are looked at when the call comes.
+    /// Ends a call `UNAUTHENTICATED` when its credentials expire, even if its caller reads nothing. By default, expiry is
+    /// checked only when the call starts.
     ///
-    /// With [`methods`](Self::methods), calls of unary methods go on: they have one message either way.
+    /// With [`methods`](Self::methods), calls of unary methods are not ended: they have one message in each direction.
     /// Costs each other call a task and four small allocations.
     pub fn end_streams_at_expiry(mut self) -> Self {
         self.end_streams = true;
         self
     }
 
-    /// Removes the headers in which credentials come before the handler sees them. They are marked as
-    /// sensitive in any case.
+    /// Removes the headers with credentials before the handler sees them. They are marked as sensitive in any case.
     pub fn remove_credentials(mut self) -> Self {
         self.remove_credentials = true;
         self
     }
 
-    /// Only tries its rules out: what would be refused is reported, and let pass. A caller whose
-    /// credentials are bad then has *no* identity. Building such a layer warns. A call still waits for an
-    /// authenticator that has to ask somebody.
+    /// Enables shadow mode: refusals are reported, and the calls pass. A caller with invalid credentials then has *no*
+    /// identity. Building such a layer logs a `WARN`. A call still waits for an asynchronous authenticator.
     pub fn shadow(mut self) -> Self {
         self.shadow = true;
         self
     }
 
-    /// Sets the `domain` of the `ErrorInfo` in a refusal, in which its reasons have their meaning: for
-    /// example the name of your API. By default `tonic-auth-layer`.
+    /// Sets the `domain` of the `ErrorInfo` in a refusal, which defines its reasons: for example the name of your API.
+    /// Default: `tonic-auth-layer`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Sets the `realm` of `www-authenticate`; by default the [domain](Self::domain).
+    /// Sets the `realm` of `www-authenticate`. Default: the [domain](Self::domain).
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = Some(realm.into());
         self
     }
 
-    /// Is given every decision: to count them, or for an audit trail.
+    /// Sets a hook that is called with every decision: for metrics, or an audit trail.
     ///
-    /// It runs where the call comes in: it must not block. A panic in it changes nothing.
+    /// It runs in the call's own task and must not block. A panic in it is logged and does not change the decision.
     pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Reads the time, by which credentials expire, from this clock.
+    /// Sets the clock for the expiry of credentials.
     pub fn with_clock(mut self, clock: WallClock) -> Self {
         self.clock = clock;
         self
@@ -175,10 +174,10 @@ impl AuthBuilder {
     ///
     /// # Errors
     ///
-    /// When something in it is wrong, and would be found only when calls come: see [`BuildError`].
+    /// If a setting is invalid: see [`BuildError`].
     pub fn build(self) -> Result<AuthLayer, BuildError> {
         self.check()?;
-        // With a descriptor set each rule is known to be for something.
+        // With a descriptor set, each rule was checked to match a method.
         let uncalled = match &self.methods {
             None => Some(UncalledRules::of(&self.rules.table)),
             Some(_) => None,
@@ -186,9 +185,7 @@ impl AuthBuilder {
         let domain = self.domain.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
         let realm = self.realm.unwrap_or_else(|| domain.clone());
         if self.shadow {
-            tracing::warn!(
-                "authentication is in shadow mode: calls are let pass whoever makes them"
-            );
+            tracing::warn!("authentication is in shadow mode: calls that would be refused pass");
         }
         Ok(AuthLayer::with(Settings {
             answers: Answers::new(domain, realm, self.authenticator.schemes()),
@@ -203,8 +200,8 @@ impl AuthBuilder {
             end_streams: self.end_streams,
             clock: self.clock,
             hook: self.hook,
-            told_of_health: AtomicBool::new(false),
-            told_of_preflights: AtomicBool::new(false),
+            health_warned: AtomicBool::new(false),
+            preflight_warned: AtomicBool::new(false),
         }))
     }
 
@@ -241,7 +238,7 @@ impl AuthBuilder {
     }
 }
 
-/// What no service is, so that a forgotten [`build`](AuthBuilder::build) is an error that says so.
+/// Implemented by no service, so that the compiler reports a forgotten [`build`](AuthBuilder::build).
 #[diagnostic::on_unimplemented(
     message = "an `AuthBuilder` is not a layer yet: call `.build()?` to get the `AuthLayer`",
     label = "a `.build()?` is missing on an `AuthBuilder`",

@@ -1,4 +1,4 @@
-//! Several authenticators as one.
+//! Combinations of several authenticators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use super::failure::{Failure, Reason};
 use super::identity::Identity;
 use super::incoming::Incoming;
 
-/// Recognises callers by the first of several authenticators that finds credentials of its kind: name
-/// the strongest first.
+/// Authenticates callers by the first of several authenticators that finds credentials of its kind. Put the strongest
+/// first.
 ///
-/// Credentials that are *absent* lead to the next. Credentials that are *bad*, or can't be verified now,
-/// refuse the call: a caller can't pass with a weaker kind by spoiling the stronger. With
-/// [`or_else_if_bad`](AnyOf::or_else_if_bad) they lead to the next, too.
+/// If credentials are *absent*, the next authenticator is tried. If they are *invalid*, or can't be verified now, the
+/// call is refused: a caller can't fall back to a weaker kind by sending a broken stronger one. With
+/// [`or_else_if_bad`](AnyOf::or_else_if_bad) the next authenticator is tried then, too.
 ///
-/// Two of one kind are no use: to the first [`Jwt`](crate::Jwt) a token of the second one's issuer is bad.
-/// For several issuers, use one [`Jwt::builder`](crate::Jwt::builder).
+/// Do not combine two [`Jwt`](crate::Jwt): to the first one, tokens of the second one's issuer are invalid. For several
+/// issuers, use one [`Jwt::builder`](crate::Jwt::builder).
 ///
 /// ```
 /// # use tonic_auth_layer::{Authenticate, any_of};
@@ -30,11 +30,10 @@ pub fn any_of(first: impl Authenticate) -> AnyOf {
     AnyOf { authenticators: vec![Arc::new(first)], or_else_if_bad: false }
 }
 
-/// Recognises callers who have good credentials of several kinds at once: for example a token, and a
-/// client certificate besides.
+/// Authenticates callers with valid credentials of several kinds at once: for example a token and a client certificate.
 ///
-/// The identity is that of the first; the others are in [`Identity::also`]. It expires with whichever
-/// does first. Who has credentials of some kinds only is refused, not absent.
+/// The identity is that of the first; the others are in [`Identity::also`]. It expires when the first of them does. A
+/// caller with credentials of only some kinds is refused, not absent.
 ///
 /// ```
 /// # use tonic_auth_layer::{Authenticate, all_of};
@@ -48,29 +47,29 @@ pub fn all_of(first: impl Authenticate) -> AllOf {
 
 type Authenticator = Arc<dyn Authenticate>;
 
-/// What [`any_of`] makes.
+/// The authenticator of [`any_of`].
 #[derive(Clone)]
 pub struct AnyOf {
     authenticators: Vec<Authenticator>,
     or_else_if_bad: bool,
 }
 
-/// What [`all_of`] makes.
+/// The authenticator of [`all_of`].
 #[derive(Clone)]
 pub struct AllOf {
     authenticators: Vec<Authenticator>,
 }
 
 impl AnyOf {
-    /// Looks for these if none of those before are there.
+    /// Adds an authenticator that is tried if the credentials of all previous ones are absent.
     #[must_use]
     pub fn or(mut self, next: impl Authenticate) -> Self {
         self.authenticators.push(Arc::new(next));
         self
     }
 
-    /// Goes on to the next kind also when the credentials of one are bad or can't be verified: the
-    /// whole is then as strong as the weakest of them. If none is good, the first failure counts.
+    /// Tries the next authenticator also if credentials are invalid or can't be verified. The combination is then as
+    /// strong as the weakest of them. If none succeeds, the first failure is reported.
     #[must_use]
     pub fn or_else_if_bad(mut self) -> Self {
         self.or_else_if_bad = true;
@@ -79,7 +78,7 @@ impl AnyOf {
 }
 
 impl AllOf {
-    /// Asks for these as well.
+    /// Adds an authenticator that must succeed, too.
     #[must_use]
     pub fn and(mut self, next: impl Authenticate) -> Self {
         self.authenticators.push(Arc::new(next));
@@ -87,16 +86,16 @@ impl AllOf {
     }
 }
 
-/// What several authenticators make of what each of them finds.
+/// Combines the results of several authenticators.
 trait Gather: Send + 'static {
-    /// Takes what the next one found; `Some` is the end of it.
+    /// Adds the result of the next one. `Some` is the final result.
     fn next(&mut self, found: Outcome) -> Option<Outcome>;
 
-    /// What it is when all were asked.
+    /// The final result after all of them.
     fn end(self) -> Outcome;
 }
 
-/// Asks one after the other.
+/// Calls one authenticator after the other.
 fn ask<G: Gather>(
     authenticators: &[Authenticator],
     mut gather: G,
@@ -128,7 +127,7 @@ fn ask<G: Gather>(
 
 struct First {
     or_else_if_bad: bool,
-    /// The first failure, if one is passed over.
+    /// The first failure, if failures are skipped.
     bad: Option<Outcome>,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator's hook is told.
+//! What the hook for decisions receives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tonic_call::{Peer, Rpc};
 use super::failure::Failure;
 use super::identity::Identity;
 
-/// What the layer decided of one call. See [`AuthBuilder::on_decision`](crate::AuthBuilder::on_decision).
+/// The decision on one call. See [`AuthBuilder::on_decision`](crate::AuthBuilder::on_decision).
 #[derive(Clone, Copy)]
 pub struct Decision<'a> {
     pub(crate) verdict: Verdict,
@@ -21,29 +21,29 @@ pub struct Decision<'a> {
     pub(crate) extensions: Option<&'a Extensions>,
 }
 
-/// What was decided.
+/// The result of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The method is public: credentials were not looked at.
+    /// The method is public: credentials were not checked.
     Public,
-    /// The caller is known, and may.
+    /// The caller is authenticated and authorized.
     Passed,
-    /// Refused; or it would have been, in [shadow mode](Decision::is_shadow).
+    /// The call was refused; in [shadow mode](Decision::is_shadow), it would have been.
     Refused,
-    /// A call that had passed was ended, because the credentials have expired.
+    /// A call that had passed was ended, because its credentials expired.
     Ended,
 }
 
 pub(crate) type Hook = Arc<dyn Fn(&Decision<'_>) + Send + Sync>;
 
 impl<'a> Decision<'a> {
-    /// What was decided.
+    /// The result.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
 
-    /// The decision in one word, fit for a label: `public`, `passed`, or the
+    /// The result as one word, fit for a metric label: `public`, `passed`, or the
     /// [reason](crate::Reason::as_str) of the refusal.
     pub fn result(&self) -> &'static str {
         match (self.failure, self.verdict) {
@@ -53,32 +53,32 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Whether a refusal was only reported, and the call let pass.
+    /// Whether the refusal was only reported, and the call passed.
     pub fn is_shadow(&self) -> bool {
         self.shadow
     }
 
-    /// Whether who is calling was remembered from an earlier call.
+    /// Whether the caller's credentials were cached from an earlier call.
     pub fn is_cached(&self) -> bool {
         self.cached
     }
 
-    /// The method that was called. Its names may be whatever a stranger sent.
+    /// The called method. An unauthenticated caller can put any text into its name.
     pub fn rpc(&self) -> &'a Rpc {
         self.rpc
     }
 
-    /// Who is calling, if that is known: also when the caller may not. Never a label.
+    /// The caller, if authenticated, even if not authorized. Do not use it as a label.
     pub fn identity(&self) -> Option<&'a Identity> {
         self.identity
     }
 
-    /// The check that failed.
+    /// The failed check.
     pub fn failure(&self) -> Option<&'a Failure> {
         self.failure
     }
 
-    /// The other end of the connection, when the call came in. Never a label.
+    /// The peer of the connection. `None` when a running call is ended. Do not use it as a label.
     pub fn peer(&self) -> Option<Peer> {
         self.extensions.and_then(Peer::of)
     }

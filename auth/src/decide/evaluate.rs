@@ -1,30 +1,30 @@
-//! Decides each call, and tells of it.
+//! Decides each call, and reports the decision.
 
 use std::sync::atomic::Ordering;
 
 use http::{Extensions, HeaderMap, request};
 use tonic::Status;
-use tonic_call::{CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRules, sanitize};
+use tonic_call::{
+    CallInfo, FieldValue, Refusal, Rejection, Rpc, Side, UncalledRules, guarded, sanitize,
+};
 
 use super::authenticate::Outcome;
 use super::decision::{Decision, Verdict};
 use super::failure::{Failure, Reason};
 use super::identity::Identity;
 use super::settings::{LAYER, Ruled, Settings};
-use tonic_call::guarded;
 
-/// A caller who may.
+/// A call that passes.
 pub(crate) struct Passed {
-    /// `None` where the caller is not known, and passes all the same: the method is public, or the layer
-    /// is in shadow mode.
+    /// `None` if the caller is not authenticated, and the method is public or the layer is in shadow mode.
     pub(crate) identity: Option<Identity>,
 }
 
-/// Who passes; or what is wrong, and who it is if that is known.
+/// The caller; or the failure, and the caller if authenticated.
 type Judged = Result<Identity, (Failure, Option<Identity>)>;
 
 impl Settings {
-    /// Decides a call that needs no caller: it passes, if there is such a method.
+    /// Decides a call of a public method: it passes if the method exists.
     pub(crate) fn public(
         &self,
         ruled: Ruled<'_>,
@@ -47,15 +47,14 @@ impl Settings {
         Ok(Passed { identity: None })
     }
 
-    /// Refuses a CORS preflight: it never has credentials, and a tonic service would run its method,
-    /// which no browser has asked for.
+    /// Refuses a CORS preflight: it never has credentials, and a tonic service would run its method.
     pub(crate) fn preflight(
         &self,
         ruled: Ruled<'_>,
         head: &mut request::Parts,
         rpc: &Rpc,
     ) -> Result<Passed, Status> {
-        if !self.told_of_preflights.swap(true, Ordering::Relaxed) {
+        if !self.preflight_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 shadow = self.shadow,
                 "a CORS preflight was refused: put the CORS layer outside the `AuthLayer`"
@@ -65,19 +64,19 @@ impl Settings {
         self.conclude(Err((failure, None)), false, ruled, head, rpc)
     }
 
-    /// Takes note of a call that may: what strangers try says nothing of the rules.
+    /// Records the rule that a passed call matches. Refused calls are not recorded: callers choose their paths.
     fn called(&self, rpc: &Rpc) {
         if let Some(rules) = self.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
             tracing::info!(
                 calls = UncalledRules::CALLS,
                 rules,
-                "no call has matched these rules for methods and services: are their names right? With \
-                 `AuthBuilder::methods` a wrong one is an error of `build`"
+                "no call has matched these rules for methods and services: check their names, or set \
+                 `AuthBuilder::methods`, which makes a wrong name an error of `build`"
             );
         }
     }
 
-    /// Decides a call by what the authenticator found. `Err` is what a caller who may not is told.
+    /// Decides a call by the result of the authenticator. `Err` is the status of a refusal.
     pub(crate) fn decide(
         &self,
         found: Result<Outcome, String>,
@@ -90,7 +89,7 @@ impl Settings {
         self.conclude(judged, cached, ruled, head, rpc)
     }
 
-    /// Tells of what was found, and does it.
+    /// Reports the decision, and applies it.
     fn conclude(
         &self,
         judged: Judged,
@@ -142,7 +141,7 @@ impl Settings {
         let (failure, identity) = match found {
             Ok(Outcome::Identified { identity, .. }) => match self.expired(&identity) {
                 Some(failure) => (failure, None),
-                None => match self.may(ruled, &identity, head, rpc) {
+                None => match self.authorize(ruled, &identity, head, rpc) {
                     Ok(()) => return Ok(identity),
                     Err(failure) => (failure, Some(identity)),
                 },
@@ -154,7 +153,7 @@ impl Settings {
         Err((self.secrets.scrubbed(failure, &head.headers), identity))
     }
 
-    fn may(
+    fn authorize(
         &self,
         ruled: Ruled<'_>,
         identity: &Identity,
@@ -168,13 +167,13 @@ impl Settings {
         }
     }
 
-    /// Whatever an authenticator says, who has expired is not let in.
+    /// An expired identity is refused, even if its authenticator accepts it.
     fn expired(&self, identity: &Identity) -> Option<Failure> {
         let expires_at = identity.expires_at()?;
         (expires_at <= self.clock.now()).then(|| Failure::new(Reason::TokenExpired, "expiry"))
     }
 
-    /// A piece that is not ours broke: nobody passes for that.
+    /// A panic in code of the user: the call is refused.
     fn panicked(
         &self,
         panic: String,
@@ -193,7 +192,7 @@ impl Settings {
         Failure::new(Reason::VerifierUnavailable, check).received("a panic")
     }
 
-    /// `Ok` in shadow mode: it is only told.
+    /// `Ok` in shadow mode: the refusal is only reported.
     fn refuse(
         &self,
         failure: &Failure,
@@ -212,7 +211,7 @@ impl Settings {
             auth.received = failure.received_value(),
             "refused"
         );
-        if rpc.is_health() && !self.told_of_health.swap(true, Ordering::Relaxed) {
+        if rpc.is_health() && !self.health_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 shadow = self.shadow,
                 reason = failure.reason().as_str(),
@@ -230,7 +229,7 @@ impl Settings {
             .into_status(&head.extensions))
     }
 
-    /// A hook that panics changes nothing of what was decided.
+    /// A panic in the hook does not change the decision.
     pub(crate) fn tell(&self, decision: &Decision<'_>) {
         let Some(hook) = &self.hook else { return };
         if guarded(|| hook(decision)).is_err() {
@@ -239,12 +238,12 @@ impl Settings {
     }
 }
 
-/// There is no such method, for all that is known here.
+/// The method does not exist.
 fn unserved(rpc: &Rpc) -> Failure {
     Failure::new(Reason::MethodUnknown, "method").received(&*rpc.shown())
 }
 
-/// No authenticator found what it looks for.
+/// No authenticator found credentials.
 fn missing(headers: &HeaderMap) -> Failure {
     let missing = Failure::new(Reason::CredentialsMissing, "credentials");
     match headers.contains_key(http::header::AUTHORIZATION) {
@@ -253,7 +252,7 @@ fn missing(headers: &HeaderMap) -> Failure {
     }
 }
 
-/// Puts the failed check into the call's log line.
+/// Adds the failed check to the call's log line.
 pub(crate) fn explain(failure: &Failure, info: &CallInfo) {
     for (key, value) in explanation(failure) {
         info.add_field(key, value);
@@ -269,7 +268,7 @@ pub(crate) fn explanation(failure: &Failure) -> impl Iterator<Item = (&'static s
     std::iter::once(("auth.check", failure.check().into())).chain(values)
 }
 
-/// Whatever identity is there was not found by this layer, for this call.
+/// Removes an identity that this layer did not set for this call.
 pub(crate) fn forget(extensions: &mut Extensions) {
     extensions.remove::<Identity>();
 }

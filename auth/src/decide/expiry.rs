@@ -1,4 +1,4 @@
-//! Ends a stream when the credentials of its caller expire.
+//! Ends streams whose credentials expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::failure::{Failure, Reason};
 use super::identity::Identity;
 use super::settings::{LAYER, Settings};
 
-/// A call that ends when its credentials expire.
+/// A call whose credentials will expire.
 pub(crate) struct Expiring {
     pub(crate) identity: Identity,
     pub(crate) rpc: Rpc,
@@ -21,15 +21,15 @@ pub(crate) struct Expiring {
     pub(crate) cut: Option<Cut>,
 }
 
-/// What waits for that, as long as the call goes on.
+/// The timer of a running call.
 #[derive(Debug)]
 pub(crate) struct Timer(AbortHandle);
 
-/// The system's clock may be set: it is asked again after so long, at most.
+/// The system's clock can be changed, so it is read again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 impl Timer {
-    /// PendingLookup in a task of its own: nobody polls the body of a caller who reads nothing.
+    /// Waits in a separate task, because the body of a caller who reads nothing is not polled.
     pub(crate) fn start(settings: Arc<Settings>, call: Expiring) -> Option<Self> {
         let at = call.identity.expires_at()?;
         let wait = async move {
@@ -46,7 +46,7 @@ impl Timer {
 }
 
 impl Settings {
-    /// Ends a call that had passed, because its credentials have expired; in shadow mode, only tells.
+    /// Ends a running call whose credentials have expired. In shadow mode, it is only reported.
     fn expire(&self, call: &Expiring) {
         let failure = Failure::new(Reason::TokenExpired, "expiry");
         let reason = failure.reason().as_str();
@@ -62,7 +62,7 @@ impl Settings {
             }
             (None, None) => true,
         };
-        // Else it was over before.
+        // Otherwise the call was over before.
         if ended {
             self.tell(&Decision {
                 verdict: Verdict::Ended,

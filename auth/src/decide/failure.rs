@@ -1,4 +1,4 @@
-//! Why a call is refused: a word for the caller, and the failed check for the operator.
+//! Why a call is refused: a reason for the caller, and the failed check for the operator.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,33 +8,32 @@ use std::time::Duration;
 use tonic::Code;
 use tonic_call::sanitize;
 
-/// Why a call is refused, in a word that callers and labels can hold: the `reason` of the
-/// `google.rpc.ErrorInfo` that the caller gets.
+/// Why a call is refused: the `reason` of the `google.rpc.ErrorInfo` that the caller gets. Fit for a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// There are no credentials.
     CredentialsMissing,
-    /// There are some, but not in the form that they must have, or more than once.
+    /// The credentials are malformed, too long, or present more than once.
     CredentialsMalformed,
-    /// They are of the right form, and not good: signature, issuer, audience, revoked …
+    /// The credentials are well-formed but invalid: signature, issuer, audience, revoked …
     TokenInvalid,
-    /// They were good once.
+    /// The credentials have expired.
     TokenExpired,
-    /// The caller is known, and lacks a scope.
+    /// The caller is authenticated, and lacks a scope.
     ScopeInsufficient,
-    /// The caller is known, and the method's own function says no.
+    /// The caller is authenticated, and the method's access function returns false.
     AccessDenied,
-    /// There is no such method, and the caller is known, or need not be.
+    /// The method does not exist, and the caller has the access that would apply.
     MethodUnknown,
-    /// Whether they are good can't be told now.
+    /// The credentials can't be verified now.
     VerifierUnavailable,
-    /// Too many of this caller's credentials were bad.
+    /// The caller's address has sent too many invalid credentials.
     RateLimited,
 }
 
 impl Reason {
-    /// The word: `CREDENTIALS_MISSING`, `TOKEN_EXPIRED`, …
+    /// The reason as text: `CREDENTIALS_MISSING`, `TOKEN_EXPIRED`, …
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CredentialsMissing => "CREDENTIALS_MISSING",
@@ -49,7 +48,7 @@ impl Reason {
         }
     }
 
-    /// The code that goes with it.
+    /// The status code of the refusal.
     pub fn code(self) -> Code {
         match self {
             Self::CredentialsMissing
@@ -57,14 +56,14 @@ impl Reason {
             | Self::TokenInvalid
             | Self::TokenExpired => Code::Unauthenticated,
             Self::ScopeInsufficient | Self::AccessDenied => Code::PermissionDenied,
-            // As tonic's router answers: callers who know an older method fall back on it.
+            // As tonic's router answers: clients use it to fall back on an older method.
             Self::MethodUnknown => Code::Unimplemented,
             Self::VerifierUnavailable => Code::Unavailable,
             Self::RateLimited => Code::ResourceExhausted,
         }
     }
 
-    /// The status message that the caller sees: empty for a method that is not served, as tonic's router has it.
+    /// The status message of the refusal. Empty for a missing method, as in tonic's router.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::CredentialsMissing => "credentials are missing",
@@ -86,9 +85,9 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Which check has failed. The caller learns the [`Reason`] alone; the rest is the operator's.
+/// The failed check. The caller learns only the [`Reason`]; the rest is for the operator.
 ///
-/// Never put text of the token or key into it: a claim's value is fine, an undecoded piece is not.
+/// Never put text of the token or key into it: a claim's value is fine, an encoded part is not.
 ///
 /// ```
 /// use tonic_auth_layer::{Failure, Reason};
@@ -105,64 +104,63 @@ pub struct Failure {
     retry_after: Option<Duration>,
 }
 
-/// How many bytes of a received value are kept.
+/// The maximum length of a received value, in bytes. Longer values are cut.
 pub const MAX_RECEIVED_BYTES: usize = 128;
 
 impl Failure {
-    /// That check has failed, and this is what the caller is told.
+    /// A failed check, and the reason for the caller.
     pub fn new(reason: Reason, check: &'static str) -> Self {
         Self { reason, check, expected: None, received: None, retry_after: None }
     }
 
-    /// Sets what was asked for.
+    /// Sets the expected value.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<Cow<'static, str>>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Sets what there was instead: at most [`MAX_RECEIVED_BYTES`] bytes of it are kept, with control
-    /// characters escaped.
+    /// Sets the received value: at most [`MAX_RECEIVED_BYTES`] of it, with control characters escaped.
     #[must_use]
     pub fn received<T: AsRef<[u8]> + ?Sized>(mut self, received: &T) -> Self {
         self.received = Some(bounded(received.as_ref()).into());
         self
     }
 
-    /// Sets how long the caller should wait at least: it is told so, in a `google.rpc.RetryInfo`.
+    /// Sets the minimum time that the caller should wait, which a `google.rpc.RetryInfo` tells it.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// What the caller is told.
+    /// The reason for the caller.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// Which check it was, in a short and stable word.
+    /// A short and stable name of the failed check.
     pub fn check(&self) -> &'static str {
         self.check
     }
 
-    /// What was asked for.
+    /// The expected value.
     pub fn expected_value(&self) -> Option<&str> {
         self.expected.as_deref()
     }
 
-    /// What there was instead; it is the caller's text, bounded and escaped.
+    /// The received value: text from the caller, bounded and escaped.
     pub fn received_value(&self) -> Option<&str> {
         self.received.as_deref()
     }
 
-    /// How long the caller should wait at least.
+    /// The minimum time that the caller should wait.
     pub fn retry_after_value(&self) -> Option<Duration> {
         self.retry_after
     }
 }
 
-/// Text from the wire on one line, and short.
+/// Text from the wire, as one short line.
 fn bounded(bytes: &[u8]) -> String {
     let mut text = sanitize(bytes).into_owned();
     if text.len() > MAX_RECEIVED_BYTES {

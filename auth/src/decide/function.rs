@@ -1,4 +1,4 @@
-//! Authenticators that are functions.
+//! Authenticators from functions.
 
 use std::fmt;
 use std::future::Future;
@@ -6,16 +6,16 @@ use std::future::Future;
 use super::authenticate::{Authenticate, Authenticating, Outcome};
 use super::incoming::{Head, Incoming};
 
-/// Recognises callers by a function that answers at once.
+/// Authenticates callers by a synchronous function.
 ///
-/// It gives an [`Identity`](crate::Identity) or an [`Outcome`], or an `Option` or `Result` of one:
+/// It returns an [`Identity`](crate::Identity) or an [`Outcome`], or an `Option` or `Result` of one:
 ///
 /// ```
 /// use tonic_auth_layer::{Failure, Identity, Reason, authenticate_fn};
 ///
 /// let by_token = authenticate_fn(|call| match call.bearer()? {
 ///     None => Ok(None), // no token: absent
-///     Some("opensesame") => Ok(Some(Identity::new("cave").with_subject("ali"))),
+///     Some("open-sesame") => Ok(Some(Identity::new("token").with_subject("ali"))),
 ///     Some(_) => Err(Failure::new(Reason::TokenInvalid, "token")),
 /// });
 /// ```
@@ -27,13 +27,13 @@ where
     AuthenticateFn(function)
 }
 
-/// Recognises callers by a function that finds out later; it gets a copy of the call's head.
+/// Authenticates callers by an asynchronous function, which gets a copy of the call's head.
 ///
 /// ```
 /// use tonic_auth_layer::{Failure, Head, Identity, Outcome, authenticate_async};
 /// # async fn introspect(_: &str) -> Result<Option<Identity>, Failure> { Ok(None) }
 ///
-/// let by_asking = authenticate_async(|head: Head| async move {
+/// let by_introspection = authenticate_async(|head: Head| async move {
 ///     match head.as_incoming().bearer() {
 ///         Ok(Some(token)) => introspect(token).await.into(),
 ///         Ok(None) => Outcome::Absent,
@@ -49,11 +49,11 @@ where
     AuthenticateAsync(function)
 }
 
-/// What [`authenticate_fn`] makes.
+/// The authenticator of [`authenticate_fn`].
 #[derive(Clone, Copy)]
 pub struct AuthenticateFn<F>(F);
 
-/// What [`authenticate_async`] makes.
+/// The authenticator of [`authenticate_async`].
 #[derive(Clone, Copy)]
 pub struct AuthenticateAsync<F>(F);
 

@@ -7,14 +7,13 @@ use std::task::{Context, Poll, ready};
 use http::{Request, Response, request};
 use pin_project::pin_project;
 use tonic::Status;
-use tonic_call::{AnswerFuture, CallInfo, Cut, CutFuture, GrpcService, Rpc};
+use tonic_call::{AnswerFuture, CallInfo, Cut, CutFuture, GrpcService, Guarded, Rpc};
 
 use super::authenticate::Outcome;
 use super::body::ResponseBody;
 use super::evaluate::Passed;
 use super::expiry::{Expiring, Timer};
 use super::settings::Settings;
-use tonic_call::Guarded;
 
 /// The response of an [`Auth`](crate::Auth).
 #[pin_project]
@@ -26,25 +25,25 @@ pub struct ResponseFuture<S: GrpcService> {
 
 #[pin_project(project = Projection)]
 enum State<S: GrpcService> {
-    /// The authenticator has to ask.
+    /// The authenticator is asynchronous, and has not finished.
     Asking(Option<Box<Asking<S>>>),
-    /// The service's, or the layer's own.
+    /// The response of the service, or of the layer itself.
     Inner(#[pin] AnswerFuture<S::Future>),
-    /// The call ends when the credentials expire.
+    /// A response that ends when the credentials expire.
     Cut(CutFuture<S::ResponseBody, S::Error>),
 }
 
 type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>::Error>;
 
-/// A call whose caller is being recognised. Its body is not looked at.
+/// A call whose caller is being authenticated. Its body is not read yet.
 pub(crate) struct Asking<S> {
     pub(crate) call: Inbound,
-    /// The one that was polled ready.
+    /// The service that was polled ready.
     pub(crate) service: S,
     pub(crate) found: Guarded<Outcome>,
 }
 
-/// A call on its way in.
+/// A call that is not decided yet.
 pub(crate) struct Inbound {
     pub(crate) settings: Arc<Settings>,
     pub(crate) head: request::Parts,

@@ -1,4 +1,4 @@
-//! Who is calling.
+//! The identity of a caller.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use http::Extensions;
 use tonic::Status;
 
-/// Who is calling, and by what we know it.
+/// An authenticated caller.
 ///
-/// An authenticator makes it; the layer puts it into the request's extensions, where a handler finds
-/// it with [`Identity::of`]. Cloning shares it.
+/// An authenticator creates it, the layer puts it into the request's extensions, and a handler reads it with
+/// [`Identity::of`]. Cloning is cheap: clones share the data.
 ///
 /// ```
 /// use tonic_auth_layer::Identity;
@@ -41,23 +41,23 @@ pub(crate) struct Inner {
 
 /// There is no identity: no layer has authenticated the caller, or the method is public.
 ///
-/// It becomes a [`Status`] `UNAUTHENTICATED` with `?`.
+/// With `?` it becomes a [`Status`] `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoIdentity;
 
 impl Identity {
-    /// The caller that a request has, as the layer has found it.
+    /// The caller of a request.
     ///
     /// # Errors
     ///
-    /// When there is none: no [`AuthLayer`](crate::AuthLayer) stands in front, the method is public, or
-    /// the layer is in shadow mode and has let a caller pass whom it does not know.
+    /// If there is none: there is no [`AuthLayer`](crate::AuthLayer), the method is public, or the layer is in shadow mode
+    /// and the caller is not authenticated.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, NoIdentity> {
         Self::in_extensions(request.extensions())
     }
 
-    /// As [`of`](Self::of), where there is no `tonic::Request`.
+    /// As [`of`](Self::of), without a `tonic::Request`.
     ///
     /// # Errors
     ///
@@ -66,8 +66,7 @@ impl Identity {
         extensions.get::<Self>().cloned().ok_or(NoIdentity)
     }
 
-    /// Somebody who is known by that method of authentication: `jwt`, `mtls`, `api_key`, or one of
-    /// your own.
+    /// A caller who was authenticated by that method: `jwt`, `mtls`, `api_key`, or a name of your own.
     pub fn new(method: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner {
             method: method.into(),
@@ -82,32 +81,32 @@ impl Identity {
         }))
     }
 
-    /// Sets who it is, as the issuer names it.
+    /// Sets the name of the caller, as the issuer gives it.
     #[must_use]
     pub fn with_subject(self, subject: impl Into<Box<str>>) -> Self {
         self.with(|inner| inner.subject = Some(subject.into()))
     }
 
-    /// Sets who says so. A subject means something only beside its issuer.
+    /// Sets the issuer. A subject is unique only for its issuer.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<Arc<str>>) -> Self {
         self.with(|inner| inner.issuer = Some(issuer.into()))
     }
 
-    /// Sets what it may do.
+    /// Sets the scopes of the caller.
     #[must_use]
     pub fn with_scopes<S: Into<Box<str>>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.with(|inner| inner.scopes = scopes.into_iter().map(Into::into).collect())
     }
 
-    /// Sets from when on it counts no more here, leeway included. Streams can be
+    /// Sets when the identity expires, leeway included. Streams can be
     /// [ended](crate::AuthBuilder::end_streams_at_expiry) then.
     #[must_use]
     pub fn with_expires_at(self, at: SystemTime) -> Self {
         self.with(|inner| inner.expires_at = Some(at))
     }
 
-    /// Sets a value of your own, which [`data`](Self::data) gives back.
+    /// Sets a value of your own, which [`data`](Self::data) returns.
     #[must_use]
     pub fn with_data<T: Any + Send + Sync>(self, data: T) -> Self {
         self.with_shared_data(Arc::new(data))
@@ -117,7 +116,7 @@ impl Identity {
         self.with(|inner| inner.data = Some(data))
     }
 
-    /// Sets what else the caller has proved to be, as [`all_of`](crate::all_of) does.
+    /// Adds further identities of the same caller, as [`all_of`](crate::all_of) does.
     #[must_use]
     pub fn with_also(self, also: impl IntoIterator<Item = Self>) -> Self {
         self.with(|inner| inner.also.extend(also))
@@ -128,7 +127,7 @@ impl Identity {
             Some(inner) => inner,
             None => {
                 self.0 = Arc::new(self.0.copy());
-                Arc::get_mut(&mut self.0).expect("made just now")
+                Arc::get_mut(&mut self.0).expect("it was created here")
             }
         };
         inner.principal = OnceLock::new();
@@ -136,65 +135,62 @@ impl Identity {
         self
     }
 
-    /// By which method the caller is known: `jwt`, `mtls`, `api_key`, or what an own authenticator says.
+    /// The authentication method: `jwt`, `mtls`, `api_key`, or the name that a custom authenticator sets.
     pub fn method(&self) -> &str {
         &self.0.method
     }
 
-    /// Who it is, as its issuer names it. By itself it is no key: another issuer may name somebody else
-    /// so. See [`principal`](Self::principal).
+    /// The name of the caller, as its issuer gives it. Do not use it as a key: two issuers can use the same name for
+    /// different callers. See [`principal`](Self::principal).
     pub fn subject(&self) -> Option<&str> {
         self.0.subject.as_deref()
     }
 
-    /// Who says so.
+    /// The issuer.
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
 
-    /// What it may do.
+    /// The scopes of the caller.
     pub fn scopes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.scopes.iter().map(|scope| &**scope)
     }
 
-    /// Whether it has that scope, exactly.
+    /// Whether the caller has exactly that scope.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.0.scopes.iter().any(|held| **held == *scope)
     }
 
-    /// From when on it counts no more here, leeway included; `None` if it does not expire.
+    /// When the identity expires, leeway included; `None` if it does not expire.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
     }
 
-    /// The authenticator's own value, if there is one of exactly that type: what
-    /// [`with_data`](Self::with_data) was given, or for tokens the claims, as the type that
-    /// [`Issuer::claims_as`](crate::jwt::Issuer::claims_as) says.
+    /// The authenticator's value, if it has exactly that type: what [`with_data`](Self::with_data) has set, or for tokens
+    /// the claims in the type of [`Issuer::claims_as`](crate::jwt::Issuer::claims_as).
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.data.as_deref()?.downcast_ref()
     }
 
-    /// What else the caller has proved to be: see [`all_of`](crate::all_of).
+    /// Further identities of the same caller: see [`all_of`](crate::all_of).
     pub fn also(&self) -> &[Self] {
         &self.0.also
     }
 
-    /// One name for one caller, fit as a key: `{issuer}#{subject}`, or `{method}:{subject}` where there is
-    /// no issuer.
+    /// A unique name of the caller, fit as a key: `{issuer}#{subject}`, or `{method}:{subject}` without an issuer.
     ///
-    /// Two callers with different names never have the same, whatever they are called; all those of an
-    /// issuer, or of a method, who have no subject share one, so count and limit nobody by it whose tokens
-    /// need not have a `sub`. So that none can borrow what stands for
-    /// another, `%` and `#` are written `%25` and `%23` everywhere but in the subject of an issuer. It is
-    /// what [`CallInfo::principal`](tonic_call::CallInfo::principal) says.
+    /// Different callers have different principals. Callers without a subject share the principal of their issuer or
+    /// method, so don't use it for limits if tokens can lack a `sub`. To keep principals unambiguous, `%` and `#` are written
+    /// `%25` and `%23`, except in the subject of an issuer.
+    ///
+    /// It is also [`CallInfo::principal`](tonic_call::CallInfo::principal).
     pub fn principal(&self) -> Arc<str> {
         Arc::clone(self.0.principal.get_or_init(|| self.0.name().into()))
     }
 }
 
 impl Inner {
-    /// With an issuer there is a `#` in it, and the first one ends the issuer; without, there is none, and
-    /// the first `:` ends the method.
+    /// With an issuer, the first `#` ends the issuer; without one there is no `#`, and the first `:` ends the method.
     fn name(&self) -> String {
         let subject = self.subject.as_deref().unwrap_or_default();
         match &self.issuer {
@@ -225,7 +221,7 @@ fn escaped(name: &str) -> String {
     name.replace('%', "%25").replace('#', "%23")
 }
 
-/// Says nothing of claims and data: they may hold what belongs in no log.
+/// Omits claims and data, which can be confidential.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")

@@ -1,4 +1,4 @@
-//! What of a call an authenticator sees.
+//! The head of a call, for authenticators.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use tonic_call::{Peer, Rpc};
 
 use super::failure::{Failure, Reason};
 
-/// The head of a call that came in.
+/// The head of an incoming call.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
     pub(crate) head: &'a request::Parts,
@@ -17,7 +17,7 @@ pub struct Incoming<'a> {
     now: SystemTime,
 }
 
-/// A copy of an [`Incoming`], for an authenticator that finds out later.
+/// A copy of an [`Incoming`], for an asynchronous authenticator.
 #[derive(Clone)]
 pub struct Head {
     head: request::Parts,
@@ -25,17 +25,17 @@ pub struct Head {
     now: SystemTime,
 }
 
-/// How long an `authorization` may be, in bytes: what gRPC suggests for all headers together (gRPC
-/// over HTTP/2, "Requests").
+/// The maximum length of a header with credentials, in bytes: what gRPC suggests for all headers together (gRPC over
+/// HTTP/2, "Requests").
 pub const MAX_CREDENTIALS_BYTES: usize = 8 * 1024;
 
 impl<'a> Incoming<'a> {
-    /// The call with that head, of that method, seen at that time.
+    /// A call with that head, of that method, received at that time.
     pub fn new(head: &'a request::Parts, rpc: &'a Rpc, now: SystemTime) -> Self {
         Self { head, rpc, now }
     }
 
-    /// The method that is called.
+    /// The called method.
     pub fn rpc(&self) -> &'a Rpc {
         self.rpc
     }
@@ -45,23 +45,23 @@ impl<'a> Incoming<'a> {
         &self.head.headers
     }
 
-    /// What else is known of it: the connection, for example.
+    /// The request's extensions: the connection's info, for example.
     pub fn extensions(&self) -> &'a Extensions {
         &self.head.extensions
     }
 
-    /// The time, by the layer's clock, at which the call came.
+    /// When the call was received, by the layer's clock.
     pub fn now(&self) -> SystemTime {
         self.now
     }
 
-    /// The other end of the connection. Behind a proxy it is the proxy: see
+    /// The peer of the connection. Behind a proxy it is the proxy: see
     /// [`TrustedProxies::client_of`](tonic_call::TrustedProxies::client_of).
     pub fn peer(&self) -> Option<Peer> {
         Peer::of(self.extensions())
     }
 
-    /// A copy that outlives the call.
+    /// An owned copy.
     pub fn to_head(&self) -> Head {
         Head { head: self.head.clone(), rpc: self.rpc.clone(), now: self.now }
     }
@@ -70,8 +70,8 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     ///
-    /// When there are several: which of them counts, every reader would say differently; or when it is
-    /// longer than [`MAX_CREDENTIALS_BYTES`].
+    /// If there are several values, because readers differ in which one counts, or if it is longer than
+    /// [`MAX_CREDENTIALS_BYTES`].
     pub fn only(&self, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Failure> {
         let mut values = self.headers().get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -89,7 +89,7 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     ///
-    /// When it is there more than once, is too long, or is not a scheme, spaces, and visible ASCII.
+    /// If it is present more than once, is too long, or is not a scheme, spaces, and visible ASCII.
     pub fn authorization(&self) -> Result<Option<(&'a str, &'a str)>, Failure> {
         let Some(value) = self.only(&AUTHORIZATION)? else { return Ok(None) };
         let split = value.to_str().ok().and_then(|text| text.split_once(' '));
@@ -108,7 +108,7 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     ///
-    /// As [`authorization`](Self::authorization), or when it is not a `b64token` (RFC 6750 §2.1).
+    /// As [`authorization`](Self::authorization), or if it is not a `b64token` (RFC 6750 §2.1).
     pub fn bearer(&self) -> Result<Option<&'a str>, Failure> {
         match self.authorization()? {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
@@ -128,12 +128,12 @@ pub(crate) fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=').as_bytes();
     let fits =
         |byte: &u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'~' | b'+');
-    // Without a way out of the loop, so that it looks at many at once.
+    // Without an early exit, so that the compiler vectorizes it.
     !body.is_empty() && body.iter().fold(true, |all, byte| all & fits(byte))
 }
 
 impl Head {
-    /// The call, as an authenticator sees it.
+    /// The call as an [`Incoming`].
     pub fn as_incoming(&self) -> Incoming<'_> {
         Incoming { head: &self.head, rpc: &self.rpc, now: self.now }
     }

@@ -8,7 +8,7 @@ use super::builder::AuthBuilder;
 use super::service::Auth;
 use super::settings::Settings;
 
-/// Lets only those through who may: see the [crate's page](crate).
+/// Authenticates and authorizes callers: see the [crate's page](crate).
 ///
 /// Clones, and the services they make, share their state.
 #[derive(Clone)]
@@ -17,9 +17,9 @@ pub struct AuthLayer {
 }
 
 impl AuthLayer {
-    /// Recognises callers by this authenticator. Every method asks for a caller who is known, unless a
-    /// rule says otherwise.
-    #[expect(clippy::new_ret_no_self, reason = "what is set wrong must be seen before it is used")]
+    /// Authenticates callers by this authenticator. Every method requires an authenticated caller, unless a rule says
+    /// otherwise.
+    #[expect(clippy::new_ret_no_self, reason = "settings are checked before the layer exists")]
     pub fn new(authenticator: impl Authenticate) -> AuthBuilder {
         AuthBuilder::new(Arc::new(authenticator))
     }

@@ -1,17 +1,17 @@
-//! What must not be seen: the credentials that a call brings.
+//! Keeps credentials out of logs.
 
 use http::{HeaderMap, HeaderName};
 
 use super::failure::Failure;
 
-/// The headers in which credentials come.
+/// The headers that carry credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Secrets(Vec<HeaderName>);
 
-/// What stands for text of a credential.
+/// Replaces text of credentials.
 const REDACTED: &str = "(text of the credentials)";
 
-/// So many bytes in common may be chance.
+/// Fewer bytes in common can be coincidence.
 const CHANCE: usize = 8;
 
 impl Secrets {
@@ -25,7 +25,7 @@ impl Secrets {
         Self(secrets)
     }
 
-    /// Marks the values as sensitive, so that nothing that shows headers shows them.
+    /// Marks the values as sensitive, so that they are omitted where headers are shown.
     pub(crate) fn mark(&self, headers: &mut HeaderMap) {
         for (name, value) in headers.iter_mut() {
             if self.0.contains(name) {
@@ -40,7 +40,7 @@ impl Secrets {
         }
     }
 
-    /// Whether a text shows a piece of a credential.
+    /// Whether a text contains a part of the credentials.
     pub(crate) fn shown_in(&self, text: &str, headers: &HeaderMap) -> bool {
         let text = text.strip_suffix('…').unwrap_or(text);
         let values = self.0.iter().flat_map(|name| headers.get_all(name));
@@ -53,7 +53,7 @@ impl Secrets {
         })
     }
 
-    /// A failure without text of the credentials, should its author have put some into it.
+    /// Removes text of the credentials from a failure, if its author has put some into it.
     pub(crate) fn scrubbed(&self, failure: Failure, headers: &HeaderMap) -> Failure {
         match failure.received_value() {
             Some(received) if self.shown_in(received, headers) => failure.received(REDACTED),
@@ -61,7 +61,7 @@ impl Secrets {
         }
     }
 
-    /// A text without that of the credentials.
+    /// Removes text of the credentials from a text.
     pub(crate) fn scrubbed_text(&self, text: String, headers: &HeaderMap) -> String {
         if self.shown_in(&text, headers) { REDACTED.to_owned() } else { text }
     }

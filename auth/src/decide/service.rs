@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
-use tonic_call::{BoxError, GrpcService, Rpc, is_preflight};
+use tonic_call::{BoxError, GrpcService, Guarded, Rpc, guarded, is_preflight};
 use tower_service::Service;
 
 use super::authenticate::Authenticating;
@@ -14,9 +14,8 @@ use super::evaluate::forget;
 use super::future::{Asking, Inbound, ResponseFuture};
 use super::incoming::Incoming;
 use super::settings::Settings;
-use tonic_call::{Guarded, guarded};
 
-/// A service that only those reach who may: see [`AuthLayer`](crate::AuthLayer).
+/// A service behind an [`AuthLayer`](crate::AuthLayer).
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
@@ -51,7 +50,7 @@ where
         let (mut head, body) = request.into_parts();
         forget(&mut head.extensions);
         settings.secrets.mark(&mut head.headers);
-        // Not by what a generated client says of itself: here the path alone decides.
+        // Only the path counts, not what a generated client puts into the extensions.
         let rpc = Rpc::from_uri(&head.uri);
         let ruled = settings.ruled(&rpc);
         let decided = match (is_preflight(&head), ruled.is_public()) {
@@ -68,7 +67,7 @@ where
                     Ok(Authenticating::Later(later)) => {
                         let found = Guarded::new(later);
                         let call = inbound(settings, head, body, rpc);
-                        // The one that is ready is called later; the next call gets another ready.
+                        // Keeps the service that is ready for this call; the next call polls another one.
                         let next = self.inner.clone();
                         let service = std::mem::replace(&mut self.inner, next);
                         return ResponseFuture::asking(Asking { call, service, found });

@@ -1,4 +1,4 @@
-//! How a layer was built, and who may call what by that.
+//! The settings of a layer, and the access rules that they contain.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
@@ -19,9 +19,9 @@ pub(crate) struct Settings {
     pub(crate) authenticator: Arc<dyn Authenticate>,
     pub(crate) rules: Rules,
     pub(crate) default: Access,
-    /// The methods that there are, if that is known.
+    /// The methods that exist, if that is known.
     pub(crate) methods: Option<Methods>,
-    /// The rules that no call has matched; `None` if `methods` has shown that each can match.
+    /// The rules that no call has matched yet; `None` if `methods` was set, which checks that each can match.
     pub(crate) uncalled: Option<UncalledRules>,
     pub(crate) shadow: bool,
     pub(crate) answers: Answers,
@@ -30,13 +30,13 @@ pub(crate) struct Settings {
     pub(crate) end_streams: bool,
     pub(crate) clock: WallClock,
     pub(crate) hook: Option<Hook>,
-    /// Whether an operator was told that health probes are refused.
-    pub(crate) told_of_health: AtomicBool,
-    /// The same of CORS preflights.
-    pub(crate) told_of_preflights: AtomicBool,
+    /// Whether a refused health probe was logged.
+    pub(crate) health_warned: AtomicBool,
+    /// Whether a refused CORS preflight was logged.
+    pub(crate) preflight_warned: AtomicBool,
 }
 
-/// Who may call which methods, as far as it was said.
+/// The access rules that were set.
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) table: MethodTable<Access>,
@@ -44,23 +44,22 @@ pub(crate) struct Rules {
     pub(crate) public_reflection: bool,
 }
 
-/// Who may call a method.
+/// The access rule of a call.
 #[derive(Clone, Copy)]
 pub(crate) enum Ruled<'a> {
     By(&'a Access),
-    /// There is no such method: nobody. Those who have this access learn it; others learn as little as of
-    /// any method.
+    /// The method does not exist. Callers with this access learn that; others are refused as for any method.
     Unknown(&'a Access),
 }
 
 impl<'a> Ruled<'a> {
-    /// Whether the answer is the same for every caller, so that nobody is authenticated.
+    /// Whether callers are not authenticated.
     pub(crate) fn is_public(self) -> bool {
         let (Self::By(access) | Self::Unknown(access)) = self;
         access.is_public()
     }
 
-    /// The rule of a method that there is.
+    /// The rule of an existing method.
     pub(crate) fn access(self) -> Option<&'a Access> {
         match self {
             Self::By(access) => Some(access),
@@ -70,7 +69,7 @@ impl<'a> Ruled<'a> {
 }
 
 impl Rules {
-    /// What was said of that method, or of its service.
+    /// The rule for that method, or for its service.
     pub(crate) fn rule(&self, rpc: &Rpc) -> Option<&Access> {
         static PUBLIC: LazyLock<Access> = LazyLock::new(Access::public);
         let public = match rpc.is_health() {
@@ -82,7 +81,7 @@ impl Rules {
 }
 
 impl Settings {
-    /// Who may call that method.
+    /// The access rule that applies to a call.
     pub(crate) fn ruled(&self, rpc: &Rpc) -> Ruled<'_> {
         let access = self.rules.rule(rpc).unwrap_or(&self.default);
         match rpc.is_well_formed() && !self.is_undescribed(rpc) {
@@ -91,13 +90,12 @@ impl Settings {
         }
     }
 
-    /// Whether there is certainly no such method.
+    /// Whether the method is known not to exist.
     fn is_undescribed(&self, rpc: &Rpc) -> bool {
         self.methods.as_ref().is_some_and(|methods| !methods.contains(rpc))
     }
 
-    /// Whether a call of that method may be ended when the credentials expire: not if it has one
-    /// message either way, which was decided when it came.
+    /// Whether calls of that method end when the credentials expire. Unary calls do not.
     pub(crate) fn ends_at_expiry(&self, rpc: &Rpc) -> bool {
         let method = self.methods.as_ref().and_then(|methods| methods.find(rpc));
         self.end_streams && method.is_none_or(|method| method.kind() != MethodKind::Unary)

@@ -12,12 +12,12 @@ pub(crate) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
 /// Tells the address of a caller.
 pub(crate) type AddressFn = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
 
-/// Several issuers, and what is the same for all.
+/// Builds a [`Jwt`](crate::Jwt) for several issuers, or with settings for all issuers.
 #[must_use]
 pub struct JwtBuilder {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) cache: usize,
-    /// `None` is any.
+    /// `None` is unlimited.
     pub(crate) failures: Option<u32>,
     pub(crate) address: Option<AddressFn>,
     pub(crate) behind: Vec<String>,
@@ -40,45 +40,43 @@ impl Default for JwtBuilder {
 }
 
 impl JwtBuilder {
-    /// Believes one more issuer.
+    /// Adds an issuer.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
         self
     }
 
-    /// Sets how many verified tokens are remembered: by default 10,000, with 0 none.
+    /// Sets how many verified tokens are cached. Default: 10,000. With 0, none.
     pub fn cache(self, tokens: usize) -> Self {
         Self { cache: tokens, ..self }
     }
 
-    /// Sets how many bad tokens per minute one client address may have verified: by default 60, and at
-    /// least one. What it sends beyond them is refused unseen, unless it is remembered as good. Only a wrong
-    /// signature counts: all other checks are cheap.
+    /// Limits how many bad tokens per minute one client address may send. Default: 60. At least 1. Further tokens of that
+    /// address are refused without being verified, unless they are cached. Only tokens with an invalid signature count: all
+    /// other checks are cheap.
     ///
-    /// Behind a proxy that shows its own address for all callers, name [its network](Self::behind), say
-    /// [which address](Self::client_address) is the caller's, or turn it [off](Self::any_failures): else one
-    /// stranger's bad tokens refuse everybody's new ones. Callers on loopback, and those of whom no address is
-    /// known, are not limited; those of one IPv6 /64 are one.
+    /// Behind a proxy, all callers have the proxy's address, so that the bad tokens of one caller affect all: name [its
+    /// network](Self::behind), or set [the client's address](Self::client_address), or [disable](Self::any_failures) the
+    /// limit. Callers on loopback or without an address are not limited. The addresses of one IPv6 /64 count as one.
     pub fn failures_per_minute(self, failures: u32) -> Self {
         Self { failures: Some(failures), ..self }
     }
 
-    /// Verifies whatever comes, from wherever.
+    /// Disables the limit of bad tokens.
     pub fn any_failures(self) -> Self {
         Self { failures: None, ..self }
     }
 
-    /// Trusts what proxies in these networks say in `x-forwarded-for`: networks (`10.0.0.0/8`) or addresses.
-    /// The bad tokens are then counted to the last address in it that is none of theirs; if the call comes
-    /// from elsewhere, the header is not looked at. By default no proxy is trusted.
+    /// Trusts `x-forwarded-for` from proxies in these networks (`10.0.0.0/8`) or at these addresses. Bad tokens then count
+    /// for the last address in the header that is not such a proxy. Calls from other peers: the header is ignored. Default:
+    /// no proxy is trusted.
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
         self
     }
 
-    /// Says in its own way which address is the caller's: by default the one at the other end of the
-    /// connection, or [behind](Self::behind) proxies the one that they name. `None` is not limited. Does not go
-    /// together with `behind`.
+    /// Sets a function that returns the client's address. Default: the peer of the connection, or with
+    /// [`behind`](Self::behind) the address that the proxies name. `None` is not limited. It can't be combined with `behind`.
     pub fn client_address(
         self,
         of: impl Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync + 'static,
@@ -86,15 +84,15 @@ impl JwtBuilder {
         Self { address: Some(Box::new(of)), ..self }
     }
 
-    /// Asks for each call whether its token is revoked, also when it is remembered. The function is called
-    /// where calls are served: it must not block. A stream that has begun goes on.
+    /// Sets a function that tells whether a token is revoked. It is called for each call, even if the token is cached. It
+    /// runs in the call's own task and must not block. Running streams are not ended.
     pub fn revoked(self, is: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
         Self { revoked: Some(Box::new(is)), ..self }
     }
 
-    /// Is told of each fetch of keys: to count them by their result, and to know the age of the keys.
-    pub fn on_keys(self, told: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self { on_keys: OnKeys::new(told), ..self }
+    /// Sets a hook that is called after each fetch of keys: for metrics of results and of the keys' age.
+    pub fn on_keys(self, hook: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self { on_keys: OnKeys::new(hook), ..self }
     }
 }
 

@@ -7,38 +7,38 @@ use tonic_call::NetworkError;
 
 use crate::jwt::keys::key::KeyError;
 
-/// Why a verifier can't be built as it was asked for.
+/// Why a [`Jwt`](crate::Jwt) can't be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JwtError {
-    /// There is no issuer to believe.
+    /// There is no issuer.
     NoIssuer,
-    /// The issuer is there twice: which keys and rules are its own?
+    /// The issuer was added twice.
     IssuerTwice(String),
-    /// The issuer has no audience: it would be believed what it says to others.
+    /// The issuer has no audience: its tokens for other services would be accepted.
     NoAudience(String),
-    /// [`cognito`](crate::jwt::Issuer::cognito) without an app client, or with one that has no name: any app of
-    /// the user pool would be let in.
+    /// [`cognito`](crate::jwt::Issuer::cognito) without an app client, or with an empty name: tokens of all app
+    /// clients of the user pool would be accepted.
     NoClients(String),
-    /// [`tenants`](crate::jwt::Issuer::tenants) without a tenant: no token would ever pass.
+    /// [`tenants`](crate::jwt::Issuer::tenants) without a tenant: no token could pass.
     NoTenants(String),
-    /// The issuer has no key, or may use no algorithm.
+    /// The issuer has no key, or no allowed algorithm.
     NoKeys(String),
-    /// A key of the issuer's.
+    /// A key of the issuer is invalid.
     Key {
         /// The issuer.
         issuer: String,
         /// What is wrong with it.
         error: KeyError,
     },
-    /// The issuer's clock may not be that far off.
+    /// The leeway is too large.
     Leeway {
         /// The issuer.
         issuer: String,
-        /// The leeway that was asked for.
+        /// The leeway.
         leeway: Duration,
     },
-    /// What was said of the issuer.
+    /// A setting of the issuer is invalid.
     Setting {
         /// The issuer.
         issuer: String,
@@ -47,21 +47,21 @@ pub enum JwtError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The issuer is reached over `https`, and there is no cryptography for TLS: neither of the features
-    /// `tls-ring` and `tls-aws-lc` is on, and the process has no default provider of rustls.
+    /// The issuer is reached over `https`, and there is no TLS provider: neither of the features `tls-ring` and
+    /// `tls-aws-lc` is on, and the process has no default provider of rustls.
     NoTls {
         /// The issuer.
         issuer: String,
     },
-    /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: is it none or any that is
-    /// meant?
+    /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: use
+    /// [`any_failures`](crate::jwt::JwtBuilder::any_failures) to disable the limit.
     NoFailures,
-    /// A proxy's network that is neither a network (`10.0.0.0/8`) nor an address.
+    /// A proxy's network is neither a network (`10.0.0.0/8`) nor an address.
     Network(NetworkError),
     /// [`behind`](crate::jwt::JwtBuilder::behind) and [`client_address`](crate::jwt::JwtBuilder::client_address)
-    /// both say which address is the caller's.
+    /// are both set.
     TwoAddresses,
-    /// A file that can't be read, or has not in it what it should.
+    /// A file can't be read, or has invalid content.
     File {
         /// The file.
         path: PathBuf,
@@ -95,12 +95,11 @@ impl fmt::Display for JwtError {
                  `CryptoProvider` of rustls first"
             ),
             Self::NoFailures => f.write_str(
-                "`failures_per_minute` of 0: say how many bad tokens an address may have, or with \
-                 `any_failures` that they are not counted",
+                "`failures_per_minute` is 0: set at least 1, or disable the limit with `any_failures`",
             ),
             Self::Network(error) => error.fmt(f),
             Self::TwoAddresses => f.write_str(
-                "`behind` and `client_address` both say which address is the caller's: leave one out",
+                "`behind` and `client_address` are both set: both define the client's address, use one",
             ),
             Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
         }

@@ -14,7 +14,7 @@ use crate::jwt::keys::store::Pace;
 use crate::jwt::token::algorithm::Algorithm;
 use crate::jwt::token::header::Typ;
 
-/// An issuer that is believed, and what its tokens must say.
+/// A trusted issuer, and the requirements for its tokens.
 ///
 /// Made by [`Jwt::discover`](crate::Jwt::discover), [`Jwt::jwks_url`](crate::Jwt::jwks_url),
 /// [`Jwt::jwks_file`](crate::Jwt::jwks_file) or [`Jwt::keys`](crate::Jwt::keys).
@@ -54,7 +54,7 @@ pub(crate) enum KeysFrom {
 
 impl Issuer {
     pub(crate) fn new(name: String, keys: KeysFrom) -> Self {
-        // A file costs nothing to read.
+        // Reading a file is cheap.
         let every = if matches!(keys, KeysFrom::File(_)) { 5 } else { 300 };
         let seconds = Duration::from_secs;
         Self {
@@ -84,55 +84,51 @@ impl Issuer {
         }
     }
 
-    /// Adds who a token must be for: us. At least one is needed, and a token needs one of them, in
-    /// exactly this spelling. Only tokens of [Amazon Cognito](Self::cognito) do without.
+    /// Adds an audience: a name of this service. At least one is required, and a token must contain one of them exactly.
+    /// Only tokens of [Amazon Cognito](Self::cognito) need none.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Sets by which algorithms its tokens may be signed. By default `RS256`, `ES256` and `EdDSA`, and
-    /// with given keys what they are for.
+    /// Sets the allowed algorithms. Default: `RS256`, `ES256` and `EdDSA`; with given keys, their algorithms.
     ///
-    /// A key of RSA that does not say for which algorithm it is, is for the first RSA one of these.
+    /// An RSA key without `alg` is for the first RSA algorithm in this list.
     pub fn algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         Self { algorithms: Some(algorithms.into_iter().collect()), ..self }
     }
 
-    /// Sets how far its clock may be from ours: by default 60 s, at most 10 min.
+    /// Sets the tolerated clock difference. Default: 60 s. At most 10 min.
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
-    /// Sets how long a token may be good for, from its `iat`, or from now if it has none. By default as
-    /// long as the issuer says.
+    /// Sets the maximum lifetime of a token, from its `iat`, or from now if it has none. Default: unlimited.
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime: Some(lifetime), ..self }
     }
 
-    /// Sets what a token's `typ` must be, with `application/` implied, whatever the case. By default it is
-    /// absent, `JWT` or `at+jwt`, so that an ID token of a kind of its own is none.
+    /// Sets the required `typ`, case-insensitive, with `application/` implied. Default: absent, `JWT` or `at+jwt`.
     ///
-    /// Most ID tokens have no kind of their own: where the audience is also a client's name, such a token
-    /// passes for an access token. If the issuer can write those of RFC 9068, take [no
-    /// others](Self::rfc9068).
+    /// Most ID tokens have no `typ` of their own. If the audience is also a client's name, such an ID token is accepted as
+    /// an access token. If the issuer supports RFC 9068, [require it](Self::rfc9068).
     pub fn typ(self, typ: impl Into<String>) -> Self {
         Self { typ: Typ::Exactly(typ.into()), ..self }
     }
 
-    /// Sets where the scopes are, as a JSON pointer: `/realm_access/roles`. By default they are in `scope`,
-    /// or in `scp`. Either way they are a text with spaces or an array of texts.
+    /// Sets where the scopes are, as a JSON pointer: `/realm_access/roles`. Default: `scope`, or `scp`. The value is a
+    /// space-separated string or an array of strings.
     pub fn scopes_at(self, pointer: impl Into<String>) -> Self {
         Self { scopes: ScopesAt::Pointer(pointer.into()), ..self }
     }
 
-    /// Reads the claims into a type of yours, once per token, for [`Identity::data`](crate::Identity::data)
-    /// to give. A token whose claims don't fit is refused by the check `claims`: the operator is told the
-    /// type's name, and what serde says, which may quote a claim. Each issuer can have a type of its own.
+    /// Deserializes the claims into a type of yours, once per token; [`Identity::data`](crate::Identity::data) returns it. A
+    /// token whose claims don't fit is refused by the check `claims`: the operator sees the type's name and serde's error,
+    /// which can quote a claim. Each issuer can have its own type.
     ///
-    /// They are read when all else was found good, before it is asked whether the token is
-    /// [revoked](crate::jwt::JwtBuilder::revoked), and kept with a token that is
-    /// [remembered](crate::jwt#tokens-that-are-remembered). A panic in it refuses the call with `UNAVAILABLE`.
+    /// They are deserialized after all other checks, but before the check whether the token is
+    /// [revoked](crate::jwt::JwtBuilder::revoked), and
+    /// [cached](crate::jwt#cached-tokens) with the token. A panic in it refuses the call with `UNAVAILABLE`.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -147,13 +143,13 @@ impl Issuer {
     ///     groups: Vec<String>,
     /// }
     ///
-    /// fn believe(issuer: Issuer) -> Result<Jwt, JwtError> {
+    /// fn verifier(issuer: Issuer) -> Result<Jwt, JwtError> {
     ///     issuer.audience("orders").claims_as::<Employee>().build()
     /// }
     ///
     /// async fn tenant(request: Request<()>) -> Result<Response<String>, Status> {
     ///     let caller = Identity::of(&request)?;
-    ///     // `None` if another authenticator has found the caller.
+    ///     // `None` if the caller was authenticated by another authenticator.
     ///     let employee = caller.data::<Employee>().ok_or(Status::permission_denied("no employee"))?;
     ///     Ok(Response::new(format!("{} of {:?}", employee.tenant, employee.groups)))
     /// }
@@ -162,8 +158,7 @@ impl Issuer {
         Self { claims: Some(OwnClaims::of::<T>()), ..self }
     }
 
-    /// Takes access tokens of RFC 9068 and nothing else: `typ` is `at+jwt`, and `sub`, `client_id`, `iat`
-    /// and `jti` are there.
+    /// Requires access tokens of RFC 9068: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are present.
     pub fn rfc9068(self) -> Self {
         Self {
             typ: Typ::Exactly("at+jwt".to_owned()),
@@ -173,17 +168,16 @@ impl Issuer {
         }
     }
 
-    /// Takes tokens of Kubernetes' service accounts and nothing else: `sub` begins with
-    /// `system:serviceaccount:`, and `typ` is absent or `JWT`.
+    /// Requires tokens of Kubernetes service accounts: `sub` begins with `system:serviceaccount:`, and `typ` is absent or
+    /// `JWT`.
     ///
-    /// With keys by discovery or from a URL, the cluster's certificate and the pod's own token are taken
-    /// from where Kubernetes mounts them, each time, unless others are given: the cluster's issuer asks for
-    /// both. So it is for the issuer that the cluster itself is. The pod's token is sent to that issuer's own scheme,
-    /// host and port alone; if its document says that the keys are at another one, as it does by default,
-    /// name a [URL instead](crate::jwt#in-kubernetes).
+    /// For keys by discovery or from a URL, the cluster's certificate and the pod's own token are read for each fetch from
+    /// where Kubernetes mounts them, unless others are set: the cluster requires both. The pod's token is sent only to the
+    /// scheme, host and port of the issuer. If the discovery document names another host for the keys, as it does by
+    /// default, set a [URL instead](crate::jwt#kubernetes).
     ///
-    /// An issuer outside, as managed clusters have, wants neither: there set [`typ`](Self::typ) and the
-    /// rest by hand.
+    /// An external issuer, as managed clusters have, needs neither: set [`typ`](Self::typ) and the other requirements
+    /// yourself.
     pub fn kubernetes(self) -> Self {
         let this = Self {
             typ: Typ::Plain,
@@ -196,30 +190,30 @@ impl Issuer {
         this
     }
 
-    /// Sets how often keys are fetched again, or their file is read: by default every 5 min, of a file
-    /// every 5 s. At least a millisecond and at most a day, as the two below.
+    /// Sets how often keys are fetched. Default: every 5 min; for a file, every 5 s. From 1 ms to 1 day, as the two settings
+    /// below.
     pub fn refresh_every(mut self, every: Duration) -> Self {
         self.pace.every = every;
         self
     }
 
-    /// Sets how long a fetch may take: by default 5 s.
+    /// Sets how long a fetch may take. Default: 5 s.
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.pace.timeout = timeout;
         self
     }
 
-    /// Sets how long after a fetch that was asked for, by an unknown `kid` or by [`Jwt::refresh`](crate::Jwt::refresh), no other is
-    /// begun for that: by default 30 s, of a file 5 s. One fetch at its end serves all who ask
-    /// meanwhile.
+    /// Sets the minimum time between two requested fetches, by an unknown `kid` or by
+    /// [`Jwt::refresh`](crate::Jwt::refresh). Default: 30 s; for a file, 5 s. One fetch at its end serves all requests in
+    /// between.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.pace.cool_down = cool_down;
         self
     }
 
-    /// Sets how long keys serve after they were last fetched, while the issuer is away: by default 24 h, at
-    /// least as long as there is [between fetches](Self::refresh_every). From then on tokens are refused with
-    /// `UNAVAILABLE`, and the verifier is not [ready](crate::Jwt::readiness).
+    /// Sets how long keys are used after the last successful fetch, if the issuer is unreachable. Default: 24 h. At least
+    /// [`refresh_every`](Self::refresh_every). After that, tokens are refused with `UNAVAILABLE`, and the verifier is not
+    /// [ready](crate::Jwt::readiness).
     pub fn stale_for(mut self, stale: Duration) -> Self {
         self.pace.stale = stale;
         self
@@ -228,23 +222,22 @@ impl Issuer {
 
 #[cfg(feature = "http")]
 impl Issuer {
-    /// Sets whose certificates the key server may have, as PEM: those given here and no others. By
-    /// default those that the platform trusts.
+    /// Sets the trusted root certificates for the key server, as PEM; no others are trusted. Default: those of the
+    /// platform.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.http.roots = Some(crate::jwt::keys::source::http::Roots::Pem(pem.into()));
         self
     }
 
-    /// Sends the token that is in this file with each fetch, to the scheme, host and port that were given
-    /// (the issuer's, or those of the URL of its keys) and to no other, wherever the issuer says that its
-    /// keys are. The file is read each time: such tokens are short-lived.
+    /// Sends the token in this file with each fetch, but only to the configured scheme, host and port: those of the issuer,
+    /// or of the URL of its keys. The file is read for each fetch, because such tokens are short-lived.
     pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.http.bearer_file = Some(path.into());
         self
     }
 
-    /// Fetches keys without TLS, too: whoever can change the answer on its way can make tokens. Without
-    /// it only loopback is asked so. What is found by way of TLS is never fetched without it.
+    /// Allows fetching keys without TLS: an attacker who can change the response can forge tokens. Default: only from
+    /// loopback. Keys from a discovery document that was fetched over TLS are never fetched without TLS.
     pub fn allow_unencrypted(mut self) -> Self {
         self.http.plain = true;
         self

@@ -7,7 +7,7 @@ use crate::decide::failure::Failure;
 use crate::decide::identity::Identity;
 use crate::jwt::token::fault::invalid;
 
-/// Reads the claims of a token into a type of the user's.
+/// Deserializes the claims of a token into a type of the user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OwnClaims {
     type_name: &'static str,
@@ -25,7 +25,7 @@ impl OwnClaims {
         Self { type_name: type_name::<T>(), read }
     }
 
-    /// Puts what is read beside the claims. What does not fit is told as serde tells it.
+    /// Adds the value to the identity. The failure contains serde's error.
     pub(crate) fn read(&self, identity: Identity) -> Result<Identity, Failure> {
         match (self.read)(&identity) {
             Ok(data) => Ok(identity.with_shared_data(data)),

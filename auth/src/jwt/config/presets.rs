@@ -1,21 +1,19 @@
-//! Issuers whose tokens are not as the standards have them. None of this holds by default.
+//! Presets for issuers whose tokens deviate from the standards.
 
 use super::issuer::Issuer;
 use super::tenants::TenantConfig;
 use crate::jwt::token::header::Typ;
 
 impl Issuer {
-    /// Takes access tokens of an Amazon Cognito user pool and nothing else: `token_use` is `access`,
-    /// `client_id` is one of these app clients, `sub` is there, and `typ` is absent or `JWT`.
+    /// Requires access tokens of an Amazon Cognito user pool: `token_use` is `access`,
+    /// `client_id` is one of these app clients, `sub` is present, and `typ` is absent or `JWT`.
     ///
-    /// Cognito writes no `aud` into most of them: it says by `client_id` which app client has got the token. So
-    /// no [audience](Self::audience) is needed. A token that has an `aud` all the same, as with Cognito's
-    /// resource binding, needs one of the audiences.
+    /// Most of these tokens have no `aud`; `client_id` names the app client. So no [audience](Self::audience) is required. If
+    /// a token has an `aud`, as with Cognito's resource binding, it must contain one of the audiences.
     ///
     /// The issuer is `https://cognito-idp.REGION.amazonaws.com/POOL`, and its keys are found by discovery. Every
-    /// user of an app client has such tokens, whatever the service that they are sent to: what a caller may do
-    /// here is for [`Access`](crate::Access) and the scopes to say, or for the groups, with
-    /// [`scopes_at("/cognito:groups")`](Self::scopes_at).
+    /// user of an app client can get such tokens, for any service: restrict callers by [`Access`](crate::Access) and
+    /// scopes, or by groups with [`scopes_at("/cognito:groups")`](Self::scopes_at).
     ///
     /// ```
     /// # #[cfg(feature = "http")]
@@ -30,8 +28,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails with [`NoClients`](crate::jwt::JwtError::NoClients) when no app client is given, or one without a
-    /// name.
+    /// [`build`](Self::build) fails with [`NoClients`](crate::jwt::JwtError::NoClients) if there is no app client, or one has
+    /// an empty name.
     pub fn cognito<C: Into<String>>(self, clients: impl IntoIterator<Item = C>) -> Self {
         Self {
             typ: Typ::Plain,
@@ -42,16 +40,15 @@ impl Issuer {
         }
     }
 
-    /// Takes tokens of these tenants of an issuer that has many, such as Microsoft Entra. The issuer's name is
-    /// then a template: `{tenantid}` in it, once, stands for the tenant.
+    /// Accepts tokens of these tenants of a multi-tenant issuer, such as Microsoft Entra. The issuer's name is then a
+    /// template that contains `{tenantid}` once.
     ///
-    /// A token's `iss` must be the template with one of these tenants in it, and the claim must name the same
-    /// tenant. A key whose JSON Web Key has a member `issuer` verifies tokens of that issuer alone, which can be
-    /// a template too: Entra publishes keys of several issuers in one set.
+    /// A token's `iss` must be the template with one of these tenants, and the claim must name the same tenant. A key with
+    /// a member `issuer` in its JSON Web Key verifies only tokens of that issuer, which can be a template too: Entra
+    /// publishes keys of several issuers in one set.
     ///
-    /// The issuer of a caller's [`Identity`](crate::Identity) is its tenant's, so that two tenants' callers with
-    /// one `sub` are two [principals](crate::Identity::principal). A tenant is spelt as in its tokens; case
-    /// counts.
+    /// The issuer of a caller's [`Identity`](crate::Identity) is the tenant's, so callers of two tenants with the same `sub`
+    /// are different [principals](crate::Identity::principal). Tenants are case-sensitive.
     ///
     /// ```
     /// # #[cfg(feature = "http")]
@@ -70,10 +67,10 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails with [`NoTenants`](crate::jwt::JwtError::NoTenants) when no tenant is given, and with
-    /// [`Setting`](crate::jwt::JwtError::Setting) when the issuer's name does not have `{tenantid}` in it once, when a tenant has
-    /// other characters than letters, digits, `-`, `_` and `.`, and when the keys are to be found by
-    /// [discovery](crate::jwt::Jwt::discover): a template has no document.
+    /// [`build`](Self::build) fails with [`NoTenants`](crate::jwt::JwtError::NoTenants) if there is no tenant, and with
+    /// [`Setting`](crate::jwt::JwtError::Setting) if the issuer's name does not contain `{tenantid}` exactly once, if a tenant
+    /// has other characters than letters, digits, `-`, `_` and `.`, and for keys by
+    /// [discovery](crate::jwt::Jwt::discover): a template has no discovery document.
     pub fn tenants<T: Into<String>>(
         self,
         claim: impl Into<String>,

@@ -1,4 +1,4 @@
-//! What one issuer's tokens must say.
+//! The requirements for the tokens of one issuer.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::jwt::token::header::{Header, Typ};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// Who the tokens must be for: one of these.
+    /// A token must contain one of these audiences.
     pub(crate) audiences: Vec<String>,
-    /// How they may be signed.
+    /// The allowed algorithms.
     pub(crate) algorithms: Vec<Algorithm>,
-    /// How far its clock may be from ours.
+    /// The tolerated clock difference.
     pub(crate) leeway: Duration,
-    /// How long they may be good for.
+    /// The maximum lifetime.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) typ: Typ,
-    /// Texts that must be there.
+    /// Claims that must be non-empty strings.
     pub(crate) required: &'static [&'static str],
-    /// Whether they must say when they were issued.
+    /// Whether `iat` is required.
     pub(crate) issued: bool,
-    /// How their `sub` must begin.
+    /// The required prefix of `sub`.
     pub(crate) subject: Option<&'static str>,
-    /// Texts that must be exactly these.
+    /// Claims that must have exactly these values.
     pub(crate) exactly: &'static [(&'static str, &'static str)],
-    /// Whose tokens are taken, by `client_id`, also without an audience.
+    /// The allowed `client_id`s. With these, `aud` can be absent.
     pub(crate) clients: Option<Vec<String>>,
 }
 
 impl Rules {
-    /// Everything but the signature: whoever it is from, this token would not be taken.
+    /// Checks everything but the signature.
     pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Failure> {
         self.algorithm(header)?;
         self.typ.check(header.typ.as_deref())?;
@@ -45,7 +45,7 @@ impl Rules {
         in_time(claims.expires, claims.not_before, self.leeway, now)?;
         self.lifetime(claims, now)?;
         self.texts(claims)?;
-        bound_to_nothing(claims)
+        is_bearer(claims)
     }
 
     fn algorithm(&self, header: &Header) -> Result<(), Failure> {
@@ -56,7 +56,7 @@ impl Rules {
         Err(invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
     }
 
-    /// Case counts (RFC 7519 §4.1.3).
+    /// Case-sensitive (RFC 7519 §4.1.3).
     fn audience(&self, claims: &Claims) -> Result<(), Failure> {
         let value = claims.members.get("aud");
         let mine = |value: &Value| {
@@ -65,7 +65,7 @@ impl Rules {
         let good = match value {
             Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
             Some(one) => mine(one),
-            // Then the client stands for it.
+            // `client_id` replaces it.
             None => self.clients.is_some(),
         };
         if good {
@@ -79,7 +79,7 @@ impl Rules {
         Err(invalid("aud", expected, shown_value(value)))
     }
 
-    /// Case counts.
+    /// Case-sensitive.
     fn client(&self, claims: &Claims) -> Result<(), Failure> {
         let Some(clients) = &self.clients else { return Ok(()) };
         match claims.members.get("client_id") {
@@ -98,7 +98,7 @@ impl Rules {
         Ok(())
     }
 
-    /// From `iat` on, if it is there; in any case from now on, which an `iat` in the future would hide.
+    /// From `iat`, if it is present, and also from now: an `iat` in the future must not extend the lifetime.
     fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Failure> {
         let Some(longest) = self.lifetime else { return Ok(()) };
         let left = claims.expires.since(now.plus(self.leeway));
@@ -134,7 +134,7 @@ impl Rules {
     }
 }
 
-/// `now < exp` and `nbf <= now`, each give or take the leeway.
+/// `now < exp` and `nbf <= now`, within the leeway.
 pub(crate) fn in_time(
     expires: Date,
     not_before: Option<Date>,
@@ -157,9 +157,8 @@ pub(crate) fn in_time(
     }
 }
 
-/// A token that only the holder of some key may use is not one that anybody may (RFC 7800,
-/// RFC 8705), and no such key is looked for here.
-fn bound_to_nothing(claims: &Claims) -> Result<(), Failure> {
+/// A token that is bound to a key (RFC 7800, RFC 8705) is not a bearer token, and the binding is not verified here.
+fn is_bearer(claims: &Claims) -> Result<(), Failure> {
     let Some(bound) = claims.members.get("cnf") else { return Ok(()) };
     let names =
         bound.as_object().map(|to| to.keys().take(4).cloned().collect::<Vec<_>>().join(", "));

@@ -1,22 +1,22 @@
-//! What a token allows, by the claims that issuers put it in.
+//! Reads the scopes of a token.
 
 use serde_json::{Map, Value};
 
 use crate::decide::failure::Failure;
 use crate::jwt::token::fault::{invalid, shown_value};
 
-/// Where the scopes are.
+/// Which claim contains the scopes.
 #[derive(Clone, Debug)]
 pub(crate) enum ScopesAt {
-    /// In `scope` (RFC 9068), or if that is not there in `scp`.
+    /// `scope` (RFC 9068), or if it is absent `scp`.
     Usual,
-    /// Where a JSON pointer shows (RFC 6901).
+    /// The claim at a JSON pointer (RFC 6901).
     Pointer(String),
 }
 
 impl ScopesAt {
-    /// The scopes: of a text its words, of an array its texts. Nothing there is no scopes;
-    /// something else there is a token that is not understood.
+    /// The scopes: the words of a string, or the strings of an array. If the claim is absent, there are none. Any other
+    /// value is a failure.
     pub(crate) fn read(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Failure> {
         let value = match self {
             Self::Usual => claims.get("scope").or_else(|| claims.get("scp")),

@@ -1,4 +1,4 @@
-//! An issuer with many tenants, each of which has an `iss` of its own.
+//! Multi-tenant issuers: each tenant has its own `iss`.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::jwt::keys::key::KeyIssuers;
 use crate::jwt::token::claims::Claims;
 use crate::jwt::token::fault::{invalid, shown_value};
 
-/// What stands for the tenant in the name of an issuer.
+/// The placeholder for the tenant in the name of an issuer.
 pub(crate) const PLACEHOLDER: &str = "{tenantid}";
 
-/// What was set of an issuer.
+/// The tenants as they were set.
 #[derive(Clone, Debug)]
 pub(crate) struct TenantConfig {
     pub(crate) claim: String,
     pub(crate) allowed: Vec<String>,
 }
 
-/// The tenants whose tokens are taken. No name is ever made of what a token says.
+/// The allowed tenants. No issuer's name is built from the content of a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Tenants {
     /// The claim that names the tenant.
     claim: String,
-    /// What stands before the tenant in the issuer's name, and after it.
+    /// The issuer's name before and after the tenant.
     around: (String, String),
     allowed: Vec<Tenant>,
 }
@@ -36,7 +36,7 @@ struct Tenant {
 }
 
 impl Tenants {
-    /// The error says what is wrong with the setting.
+    /// The error describes what is wrong with the setting.
     pub(crate) fn compile(template: &str, setting: TenantConfig) -> Result<Self, String> {
         let Some((before, after)) = template.split_once(PLACEHOLDER) else {
             return Err(format!("the issuer has no {PLACEHOLDER} in it"));
@@ -58,12 +58,12 @@ impl Tenants {
         })
     }
 
-    /// Their names, as their tokens say them.
+    /// The names of the tenants, as in their tokens.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<str>> {
         self.allowed.iter().map(|tenant| &tenant.issuer)
     }
 
-    /// Whether that is the name of a tenant of this issuer, allowed or not.
+    /// Whether that is the name of a tenant of this issuer, even if it is not allowed.
     pub(crate) fn has(&self, issuer: &str) -> bool {
         self.tenant_in(issuer).is_some()
     }
@@ -73,7 +73,7 @@ impl Tenants {
         issuer.strip_prefix(before.as_str())?.strip_suffix(after.as_str()).filter(|id| is_id(id))
     }
 
-    /// The tenant must be allowed, and the claim must name the one that `iss` does.
+    /// Checks that the tenant is allowed, and that claim and `iss` name the same tenant.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Failure> {
         let tenant = self.tenant_in(&claims.issuer).unwrap_or_default();
         if !self.allowed.iter().any(|allowed| allowed.id == tenant) {
@@ -89,7 +89,7 @@ impl Tenants {
         }
     }
 
-    /// A key that says whose it is signs no tokens of others (Entra's `issuer` of a JSON Web Key).
+    /// Checks the issuer of the key, if it has one (Entra's `issuer` of a JSON Web Key).
     pub(crate) fn check_key(&self, of: &KeyIssuers, claims: &Claims) -> Result<(), Failure> {
         let KeyIssuers::These(issuers) = of else { return Ok(()) };
         let tenant = self.tenant_in(&claims.issuer).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Tenants {
     }
 }
 
-/// Nothing that changes the structure of a URL.
+/// Contains nothing that changes the structure of a URL.
 fn is_id(id: &str) -> bool {
     let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !id.is_empty() && id.bytes().all(is_of_it) && !id.bytes().all(|byte| byte == b'.')

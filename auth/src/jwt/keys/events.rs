@@ -1,4 +1,4 @@
-//! What the operator hears of keys.
+//! Events and status of keys, for the operator.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,65 +10,65 @@ use tonic_call::guarded;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct KeysEvent<'a> {
-    /// Whose keys. A name for logs, not for labels.
+    /// The issuer. For logs, not for metric labels.
     pub issuer: &'a str,
-    /// How it ended.
+    /// The result.
     pub result: FetchResult,
-    /// Why it failed, in words.
+    /// Why it failed.
     pub why: Option<&'a str>,
-    /// How many keys serve now.
+    /// How many keys are in use now.
     pub keys: usize,
-    /// How long ago the last good fetch was; `None` if there was none.
+    /// The time since the last successful fetch; `None` if there was none.
     pub age: Option<Duration>,
-    /// How much longer the cool-down lasts: see [`KeysStatus::cool_down`].
+    /// The rest of the cool-down: see [`KeysStatus::cool_down`].
     pub cool_down: Option<Duration>,
     /// How many tokens were refused for an unknown `kid`: see [`KeysStatus::unknown_kids`].
     pub unknown_kids: u64,
 }
 
-/// The keys of an issuer as they are now: see [`Jwt::keys_status`](crate::jwt::Jwt::keys_status).
+/// The state of an issuer's keys: see [`Jwt::keys_status`](crate::jwt::Jwt::keys_status).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeysStatus {
-    /// Whose keys. A name for logs, not for labels.
+    /// The issuer. For logs, not for metric labels.
     pub issuer: Arc<str>,
-    /// How many keys verify tokens: none before the first fetch, when they are withdrawn, and when they are
+    /// How many keys verify tokens: 0 before the first fetch, after the issuer has withdrawn them, and when they are
     /// [too old](crate::jwt::Issuer::stale_for).
     pub keys: usize,
-    /// How long ago the last good fetch was; `None` if there was none, or if its keys are withdrawn.
+    /// The time since the last successful fetch; `None` if there was none, or the issuer has withdrawn its keys.
     pub age: Option<Duration>,
-    /// How much longer no fetch begins for an unknown `kid` or a
-    /// [`refresh`](crate::jwt::Jwt::refresh); `None` if it would begin at once.
+    /// The time until an unknown `kid` or a [`refresh`](crate::jwt::Jwt::refresh) can start a fetch again; `None` if it can
+    /// now.
     pub cool_down: Option<Duration>,
-    /// How many fetches have failed since the last good one.
+    /// How many fetches have failed since the last successful one.
     pub failed_fetches: u32,
-    /// How many tokens were refused, since the verifier was built, because the issuer has no key of their
-    /// `kid`. Strangers can make it grow.
+    /// How many tokens were refused since the verifier was built because of an unknown `kid`. Unauthenticated callers can
+    /// increase it.
     pub unknown_kids: u64,
 }
 
-/// How a fetch of keys ended, fit for a label.
+/// The result of a fetch of keys. Fit for a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FetchResult {
-    /// There are keys.
+    /// The fetch succeeded.
     Ok,
-    /// Nobody answered, or the connection broke.
+    /// There was no response, or the connection broke.
     Unreachable,
     /// It took too long.
     Timeout,
-    /// The answer was not `200 OK`; a redirect is not followed.
+    /// The response was not `200 OK`. Redirects are not followed.
     Status,
-    /// The answer was too large.
+    /// The response was too large.
     TooLarge,
-    /// The answer is no set of keys.
+    /// The response is not a key set.
     Malformed,
-    /// The answer is a set without a key that can be used: those from before are withdrawn.
+    /// The key set contains no usable key. The previous keys are removed.
     Empty,
-    /// The discovery document is another issuer's.
+    /// The discovery document is of another issuer.
     WrongIssuer,
-    /// The address is not one that may be asked: not `https`, for example, or `https` without a
-    /// [TLS provider](crate#features). Or the file with the token to ask with can't be read.
+    /// The URL is not allowed: for example it is not `https`, or there is no [TLS provider](crate#features). Or the bearer
+    /// file can't be read.
     Refused,
 }
 
@@ -96,21 +96,20 @@ impl fmt::Display for FetchResult {
     }
 }
 
-/// Who is told.
+/// The hook for fetches, if there is one.
 #[derive(Clone, Default)]
-pub(crate) struct OnKeys(Option<Arc<Told>>);
+pub(crate) struct OnKeys(Option<Arc<Hook>>);
 
-type Told = dyn Fn(&KeysEvent<'_>) + Send + Sync;
+type Hook = dyn Fn(&KeysEvent<'_>) + Send + Sync;
 
 impl OnKeys {
-    pub(crate) fn new(told: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(told)))
+    pub(crate) fn new(hook: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
     }
 
-    pub(crate) fn tell(&self, event: &KeysEvent<'_>) {
-        let Some(told) = &self.0 else { return };
-        // Whoever fetches goes on.
-        if guarded(|| told(event)).is_err() {
+    pub(crate) fn call(&self, event: &KeysEvent<'_>) {
+        let Some(hook) = &self.0 else { return };
+        if guarded(|| hook(event)).is_err() {
             tracing::error!(issuer = event.issuer, "the hook for the keys of an issuer panicked");
         }
     }

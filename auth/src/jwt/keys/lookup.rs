@@ -1,4 +1,4 @@
-//! Asks an issuer for a key that is not known: who waits for the answer, and what is said to those who don't.
+//! Looks up keys, and fetches those that are unknown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::waiting::WaitingCall;
 use crate::jwt::token::algorithm::Algorithm;
 use tonic_call::ClientNetwork;
 
-/// What becomes of a token whose `kid` is unknown.
+/// The result of a lookup.
 pub(crate) enum Lookup {
-    /// It is known now, or can't be asked for.
+    /// The key, or why there is none.
     Done(Result<Key, Missing>),
-    /// The issuer is asked.
+    /// The `kid` is unknown, and the keys are being fetched.
     Pending(PendingLookup),
 }
 
-/// A call that waits for a fetch.
+/// A lookup that waits for a fetch.
 pub(crate) struct PendingLookup {
     refresher: Arc<Refresher>,
     fetch: u64,
@@ -32,22 +32,21 @@ pub(crate) struct PendingLookup {
 }
 
 impl Refresher {
-    /// Asks the issuer for a `kid` that is unknown: one fetch for all who ask. In the cool-down after it nobody
-    /// waits, and one more is scheduled for the end.
-    pub(crate) fn ask(
+    /// Looks up a key. An unknown `kid` causes one fetch for all waiting calls. In the cool-down after it, calls do not wait,
+    /// and one more fetch is scheduled for its end.
+    pub(crate) fn look_up(
         self: &Arc<Self>,
         id: Option<&str>,
         algorithm: Algorithm,
         from: Option<ClientNetwork>,
     ) -> Lookup {
-        // Somebody else may have been first.
         match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) => {}
             found => return Lookup::Done(found),
         }
         let ended = self.store.ended();
-        let call = match self.ask_for_fetch() {
-            Coming::Now(fetch) => self.waiting.take(from).map(|call| (fetch, call)),
+        let call = match self.request_fetch() {
+            Coming::Now(fetch) => self.waiting.add(from).map(|call| (fetch, call)),
             Coming::Later(_) => None,
         };
         match call {
@@ -58,8 +57,8 @@ impl Refresher {
         }
     }
 
-    /// The key of a token that can't wait for a fetch: what the last set says, unless the issuer is away. A
-    /// stranger who invents `kid`s must not look like an outage.
+    /// The result for a token that can't wait for a fetch: by the last set, unless the issuer is unreachable. Invented
+    /// `kid`s must not look like an outage.
     fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) if !self.issuer_answers() => {
@@ -69,32 +68,32 @@ impl Refresher {
         }
     }
 
-    /// Whether the last fetch was good, or one since it was last asked for.
+    /// Whether the last fetch succeeded, or one since the last request.
     fn issuer_answers(&self) -> bool {
-        let asked = self.store.schedule().last_asked();
+        let asked = self.store.schedule().last_requested();
         let held = self.store.held.load();
         let since =
             held.as_ref().is_some_and(|held| asked.is_some_and(|asked| asked <= held.fetch));
         since || self.store.ended.borrow().good
     }
 
-    /// Asks for a fetch: at once, or in the cool-down at its end.
-    fn ask_for_fetch(self: &Arc<Self>) -> Coming {
+    /// Requests a fetch: now, or at the end of the cool-down.
+    fn request_fetch(self: &Arc<Self>) -> Coming {
         self.start();
         let ended = self.store.ended.borrow().count;
         let mut schedule = self.store.schedule();
         let before = schedule.due();
-        let coming = schedule.ask(Instant::now(), self.store.pace.cool_down, ended);
+        let coming = schedule.request(Instant::now(), self.store.pace.cool_down, ended);
         if schedule.due() != before {
             self.wake.notify_one();
         }
         coming
     }
 
-    /// Asks for a fetch, at once; then waits until it has ended: whether it was good.
+    /// Requests a fetch immediately, and then waits for its end. Returns whether it succeeded.
     pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
         let mut ended = self.store.ended();
-        let (fetch, wait) = match self.ask_for_fetch() {
+        let (fetch, wait) = match self.request_fetch() {
             Coming::Now(fetch) => (fetch, Duration::ZERO),
             Coming::Later(fetch) => (fetch, self.store.pace.cool_down),
         };
@@ -108,14 +107,14 @@ impl Refresher {
         }
     }
 
-    /// How long a fetch may take that was asked for: one that was under way already, and then itself.
+    /// How long a requested fetch can take: the one that is running, and then itself.
     fn patience(&self) -> Duration {
         self.store.pace.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 }
 
 impl PendingLookup {
-    /// The key, once the issuer was asked.
+    /// The key, after the fetch.
     pub(crate) async fn find(
         mut self,
         id: Option<&str>,

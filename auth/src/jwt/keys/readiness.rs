@@ -1,4 +1,4 @@
-//! Whether tokens can be verified, as it changes.
+//! Watches whether tokens can be verified.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::refresh::Refresher;
 
-/// Follows whether the keys of all issuers are there and none are too old: in both directions. Made by
+/// Watches whether the keys of all issuers are available and not too old. Created by
 /// [`Jwt::readiness`](crate::Jwt::readiness).
 ///
 /// ```no_run
@@ -38,13 +38,13 @@ impl Readiness {
         Self { refreshers, seen }
     }
 
-    /// What was last seen: when this was made, or when [`changed`](Self::changed) last returned.
+    /// The last seen state: of the creation, or of the last return of [`changed`](Self::changed).
     pub fn is_ready(&self) -> bool {
         self.seen
     }
 
-    /// PendingLookup until it is no longer as last seen, and returns how it is now. What changes and changes back
-    /// while nobody waits is not seen. Without an issuer whose keys are fetched it never returns.
+    /// Waits until the state differs from the last seen one, and returns it. A change that is reverted before this is
+    /// called is not seen. If no issuer's keys are fetched, it never returns.
     ///
     /// # Cancel safety
     ///
@@ -52,10 +52,10 @@ impl Readiness {
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime with a timer.
+    /// Outside a Tokio runtime with a timer.
     pub async fn changed(&mut self) -> bool {
         loop {
-            // Before they are looked at: no event in between is lost.
+            // Subscribes before it checks, so that no event is missed.
             let mut events: Vec<_> = self.refreshers.iter().flat_map(events).collect();
             let ready = all_ready(&self.refreshers);
             if ready != self.seen {
@@ -71,7 +71,7 @@ impl Readiness {
     }
 }
 
-/// Whether all have keys that are not too old. Starts those that nobody refreshes.
+/// Whether all have keys that are not too old. Starts refreshers that do not run.
 pub(crate) fn all_ready<'a>(refreshers: impl IntoIterator<Item = &'a Arc<Refresher>>) -> bool {
     refreshers.into_iter().fold(true, |ready, refresher| {
         refresher.start();
@@ -79,12 +79,12 @@ pub(crate) fn all_ready<'a>(refreshers: impl IntoIterator<Item = &'a Arc<Refresh
     })
 }
 
-/// What can change whether there are keys: the end of a fetch, and time.
+/// The events that can change the state: the end of a fetch, and the expiry of keys.
 fn events(refresher: &Arc<Refresher>) -> [Event<'_>; 2] {
     let mut ended = refresher.store.ended();
     let stale_at = refresher.store.stale_at();
     let fetched = async move {
-        // The sender is in the refresher: it is not gone while we wait.
+        // The refresher owns the sender, so it can't be closed.
         let _ = ended.changed().await;
     };
     let stale = async move {

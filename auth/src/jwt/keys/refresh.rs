@@ -1,4 +1,4 @@
-//! Fetches an issuer's keys, again and again, as long as somebody needs them.
+//! Keeps the keys of an issuer up to date, in a background task.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,7 +15,7 @@ use super::source::{NoKeys, Source};
 use super::store::Store;
 use super::waiting::WaitingCalls;
 
-/// How long after a failed fetch comes the next: twice as long each time, up to the longest.
+/// The pause after a failed fetch. It doubles each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -41,7 +41,7 @@ impl Refresher {
     pub(crate) fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        // Over: its runtime has ended, and this one is another; or it has panicked.
+        // It is finished if its runtime has ended, or if it has panicked.
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
             *task = Some(runtime.spawn(run(Arc::downgrade(self), Arc::clone(&self.wake))));
         }
@@ -58,7 +58,7 @@ impl Refresher {
 
     fn tell(&self, result: FetchResult, why: Option<&str>) {
         let status = self.store.status();
-        self.on_keys.tell(&KeysEvent {
+        self.on_keys.call(&KeysEvent {
             issuer: &status.issuer,
             result,
             why,
@@ -96,14 +96,14 @@ async fn run(refresher: Weak<Refresher>, wake: Arc<Notify>) {
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
             tokio::select! {
                 () = sleep_until(due) => {}
-                // One was asked for, at once or for later; or the refresher is gone.
+                // A fetch was requested, or the refresher was dropped.
                 () = wake.notified() => continue,
             }
         }
         let Some(refresher) = refresher.upgrade() else { return };
         let store = &refresher.store;
         let after_failure = pause_after(store.begin()).min(store.pace.every);
-        // Also if this task does not live to see its end.
+        // In case this task does not survive the fetch.
         store.next_in(jittered(after_failure));
         let good = fetch(&refresher).await;
         store.next_in(jittered(if good { store.pace.every } else { after_failure }));
@@ -116,18 +116,18 @@ async fn fetch(refresher: &Refresher) -> bool {
     let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "it took too long")));
     let why = match text.and_then(|text| read(store, &text)) {
         Ok(set) if !set.keys.keys().is_empty() => {
-            store.good(set.keys);
+            store.replace(set.keys);
             refresher.tell(FetchResult::Ok, None);
             return true;
         }
-        // The issuer is not away: this is what it says.
+        // The issuer is reachable, and has withdrawn its keys.
         Ok(_) => {
             let had_keys = store.keys().is_some();
-            store.empty();
+            store.clear();
             tracing::error!(
                 issuer = &*store.issuer,
                 had_keys,
-                "no key of an issuer can be used, and those before are withdrawn",
+                "an issuer has no usable key, its previous keys are removed",
             );
             NoKeys::new(FetchResult::Empty, NONE_USABLE)
         }
@@ -152,12 +152,12 @@ pub(crate) const NONE_USABLE: &str = "no key of the set can be used";
 pub(crate) fn read(store: &Store, text: &[u8]) -> Result<ReadSet, NoKeys> {
     let malformed = |why| NoKeys::new(FetchResult::Malformed, why);
     let set = KeySet::read(text, &store.allowed).map_err(malformed)?;
-    tell_changes(store, &set);
+    log_changes(store, &set);
     Ok(set)
 }
 
-/// Says what is new, and what of it is refused: once, not at each fetch.
-fn tell_changes(store: &Store, set: &ReadSet) {
+/// Logs changed keys, and newly refused ones.
+fn log_changes(store: &Store, set: &ReadSet) {
     let before = store.keys();
     let held = |print| before.as_ref().is_some_and(|keys| keys.holds(print));
     let keys = set.keys.keys();
@@ -169,7 +169,7 @@ fn tell_changes(store: &Store, set: &ReadSet) {
             "the keys of an issuer have changed"
         );
     }
-    if !store.refuses_anew(&set.refused) {
+    if !store.refused_changed(&set.refused) {
         return;
     }
     for (place, why) in &set.refused {
@@ -182,10 +182,10 @@ fn pause_after(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
 }
 
-/// Up to a tenth less, so that many servers don't ask at once.
+/// Shortens a pause by up to 10 %, so that many servers do not fetch at the same time.
 fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
-    // Without randomness there is no jitter, and nothing worse.
+    // Without randomness, there is no jitter.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     pause - pause / 2_560 * u32::from(byte[0])
 }

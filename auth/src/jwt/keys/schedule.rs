@@ -1,41 +1,41 @@
-//! When the keys of an issuer are fetched next: by the clock, and because somebody asks for it.
+//! When the keys of an issuer are fetched next: regularly, and on request.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The fetches that have begun, and the next one that is due.
+/// The started fetches, and the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
-    /// How many fetches have begun.
+    /// How many fetches have started.
     begun: u64,
-    /// When the next one is due by the clock; `None` before the first.
+    /// When the next regular fetch is due; `None` before the first one.
     regular: Option<Instant>,
-    /// When one is due that was asked for.
-    asked_for: Option<Instant>,
-    /// The last one that was asked for. The cool-down runs from there.
-    last: Option<LastAsked>,
+    /// When a requested fetch is due.
+    requested: Option<Instant>,
+    /// The last requested fetch. The cool-down starts there.
+    last: Option<LastRequest>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LastAsked {
+struct LastRequest {
     at: Instant,
     fetch: u64,
 }
 
-/// When a fetch comes that was asked for.
+/// When a requested fetch starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coming {
-    /// This fetch has begun, or begins at once.
+    /// This fetch has started, or starts now.
     Now(u64),
-    /// This one begins at the end of the cool-down at the latest.
+    /// This fetch starts at the end of the cool-down at the latest.
     Later(u64),
 }
 
 impl Schedule {
-    /// Asks for a fetch, when so many have ended. All who ask before it has ended share it; in the cool-down
-    /// after it one more is scheduled for its end, however many ask.
-    pub(crate) fn ask(&mut self, now: Instant, cool_down: Duration, ended: u64) -> Coming {
+    /// Requests a fetch. `ended` is how many fetches have ended. All requests before the end of a fetch share it; in the
+    /// cool-down after it, one more is scheduled for its end.
+    pub(crate) fn request(&mut self, now: Instant, cool_down: Duration, ended: u64) -> Coming {
         let next = self.begun + 1;
         if let Some(last) = self.last {
             if ended < last.fetch {
@@ -43,20 +43,20 @@ impl Schedule {
             }
             let end = last.at + cool_down;
             if now < end {
-                self.asked_for = Some(end);
+                self.requested = Some(end);
                 return Coming::Later(next);
             }
         }
-        self.last = Some(LastAsked { at: now, fetch: next });
-        self.asked_for = Some(now);
+        self.last = Some(LastRequest { at: now, fetch: next });
+        self.requested = Some(now);
         Coming::Now(next)
     }
 
-    /// A fetch begins. It is the answer to everybody who has asked before: none is scheduled any more.
+    /// A fetch starts. It serves all previous requests.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.begun += 1;
-        if self.asked_for.take().is_some_and(|due| due <= now) {
-            self.last = Some(LastAsked { at: now, fetch: self.begun });
+        if self.requested.take().is_some_and(|due| due <= now) {
+            self.last = Some(LastRequest { at: now, fetch: self.begun });
         }
     }
 
@@ -64,25 +64,25 @@ impl Schedule {
         self.begun
     }
 
-    /// Sets when the next fetch is due by the clock.
+    /// Sets when the next regular fetch is due.
     pub(crate) fn next_at(&mut self, due: Instant) {
         self.regular = Some(due);
     }
 
-    /// When the next fetch is due; `None` before the first, which is due at once.
+    /// When the next fetch is due; `None` before the first one, which is due now.
     pub(crate) fn due(&self) -> Option<Instant> {
         let regular = self.regular?;
-        Some(self.asked_for.map_or(regular, |asked| asked.min(regular)))
+        Some(self.requested.map_or(regular, |requested| requested.min(regular)))
     }
 
-    /// How long the cool-down still lasts; `None` outside of one.
+    /// The rest of the cool-down, if there is one.
     pub(crate) fn cooling_down(&self, now: Instant, cool_down: Duration) -> Option<Duration> {
         let left = (self.last?.at + cool_down).saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The last fetch that was asked for.
-    pub(crate) fn last_asked(&self) -> Option<u64> {
+    /// The last requested fetch.
+    pub(crate) fn last_requested(&self) -> Option<u64> {
         self.last.map(|last| last.fetch)
     }
 }

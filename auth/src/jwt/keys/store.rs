@@ -1,4 +1,4 @@
-//! The keys of an issuer as they are now, and when they are fetched again.
+//! The current keys of an issuer, and when they are fetched again.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,38 +17,37 @@ use crate::jwt::token::algorithm::Algorithm;
 /// When keys are fetched.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
-    /// How long after a good fetch comes the next.
+    /// The time between fetches.
     pub(crate) every: Duration,
-    /// How long one may take.
+    /// How long a fetch may take.
     pub(crate) timeout: Duration,
-    /// How long after one that was asked for no other is begun for being asked for.
+    /// The minimum time between requested fetches.
     pub(crate) cool_down: Duration,
-    /// How long keys serve after the last good fetch.
+    /// How long keys are used after the last successful fetch.
     pub(crate) stale: Duration,
 }
 
-/// The keys of an issuer as they were fetched last, and how the fetches went.
+/// The last fetched keys of an issuer, and the results of the fetches.
 pub(crate) struct Store {
     pub(crate) issuer: Arc<str>,
     pub(crate) allowed: Vec<Algorithm>,
     pub(crate) pace: Pace,
     pub(crate) held: ArcSwapOption<Snapshot>,
-    /// How many have ended, and how the last did.
+    /// How many fetches have ended, and the result of the last one.
     pub(crate) ended: watch::Sender<Ended>,
-    /// When the next fetch is due, and how many have failed since a good one: a task that takes the place of
-    /// another goes on with them.
+    /// When the next fetch is due, and how many have failed in a row. Not in the task, because another one can replace it.
     schedule: Mutex<Schedule>,
     failures: AtomicU32,
-    /// What was refused of the last set.
+    /// The refused keys of the last set, by index.
     refused: Mutex<Vec<(usize, KeyError)>>,
-    /// How many tokens were refused because no key has their `kid`.
+    /// How many tokens were refused for an unknown `kid`.
     unknown_kids: AtomicU64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     keys: Arc<KeySet>,
-    /// Which fetch they are of, and when it ended.
+    /// The fetch that returned them, and when it ended.
     pub(crate) fetch: u64,
     at: Instant,
 }
@@ -62,9 +61,9 @@ pub(crate) struct Ended {
 /// Why there is no key for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// The keys are known, and none is it.
+    /// No key matches.
     No(NoKey),
-    /// There are no keys, or only old ones and the issuer does not answer.
+    /// There are no keys, or the issuer is unreachable and the last keys do not match.
     Unavailable(&'static str),
 }
 
@@ -90,24 +89,24 @@ impl Store {
         Some(Arc::clone(&held.keys))
     }
 
-    /// Whether that key is one of them, and they are not too old.
+    /// Whether that key is one of the current keys.
     pub(crate) fn holds(&self, print: &Fingerprint) -> bool {
         let held = self.held.load();
         held.as_ref()
             .is_some_and(|held| held.at.elapsed() < self.pace.stale && held.keys.holds(print))
     }
 
-    /// Whether the keys should have been fetched again long ago.
+    /// Whether the next fetch is long overdue.
     pub(crate) fn is_overdue(&self) -> bool {
         self.age().is_some_and(|age| age > self.pace.every.saturating_mul(2))
     }
 
-    /// How long ago the keys were fetched.
+    /// The time since the keys were fetched.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.held.load().as_ref().map(|held| held.at.elapsed())
     }
 
-    /// The key of a token, as far as it is known.
+    /// The key of that name and algorithm.
     pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         let keys = self.keys().ok_or(Missing::Unavailable("none"))?;
         keys.find(id, algorithm).cloned().map_err(Missing::No)
@@ -117,23 +116,23 @@ impl Store {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A fetch begins; how many have failed, if it does, too.
+    /// A fetch starts. Returns how many have failed in a row if it fails, too.
     pub(crate) fn begin(&self) -> u32 {
         self.schedule().begin(Instant::now());
         self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1)
     }
 
-    /// Sets when the next fetch is due by the clock.
+    /// Sets when the next regular fetch is due.
     pub(crate) fn next_in(&self, pause: Duration) {
         self.schedule().next_at(Instant::now() + pause);
     }
 
-    /// When the next fetch is due; `None` if there was none.
+    /// When the next fetch is due; `None` before the first one.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.schedule().due()
     }
 
-    /// Whoever has fetched before does so no more: what it has begun has failed.
+    /// A new task replaces the previous one, whose unfinished fetch has failed.
     pub(crate) fn take_over(&self) {
         let begun = self.schedule().begun();
         let ended = self.ended.borrow().count;
@@ -142,8 +141,8 @@ impl Store {
         }
     }
 
-    /// It has ended with keys.
-    pub(crate) fn good(&self, keys: KeySet) {
+    /// The fetch returned keys.
+    pub(crate) fn replace(&self, keys: KeySet) {
         let fetch = self.schedule().begun();
         let held = Snapshot { keys: Arc::new(keys), fetch, at: Instant::now() };
         self.held.store(Some(Arc::new(held)));
@@ -151,19 +150,19 @@ impl Store {
         self.end(true);
     }
 
-    /// It has ended with a set that has no key in it which can be used: those before are withdrawn.
-    pub(crate) fn empty(&self) {
+    /// The fetch returned no usable key: the previous keys are removed.
+    pub(crate) fn clear(&self) {
         self.held.store(None);
         self.end(false);
     }
 
-    /// It has ended without.
+    /// The fetch failed.
     pub(crate) fn failed(&self) {
         self.end(false);
     }
 
-    /// Whether what was refused of a set is something else than what was refused of the last.
-    pub(crate) fn refuses_anew(&self, refused: &[(usize, KeyError)]) -> bool {
+    /// Whether the refused keys differ from those of the last set.
+    pub(crate) fn refused_changed(&self, refused: &[(usize, KeyError)]) -> bool {
         let mut last = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let anew = *last != refused;
         if anew {
@@ -177,23 +176,23 @@ impl Store {
         self.ended.send_replace(Ended { count, good });
     }
 
-    /// A token was refused because no key has its `kid`.
+    /// Counts a token that was refused for an unknown `kid`.
     pub(crate) fn count_unknown_kid(&self) {
         self.unknown_kids.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When keys that are not too old yet will be, if they are not fetched again.
+    /// When the keys become too old, if they are not yet.
     pub(crate) fn stale_at(&self) -> Option<Instant> {
         let at = self.held.load().as_ref()?.at.checked_add(self.pace.stale)?;
         (Instant::now() < at).then_some(at)
     }
 
-    /// Tells when a fetch has ended.
+    /// Watches the ends of fetches.
     pub(crate) fn ended(&self) -> watch::Receiver<Ended> {
         self.ended.subscribe()
     }
 
-    /// The keys as they are now.
+    /// The current state.
     pub(crate) fn status(&self) -> KeysStatus {
         let keys = self.keys().map_or(0, |keys| keys.keys().len());
         let cool_down = self.schedule().cooling_down(Instant::now(), self.pace.cool_down);
@@ -207,11 +206,11 @@ impl Store {
         }
     }
 
-    /// How many fetches have failed since a good one.
+    /// How many fetches have failed in a row.
     fn failed_fetches(&self) -> u32 {
         let failures = self.failures.load(Ordering::Acquire);
         let begun = self.schedule().begun();
-        // One that is under way has not failed yet.
+        // A running fetch has not failed yet.
         let under_way = self.ended.borrow().count < begun;
         failures.saturating_sub(u32::from(under_way))
     }

@@ -136,7 +136,7 @@ fn known(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
 }
 
 async fn ask(keys: &Arc<Refresher>, name: &str) -> Result<(), Missing> {
-    match keys.ask(Some(name), Algorithm::EdDSA, None) {
+    match keys.look_up(Some(name), Algorithm::EdDSA, None) {
         Lookup::Done(found) => found,
         Lookup::Pending(waits) => waits.find(Some(name), Algorithm::EdDSA).await,
     }
@@ -401,7 +401,7 @@ async fn one_address_does_not_take_all_the_places() {
     let keys = refresher(&source);
     settle().await;
     let from = |text: &str| limiter::accountable(text.parse().expect("an address"));
-    let ask = |name: &str, text: &str| keys.ask(Some(name), Algorithm::EdDSA, from(text));
+    let ask = |name: &str, text: &str| keys.look_up(Some(name), Algorithm::EdDSA, from(text));
     let mut waiting = Vec::new();
     for n in 0..2_000 {
         match ask(&format!("forged {n}"), "192.0.2.1") {

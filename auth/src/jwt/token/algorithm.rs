@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// How a token is signed, by the names of RFC 7518 and RFC 8037.
+/// A signature algorithm, by its name in RFC 7518 or RFC 8037.
 ///
-/// `none` isn't one of them, and what isn't one of them is refused.
+/// `none` is not one of them. Tokens with other algorithms are refused.
 #[allow(clippy::upper_case_acronyms)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -35,7 +35,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// Which keys an algorithm is for.
+/// The type of the keys of an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Hmac,
@@ -45,10 +45,10 @@ pub(crate) enum Family {
 }
 
 impl Algorithm {
-    /// What remote key sets may use unless an issuer says otherwise.
+    /// The default algorithms of fetched key sets.
     pub(crate) const OF_KEY_SETS: [Self; 3] = [Self::RS256, Self::ES256, Self::EdDSA];
 
-    /// Case counts: `noNE` and `rs256` are no algorithms (RFC 8725bis).
+    /// Case-sensitive: `noNE` and `rs256` are not algorithms (RFC 8725bis).
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "HS256" => Self::HS256,
@@ -68,7 +68,7 @@ impl Algorithm {
         })
     }
 
-    /// The name, as it stands in a token's header: `RS256`.
+    /// The name in a token's header: `RS256`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HS256 => "HS256",

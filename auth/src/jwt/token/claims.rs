@@ -5,8 +5,7 @@ use super::fault::{invalid, shown_value};
 use super::json::{Duplicates, object};
 use crate::decide::failure::Failure;
 
-/// What a token says, with what every token must say read out of it. Whether it may be believed is
-/// for [`Rules`](crate::jwt::config::rules::Rules) and the signature.
+/// The claims of a token, with the required ones parsed. They are not verified yet.
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) members: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! The one form in which tokens are taken: JWS compact serialisation (RFC 7515 §7.1).
+//! JWS compact serialisation (RFC 7515 §7.1), the only accepted form of tokens.
 
 use std::borrow::Cow;
 
@@ -66,7 +66,7 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// No padding, no spaces, and the bits that are left over are zero: one token has one spelling.
+/// Strict base64url: no padding, no spaces, and unused bits are zero, so that each token has one encoding.
 fn decoded(part: &'static str, text: &str) -> Result<Vec<u8>, Failure> {
     let fault = |_| invalid(part, "base64url without padding", "something else");
     URL_SAFE_NO_PAD.decode(text).map_err(fault)

@@ -2,18 +2,17 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Number;
 
-/// The last second of the year 9999. No token names a later one, and sums that reach it stop there, so that
-/// none can overflow.
+/// The last second of the year 9999. Later dates are refused, and sums saturate here, so that none can overflow.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-/// A point in time as a token writes it: seconds since 1970, with a fraction if need be (RFC 7519
-/// §2). Never before 1970 and never after the year 9999.
+/// A date in a token: seconds since 1970, possibly with a fraction (RFC 7519 §2). Not before 1970 and not after the year
+/// 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Date(Duration);
 
 impl Date {
-    /// `None` for a number before 1970 or after the year 9999: no clock has shown it, so it is a mistake
-    /// (milliseconds, for example) or an attempt at a token that never expires.
+    /// `None` for a date before 1970 or after the year 9999: it is a mistake (for example milliseconds), or an attempt to
+    /// create a token that never expires.
     pub(crate) fn from_number(number: &Number) -> Option<Self> {
         let since = match number.as_u64() {
             Some(seconds) => Duration::from_secs(seconds),
@@ -23,8 +22,7 @@ impl Date {
         (since <= LAST).then_some(Self(since))
     }
 
-    /// As [`from_number`](Self::from_number), for a date from which on something is good: one before 1970
-    /// is as good as 1970.
+    /// As [`from_number`](Self::from_number), for the start of a validity: dates before 1970 become 1970.
     pub(crate) fn start_from_number(number: &Number) -> Option<Self> {
         let is_early = number.as_f64().is_some_and(|at| (-LAST.as_secs_f64()..0.0).contains(&at));
         if is_early { Some(Self(Duration::ZERO)) } else { Self::from_number(number) }

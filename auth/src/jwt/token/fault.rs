@@ -1,4 +1,4 @@
-//! Tells the operator which check failed, and nobody what the token's own text is.
+//! Failures of checks, for the operator. They never contain the token's text.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::decide::failure::{Failure, Reason};
 
-/// A check that a token has failed: for that reason it isn't taken, whoever it is from.
+/// A failed check of an invalid token.
 pub(crate) fn invalid(
     check: &'static str,
     expected: impl Into<Cow<'static, str>>,
@@ -15,7 +15,7 @@ pub(crate) fn invalid(
     Failure::new(Reason::TokenInvalid, check).expected(expected).received(received.as_ref())
 }
 
-/// What a member holds, to be shown: texts and numbers as they are, of others what they are.
+/// The value of a member for the operator: strings and numbers as they are, otherwise the type.
 pub(crate) fn shown_value(value: Option<&Value>) -> Cow<'_, str> {
     match value {
         None => "nothing".into(),

@@ -5,8 +5,8 @@ use super::fault::{invalid, shown_value};
 use super::json::{Duplicates, object};
 use crate::decide::failure::Failure;
 
-/// What is read of a token's header. Members that are not read are ignored (RFC 7515 §4): `jku`,
-/// `x5u`, `jwk` and `x5c` among them, which name keys that only the token vouches for.
+/// A token's header. Other members are ignored (RFC 7515 §4), in particular `jku`, `x5u`, `jwk` and `x5c`: only the token
+/// itself vouches for these keys.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
@@ -19,7 +19,7 @@ impl Header {
         let members = object(text, Duplicates::Refused)
             .map_err(|why| invalid("header", "one JSON object", why.found()))?;
         let algorithm = algorithm(&members)?;
-        understood(&members)?;
+        no_extensions(&members)?;
         let key_id = text_of(&members, "kid")?;
         let typ = text_of(&members, "typ")?;
         Ok(Self { algorithm, key_id, typ })
@@ -34,18 +34,17 @@ fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, Failure> {
         .ok_or_else(|| invalid("alg", "an algorithm that signs", shown_value(value)))
 }
 
-/// Refuses what changes the meaning of a token in a way that is not ours.
-fn understood(members: &Map<String, Value>) -> Result<(), Failure> {
-    // No extension is understood, so whatever is listed is too much; and a list of nothing, or of
-    // names that need no listing, is invalid by itself (RFC 7515 §4.1.11).
+/// Refuses extensions that change the meaning of a token.
+fn no_extensions(members: &Map<String, Value>) -> Result<(), Failure> {
+    // No extension is supported, and an empty list, or one of standard names, is invalid (RFC 7515 §4.1.11).
     if let Some(value) = members.get("crit") {
         return Err(invalid("crit", "nothing", shown_value(Some(value))));
     }
-    // RFC 7797; a payload that is not encoded must be listed as critical, but may not be.
+    // RFC 7797: an unencoded payload.
     if members.get("b64").is_some_and(|value| value != &Value::Bool(true)) {
         return Err(invalid("b64", "an encoded payload", "one that is not"));
     }
-    // Only encrypted tokens have these.
+    // Members of encrypted tokens.
     for name in ["enc", "zip"] {
         if let Some(value) = members.get(name) {
             return Err(invalid(name, "nothing", shown_value(Some(value))));
@@ -62,20 +61,19 @@ fn text_of(members: &Map<String, Value>, name: &'static str) -> Result<Option<St
     }
 }
 
-/// What a token must say that it is.
+/// The required `typ`.
 #[derive(Clone, Debug)]
 pub(crate) enum Typ {
-    /// Nothing, `JWT` or `at+jwt`.
+    /// Absent, `JWT` or `at+jwt`.
     Usual,
-    /// Nothing or `JWT`.
+    /// Absent or `JWT`.
     Plain,
-    /// This, as RFC 8725's explicit typing.
+    /// Exactly this (explicit typing of RFC 8725).
     Exactly(String),
 }
 
 impl Typ {
-    /// A media type is compared without regard to case, and with `application/` implied
-    /// (RFC 7515 §4.1.9).
+    /// Compares media types, case-insensitive and with `application/` implied (RFC 7515 §4.1.9).
     pub(crate) fn check(&self, typ: Option<&str>) -> Result<(), Failure> {
         let fault = |expected: String| Err(invalid("typ", expected, typ.unwrap_or("nothing")));
         let is = |wanted: &str| typ.is_some_and(|typ| bare(typ).eq_ignore_ascii_case(bare(wanted)));

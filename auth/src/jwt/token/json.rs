@@ -1,4 +1,4 @@
-//! A JSON reader that takes no member twice: two readers of one token must not see two tokens.
+//! A JSON parser that refuses duplicate members, which parsers interpret differently.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,26 +7,26 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, de};
 use serde_json::{Map, Number, Value};
 
-/// How deep arrays and objects may nest.
+/// The maximum depth of nested arrays and objects.
 const MAX_DEPTH: u8 = 32;
 
-/// The name by which serde_json hands a number to a visitor, as an object with this one member, when some
-/// crate of the program turns its feature `arbitrary_precision` on.
+/// With serde_json's feature `arbitrary_precision`, which any crate of the program can turn on, a visitor sees a number as
+/// an object with this one member.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// As [`NUMBER`], for a text of JSON inside of JSON, with the feature `raw_value`.
+/// As [`NUMBER`], for raw JSON, with the feature `raw_value`.
 const RAW: &str = "$serde_json::private::RawValue";
 
-/// What is done about a member that stands twice in one object.
+/// How an object with duplicate members is treated.
 #[derive(Clone, Copy)]
 pub(crate) enum Duplicates {
     /// The text is refused (RFC 7515 §4, RFC 7519 §4).
     Refused,
-    /// The object that has it is `null`, so that one entry of a set does not spoil the others.
+    /// The object becomes `null`, so that one key of a set does not invalidate the others.
     Null,
 }
 
-/// Why a text is not what was asked for. Says nothing of what is in it.
+/// Why a text is refused. Contains nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotJson {
     Malformed,
@@ -35,7 +35,7 @@ pub(crate) enum NotJson {
     TooDeep,
 }
 
-/// Reads a text that is one object and nothing after it.
+/// Parses a text that is exactly one object.
 pub(crate) fn object(text: &[u8], twice: Duplicates) -> Result<Map<String, Value>, NotJson> {
     let why = Cell::new(NotJson::Malformed);
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -47,8 +47,8 @@ pub(crate) fn object(text: &[u8], twice: Duplicates) -> Result<Map<String, Value
     }
 }
 
-/// Whether some object in it has a member that serde_json, when it reads a value into a type, would take for
-/// a number or for a text of JSON. What is then read is not what the checks have seen.
+/// Whether an object in it has a member that serde_json would deserialize as a number or raw JSON. The result would differ
+/// from what was checked.
 pub(crate) fn has_private_names(value: &Value) -> bool {
     match value {
         Value::Object(members) => members
@@ -157,15 +157,14 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
-/// A name in an object that a visitor is shown.
+/// A name in an object, as a visitor sees it.
 enum Name {
     Member(String),
-    /// No object stands there, but a number.
+    /// The object is a number.
     OfNumber,
 }
 
-/// Reads a name, and tells the text's own from one that serde_json makes up for a number: only those of
-/// the text stand in it.
+/// Reads a name. A name that serde_json generates for a number does not point into the text.
 struct NameIn<'a>(&'a [u8]);
 
 impl<'de> DeserializeSeed<'de> for NameIn<'_> {
@@ -183,7 +182,7 @@ impl<'de> Visitor<'de> for NameIn<'_> {
         f.write_str("a name")
     }
 
-    /// A name with escapes, which is copied from the text.
+    /// A name with escapes, copied from the text.
     fn visit_str<E>(self, name: &str) -> Result<Name, E> {
         Ok(Name::Member(name.to_owned()))
     }
@@ -195,7 +194,7 @@ impl<'de> Visitor<'de> for NameIn<'_> {
 }
 
 impl NotJson {
-    /// What was found instead, in words.
+    /// A description of what was found.
     pub(crate) fn found(self) -> &'static str {
         match self {
             Self::Malformed => "no JSON",

@@ -10,7 +10,7 @@ use crate::jwt::keys::readiness::{Readiness, all_ready};
 use crate::jwt::keys::refresh::Refresher;
 use crate::jwt::token::date::Date;
 
-/// Knows callers by a JSON Web Token that an issuer has signed: see the [module's page](crate::jwt).
+/// Authenticates callers by a JSON Web Token: see the [module's page](crate::jwt).
 ///
 /// Clones share keys and cache.
 #[derive(Clone)]
@@ -21,8 +21,8 @@ impl Jwt {
         Self(Arc::new(verifier))
     }
 
-    /// PendingLookup until the keys of all issuers are there: before serving, for example. They can be gone again
-    /// later: health follows [`readiness`](Self::readiness).
+    /// Waits until the keys of all issuers are available: for example before serving. For a health service, use
+    /// [`readiness`](Self::readiness): keys can become unavailable again.
     pub async fn ready(&self) {
         let mut readiness = self.readiness();
         while !readiness.is_ready() {
@@ -30,24 +30,23 @@ impl Jwt {
         }
     }
 
-    /// Whether the keys of all issuers are there, and none are too old. It is false again when an issuer
-    /// withdraws its keys, or when they are [too old](crate::jwt::Issuer::stale_for). If nobody fetches them yet, that is
-    /// seen to, where there is a runtime.
+    /// Whether the keys of all issuers are available and not too old. It becomes false again if an issuer withdraws its
+    /// keys, or if they become [too old](crate::jwt::Issuer::stale_for). Starts fetching if needed, inside a Tokio runtime.
     pub fn is_ready(&self) -> bool {
         all_ready(self.refreshers())
     }
 
-    /// Follows [`is_ready`](Self::is_ready) in both directions: for a health service.
+    /// Watches [`is_ready`](Self::is_ready), for a health service.
     pub fn readiness(&self) -> Readiness {
         Readiness::new(self.refreshers().cloned().collect())
     }
 
-    /// Fetches the keys of all issuers now, and returns when that is done: whether all fetches were good. It
-    /// takes at most as long as the [cool-down](crate::jwt::Issuer::cool_down) and two
-    /// [fetches](crate::jwt::Issuer::fetch_timeout): within the cool-down of a fetch that was asked for, by this or by an
-    /// unknown `kid`, the next one begins at its end.
+    /// Fetches the keys of all issuers, and returns whether all fetches succeeded. During the
+    /// [cool-down](crate::jwt::Issuer::cool_down) of a requested fetch, the next one starts at its end. So this takes at most
+    /// as long as the cool-down and two [fetches](crate::jwt::Issuer::fetch_timeout).
     ///
-    /// It asks when it is first polled, inside a Tokio runtime; dropped, it does not take that back.
+    /// The fetch is requested when the future is first polled, inside a Tokio runtime. Dropping the future does not cancel
+    /// it.
     pub async fn refresh(&self) -> bool {
         let fetches: Vec<_> = self.refreshers().map(Refresher::refresh).collect();
         let mut good = true;
@@ -57,13 +56,12 @@ impl Jwt {
         good
     }
 
-    /// The keys of each issuer as they are now, for gauges and admin pages. Issuers whose keys are given are
-    /// not among them.
+    /// The state of the keys of each issuer, for metrics and admin pages. Issuers with given keys are not included.
     pub fn keys_status(&self) -> Vec<KeysStatus> {
         self.refreshers().map(|refresher| refresher.store.status()).collect()
     }
 
-    /// How long ago the oldest keys were fetched; `None` if there are none to fetch, or some are missing.
+    /// The age of the oldest keys; `None` if no issuer's keys are fetched, or some are missing.
     pub fn age_of_keys(&self) -> Option<Duration> {
         let ages: Option<Vec<_>> =
             self.refreshers().map(|refresher| refresher.store.age()).collect();

@@ -15,38 +15,37 @@ use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::keys::key::Key;
 
 impl Jwt {
-    /// Several issuers, or settings for all.
+    /// Builds a verifier for several issuers, or with settings for all issuers.
     pub fn builder() -> JwtBuilder {
         JwtBuilder::default()
     }
 
-    /// Believes an issuer whose keys are found by OpenID Connect discovery. The issuer is its `iss`, to
-    /// the letter, and where its discovery document is found.
+    /// Trusts an issuer whose keys are found by OpenID Connect discovery. `issuer` is exactly the `iss` of its tokens, and
+    /// the base URL of its discovery document.
     #[cfg(feature = "http")]
     pub fn discover(issuer: impl Into<String>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::Discovery)
     }
 
-    /// Believes an issuer whose keys are at a URL.
+    /// Trusts an issuer whose keys are at a URL.
     #[cfg(feature = "http")]
     pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::Url(url.into()))
     }
 
-    /// Believes an issuer whose keys are in a file, as a JSON Web Key Set. It is read again when it has
-    /// changed.
+    /// Trusts an issuer whose keys are in a file, as a JSON Web Key Set. Changes of the file are detected.
     pub fn jwks_file(issuer: impl Into<String>, path: impl Into<PathBuf>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::File(path.into()))
     }
 
-    /// Believes an issuer whose keys are these.
+    /// Trusts `issuer`, verified with `keys`.
     pub fn keys(issuer: impl Into<String>, keys: impl IntoIterator<Item = Key>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::Given(keys.into_iter().collect()))
     }
 }
 
 impl Issuer {
-    /// Believes this issuer, and no other.
+    /// Builds a verifier that trusts only this issuer.
     ///
     /// # Errors
     ///
@@ -57,16 +56,15 @@ impl Issuer {
 }
 
 impl JwtBuilder {
-    /// Starts to fetch keys, if there are any to fetch and a runtime to do so, and waits for none: without
-    /// a runtime the first call starts it.
+    /// Builds the verifier. Keys are fetched in the background; without a Tokio runtime, the first call starts that.
     ///
     /// # Errors
     ///
-    /// When an issuer has no audience, is there twice, or a setting of it can't be, when
-    /// [`failures_per_minute`](Self::failures_per_minute) is 0, and when a text of [`behind`](Self::behind) is
-    /// neither a network nor an address, or `client_address` is set as well. A file of keys must be there
-    /// and have a usable one in it, and for an issuer at an `https` address there must be a
-    /// [TLS provider](crate#features).
+    /// - There is no issuer, or the same issuer twice, or an issuer without an audience or with an invalid setting.
+    /// - A file of keys can't be read, or contains no usable key.
+    /// - There is no [TLS provider](crate#features) for an issuer at an `https` address.
+    /// - [`failures_per_minute`](Self::failures_per_minute) is 0.
+    /// - A value of [`behind`](Self::behind) is neither a network nor an address, or `client_address` is set as well.
     pub fn build(self) -> Result<Jwt, JwtError> {
         if self.issuers.is_empty() {
             return Err(JwtError::NoIssuer);

@@ -1,4 +1,4 @@
-//! Makes of what was said of an issuer what it is believed by, or says what is wrong with it.
+//! Checks the settings of an issuer, and compiles them for verification.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::jwt::keys::source::{KeyFile, Source, file};
 use crate::jwt::keys::store::Store;
 use crate::jwt::token::algorithm::Algorithm;
 
-/// The farthest that an issuer's clock may be off.
+/// The largest leeway.
 const MAX_LEEWAY: Duration = Duration::from_secs(600);
 
-/// The shortest and the longest that there may be between two things that are done again and again.
+/// The shortest and longest durations in a [`Pace`](crate::jwt::keys::store::Pace).
 const MIN_PACE: Duration = Duration::from_millis(1);
 const MAX_PACE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -91,7 +91,7 @@ fn tenants(issuer: &Issuer) -> Result<Option<Tenants>, JwtError> {
         Err(JwtError::Setting { issuer: issuer.name.clone(), setting: "tenants", problem })
     };
     let Some(setting) = &issuer.tenants else {
-        // To the letter, it is no token's `iss`.
+        // No token has a placeholder in its `iss`.
         return match issuer.name.contains(PLACEHOLDER) {
             true => wrong(format!("the issuer has {PLACEHOLDER} in it, and no tenants are given")),
             false => Ok(None),
@@ -151,7 +151,7 @@ fn keys(
             if set.keys.keys().is_empty() {
                 return Err(problem(refresh::NONE_USABLE.to_owned()));
             }
-            store.good(set.keys);
+            store.replace(set.keys);
             kept(store, Box::new(KeyFile::new(path.clone())))
         }
         #[cfg(feature = "http")]

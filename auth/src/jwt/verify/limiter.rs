@@ -22,7 +22,7 @@ pub(crate) struct FailureLimit {
     warned: Once,
 }
 
-/// Which address is charged for a bad token.
+/// Which address a bad token counts for.
 pub(crate) enum AddressOf {
     /// The peer's, or the one that these proxies name.
     Client(TrustedProxies),
@@ -34,7 +34,7 @@ impl FailureLimit {
         Self { limiter, address, warned: Once::new() }
     }
 
-    /// The network that is charged if the call's token is bad; `None` if it is not limited.
+    /// The network that a bad token of this call counts for; `None` if it is not limited.
     pub(crate) fn network_of(&self, call: &Incoming<'_>) -> Option<ClientNetwork> {
         let address = match &self.address {
             AddressOf::Function(address) => address(call),
@@ -47,9 +47,9 @@ impl FailureLimit {
         let Some(wait) = self.limiter.wait(from, Instant::now()) else { return Ok(()) };
         self.warned.call_once(|| {
             tracing::warn!(
-                "an address has sent too many bad tokens, and is refused what is not remembered as \
-                 good: if it is a proxy's, name its network (`JwtBuilder::behind`), say which address \
-                 is the caller's (`client_address`), or turn the limit off (`any_failures`)",
+                "an address has sent too many bad tokens, its new tokens are refused: if it is a proxy, \
+                 name its network (`JwtBuilder::behind`), set the client's address (`client_address`), \
+                 or disable the limit (`any_failures`)",
             );
         });
         let failure = Failure::new(Reason::RateLimited, "failures");

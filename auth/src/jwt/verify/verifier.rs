@@ -1,4 +1,4 @@
-//! The steps that a token goes through, the cheap ones first.
+//! Verifies a token, step by step, the cheap ones first.
 
 use std::sync::Arc;
 
@@ -34,10 +34,10 @@ pub(crate) struct Verifier {
     pub(crate) revoked: Option<Revoked>,
 }
 
-/// An issuer, with its own rules and its own keys: nothing of it is used for another's tokens.
+/// An issuer with its own rules and keys. Nothing of it is used for the tokens of another issuer.
 pub(crate) struct TrustedIssuer {
     pub(crate) name: Arc<str>,
-    /// Whose names its tokens have instead.
+    /// The tenants whose names its tokens have instead.
     pub(crate) tenants: Option<Tenants>,
     pub(crate) rules: Rules,
     pub(crate) scopes: ScopesAt,
@@ -78,7 +78,7 @@ impl Verifier {
         from: Option<ClientNetwork>,
     ) -> Authenticating {
         let hash = self.cache.as_ref().map(|_| TokenHash::of(token));
-        if let Some(outcome) = hash.and_then(|hash| self.remembered(&hash, now)) {
+        if let Some(outcome) = hash.and_then(|hash| self.cached(&hash, now)) {
             return outcome.into();
         }
         let unsigned = match self.unsigned(token, hash, from, now) {
@@ -101,8 +101,8 @@ impl Verifier {
         }
     }
 
-    /// A token that was good before: everything that time or the operator can change is looked at again.
-    fn remembered(&self, hash: &TokenHash, now: Date) -> Option<Outcome> {
+    /// A cached token. Everything that can have changed is checked again.
+    fn cached(&self, hash: &TokenHash, now: Date) -> Option<Outcome> {
         let cache = self.cache.as_ref()?;
         let verified = cache.get(hash)?;
         let issuer = self.issuers.get(verified.issuer)?;
@@ -134,7 +134,7 @@ impl Verifier {
         let parts = Compact::split(token)?;
         let header = Header::read(&parts.header()?)?;
         let claims = Claims::read(&parts.payload()?)?;
-        // To the letter, and each has keys of its own.
+        // Exact comparison.
         let place = |is: fn(&TrustedIssuer, &str) -> bool| {
             self.issuers.iter().position(|issuer| is(issuer, &claims.issuer))
         };
@@ -178,7 +178,7 @@ impl Verifier {
         self.into_identity(unsigned, *key.fingerprint(), now)
     }
 
-    /// There is no key for the token. That cost a look-up: it is not charged to the address.
+    /// There is no key for the token. It does not count as a bad token, because it cost only a look-up.
     fn no_key(&self, unsigned: &Unsigned<'_>, missing: Missing) -> Failure {
         let header = &unsigned.header;
         let why = match missing {
@@ -244,7 +244,7 @@ impl Verifier {
 }
 
 impl TrustedIssuer {
-    /// The names that its tokens can have.
+    /// The possible `iss` of its tokens.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let own = self.tenants.is_none().then_some(&self.name);
         own.into_iter().chain(self.tenants.iter().flat_map(Tenants::issuers))
@@ -254,12 +254,12 @@ impl TrustedIssuer {
         self.names().any(|mine| **mine == *name)
     }
 
-    /// Whether that is the name of one of its tenants, if only of one that is not allowed.
+    /// Whether that is the name of one of its tenants, even of one that is not allowed.
     fn has_tenant(&self, name: &str) -> bool {
         self.tenants.as_ref().is_some_and(|tenants| tenants.has(name))
     }
 
-    /// Who has issued a token that it was found to have written.
+    /// The issuer of a verified token.
     fn name_in(&self, claims: &Claims) -> Arc<str> {
         let name = self.names().find(|name| ***name == *claims.issuer);
         Arc::clone(name.unwrap_or(&self.name))
@@ -275,7 +275,7 @@ impl Keys {
             }
             Self::Kept(refresher) => {
                 refresher.start();
-                refresher.ask(id, algorithm, from)
+                refresher.look_up(id, algorithm, from)
             }
         }
     }

@@ -3,43 +3,42 @@ use std::fmt;
 
 use crate::jwt::token::algorithm::Algorithm;
 
-/// Why a key isn't taken.
+/// Why a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It can't be read.
+    /// The key is malformed.
     Malformed(&'static str),
-    /// Its type is not one that tokens are verified with.
+    /// The key's type, curve or algorithm is not supported.
     Unsupported(&'static str),
-    /// It is not a key for that algorithm.
+    /// The key is not for that algorithm.
     Mismatch {
-        /// The algorithm that was asked for, by the caller or by the key's own `alg`.
+        /// The required algorithm, or the key's own `alg`.
         algorithm: Algorithm,
     },
-    /// The issuer may not use its algorithm.
+    /// The key's algorithm is not allowed for the issuer.
     NotAllowed {
-        /// The algorithm it is for.
+        /// The key's algorithm.
         algorithm: Algorithm,
     },
-    /// Its `use` or its `key_ops` say that it is for something else.
+    /// The key's `use` or `key_ops` is for something else.
     OtherUse,
-    /// A secret that is shorter than the hash it is used with.
+    /// The secret is shorter than its hash.
     Short {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
-        /// How long it would have to be.
+        /// The minimum length.
         least: usize,
     },
-    /// A key that is too weak to be believed.
+    /// The key is weak.
     Weak(&'static str),
-    /// A secret or a private key, in a set that others can read.
+    /// A secret or private key in a public key set.
     Secret,
-    /// Another key of the set has the same `kid`, so that none of them can be told by it.
+    /// A different key of the set has the same `kid`.
     DuplicateId,
-    /// Another key that was given is for that algorithm, too, and neither has a `kid`: no token could say
-    /// which of them it is signed with.
+    /// Two given keys are for that algorithm, and neither has a `kid`.
     NoId {
-        /// The algorithm that both are for.
+        /// The algorithm of both.
         algorithm: Algorithm,
     },
 }
@@ -59,8 +58,7 @@ impl fmt::Display for KeyError {
             Self::NoId { algorithm } => {
                 write!(
                     f,
-                    "it has no `kid`, and nor has another one for {algorithm}: name them (`Key::with_id`), as \
-                     tokens then must"
+                    "two keys for {algorithm} have no `kid`: set one on each (`Key::with_id`)"
                 )
             }
         }

@@ -1,18 +1,18 @@
-//! Whose tokens a key signs, as it says itself.
+//! The issuers that a key is restricted to.
 
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-/// The member `issuer` of a JSON Web Key. No standard has it, but Microsoft Entra's keys do, and one set holds
-/// keys of several issuers. It counts for an issuer with tenants alone.
+/// The member `issuer` of a JSON Web Key. It is not standard, but Microsoft Entra's key sets contain keys of several issuers
+/// and have it. It is used only for an issuer with tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeyIssuers {
-    /// It says nothing of it.
+    /// The key has no such member.
     #[default]
     Any,
-    /// Those of these issuers, each a name or a template of one. Of none, if what it says is no text.
+    /// These issuers, each a name or a template. Empty if the member is not a string.
     These(BTreeSet<String>),
 }
 
@@ -26,7 +26,7 @@ impl KeyIssuers {
         }
     }
 
-    /// What two entries of one set say of one key.
+    /// Merges the issuers of two entries for the same key.
     pub(super) fn merge(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::These(mine), Self::These(others)) => mine.extend(others),

@@ -1,5 +1,4 @@
-//! Reads one JSON Web Key (RFC 7517, RFC 7518 §6, RFC 8037), and sees to what it says of itself: `use`,
-//! `key_ops`, `alg`.
+//! Reads a JSON Web Key (RFC 7517, RFC 7518 §6, RFC 8037), and checks its `use`, `key_ops` and `alg`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +8,7 @@ use super::{Key, KeyError, KeyIssuers};
 use crate::jwt::token::algorithm::{Algorithm, Family};
 use crate::jwt::token::json::{Duplicates, object};
 
-/// A key that the operator gives: a secret is one, too.
+/// Reads a key of the operator, which can be a secret.
 pub(super) fn read_text(text: &[u8]) -> Result<Key, KeyError> {
     let members =
         object(text, Duplicates::Refused).map_err(|_| KeyError::Malformed("no JSON object"))?;
@@ -22,9 +21,9 @@ pub(super) fn read_text(text: &[u8]) -> Result<Key, KeyError> {
     with_id(key, &members)
 }
 
-/// A key that an issuer publishes. `rsa` is for keys of RSA that do not say what they are for.
+/// Reads a key that an issuer publishes. `rsa` is the algorithm of RSA keys without `alg`.
 pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Result<Key, KeyError> {
-    // A private key that is published is nobody's any more.
+    // A published private key is compromised.
     if members.contains_key("d") {
         return Err(KeyError::Secret);
     }
@@ -77,7 +76,7 @@ pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Resul
     with_id(Key { issuers: KeyIssuers::read(members), ..key }, members)
 }
 
-/// `use` is absent or `sig`, and `key_ops` is absent or has `verify` in it.
+/// `use` is absent or `sig`, and `key_ops` is absent or contains `verify`.
 fn for_signatures(members: &Map<String, Value>) -> Result<(), KeyError> {
     let used = matches!(text_of(members, "use")?, None | Some("sig"));
     let verifies = match members.get("key_ops") {

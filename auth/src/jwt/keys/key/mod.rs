@@ -25,7 +25,7 @@ pub use self::error::KeyError;
 pub(crate) use self::issuers::KeyIssuers;
 use crate::jwt::token::algorithm::{Algorithm, Family};
 
-/// A key that verifies tokens. It is bound to one algorithm, and verifies by no other.
+/// A key that verifies tokens, for exactly one algorithm.
 #[derive(Clone)]
 pub struct Key {
     id: Option<Arc<str>>,
@@ -35,8 +35,7 @@ pub struct Key {
     print: Fingerprint,
 }
 
-/// What makes two keys the same one: material, algorithm, `kid`, and once they are in a set, whose tokens they
-/// sign.
+/// A hash of everything that identifies a key: material, algorithm, `kid`, and in a set, its issuers.
 pub(crate) type Fingerprint = [u8; 32];
 
 enum Material {
@@ -45,8 +44,8 @@ enum Material {
 }
 
 impl Key {
-    /// A secret that issuer and verifier share, at least as long as the algorithm's hash
-    /// (RFC 7518 §3.2): 32 bytes for `HS256`. Random bytes, not a password.
+    /// A secret that issuer and verifier share, at least as long as the algorithm's hash (RFC 7518 §3.2): 32 bytes for
+    /// `HS256`. Use random bytes, not a password.
     pub fn secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         let (hash, least) = match algorithm {
@@ -68,15 +67,15 @@ impl Key {
         Self::public(algorithm, &der)
     }
 
-    /// One JSON Web Key (RFC 7517): a public key, or one of type `oct`. A key that says neither `alg`
-    /// nor, by its curve, for what it is (RSA, `oct`) is for `RS256` or `HS256`.
+    /// A JSON Web Key (RFC 7517): a public key, or one of type `oct`. Without `alg`, an RSA key is for `RS256`, and an `oct`
+    /// key for `HS256`.
     pub fn jwk(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         jwk::read_text(json.as_ref())
     }
 
-    /// Sets the `kid` that tokens name this key by. A key without one serves tokens that name none or
-    /// another, so of those an issuer can have only one for each algorithm. With several keys for one
-    /// algorithm, while one takes the place of another for example, a token must name its own.
+    /// Sets the key's `kid`. A key without one verifies tokens with no `kid` or an unknown `kid`, so an issuer can have only
+    /// one such key per algorithm. With several keys for one algorithm, for example during a rotation, tokens must have a
+    /// `kid`.
     #[must_use]
     pub fn with_id(self, id: impl Into<Arc<str>>) -> Self {
         let Self { algorithm, material, issuers, print, .. } = self;
@@ -87,12 +86,12 @@ impl Key {
         Self { id: Some(id), algorithm, material, issuers, print: fingerprint(hash) }
     }
 
-    /// The one algorithm this key is for.
+    /// The algorithm of this key.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The `kid` it has.
+    /// The `kid` of this key.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -119,10 +118,10 @@ impl Key {
 
     fn rsa(algorithm: Algorithm, n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
         let parameters = rsa_parameters(algorithm).ok_or(KeyError::Mismatch { algorithm })?;
-        // Some issuers write the sign that some libraries put in front of a large number.
+        // Some issuers write a leading zero byte.
         let [n, e] =
             [n, e].map(|number| &number[number.iter().take_while(|&&byte| byte == 0).count()..]);
-        // An exponent of 1 signs nothing, and an even one has no inverse.
+        // With an exponent of 1 a signature is the message itself, and an even one has no inverse.
         if matches!(e, [] | [1]) || e.last().is_some_and(|last| last % 2 == 0) {
             return Err(KeyError::Weak("an RSA exponent that signs nothing"));
         }
@@ -133,12 +132,12 @@ impl Key {
     fn parsed(algorithm: Algorithm, key: ParsedPublicKey) -> Result<Self, KeyError> {
         let der = key.as_der().map_err(|_| KeyError::Malformed("no public key"))?;
         if algorithm.family() == Family::Rsa {
-            // Refuses what has fewer than 2048 bits, or more than 8192.
+            // Refuses fewer than 2048 bits, and more than 8192.
             PublicEncryptingKey::from_der(der.as_ref())
                 .map_err(|_| KeyError::Weak("an RSA key that does not have 2048 to 8192 bits"))?;
             let public = rsa::PublicKey::from_der(der.as_ref())
                 .map_err(|_| KeyError::Malformed("no RSA key"))?;
-            if roca::has_its_mark(public.modulus().big_endian_without_leading_zero()) {
+            if roca::is_vulnerable(public.modulus().big_endian_without_leading_zero()) {
                 return Err(KeyError::Weak("an RSA key as the ROCA fault makes them"));
             }
         }
@@ -155,8 +154,8 @@ impl Key {
         Self { id: None, algorithm, material, issuers, print: fingerprint(hash) }
     }
 
-    /// As a key of a set. It is another one if it signs tokens of other issuers: what is remembered by it is
-    /// looked at again.
+    /// The key as a member of a set. Its fingerprint then contains its issuers, so that cached tokens are verified again if
+    /// they change.
     fn in_set(self) -> Self {
         if self.issuers == KeyIssuers::Any {
             return self;
@@ -171,8 +170,7 @@ impl Key {
         &self.issuers
     }
 
-    /// Whether that is this key's signature of the message, by its own algorithm. Secrets are compared
-    /// in constant time.
+    /// Verifies a signature of a message, by the key's algorithm. HMACs are compared in constant time.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &*self.material {
             Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
@@ -203,7 +201,7 @@ fn fingerprint(hash: digest::Context) -> Fingerprint {
     print
 }
 
-/// Shows no part of the key.
+/// Omits the key material.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")

@@ -1,14 +1,11 @@
-//! Knows RSA keys of a faulty generator (ROCA, CVE-2017-15361) by the mark they bear: their private
-//! half can be computed from the public one.
+//! Detects RSA keys of a faulty generator (ROCA, CVE-2017-15361), whose private keys can be computed from the public ones.
 
-/// For each small prime the remainders, as bits, that a modulus of the faulty generator can have:
-/// the powers of 65537.
+/// Modulo each of these primes, a modulus of the faulty generator is a power of 65537.
 pub(super) const PRIMES: [u8; 16] =
     [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151];
 
-/// Whether a modulus is one of the faulty generator's. Of good ones less than one in ten millions is
-/// taken for one.
-pub(super) fn has_its_mark(modulus: &[u8]) -> bool {
+/// Whether a modulus is from the faulty generator. Less than one in ten million other keys is detected, too.
+pub(super) fn is_vulnerable(modulus: &[u8]) -> bool {
     !modulus.is_empty() && PRIMES.iter().all(|&prime| is_a_power(remainder(modulus, prime), prime))
 }
 

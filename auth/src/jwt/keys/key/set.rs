@@ -8,40 +8,40 @@ use super::{Fingerprint, Key, KeyError, jwk};
 use crate::jwt::token::algorithm::{Algorithm, Family};
 use crate::jwt::token::json::{Duplicates, object};
 
-/// How many keys a set may have.
+/// The maximum number of keys in a set.
 pub(crate) const MAX_KEYS: usize = 100;
 
-/// Keys of one issuer. No two have one `kid`.
+/// The keys of one issuer. No two keys have the same `kid`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Key>,
-    /// Whether a key without a `kid` serves tokens that name one.
+    /// Whether a key without a `kid` verifies tokens with an unknown `kid`.
     nameless: bool,
 }
 
-/// A set as an issuer publishes it.
+/// A key set that was read.
 #[derive(Debug)]
 pub(crate) struct ReadSet {
     pub(crate) keys: KeySet,
-    /// What was refused, by its place in the set.
+    /// The refused keys, by their index in the set.
     pub(crate) refused: Vec<(usize, KeyError)>,
 }
 
-/// Why no key of a token is in the set.
+/// Why a set has no key for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoKey {
-    /// None has that `kid`.
+    /// No key has the `kid`.
     Unknown,
-    /// None is for that algorithm, and the token names none.
+    /// No key is for the algorithm, and the token has no `kid`.
     None,
-    /// Several are for that algorithm, and the token does not say which.
+    /// Several keys are for the algorithm, and the token has no `kid`.
     Several,
-    /// The key of that name is for another algorithm.
+    /// The key with the `kid` is for another algorithm.
     Other(Algorithm),
 }
 
 impl KeySet {
-    /// Keys that the operator gives.
+    /// Keys of the operator.
     pub(crate) fn given(keys: Vec<Key>) -> Result<Self, KeyError> {
         for (place, key) in keys.iter().enumerate() {
             let before = &keys[..place];
@@ -61,8 +61,8 @@ impl KeySet {
         Ok(Self { keys: keys.into_iter().map(Key::in_set).collect(), nameless: true })
     }
 
-    /// Reads a set entry by entry: one that can't be used is left out, and spoils no other
-    /// (RFC 7517 §5). A text that is no set, or too large a one, is an error.
+    /// Reads a key set. Unusable keys are refused one by one (RFC 7517 §5). A text that is not a key set, or too large, is an
+    /// error.
     pub(crate) fn read(text: &[u8], allowed: &[Algorithm]) -> Result<ReadSet, &'static str> {
         let members = object(text, Duplicates::Null).map_err(|_| "no JSON object")?;
         let Some(Value::Array(entries)) = members.get("keys") else {
@@ -91,7 +91,7 @@ impl KeySet {
         Ok(ReadSet { keys: Self { keys, nameless: false }, refused })
     }
 
-    /// The key of a token: by its `kid`, or if it names none the only one for its algorithm.
+    /// The key of a token: by its `kid`, or without one the only key for its algorithm.
     pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Key, NoKey> {
         let named = |id: &str| self.keys.iter().find(|key| key.id() == Some(id));
         if let Some(key) = id.and_then(named) {
@@ -124,8 +124,7 @@ impl KeySet {
     }
 }
 
-/// Leaves out all keys of a `kid` that is not one key's alone. The same key twice is one, which signs the
-/// tokens of both their issuers.
+/// Refuses all keys whose `kid` belongs to several different keys. Merges entries for the same key, with their issuers.
 fn one_per_id(keys: Vec<(usize, Key)>, refused: &mut Vec<(usize, KeyError)>) -> Vec<Key> {
     let mut of_id: HashMap<String, Option<Fingerprint>> = HashMap::new();
     for (_, key) in &keys {

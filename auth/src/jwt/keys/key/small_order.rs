@@ -1,5 +1,5 @@
-//! Knows Ed25519 keys of small order: with one of those, anybody can write signatures that verify, without
-//! any private half. No honest generator makes them.
+//! Detects Ed25519 keys of small order: signatures for them can be forged without a private key. No correct generator
+//! creates them.
 
 /// The `y` coordinates of all points whose order divides 8, little-endian and without the sign of `x`, in each
 /// encoding that fits 255 bits: 0, 1, -1, the two of order 8, and 0 and 1 with the field's prime added.

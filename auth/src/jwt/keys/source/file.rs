@@ -8,8 +8,7 @@ use std::sync::Arc;
 use super::{MAX_SET_BYTES, NoKeys, Source};
 use crate::jwt::keys::events::FetchResult;
 
-/// A file that is read again and again: whatever way it is replaced, by a link or twice within a tick
-/// of the clock, is seen.
+/// A file of keys. It is read each time, so that every change is seen, even of a link or within a clock tick.
 pub(crate) struct KeyFile {
     path: Arc<Path>,
 }
@@ -35,8 +34,7 @@ impl Source for KeyFile {
     }
 }
 
-/// Reads a set, unless it is larger than any should be. A pipe is not looked into: that might wait for ever,
-/// and it can't be read again.
+/// Reads a key set of a bounded size. Pipes are refused: they can block, and can't be read again.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     if !path.metadata().map_err(|error| error.to_string())?.is_file() {

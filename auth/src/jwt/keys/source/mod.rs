@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from.
+//! The sources of keys.
 
 pub(crate) mod file;
 #[cfg(feature = "http")]
@@ -12,18 +12,18 @@ use std::pin::Pin;
 pub(crate) use self::file::KeyFile;
 use crate::jwt::keys::events::FetchResult;
 
-/// How large a set may be.
+/// The maximum size of a key set.
 pub(crate) const MAX_SET_BYTES: usize = 1_024 * 1_024;
 
-/// Gets a text that is a set of keys.
+/// Fetches a key set, as text.
 pub(crate) trait Source: Send + Sync + 'static {
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NoKeys>> + Send + '_>>;
 
-    /// What it is, for `Debug`.
+    /// The kind of source, for `Debug`.
     fn name(&self) -> &'static str;
 }
 
-/// Why a source has none.
+/// Why a fetch returned no keys.
 #[derive(Debug)]
 pub(crate) struct NoKeys {
     pub(crate) result: FetchResult,

@@ -1,11 +1,11 @@
-//! Which addresses may be asked for keys.
+//! Checks the URLs that keys are fetched from.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use http::uri::Scheme;
 
-/// Reads an address, if it is one of `https`, or of `http` on loopback; `plain` takes any of `http`.
+/// Parses a URL of `https`, or of `http` on loopback; with `plain`, of `http` on any host.
 pub(super) fn parse(url: &str, plain: bool) -> Result<Uri, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "no URL")?;
     let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return Err("no host") };

@@ -20,11 +20,10 @@ use super::tls::{self, NoTls};
 use crate::jwt::keys::events::FetchResult;
 use crate::jwt::keys::source::{MAX_SET_BYTES, NoKeys};
 
-/// Gets one small document at a time. It follows no redirect, keeps no connection, and never waits
-/// with a lock held. How long it takes is bounded by who calls it.
+/// Fetches small documents. It follows no redirect and keeps no connection. The caller limits the time.
 pub(super) struct HttpClient {
     client: Connected,
-    /// A file with the certificates that are trusted: they are replaced from time to time.
+    /// The file of trusted certificates, which can change.
     roots: Option<PathBuf>,
     bearer: Option<Bearer>,
     plain: bool,
@@ -33,11 +32,11 @@ pub(super) struct HttpClient {
 #[derive(Clone)]
 enum Connected {
     Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
-    /// There is no TLS provider, and none was needed at first.
+    /// There is no TLS provider, and the first URL needs none.
     Plain(Client<HttpConnector, Empty<Bytes>>),
 }
 
-/// A token that is sent to one server and no other, whatever a document says.
+/// A token that is sent only to one server, whatever a discovery document says.
 struct Bearer {
     file: Arc<Path>,
     to: Origin,
@@ -47,8 +46,7 @@ struct Bearer {
 #[derive(Debug, PartialEq, Eq)]
 struct Origin(Option<Scheme>, Option<String>, Option<u16>);
 
-/// What is asked for. There are servers that have a set of keys as nothing else than what RFC 7517 §8.5
-/// calls it: that of Kubernetes.
+/// Some servers serve key sets only with the media type of RFC 7517 §8.5: that of Kubernetes.
 const ACCEPTED: HeaderValue =
     HeaderValue::from_static("application/jwk-set+json, application/json");
 
@@ -56,7 +54,7 @@ const OURSELVES: HeaderValue =
     HeaderValue::from_static(concat!("tonic-auth-layer/", env!("CARGO_PKG_VERSION")));
 
 impl HttpClient {
-    /// A client whose first request goes to that address.
+    /// A client whose first request goes to that URL.
     pub(super) fn new(config: &HttpConfig, first: &Uri) -> Result<Self, NoTls> {
         let with_tls = first.scheme() == Some(&Scheme::HTTPS);
         let client = Connected::new(tls::config(config.roots.as_ref(), with_tls)?);
@@ -69,13 +67,12 @@ impl HttpClient {
         Ok(Self { client, roots, bearer, plain: config.plain })
     }
 
-    /// Whether any host may be asked without TLS.
+    /// Whether keys may be fetched without TLS from any host.
     pub(super) fn plain(&self) -> bool {
         self.plain
     }
 
-    /// A client that trusts what is in the file of certificates now; if that can't be read, what was in it
-    /// at first.
+    /// A client that trusts the current certificates of the file; the first ones if it can't be read.
     async fn client(&self) -> Connected {
         let Some(path) = self.roots.clone() else { return self.client.clone() };
         let anew = move || tls::config(Some(&Roots::File(path)), false).map(Connected::new);
@@ -125,13 +122,13 @@ impl Origin {
 
 impl Connected {
     fn new(tls: Option<ClientConfig>) -> Self {
-        // A connection that is kept for minutes is mostly one that breaks when it is needed.
+        // A connection that is kept for minutes is often broken when it is used again.
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_max_idle_per_host(0);
         let Some(tls) = tls else { return Self::Plain(client.build_http()) };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
-            // Which scheme may be asked was seen to before.
+            // The scheme was checked before.
             .https_or_http()
             .enable_http1()
             .enable_http2()
@@ -170,7 +167,7 @@ async fn bearer(path: Arc<Path>) -> Result<HeaderValue, NoKeys> {
     Ok(value)
 }
 
-/// An error and what caused it: that a connection was refused is only said by the last.
+/// An error with its causes: often only the last one says that the connection was refused.
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,13 +1,13 @@
 use std::path::PathBuf;
 
-/// How an issuer's server is talked to.
+/// How keys are fetched from an issuer's server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpConfig {
-    /// Whose certificates it may have; by default those that the platform trusts.
+    /// The trusted root certificates. Default: those of the platform.
     pub(crate) roots: Option<Roots>,
-    /// A file with the token that it asks for.
+    /// A file with the token for the server.
     pub(crate) bearer_file: Option<PathBuf>,
-    /// Whether it may be asked without TLS.
+    /// Whether connections without TLS are allowed.
     pub(crate) plain: bool,
 }
 
@@ -19,7 +19,7 @@ pub(crate) enum Roots {
 }
 
 impl HttpConfig {
-    /// What Kubernetes mounts into each pod, where nothing else was said.
+    /// Uses what Kubernetes mounts into each pod, unless something else was set.
     pub(crate) fn kubernetes(mut self) -> Self {
         let mounted =
             |name| PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount").join(name);

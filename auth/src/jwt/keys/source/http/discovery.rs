@@ -9,13 +9,13 @@ use crate::jwt::keys::events::FetchResult;
 use crate::jwt::keys::source::NoKeys;
 use crate::jwt::token::json::{Duplicates, object};
 
-/// Where an issuer's document is (§4).
+/// The URL of an issuer's discovery document (§4).
 pub(super) fn document_of(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
 }
 
-/// Where the document says that the keys are. It must be of the issuer that was asked (§4.3), and what
-/// came by TLS does not lead to where there is none.
+/// The URL of the keys in a discovery document. The document must be of that issuer (§4.3), and if it was fetched over
+/// TLS, so must be the keys.
 pub(super) fn keys_of(
     document: &[u8],
     from: &Uri,

@@ -1,4 +1,4 @@
-//! Key sets over HTTP, by rustls.
+//! Fetches key sets over HTTP, with rustls.
 
 mod address;
 mod client;
@@ -17,16 +17,16 @@ pub(crate) use self::config::{HttpConfig, Roots};
 use self::tls::NoTls;
 use super::{NoKeys, Source};
 
-/// The keys that a server shows.
+/// Keys from a server.
 pub(crate) struct HttpKeys {
     client: HttpClient,
     location: Location,
 }
 
 enum Location {
-    /// They are here.
+    /// The keys are at this URL.
     At(Uri),
-    /// A document of the issuer says where.
+    /// The issuer's discovery document contains the URL.
     Discovered { issuer: String, document: Uri },
 }
 

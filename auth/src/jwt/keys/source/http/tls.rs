@@ -1,4 +1,4 @@
-//! TLS to an issuer: whose certificates it may have, and whose cryptography it is done with.
+//! TLS to an issuer: trusted certificates, and the rustls provider.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::config::Roots;
 
-/// Why a server can't be talked to over TLS.
+/// Why TLS is not available.
 #[derive(Debug)]
 pub(super) enum NoTls {
-    /// There is no cryptography.
+    /// There is no rustls provider.
     Provider,
-    /// The certificates that are trusted can't be read.
+    /// The trusted certificates can't be read.
     Roots(String),
 }
 
-/// Where TLS is not `needed` at first there may be no provider, which gives `None`, and no roots: a container
-/// that asks a sidecar need not have any. Then nobody is trusted.
+/// If TLS is not `needed` for the first URL, a missing provider is not an error and returns `None`, and missing roots are
+/// not an error either: a container that uses a sidecar needs none. Then no server is trusted.
 pub(super) fn config(roots: Option<&Roots>, needed: bool) -> Result<Option<ClientConfig>, NoTls> {
     let roots = match roots {
         Some(Roots::Pem(pem)) => Some(certificates(pem).map_err(NoTls::Roots)?),
@@ -35,7 +35,7 @@ pub(super) fn config(roots: Option<&Roots>, needed: bool) -> Result<Option<Clien
     let Some(provider) = provider() else {
         return if needed { Err(NoTls::Provider) } else { Ok(None) };
     };
-    // Given here, whatever the process has: rustls itself panics where it has to guess.
+    // Explicit, because rustls panics if it finds several providers.
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| NoTls::Roots(error.to_string()))?;
@@ -50,12 +50,12 @@ pub(super) fn config(roots: Option<&Roots>, needed: bool) -> Result<Option<Clien
     Ok(Some(config.with_no_client_auth()))
 }
 
-/// The process's default provider, as tonic takes it, too; otherwise that of a feature.
+/// The process's default provider, which tonic also uses; otherwise the one of a feature.
 fn provider() -> Option<Arc<CryptoProvider>> {
     CryptoProvider::get_default().cloned().or_else(of_features)
 }
 
-/// With both features aws-lc-rs, which verifies the signatures of tokens anyway.
+/// With both features aws-lc-rs, which also verifies the tokens.
 fn of_features() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "tls-aws-lc")]
     let provider = Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
