@@ -9,7 +9,6 @@
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tonic::transport::Server;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
@@ -23,12 +22,11 @@ use orders::order_service_server::OrderServiceServer;
 /// In production the issuer has the private key, and the server finds the public one: `Jwt::discover`.
 const SECRET: [u8; 32] = [7; 32];
 
-/// What an issuer does: it signs a token.
+/// Signs a token, as an issuer does.
 fn token(scope: &str) -> Result<String, Box<dyn Error>> {
-    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
-    let exp = in_an_hour.duration_since(UNIX_EPOCH)?.as_secs();
     let claims = serde_json::json!({
-        "iss": "https://id.example", "sub": "ann", "aud": "orders", "scope": scope, "exp": exp
+        "iss": "https://id.example", "sub": "ann", "aud": "orders", "scope": scope,
+        "exp": 4_102_444_800_u64, // the year 2100: real tokens live for minutes
     });
     let key = jsonwebtoken::EncodingKey::from_secret(&SECRET);
     Ok(jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?)
@@ -40,9 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let key = Key::secret(Algorithm::HS256, SECRET)?;
     let jwt = Jwt::keys("https://id.example", [key]).audience("orders").build()?;
-    let auth = AuthLayer::new(jwt)
-        .method("test.v1.Kinds", "Unary", Access::scope("orders.write"))
-        .build()?;
+    let write = Access::scope("orders.write");
+    let auth = AuthLayer::new(jwt).method("test.v1.Kinds", "Unary", write).build()?;
     let (incoming, endpoint) = listen();
     let server =
         Server::builder().layer(auth).add_service(OrderServiceServer::new(Orders::default()));

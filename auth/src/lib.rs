@@ -155,7 +155,8 @@
 //! # When the layer decides
 //!
 //! When the request head arrives, before any byte of the body is read. With
-//! [`end_streams_at_expiry`](AuthBuilder::end_streams_at_expiry), again when the credentials expire: the stream then ends
+//! [`end_streams_at_expiry`](AuthBuilder::end_streams_at_expiry), again when the credentials expire: the stream then
+//! ends
 //! `UNAUTHENTICATED`, even if its caller reads nothing.
 //!
 //! # What the caller sees
@@ -174,13 +175,14 @@
 //! | keys are missing, or a check panicked | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` |
 //! | too many bad credentials from that address | `RESOURCE_EXHAUSTED` | `RATE_LIMITED`, with a `RetryInfo` |
 //!
-//! The caller learns nothing else about the failed check. See [`refusals`] for `www-authenticate` and the HTTP status.
+//! The caller learns nothing else about the failed check. See [`refusals`] for `www-authenticate` and the HTTP
+//! status.
 //!
 //! # What the operator sees
 //!
-//! The failed check, the expected value and the received one: bounded, escaped, and never text of the credentials. They
-//! are in the call's log line, in the hook [`on_decision`](AuthBuilder::on_decision), and in an event at `DEBUG`. See
-//! [`refusals`].
+//! The failed check, the expected value and the received one: bounded, escaped, and never text of the credentials.
+//! They are in the call's log line, in the hook [`on_decision`](AuthBuilder::on_decision), and in an event at
+//! `DEBUG`. See [`refusals`].
 //!
 //! # Pitfalls
 //!
@@ -213,8 +215,8 @@
 //!
 //! Neither TLS provider is on by default, because a second rustls provider makes a program's own
 //! `ClientConfig::builder()` panic. A provider that is
-//! [installed](https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html#method.install_default) is used first.
-//! Without any, [`build`](jwt::JwtBuilder::build) fails for an `https` issuer.
+//! [installed](https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html#method.install_default) is used
+//! first. Without any, [`build`](jwt::JwtBuilder::build) fails for an `https` issuer.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -43,7 +43,7 @@ fn f02_every_method_ruled_names_all_that_are_not() {
     };
     assert_eq!(
         error(some()),
-        "no rule says who may call test.v1.Kinds/ClientStream, test.v1.Kinds/ServerStream, \
+        "no access rule for test.v1.Kinds/ClientStream, test.v1.Kinds/ServerStream, \
          test.v1.Kinds/BidiStream"
     );
     assert!(some().service("test.v1.Kinds", Access::authenticated()).build().is_ok());
@@ -67,7 +67,7 @@ fn f04_a_rule_that_nobody_can_meet_is_an_error() {
         Access::any_scope(none()),
     ] {
         let rule = builder().method("a.B", "C", access.clone());
-        assert!(error(rule).starts_with("the rule for a.B/C asks for"), "{access:?}");
+        assert!(error(rule).starts_with("the rule for a.B/C requires"), "{access:?}");
         assert!(error(builder().service("a.B", access.clone())).contains("a.B"));
         assert!(error(builder().default_access(access)).contains("every other method"));
     }
@@ -91,7 +91,7 @@ fn f05_two_rules_for_the_same_are_an_error_even_if_they_say_the_same() {
     }
     // The faults of each rule are seen, too.
     let rule = builder().method("a.B", "C", Access::scope("")).method("a.B", "C", Access::public());
-    assert!(error(rule).contains("asks for"));
+    assert!(error(rule).contains("requires"));
 }
 
 #[test]

@@ -49,8 +49,8 @@ impl CredentialsBuilder {
         Ok(CredentialsLayer::new(self.source, false))
     }
 
-    /// Builds the layer without checking for TLS: for a sidecar on loopback, a Unix socket, or a custom connector that
-    /// encrypts.
+    /// Builds the layer without checking for TLS: for a sidecar on loopback, a Unix socket, or a custom connector
+    /// that encrypts.
     pub fn allow_unencrypted(self) -> CredentialsLayer {
         CredentialsLayer::new(self.source, true)
     }

@@ -22,9 +22,9 @@ use crate::wall_clock::WallClock;
 
 /// A token from a file that another process renews: for example a projected token in Kubernetes.
 ///
-/// The file is read again once a minute, in the background, and at the latest 30 s before the token's `exp` (gRFC A97).
-/// If the file can't be read, or contains no token, the last token is used until then. After that, calls end `UNAVAILABLE`,
-/// and the file is read at most once a second. A token that is not a JWT does not expire.
+/// The file is read again once a minute, in the background, and at the latest 30 s before the token's `exp` (gRFC
+/// A97). If the file can't be read, or contains no token, the last token is used until then. After that, calls end
+/// `UNAVAILABLE`, and the file is read at most once a second. A token that is not a JWT does not expire.
 ///
 /// Clones share the token.
 #[derive(Clone)]

@@ -27,8 +27,8 @@ use super::source::TokenSource;
 /// # }
 /// ```
 ///
-/// A call that already has an `authorization` keeps it. Without a token, a call ends `UNAVAILABLE` (gRFC A97) and is not
-/// sent.
+/// A call that already has an `authorization` keeps it. Without a token, a call ends `UNAVAILABLE` (gRFC A97) and is
+/// not sent.
 #[derive(Clone)]
 pub struct CredentialsLayer {
     source: Arc<dyn TokenSource>,

@@ -112,14 +112,14 @@ impl Access {
         }
     }
 
-    /// What is wrong with the rule itself.
+    /// What is wrong with the rule: something that no caller can satisfy.
     pub(crate) fn fault(&self) -> Option<String> {
         let (scopes, _) = self.needs()?;
         if scopes.is_empty() {
-            return Some("no scope at all".to_owned());
+            return Some("an empty list of scopes".to_owned());
         }
         let bad = scopes.iter().find(|scope| !is_scope(scope))?;
-        Some(format!("the scope {bad:?}, which no token can hold"))
+        Some(format!("the scope {bad:?}, which no token can contain"))
     }
 }
 

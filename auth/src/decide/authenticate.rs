@@ -20,8 +20,8 @@ use super::incoming::Incoming;
             `authenticate_async`"
 )]
 pub trait Authenticate: Send + Sync + 'static {
-    /// Authenticates the caller. A result that is available immediately is [`Ready`](Authenticating::Ready), and needs
-    /// no allocation.
+    /// Authenticates the caller. A result that is available immediately is [`Ready`](Authenticating::Ready), and
+    /// needs no allocation.
     ///
     /// A panic in this function, or in the future, refuses the call.
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating;

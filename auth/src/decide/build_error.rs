@@ -12,19 +12,21 @@ pub enum BuildError {
     /// A rule can never match a call: its name is invalid, a second rule is for the same method or service, or
     /// [`methods`](crate::AuthBuilder::methods) has no such method or service.
     NeverMatches(RuleError),
-    /// Methods without a rule, although [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) is set.
+    /// Methods without a rule, although [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled)
+    /// is set.
     NotRuled(Vec<String>),
-    /// [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) needs [`AuthBuilder::methods`](crate::AuthBuilder::methods).
+    /// [`AuthBuilder::every_method_ruled`](crate::AuthBuilder::every_method_ruled) needs
+    /// [`AuthBuilder::methods`](crate::AuthBuilder::methods).
     NoMethods,
     /// A rule that no caller can satisfy.
     Rule {
         /// What the rule is for: `pkg.Svc/Method`, `pkg.Svc`, or `every other method`.
         of: String,
         /// What the rule requires.
-        asks_for: String,
+        requires: String,
     },
-    /// A realm or domain that a header can't contain: it is empty, or has `"`, `\` or characters that are not printable
-    /// ASCII.
+    /// A realm or domain that a header can't contain: it is empty, or has `"`, `\` or characters that are not
+    /// printable ASCII.
     Text(String),
 }
 
@@ -33,17 +35,16 @@ impl fmt::Display for BuildError {
         match self {
             Self::NeverMatches(error) => error.fmt(f),
             Self::NotRuled(methods) => {
-                write!(f, "no rule says who may call {}", methods.join(", "))
+                write!(f, "no access rule for {}", methods.join(", "))
             }
             Self::NoMethods => f.write_str(
-                "`every_method_ruled` needs `methods`: without a descriptor set nobody knows which \
-                 methods there are",
+                "`every_method_ruled` requires `methods`: only a descriptor set lists all methods",
             ),
-            Self::Rule { of, asks_for } => write!(f, "the rule for {of} asks for {asks_for}"),
+            Self::Rule { of, requires } => write!(f, "the rule for {of} requires {requires}"),
             Self::Text(text) => {
                 write!(
                     f,
-                    "{text:?} can't stand between quotes in a header, as a realm or domain must"
+                    "{text:?} is not a valid realm or domain: a header can't contain it in quotes"
                 )
             }
         }

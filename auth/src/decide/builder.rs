@@ -71,8 +71,8 @@ impl AuthBuilder {
         self
     }
 
-    /// Sets the access to the methods of a fully qualified service that have no rule of their own. A second rule for the
-    /// same service, and an invalid name, are errors of [`build`](Self::build).
+    /// Sets the access to the methods of a fully qualified service that have no rule of their own. A second rule for
+    /// the same service, and an invalid name, are errors of [`build`](Self::build).
     pub fn service(mut self, service: &str, access: Access) -> Self {
         self.all.push((service.to_owned(), access.clone()));
         self.rules.table = self.rules.table.service(service, access);
@@ -81,8 +81,8 @@ impl AuthBuilder {
 
     /// Sets the access to methods without a rule. Default: [authenticated](Access::authenticated) callers.
     ///
-    /// It also applies to methods that do not exist, whose calls end `UNIMPLEMENTED`: if it is public, every caller gets
-    /// that answer.
+    /// It also applies to methods that do not exist, whose calls end `UNIMPLEMENTED`: if it is public, every caller
+    /// gets that answer.
     pub fn default_access(mut self, access: Access) -> Self {
         self.default = access;
         self
@@ -102,29 +102,29 @@ impl AuthBuilder {
         self
     }
 
-    /// Sets the methods that exist, besides those of the standard health and reflection services. Calls of other methods
-    /// end `UNIMPLEMENTED` and do not reach the service, and a rule for another method is an error of
+    /// Sets the methods that exist, besides those of the standard health and reflection services. Calls of other
+    /// methods end `UNIMPLEMENTED` and do not reach the service, and a rule for another method is an error of
     /// [`build`](Self::build).
     ///
-    /// Without it, a misspelt rule can't be detected when the layer is built. One event at `INFO` then names the rules that
-    /// matched none of the first 1,000 calls that passed.
+    /// Without it, a misspelt rule can't be detected when the layer is built. One event at `INFO` then names the
+    /// rules that matched none of the first 1,000 calls that passed.
     pub fn methods(mut self, methods: &Methods) -> Self {
         self.methods = Some(methods.clone());
         self
     }
 
-    /// Makes it an error of [`build`](Self::build) if a method of [`methods`](Self::methods) has no rule, neither of its
-    /// own nor of its service. A new method then never gets the default access by accident.
+    /// Makes it an error of [`build`](Self::build) if a method of [`methods`](Self::methods) has no rule, neither of
+    /// its own nor of its service. A new method then never gets the default access by accident.
     pub fn every_method_ruled(mut self) -> Self {
         self.every_method_ruled = true;
         self
     }
 
-    /// Ends a call `UNAUTHENTICATED` when its credentials expire, even if its caller reads nothing. By default, expiry is
-    /// checked only when the call starts.
+    /// Ends a call `UNAUTHENTICATED` when its credentials expire, even if its caller reads nothing. By default,
+    /// expiry is checked only when the call starts.
     ///
-    /// With [`methods`](Self::methods), calls of unary methods are not ended: they have one message in each direction.
-    /// Costs each other call a task and four small allocations.
+    /// With [`methods`](Self::methods), calls of unary methods are not ended: they have one message in each
+    /// direction. Costs each other call a task and four small allocations.
     pub fn end_streams_at_expiry(mut self) -> Self {
         self.end_streams = true;
         self
@@ -136,15 +136,15 @@ impl AuthBuilder {
         self
     }
 
-    /// Enables shadow mode: refusals are reported, and the calls pass. A caller with invalid credentials then has *no*
-    /// identity. Building such a layer logs a `WARN`. A call still waits for an asynchronous authenticator.
+    /// Enables shadow mode: refusals are reported, and the calls pass. A caller with invalid credentials then has
+    /// *no* identity. Building such a layer logs a `WARN`. A call still waits for an asynchronous authenticator.
     pub fn shadow(mut self) -> Self {
         self.shadow = true;
         self
     }
 
-    /// Sets the `domain` of the `ErrorInfo` in a refusal, which defines its reasons: for example the name of your API.
-    /// Default: `tonic-auth-layer`.
+    /// Sets the `domain` of the `ErrorInfo` in a refusal, which defines its reasons: for example the name of your
+    /// API. Default: `tonic-auth-layer`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
@@ -208,8 +208,8 @@ impl AuthBuilder {
     fn check(&self) -> Result<(), BuildError> {
         let default = ("every other method".to_owned(), self.default.clone());
         for (of, access) in self.all.iter().chain([&default]) {
-            if let Some(asks_for) = access.fault() {
-                return Err(BuildError::Rule { of: of.clone(), asks_for });
+            if let Some(requires) = access.fault() {
+                return Err(BuildError::Rule { of: of.clone(), requires });
             }
         }
         for text in [&self.domain, &self.realm].into_iter().flatten() {

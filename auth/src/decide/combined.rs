@@ -17,8 +17,8 @@ use super::incoming::Incoming;
 /// call is refused: a caller can't fall back to a weaker kind by sending a broken stronger one. With
 /// [`or_else_if_bad`](AnyOf::or_else_if_bad) the next authenticator is tried then, too.
 ///
-/// Do not combine two [`Jwt`](crate::Jwt): to the first one, tokens of the second one's issuer are invalid. For several
-/// issuers, use one [`Jwt::builder`](crate::Jwt::builder).
+/// Do not combine two [`Jwt`](crate::Jwt): to the first one, tokens of the second one's issuer are invalid. For
+/// several issuers, use one [`Jwt::builder`](crate::Jwt::builder).
 ///
 /// ```
 /// # use tonic_auth_layer::{Authenticate, any_of};
@@ -30,7 +30,8 @@ pub fn any_of(first: impl Authenticate) -> AnyOf {
     AnyOf { authenticators: vec![Arc::new(first)], or_else_if_bad: false }
 }
 
-/// Authenticates callers with valid credentials of several kinds at once: for example a token and a client certificate.
+/// Authenticates callers with valid credentials of several kinds at once: for example a token and a client
+/// certificate.
 ///
 /// The identity is that of the first; the others are in [`Identity::also`]. It expires when the first of them does. A
 /// caller with credentials of only some kinds is refused, not absent.

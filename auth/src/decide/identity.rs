@@ -51,8 +51,8 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// If there is none: there is no [`AuthLayer`](crate::AuthLayer), the method is public, or the layer is in shadow mode
-    /// and the caller is not authenticated.
+    /// If there is none: there is no [`AuthLayer`](crate::AuthLayer), the method is public, or the layer is in
+    /// shadow mode and the caller is not authenticated.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, NoIdentity> {
         Self::in_extensions(request.extensions())
     }
@@ -166,8 +166,8 @@ impl Identity {
         self.0.expires_at
     }
 
-    /// The authenticator's value, if it has exactly that type: what [`with_data`](Self::with_data) has set, or for tokens
-    /// the claims in the type of [`Issuer::claims_as`](crate::jwt::Issuer::claims_as).
+    /// The authenticator's value, if it has exactly that type: what [`with_data`](Self::with_data) has set, or for
+    /// tokens the claims in the type of [`Issuer::claims_as`](crate::jwt::Issuer::claims_as).
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.data.as_deref()?.downcast_ref()
     }
@@ -180,7 +180,8 @@ impl Identity {
     /// A unique name of the caller, fit as a key: `{issuer}#{subject}`, or `{method}:{subject}` without an issuer.
     ///
     /// Different callers have different principals. Callers without a subject share the principal of their issuer or
-    /// method, so don't use it for limits if tokens can lack a `sub`. To keep principals unambiguous, `%` and `#` are written
+    /// method, so don't use it for limits if tokens can lack a `sub`. To keep principals unambiguous, `%` and `#`
+    /// are written
     /// `%25` and `%23`, except in the subject of an issuer.
     ///
     /// It is also [`CallInfo::principal`](tonic_call::CallInfo::principal).

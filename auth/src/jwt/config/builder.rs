@@ -51,13 +51,14 @@ impl JwtBuilder {
         Self { cache: tokens, ..self }
     }
 
-    /// Limits how many bad tokens per minute one client address may send. Default: 60. At least 1. Further tokens of that
-    /// address are refused without being verified, unless they are cached. Only tokens with an invalid signature count: all
-    /// other checks are cheap.
+    /// Limits how many bad tokens per minute one client address may send. Default: 60. At least 1. Further tokens of
+    /// that address are refused without being verified, unless they are cached. Only tokens with an invalid
+    /// signature count: all other checks are cheap.
     ///
-    /// Behind a proxy, all callers have the proxy's address, so that the bad tokens of one caller affect all: name [its
-    /// network](Self::behind), or set [the client's address](Self::client_address), or [disable](Self::any_failures) the
-    /// limit. Callers on loopback or without an address are not limited. The addresses of one IPv6 /64 count as one.
+    /// Behind a proxy, all callers have the proxy's address, so that the bad tokens of one caller affect all: name
+    /// [its network](Self::behind), or set [the client's address](Self::client_address), or
+    /// [disable](Self::any_failures) the limit. Callers on loopback or without an address are not limited. The
+    /// addresses of one IPv6 /64 count as one.
     pub fn failures_per_minute(self, failures: u32) -> Self {
         Self { failures: Some(failures), ..self }
     }
@@ -67,16 +68,17 @@ impl JwtBuilder {
         Self { failures: None, ..self }
     }
 
-    /// Trusts `x-forwarded-for` from proxies in these networks (`10.0.0.0/8`) or at these addresses. Bad tokens then count
-    /// for the last address in the header that is not such a proxy. Calls from other peers: the header is ignored. Default:
-    /// no proxy is trusted.
+    /// Trusts `x-forwarded-for` from proxies in these networks (`10.0.0.0/8`) or at these addresses. Bad tokens then
+    /// count for the last address in the header that is not such a proxy. Calls from other peers: the header is
+    /// ignored. Default: no proxy is trusted.
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
         self
     }
 
     /// Sets a function that returns the client's address. Default: the peer of the connection, or with
-    /// [`behind`](Self::behind) the address that the proxies name. `None` is not limited. It can't be combined with `behind`.
+    /// [`behind`](Self::behind) the address that the proxies name. `None` is not limited. It can't be combined with
+    /// `behind`.
     pub fn client_address(
         self,
         of: impl Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync + 'static,
@@ -84,8 +86,8 @@ impl JwtBuilder {
         Self { address: Some(Box::new(of)), ..self }
     }
 
-    /// Sets a function that tells whether a token is revoked. It is called for each call, even if the token is cached. It
-    /// runs in the call's own task and must not block. Running streams are not ended.
+    /// Sets a function that tells whether a token is revoked. It is called for each call, even if the token is
+    /// cached. It runs in the call's own task and must not block. Running streams are not ended.
     pub fn revoked(self, is: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
         Self { revoked: Some(Box::new(is)), ..self }
     }

@@ -84,8 +84,8 @@ impl Issuer {
         }
     }
 
-    /// Adds an audience: a name of this service. At least one is required, and a token must contain one of them exactly.
-    /// Only tokens of [Amazon Cognito](Self::cognito) need none.
+    /// Adds an audience: a name of this service. At least one is required, and a token must contain one of them
+    /// exactly. Only tokens of [Amazon Cognito](Self::cognito) need none.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -110,21 +110,21 @@ impl Issuer {
 
     /// Sets the required `typ`, case-insensitive, with `application/` implied. Default: absent, `JWT` or `at+jwt`.
     ///
-    /// Most ID tokens have no `typ` of their own. If the audience is also a client's name, such an ID token is accepted as
-    /// an access token. If the issuer supports RFC 9068, [require it](Self::rfc9068).
+    /// Most ID tokens have no `typ` of their own. If the audience is also a client's name, such an ID token is
+    /// accepted as an access token. If the issuer supports RFC 9068, [require it](Self::rfc9068).
     pub fn typ(self, typ: impl Into<String>) -> Self {
         Self { typ: Typ::Exactly(typ.into()), ..self }
     }
 
-    /// Sets where the scopes are, as a JSON pointer: `/realm_access/roles`. Default: `scope`, or `scp`. The value is a
-    /// space-separated string or an array of strings.
+    /// Sets where the scopes are, as a JSON pointer: `/realm_access/roles`. Default: `scope`, or `scp`. The value is
+    /// a space-separated string or an array of strings.
     pub fn scopes_at(self, pointer: impl Into<String>) -> Self {
         Self { scopes: ScopesAt::Pointer(pointer.into()), ..self }
     }
 
-    /// Deserializes the claims into a type of yours, once per token; [`Identity::data`](crate::Identity::data) returns it. A
-    /// token whose claims don't fit is refused by the check `claims`: the operator sees the type's name and serde's error,
-    /// which can quote a claim. Each issuer can have its own type.
+    /// Deserializes the claims into a type of yours, once per token; [`Identity::data`](crate::Identity::data)
+    /// returns it. A token whose claims don't fit is refused by the check `claims`: the operator sees the type's
+    /// name and serde's error, which can quote a claim. Each issuer can have its own type.
     ///
     /// They are deserialized after all other checks, but before the check whether the token is
     /// [revoked](crate::jwt::JwtBuilder::revoked), and
@@ -168,13 +168,14 @@ impl Issuer {
         }
     }
 
-    /// Requires tokens of Kubernetes service accounts: `sub` begins with `system:serviceaccount:`, and `typ` is absent or
+    /// Requires tokens of Kubernetes service accounts: `sub` begins with `system:serviceaccount:`, and `typ` is
+    /// absent or
     /// `JWT`.
     ///
-    /// For keys by discovery or from a URL, the cluster's certificate and the pod's own token are read for each fetch from
-    /// where Kubernetes mounts them, unless others are set: the cluster requires both. The pod's token is sent only to the
-    /// scheme, host and port of the issuer. If the discovery document names another host for the keys, as it does by
-    /// default, set a [URL instead](crate::jwt#kubernetes).
+    /// For keys by discovery or from a URL, the cluster's certificate and the pod's own token are read for each
+    /// fetch from where Kubernetes mounts them, unless others are set: the cluster requires both. The pod's token is
+    /// sent only to the scheme, host and port of the issuer. If the discovery document names another host for the
+    /// keys, as it does by default, set a [URL instead](crate::jwt#kubernetes).
     ///
     /// An external issuer, as managed clusters have, needs neither: set [`typ`](Self::typ) and the other requirements
     /// yourself.
@@ -190,8 +191,8 @@ impl Issuer {
         this
     }
 
-    /// Sets how often keys are fetched. Default: every 5 min; for a file, every 5 s. From 1 ms to 1 day, as the two settings
-    /// below.
+    /// Sets how often keys are fetched. Default: every 5 min; for a file, every 5 s. From 1 ms to 1 day, as the two
+    /// settings below.
     pub fn refresh_every(mut self, every: Duration) -> Self {
         self.pace.every = every;
         self
@@ -204,16 +205,16 @@ impl Issuer {
     }
 
     /// Sets the minimum time between two requested fetches, by an unknown `kid` or by
-    /// [`Jwt::refresh`](crate::Jwt::refresh). Default: 30 s; for a file, 5 s. One fetch at its end serves all requests in
-    /// between.
+    /// [`Jwt::refresh`](crate::Jwt::refresh). Default: 30 s; for a file, 5 s. One fetch at its end serves all
+    /// requests in between.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.pace.cool_down = cool_down;
         self
     }
 
-    /// Sets how long keys are used after the last successful fetch, if the issuer is unreachable. Default: 24 h. At least
-    /// [`refresh_every`](Self::refresh_every). After that, tokens are refused with `UNAVAILABLE`, and the verifier is not
-    /// [ready](crate::Jwt::readiness).
+    /// Sets how long keys are used after the last successful fetch, if the issuer is unreachable. Default: 24 h. At
+    /// least [`refresh_every`](Self::refresh_every). After that, tokens are refused with `UNAVAILABLE`, and the
+    /// verifier is not [ready](crate::Jwt::readiness).
     pub fn stale_for(mut self, stale: Duration) -> Self {
         self.pace.stale = stale;
         self
@@ -229,8 +230,8 @@ impl Issuer {
         self
     }
 
-    /// Sends the token in this file with each fetch, but only to the configured scheme, host and port: those of the issuer,
-    /// or of the URL of its keys. The file is read for each fetch, because such tokens are short-lived.
+    /// Sends the token in this file with each fetch, but only to the configured scheme, host and port: those of the
+    /// issuer, or of the URL of its keys. The file is read for each fetch, because such tokens are short-lived.
     pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.http.bearer_file = Some(path.into());
         self

@@ -8,8 +8,8 @@ impl Issuer {
     /// Requires access tokens of an Amazon Cognito user pool: `token_use` is `access`,
     /// `client_id` is one of these app clients, `sub` is present, and `typ` is absent or `JWT`.
     ///
-    /// Most of these tokens have no `aud`; `client_id` names the app client. So no [audience](Self::audience) is required. If
-    /// a token has an `aud`, as with Cognito's resource binding, it must contain one of the audiences.
+    /// Most of these tokens have no `aud`; `client_id` names the app client. So no [audience](Self::audience) is
+    /// required. If a token has an `aud`, as with Cognito's resource binding, it must contain one of the audiences.
     ///
     /// The issuer is `https://cognito-idp.REGION.amazonaws.com/POOL`, and its keys are found by discovery. Every
     /// user of an app client can get such tokens, for any service: restrict callers by [`Access`](crate::Access) and
@@ -28,8 +28,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails with [`NoClients`](crate::jwt::JwtError::NoClients) if there is no app client, or one has
-    /// an empty name.
+    /// [`build`](Self::build) fails with [`NoClients`](crate::jwt::JwtError::NoClients) if there is no app client,
+    /// or one has an empty name.
     pub fn cognito<C: Into<String>>(self, clients: impl IntoIterator<Item = C>) -> Self {
         Self {
             typ: Typ::Plain,
@@ -43,12 +43,12 @@ impl Issuer {
     /// Accepts tokens of these tenants of a multi-tenant issuer, such as Microsoft Entra. The issuer's name is then a
     /// template that contains `{tenantid}` once.
     ///
-    /// A token's `iss` must be the template with one of these tenants, and the claim must name the same tenant. A key with
-    /// a member `issuer` in its JSON Web Key verifies only tokens of that issuer, which can be a template too: Entra
-    /// publishes keys of several issuers in one set.
+    /// A token's `iss` must be the template with one of these tenants, and the claim must name the same tenant. A
+    /// key with a member `issuer` in its JSON Web Key verifies only tokens of that issuer, which can be a template
+    /// too: Entra publishes keys of several issuers in one set.
     ///
-    /// The issuer of a caller's [`Identity`](crate::Identity) is the tenant's, so callers of two tenants with the same `sub`
-    /// are different [principals](crate::Identity::principal). Tenants are case-sensitive.
+    /// The issuer of a caller's [`Identity`](crate::Identity) is the tenant's, so callers of two tenants with the
+    /// same `sub` are different [principals](crate::Identity::principal). Tenants are case-sensitive.
     ///
     /// ```
     /// # #[cfg(feature = "http")]
@@ -67,9 +67,9 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`build`](Self::build) fails with [`NoTenants`](crate::jwt::JwtError::NoTenants) if there is no tenant, and with
-    /// [`Setting`](crate::jwt::JwtError::Setting) if the issuer's name does not contain `{tenantid}` exactly once, if a tenant
-    /// has other characters than letters, digits, `-`, `_` and `.`, and for keys by
+    /// [`build`](Self::build) fails with [`NoTenants`](crate::jwt::JwtError::NoTenants) if there is no tenant, and
+    /// with [`Setting`](crate::jwt::JwtError::Setting) if the issuer's name does not contain `{tenantid}` exactly
+    /// once, if a tenant has other characters than letters, digits, `-`, `_` and `.`, and for keys by
     /// [discovery](crate::jwt::Jwt::discover): a template has no discovery document.
     pub fn tenants<T: Into<String>>(
         self,

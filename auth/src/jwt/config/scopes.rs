@@ -15,8 +15,8 @@ pub(crate) enum ScopesAt {
 }
 
 impl ScopesAt {
-    /// The scopes: the words of a string, or the strings of an array. If the claim is absent, there are none. Any other
-    /// value is a failure.
+    /// The scopes: the words of a string, or the strings of an array. If the claim is absent, there are none. Any
+    /// other value is a failure.
     pub(crate) fn read(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Failure> {
         let value = match self {
             Self::Usual => claims.get("scope").or_else(|| claims.get("scp")),

@@ -37,13 +37,13 @@ pub struct KeysStatus {
     pub keys: usize,
     /// The time since the last successful fetch; `None` if there was none, or the issuer has withdrawn its keys.
     pub age: Option<Duration>,
-    /// The time until an unknown `kid` or a [`refresh`](crate::jwt::Jwt::refresh) can start a fetch again; `None` if it can
-    /// now.
+    /// The time until an unknown `kid` or a [`refresh`](crate::jwt::Jwt::refresh) can start a fetch again; `None` if
+    /// it can now.
     pub cool_down: Option<Duration>,
     /// How many fetches have failed since the last successful one.
     pub failed_fetches: u32,
-    /// How many tokens were refused since the verifier was built because of an unknown `kid`. Unauthenticated callers can
-    /// increase it.
+    /// How many tokens were refused since the verifier was built because of an unknown `kid`. Unauthenticated
+    /// callers can increase it.
     pub unknown_kids: u64,
 }
 
@@ -67,8 +67,8 @@ pub enum FetchResult {
     Empty,
     /// The discovery document is of another issuer.
     WrongIssuer,
-    /// The URL is not allowed: for example it is not `https`, or there is no [TLS provider](crate#features). Or the bearer
-    /// file can't be read.
+    /// The URL is not allowed: for example it is not `https`, or there is no [TLS provider](crate#features). Or the
+    /// bearer file can't be read.
     Refused,
 }
 

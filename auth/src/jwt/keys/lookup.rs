@@ -32,8 +32,8 @@ pub(crate) struct PendingLookup {
 }
 
 impl Refresher {
-    /// Looks up a key. An unknown `kid` causes one fetch for all waiting calls. In the cool-down after it, calls do not wait,
-    /// and one more fetch is scheduled for its end.
+    /// Looks up a key. An unknown `kid` causes one fetch for all waiting calls. In the cool-down after it, calls do
+    /// not wait, and one more fetch is scheduled for its end.
     pub(crate) fn look_up(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -57,7 +57,8 @@ impl Refresher {
         }
     }
 
-    /// The result for a token that can't wait for a fetch: by the last set, unless the issuer is unreachable. Invented
+    /// The result for a token that can't wait for a fetch: by the last set, unless the issuer is unreachable.
+    /// Invented
     /// `kid`s must not look like an outage.
     fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         match self.store.find(id, algorithm) {

@@ -33,8 +33,8 @@ pub(crate) enum Coming {
 }
 
 impl Schedule {
-    /// Requests a fetch. `ended` is how many fetches have ended. All requests before the end of a fetch share it; in the
-    /// cool-down after it, one more is scheduled for its end.
+    /// Requests a fetch. `ended` is how many fetches have ended. All requests before the end of a fetch share it; in
+    /// the cool-down after it, one more is scheduled for its end.
     pub(crate) fn request(&mut self, now: Instant, cool_down: Duration, ended: u64) -> Coming {
         let next = self.begun + 1;
         if let Some(last) = self.last {

@@ -35,7 +35,8 @@ pub(crate) struct Store {
     pub(crate) held: ArcSwapOption<Snapshot>,
     /// How many fetches have ended, and the result of the last one.
     pub(crate) ended: watch::Sender<Ended>,
-    /// When the next fetch is due, and how many have failed in a row. Not in the task, because another one can replace it.
+    /// When the next fetch is due, and how many have failed in a row. Not in the task, because another one can
+    /// replace it.
     schedule: Mutex<Schedule>,
     failures: AtomicU32,
     /// The refused keys of the last set, by index.

@@ -5,8 +5,8 @@ use serde_json::Number;
 /// The last second of the year 9999. Later dates are refused, and sums saturate here, so that none can overflow.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-/// A date in a token: seconds since 1970, possibly with a fraction (RFC 7519 §2). Not before 1970 and not after the year
-/// 9999.
+/// A date in a token: seconds since 1970, possibly with a fraction (RFC 7519 §2). Not before 1970 and not after the
+/// year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Date(Duration);
 

@@ -5,8 +5,8 @@ use super::fault::{invalid, shown_value};
 use super::json::{Duplicates, object};
 use crate::decide::failure::Failure;
 
-/// A token's header. Other members are ignored (RFC 7515 §4), in particular `jku`, `x5u`, `jwk` and `x5c`: only the token
-/// itself vouches for these keys.
+/// A token's header. Other members are ignored (RFC 7515 §4), in particular `jku`, `x5u`, `jwk` and `x5c`: only the
+/// token itself vouches for these keys.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,

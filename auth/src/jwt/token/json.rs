@@ -10,8 +10,8 @@ use serde_json::{Map, Number, Value};
 /// The maximum depth of nested arrays and objects.
 const MAX_DEPTH: u8 = 32;
 
-/// With serde_json's feature `arbitrary_precision`, which any crate of the program can turn on, a visitor sees a number as
-/// an object with this one member.
+/// With serde_json's feature `arbitrary_precision`, which any crate of the program can turn on, a visitor sees a
+/// number as an object with this one member.
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// As [`NUMBER`], for raw JSON, with the feature `raw_value`.
@@ -47,8 +47,8 @@ pub(crate) fn object(text: &[u8], twice: Duplicates) -> Result<Map<String, Value
     }
 }
 
-/// Whether an object in it has a member that serde_json would deserialize as a number or raw JSON. The result would differ
-/// from what was checked.
+/// Whether an object in it has a member that serde_json would deserialize as a number or raw JSON. The result would
+/// differ from what was checked.
 pub(crate) fn has_private_names(value: &Value) -> bool {
     match value {
         Value::Object(members) => members

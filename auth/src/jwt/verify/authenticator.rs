@@ -30,8 +30,9 @@ impl Jwt {
         }
     }
 
-    /// Whether the keys of all issuers are available and not too old. It becomes false again if an issuer withdraws its
-    /// keys, or if they become [too old](crate::jwt::Issuer::stale_for). Starts fetching if needed, inside a Tokio runtime.
+    /// Whether the keys of all issuers are available and not too old. It becomes false again if an issuer withdraws
+    /// its keys, or if they become [too old](crate::jwt::Issuer::stale_for). Starts fetching if needed, inside a
+    /// Tokio runtime.
     pub fn is_ready(&self) -> bool {
         all_ready(self.refreshers())
     }
@@ -42,11 +43,11 @@ impl Jwt {
     }
 
     /// Fetches the keys of all issuers, and returns whether all fetches succeeded. During the
-    /// [cool-down](crate::jwt::Issuer::cool_down) of a requested fetch, the next one starts at its end. So this takes at most
-    /// as long as the cool-down and two [fetches](crate::jwt::Issuer::fetch_timeout).
+    /// [cool-down](crate::jwt::Issuer::cool_down) of a requested fetch, the next one starts at its end. So this
+    /// takes at most as long as the cool-down and two [fetches](crate::jwt::Issuer::fetch_timeout).
     ///
-    /// The fetch is requested when the future is first polled, inside a Tokio runtime. Dropping the future does not cancel
-    /// it.
+    /// The fetch is requested when the future is first polled, inside a Tokio runtime. Dropping the future does not
+    /// cancel it.
     pub async fn refresh(&self) -> bool {
         let fetches: Vec<_> = self.refreshers().map(Refresher::refresh).collect();
         let mut good = true;

@@ -20,8 +20,8 @@ impl Jwt {
         JwtBuilder::default()
     }
 
-    /// Trusts an issuer whose keys are found by OpenID Connect discovery. `issuer` is exactly the `iss` of its tokens, and
-    /// the base URL of its discovery document.
+    /// Trusts an issuer whose keys are found by OpenID Connect discovery. `issuer` is exactly the `iss` of its
+    /// tokens, and the base URL of its discovery document.
     #[cfg(feature = "http")]
     pub fn discover(issuer: impl Into<String>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::Discovery)

@@ -175,7 +175,7 @@ impl Verifier {
             failures.failed(from);
         }
         verified?;
-        self.into_identity(unsigned, *key.fingerprint(), now)
+        unsigned.into_identity(self, *key.fingerprint(), now)
     }
 
     /// There is no key for the token. It does not count as a bad token, because it cost only a look-up.
@@ -201,15 +201,26 @@ impl Verifier {
         }
     }
 
+    fn not_revoked(&self, identity: &Identity) -> Result<(), Failure> {
+        match &self.revoked {
+            Some(revoked) if revoked(identity) => {
+                Err(Failure::new(Reason::TokenInvalid, "revoked").expected("a token that is not"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Unsigned<'_> {
     /// The caller that a genuine token names.
     fn into_identity(
-        &self,
-        unsigned: Unsigned<'_>,
+        self,
+        verifier: &Verifier,
         key: Fingerprint,
         now: Date,
     ) -> Result<Identity, Failure> {
-        let Unsigned { issuer: place, claims, hash, .. } = unsigned;
-        let issuer = &self.issuers[place];
+        let Unsigned { issuer: place, claims, hash, .. } = self;
+        let issuer = &verifier.issuers[place];
         let (leeway, expires, not_before) =
             (issuer.rules.leeway, claims.expires, claims.not_before);
         in_time(expires, not_before, leeway, now)?;
@@ -225,21 +236,12 @@ impl Verifier {
         if let Some(own) = &issuer.claims {
             identity = own.read(identity)?;
         }
-        self.not_revoked(&identity)?;
-        if let (Some(cache), Some(hash)) = (&self.cache, hash) {
+        verifier.not_revoked(&identity)?;
+        if let (Some(cache), Some(hash)) = (&verifier.cache, hash) {
             let identity = identity.clone();
             cache.put(hash, Verified { identity, issuer: place, key, expires, not_before });
         }
         Ok(identity)
-    }
-
-    fn not_revoked(&self, identity: &Identity) -> Result<(), Failure> {
-        match &self.revoked {
-            Some(revoked) if revoked(identity) => {
-                Err(Failure::new(Reason::TokenInvalid, "revoked").expected("a token that is not"))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-/// The member `issuer` of a JSON Web Key. It is not standard, but Microsoft Entra's key sets contain keys of several issuers
-/// and have it. It is used only for an issuer with tenants.
+/// The member `issuer` of a JSON Web Key. It is not standard, but Microsoft Entra's key sets contain keys of several
+/// issuers and have it. It is used only for an issuer with tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeyIssuers {
     /// The key has no such member.

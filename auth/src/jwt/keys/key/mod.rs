@@ -44,7 +44,8 @@ enum Material {
 }
 
 impl Key {
-    /// A secret that issuer and verifier share, at least as long as the algorithm's hash (RFC 7518 §3.2): 32 bytes for
+    /// A secret that issuer and verifier share, at least as long as the algorithm's hash (RFC 7518 §3.2): 32 bytes
+    /// for
     /// `HS256`. Use random bytes, not a password.
     pub fn secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
@@ -67,14 +68,15 @@ impl Key {
         Self::public(algorithm, &der)
     }
 
-    /// A JSON Web Key (RFC 7517): a public key, or one of type `oct`. Without `alg`, an RSA key is for `RS256`, and an `oct`
-    /// key for `HS256`.
+    /// A JSON Web Key (RFC 7517): a public key, or one of type `oct`. Without `alg`, an RSA key is for `RS256`, and
+    /// an `oct` key for `HS256`.
     pub fn jwk(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         jwk::read_text(json.as_ref())
     }
 
-    /// Sets the key's `kid`. A key without one verifies tokens with no `kid` or an unknown `kid`, so an issuer can have only
-    /// one such key per algorithm. With several keys for one algorithm, for example during a rotation, tokens must have a
+    /// Sets the key's `kid`. A key without one verifies tokens with no `kid` or an unknown `kid`, so an issuer can
+    /// have only one such key per algorithm. With several keys for one algorithm, for example during a rotation,
+    /// tokens must have a
     /// `kid`.
     #[must_use]
     pub fn with_id(self, id: impl Into<Arc<str>>) -> Self {
@@ -154,8 +156,8 @@ impl Key {
         Self { id: None, algorithm, material, issuers, print: fingerprint(hash) }
     }
 
-    /// The key as a member of a set. Its fingerprint then contains its issuers, so that cached tokens are verified again if
-    /// they change.
+    /// The key as a member of a set. Its fingerprint then contains its issuers, so that cached tokens are verified
+    /// again if they change.
     fn in_set(self) -> Self {
         if self.issuers == KeyIssuers::Any {
             return self;

@@ -1,4 +1,5 @@
-//! Detects RSA keys of a faulty generator (ROCA, CVE-2017-15361), whose private keys can be computed from the public ones.
+//! Detects RSA keys of a faulty generator (ROCA, CVE-2017-15361), whose private keys can be computed from the public
+//! ones.
 
 /// Modulo each of these primes, a modulus of the faulty generator is a power of 65537.
 pub(super) const PRIMES: [u8; 16] =

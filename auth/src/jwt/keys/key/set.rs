@@ -61,8 +61,8 @@ impl KeySet {
         Ok(Self { keys: keys.into_iter().map(Key::in_set).collect(), nameless: true })
     }
 
-    /// Reads a key set. Unusable keys are refused one by one (RFC 7517 §5). A text that is not a key set, or too large, is an
-    /// error.
+    /// Reads a key set. Unusable keys are refused one by one (RFC 7517 §5). A text that is not a key set, or too
+    /// large, is an error.
     pub(crate) fn read(text: &[u8], allowed: &[Algorithm]) -> Result<ReadSet, &'static str> {
         let members = object(text, Duplicates::Null).map_err(|_| "no JSON object")?;
         let Some(Value::Array(entries)) = members.get("keys") else {
@@ -124,7 +124,8 @@ impl KeySet {
     }
 }
 
-/// Refuses all keys whose `kid` belongs to several different keys. Merges entries for the same key, with their issuers.
+/// Refuses all keys whose `kid` belongs to several different keys. Merges entries for the same key, with their
+/// issuers.
 fn one_per_id(keys: Vec<(usize, Key)>, refused: &mut Vec<(usize, KeyError)>) -> Vec<Key> {
     let mut of_id: HashMap<String, Option<Fingerprint>> = HashMap::new();
     for (_, key) in &keys {

@@ -14,8 +14,8 @@ pub(super) fn document_of(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
 }
 
-/// The URL of the keys in a discovery document. The document must be of that issuer (§4.3), and if it was fetched over
-/// TLS, so must be the keys.
+/// The URL of the keys in a discovery document. The document must be of that issuer (§4.3), and if it was fetched
+/// over TLS, so must be the keys.
 pub(super) fn keys_of(
     document: &[u8],
     from: &Uri,

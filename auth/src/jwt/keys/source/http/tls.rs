@@ -19,8 +19,8 @@ pub(super) enum NoTls {
     Roots(String),
 }
 
-/// If TLS is not `needed` for the first URL, a missing provider is not an error and returns `None`, and missing roots are
-/// not an error either: a container that uses a sidecar needs none. Then no server is trusted.
+/// If TLS is not `needed` for the first URL, a missing provider is not an error and returns `None`, and missing
+/// roots are not an error either: a container that uses a sidecar needs none. Then no server is trusted.
 pub(super) fn config(roots: Option<&Roots>, needed: bool) -> Result<Option<ClientConfig>, NoTls> {
     let roots = match roots {
         Some(Roots::Pem(pem)) => Some(certificates(pem).map_err(NoTls::Roots)?),
