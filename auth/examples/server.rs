@@ -4,8 +4,7 @@
 //! cargo run -p tonic-auth-layer --example auth-server
 //! ```
 //!
-//! Prints what three callers see: one without a token, one without the scope, and one with both. The events at
-//! `DEBUG` show what the operator sees.
+//! Prints what callers see without a token, without the scope, and with both, and the events that the operator sees.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -34,7 +33,7 @@ fn token(scope: &str) -> Result<String, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+    tracing_subscriber::fmt().with_env_filter("tonic_auth_layer=debug").init();
 
     let key = Key::secret(Algorithm::HS256, SECRET)?;
     let jwt = Jwt::keys("https://id.example", [key]).audience("orders").build()?;
