@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tonic::transport::Uri;
 use tonic_auth_layer::{
-    BearerToken, MAX_CREDENTIALS_BYTES, CredentialsBuilder, CredentialsLayer, TokenFile,
+    BearerToken, CredentialsBuilder, CredentialsLayer, MAX_CREDENTIALS_BYTES, TokenFile,
 };
 use tonic_types::StatusExt;
 
