@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // This service does what each request asks for: here it panics.
     let panics = Ask { act: Act::Panic.into(), ..Ask::default() };
     let status = client.unary(panics).await.expect_err("the handler panics");
-    println!("unary: {}", status);
+    println!("unary: {status}");
 
     let panics_later = Ask { act: Act::Panic.into(), notes: 5_000, ..Ask::default() };
     let mut stream = client.server_stream(panics_later).await?.into_inner();

@@ -130,7 +130,7 @@ mod tests {
         let bomb = PanicsInDrop;
         let dropped = Guarded::<()>::new(Box::pin(async move {
             let _bomb = bomb;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }));
         drop(dropped);
     }
