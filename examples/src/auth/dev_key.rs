@@ -1,14 +1,14 @@
-//! The development key: a secret in a file of this machine, by which `orders serve` believes the tokens
-//! that `orders token` makes.
+//! The development key: a secret in a local file. `orders token` signs tokens with it, and `orders serve`
+//! verifies them with it.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tonic_auth_layer::Jwt;
 use tonic_auth_layer::jwt::{Algorithm, Issuer, Key};
@@ -16,16 +16,16 @@ use tonic_auth_layer::jwt::{Algorithm, Issuer, Key};
 use super::{NoDevKey, key_file};
 use crate::store::{Database, beside};
 
-/// Where it is, unless another file is named: beside the database that is served by default.
+/// The default file of the development key, beside the default database.
 pub const DEV_KEY: &str = "orders.db-dev-key";
 
-/// Who signs by it, and who is called by it.
+/// What its tokens contain.
 const ISSUER: &str = "orders-dev";
 const AUDIENCE: &str = "orders";
 const SUBJECT: &str = "developer";
 
-/// Where the development key of a database is. That of one in memory is where the default one's is, so that
-/// both are found without being named.
+/// The file of a database's development key. A database in memory uses the default file, so that `orders
+/// token` finds the key without an option.
 pub fn dev_key_of(database: &Database) -> PathBuf {
     match database {
         Database::File(path) => beside(path, "-dev-key"),
@@ -33,7 +33,7 @@ pub fn dev_key_of(database: &Database) -> PathBuf {
     }
 }
 
-/// A secret that signs tokens, and believes them.
+/// A secret that signs tokens and verifies them.
 pub(crate) struct DevKey {
     key: Key,
     id: String,
@@ -41,13 +41,13 @@ pub(crate) struct DevKey {
 }
 
 impl DevKey {
-    /// The one in this file.
+    /// Reads the key from this file.
     pub(crate) fn read(path: &Path) -> Result<Self, NoDevKey> {
         let text = key_file::read(path)?;
         Self::from_jwk(&text).map_err(|why| NoDevKey::NotAKey(path.to_owned(), why))
     }
 
-    /// The one in this file, which is made if it is not there.
+    /// Reads the key from this file, and creates the file if it does not exist.
     pub(crate) fn read_or_make(path: &Path) -> Result<Self, NoDevKey> {
         let not_made = |error| NoDevKey::NotMade(path.to_owned(), error);
         match Self::read(path) {
@@ -79,18 +79,23 @@ impl DevKey {
         Ok(Self { key, id, secret: secret.map_err(|error| error.to_string())? })
     }
 
-    /// What believes its tokens.
+    /// The issuer whose tokens this key signs.
     pub(crate) fn issuer(self) -> Issuer {
-        // Those who sign and those who verify have one clock.
+        // Tokens are signed and verified on one machine, by one clock.
         Jwt::keys(ISSUER, [self.key]).audience(AUDIENCE).leeway(Duration::ZERO)
     }
 
-    /// A token that holds these scopes for so long, in whole seconds.
-    pub(crate) fn mint<S: AsRef<str>>(&self, scopes: &[S], ttl: Duration) -> String {
+    /// Signs a token with these scopes that expires after `ttl`, rounded up to whole seconds.
+    pub(crate) fn mint<S: AsRef<str>>(
+        &self,
+        scopes: &[S],
+        ttl: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = u64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
         let scopes: Vec<_> = scopes.iter().map(AsRef::as_ref).collect();
-        let header = json!({ "alg": "HS256", "typ": "JWT", "kid": self.id });
+        let mut header = Header::new(jsonwebtoken::Algorithm::HS256);
+        header.kid = Some(self.id.clone());
         let claims = json!({
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -99,12 +104,7 @@ impl DevKey {
             "exp": now.saturating_add(ttl),
             "scope": scopes.join(" "),
         });
-        let [header, claims] =
-            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        let message = format!("{header}.{claims}");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.secret);
-        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
-        format!("{message}.{signature}")
+        encode(&header, &claims, &EncodingKey::from_secret(&self.secret))
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
         assert!(matches!(nowhere, Err(NoDevKey::NotMade(..))), "{nowhere:?}");
     }
 
-    /// Guards against: two servers, started at once, of which one believes a key that nobody else has.
+    /// Guards against: two servers that start at the same time and end up with different keys.
     #[test]
     fn all_who_make_it_at_once_have_the_same() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! `orders token`: a token of the development key.
+//! `orders token`: prints a token signed with the development key.
 
 use std::env;
 use std::fmt;
@@ -12,38 +12,40 @@ use crate::cli::TokenArgs;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CannotPrint {
-    /// There is no key to make it by.
+    /// The development key cannot be read.
     DevKey(NoDevKey),
+    /// The token cannot be signed.
+    Signing(jsonwebtoken::errors::Error),
     /// Standard output cannot be written.
     Output(io::Error),
 }
 
-/// Prints a token, and nothing else; what may be wrong with it is told on standard error.
+/// Prints a token and nothing else to standard output; notes go to standard error.
 pub fn print_token(args: &TokenArgs) -> Result<(), CannotPrint> {
     let key = DevKey::read(&args.dev_key).map_err(CannotPrint::DevKey)?;
-    let token = key.mint(&args.scope, args.ttl);
+    let token = key.mint(&args.scope, args.ttl).map_err(CannotPrint::Signing)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{token}").and_then(|()| out.flush()).map_err(CannotPrint::Output)?;
     if let Some(note) = note(&args.scope) {
-        // If nobody reads it, the token is good all the same.
+        // The token is valid even if the note cannot be written.
         _ = writeln!(io::stderr().lock(), "{note}");
     }
     Ok(())
 }
 
-/// Whether something was left out, or spelt wrongly.
+/// A note about missing or unknown scopes.
 fn note(scopes: &[String]) -> Option<String> {
     let known = format!("there are {READ} and {WRITE}");
     if scopes.is_empty() {
-        return Some(format!("note: without --scope the token opens nothing; {known}"));
+        return Some(format!("note: without --scope the token allows no method; {known}"));
     }
     let unknown = scopes.iter().find(|scope| ![READ, WRITE].contains(&scope.as_str()))?;
-    Some(format!("note: no method asks for the scope {unknown}; {known}"))
+    Some(format!("note: no method requires the scope {unknown}; {known}"))
 }
 
-/// A line whose command can be typed in again, in the same folder.
+/// The line with the command that prints a token, ready to be pasted into a shell in the same folder.
 pub(crate) fn how_to_get_a_token(key: &Path) -> String {
-    // As it was called, which need not be by its name alone.
+    // The path the program was started by, which may be more than its name.
     let program = env::args_os().next().unwrap_or_else(|| "orders".into());
     let program = for_a_shell(&program.to_string_lossy());
     let mut line = format!("for a token: {program} token --scope {READ} --scope {WRITE}");
@@ -67,6 +69,7 @@ impl fmt::Display for CannotPrint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DevKey(error) => error.fmt(f),
+            Self::Signing(error) => write!(f, "cannot sign the token: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

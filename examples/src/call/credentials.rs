@@ -103,8 +103,8 @@ fn find_token(args: &CredentialArgs) -> Result<(Option<CredentialsBuilder>, Hint
     let path = args.dev_key.as_deref().unwrap_or(Path::new(DEV_KEY));
     match DevKey::read(path) {
         Ok(key) => {
-            let token = BearerToken::new(&key.mint(&[READ, WRITE], MAX_TTL));
-            let token = token.map_err(|error| input(&error))?;
+            let token = key.mint(&[READ, WRITE], MAX_TTL).map_err(|error| input(&error))?;
+            let token = BearerToken::new(&token).map_err(|error| input(&error))?;
             Ok((Some(CredentialsLayer::bearer(token)), Hint::other_key(path)))
         }
         Err(NoDevKey::Missing(_)) if args.dev_key.is_none() => Ok((None, Hint::no_token(NO_TOKEN))),

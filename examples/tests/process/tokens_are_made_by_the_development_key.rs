@@ -241,7 +241,7 @@ async fn what_is_no_key_is_1_and_says_what_to_do() {
 async fn what_a_token_lacks_is_told_apart_from_it() {
     let (folder, _served) = start(&["--db", ":memory:"]).await;
     for (scopes, note) in [
-        (&[][..], "without --scope the token opens nothing"),
+        (&[][..], "without --scope the token allows no method"),
         (&["--scope", "orders.read", "--scope", "orders.raed"], "orders.raed"),
     ] {
         let ran = ran_in(folder.path(), &[&["token"], scopes].concat()).await;
