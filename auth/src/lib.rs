@@ -206,6 +206,7 @@
 //! |---|---|---|
 //! | `jwt` | yes | [`Jwt`], and the claims of an [`Identity`] |
 //! | `http` | yes | fetches keys over HTTP; implies `jwt` |
+//! | `jsonwebtoken` | no | verifies tokens with the keys and the `Validation` of jsonwebtoken; implies `jwt` |
 //! | `api-keys` | yes | [`ApiKeys`] |
 //! | `client` | yes | [`CredentialsLayer`] |
 //! | `tls-connect-info` | yes | reads the caller's address below the TLS of a custom incoming (tonic's own TLS does not need it) |

@@ -8,6 +8,8 @@ pub(crate) mod verify;
 pub use self::config::builder::JwtBuilder;
 pub use self::config::error::JwtError;
 pub use self::config::issuer::Issuer;
+#[cfg(feature = "jsonwebtoken")]
+pub use self::config::jsonwebtoken::JsonwebtokenIssuer;
 pub use self::keys::events::{FetchResult, KeysEvent, KeysStatus};
 pub use self::keys::key::{Key, KeyError};
 pub use self::keys::readiness::Readiness;

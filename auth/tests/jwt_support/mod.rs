@@ -1,5 +1,6 @@
 //! Signs tokens, good ones and others, without any JWT library, and asks a verifier about them.
-#![allow(dead_code, unreachable_pub, clippy::needless_pass_by_value, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::needless_pass_by_value, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -134,6 +135,24 @@ impl Signer {
         pem_of("PUBLIC KEY", der.as_ref())
     }
 
+    #[cfg(feature = "jsonwebtoken")]
+    pub fn jsonwebtoken(&self) -> (jsonwebtoken::Algorithm, jsonwebtoken::DecodingKey) {
+        use jsonwebtoken::{Algorithm, DecodingKey};
+        let key = match self {
+            Self::Secret(secret) => Ok(DecodingKey::from_secret(secret)),
+            Self::P256(_) => DecodingKey::from_ec_pem(self.pem().as_bytes()),
+            Self::Ed(_) => DecodingKey::from_ed_pem(self.pem().as_bytes()),
+            Self::Rsa(_) => DecodingKey::from_rsa_pem(self.pem().as_bytes()),
+        };
+        let algorithm = match self {
+            Self::Secret(_) => Algorithm::HS256,
+            Self::P256(_) => Algorithm::ES256,
+            Self::Ed(_) => Algorithm::EdDSA,
+            Self::Rsa(_) => Algorithm::RS256,
+        };
+        (algorithm, key.unwrap())
+    }
+
     pub fn key(&self) -> Key {
         match self {
             Self::Secret(secret) => Key::secret(Algorithm::HS256, secret),
@@ -176,6 +195,43 @@ pub fn shared_rsa() -> &'static Signer {
 pub fn by_secret() -> Jwt {
     let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
     Jwt::keys(ISSUER, [key]).audience(AUDIENCE).build().unwrap()
+}
+
+/// Runs a test against each back end: the built-in one, and jsonwebtoken where that feature is on.
+pub fn each_back_end(keys: &[(Option<&str>, &Signer)], audiences: &[&str], test: impl Fn(&Jwt)) {
+    let given = keys.iter().map(|(kid, signer)| match kid {
+        Some(kid) => signer.key().with_id(*kid),
+        None => signer.key(),
+    });
+    let own = Jwt::keys(ISSUER, given);
+    println!("by the built-in back end");
+    test(&audiences.iter().fold(own, |own, name| own.audience(*name)).build().unwrap());
+    #[cfg(feature = "jsonwebtoken")]
+    {
+        println!("by jsonwebtoken");
+        test(&by_jsonwebtoken(keys, audiences).build().unwrap());
+    }
+}
+
+/// As [`each_back_end`], with [`SECRET`] and [`AUDIENCE`].
+pub fn each_by_secret(test: impl Fn(&Jwt)) {
+    each_back_end(&[(None, &Signer::secret(SECRET))], &[AUDIENCE], test);
+}
+
+/// An issuer with these keys, whose tokens jsonwebtoken verifies.
+#[cfg(feature = "jsonwebtoken")]
+pub fn by_jsonwebtoken(
+    keys: &[(Option<&str>, &Signer)],
+    audiences: &[&str],
+) -> tonic_auth_layer::jwt::JsonwebtokenIssuer {
+    let algorithms = keys.iter().map(|(_, signer)| signer.jsonwebtoken().0).collect();
+    let mut validation = jsonwebtoken::Validation { algorithms, ..Default::default() };
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(audiences);
+    keys.iter().fold(Jwt::by_jsonwebtoken(validation), |issuer, (kid, signer)| match kid {
+        Some(kid) => issuer.key(*kid, signer.jsonwebtoken().1),
+        None => issuer.default_key(signer.jsonwebtoken().1),
+    })
 }
 
 pub fn at(seconds: f64) -> SystemTime {

@@ -41,8 +41,8 @@ impl Default for JwtBuilder {
 
 impl JwtBuilder {
     /// Adds an issuer.
-    pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
+    pub fn issuer(mut self, issuer: impl Into<Issuer>) -> Self {
+        self.issuers.push(issuer.into());
         self
     }
 

@@ -53,6 +53,8 @@ pub enum JwtError {
         /// The issuer.
         issuer: String,
     },
+    /// jsonwebtoken panics when it verifies a signature: it has no back end, or two of them. The text is its own.
+    NoCryptoProvider(String),
     /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: use
     /// [`any_failures`](crate::jwt::JwtBuilder::any_failures) to disable the limit.
     NoFailures,
@@ -93,6 +95,11 @@ impl fmt::Display for JwtError {
                 "the issuer {issuer:?} is reached over https, and there is no TLS provider: turn on \
                  the feature `tls-ring` or `tls-aws-lc` of tonic-auth-layer, or install a default \
                  `CryptoProvider` of rustls first"
+            ),
+            Self::NoCryptoProvider(message) => write!(
+                f,
+                "jsonwebtoken panics: {message}; turn on exactly one of its features `aws_lc_rs` and \
+                 `rust_crypto`, or install a `CryptoProvider` before"
             ),
             Self::NoFailures => f.write_str(
                 "`failures_per_minute` is 0: set at least 1, or disable the limit with `any_failures`",

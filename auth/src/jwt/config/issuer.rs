@@ -8,6 +8,8 @@ use super::own_claims::OwnClaims;
 use super::scopes::ScopesAt;
 use super::tenants::TenantConfig;
 use crate::jwt::keys::key::Key;
+#[cfg(feature = "jsonwebtoken")]
+use crate::jwt::keys::key::decoder::DecodingKeys;
 #[cfg(feature = "http")]
 use crate::jwt::keys::source::http::HttpConfig;
 use crate::jwt::keys::store::Pace;
@@ -45,6 +47,8 @@ pub struct Issuer {
 #[derive(Clone, Debug)]
 pub(crate) enum KeysFrom {
     Given(Vec<Key>),
+    #[cfg(feature = "jsonwebtoken")]
+    Jsonwebtoken(Box<DecodingKeys>),
     File(PathBuf),
     #[cfg(feature = "http")]
     Url(String),

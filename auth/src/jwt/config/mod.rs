@@ -3,6 +3,8 @@
 pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod issuer;
+#[cfg(feature = "jsonwebtoken")]
+pub(crate) mod jsonwebtoken;
 pub(crate) mod own_claims;
 mod presets;
 pub(crate) mod rules;

@@ -13,15 +13,21 @@ use crate::jwt::token::header::{Header, Typ};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// A token must contain one of these audiences.
-    pub(crate) audiences: Vec<String>,
+    /// A token must contain one of these audiences. `None` disables the check.
+    pub(crate) audiences: Option<Vec<String>>,
+    /// Whether a token can have no `aud`.
+    pub(crate) audience_optional: bool,
     /// The allowed algorithms.
     pub(crate) algorithms: Vec<Algorithm>,
     /// The tolerated clock difference.
     pub(crate) leeway: Duration,
+    /// How long before its `exp` a token expires. `None` disables the check.
+    pub(crate) expires_before: Option<Duration>,
     /// The maximum lifetime.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) typ: Typ,
+    /// Claims that must not be absent.
+    pub(crate) present: Vec<String>,
     /// Claims that must be non-empty strings.
     pub(crate) required: &'static [&'static str],
     /// Whether `iat` is required.
@@ -29,8 +35,8 @@ pub(crate) struct Rules {
     /// The required prefix of `sub`.
     pub(crate) subject: Option<&'static str>,
     /// Claims that must have exactly these values.
-    pub(crate) exactly: &'static [(&'static str, &'static str)],
-    /// The allowed `client_id`s. With these, `aud` can be absent.
+    pub(crate) exactly: Vec<(&'static str, String)>,
+    /// The allowed `client_id`s.
     pub(crate) clients: Option<Vec<String>>,
 }
 
@@ -39,6 +45,7 @@ impl Rules {
     pub(crate) fn check(&self, header: &Header, claims: &Claims, now: Date) -> Result<(), Failure> {
         self.algorithm(header)?;
         self.typ.check(header.typ.as_deref())?;
+        self.present(claims)?;
         self.exact_texts(claims)?;
         self.audience(claims)?;
         self.client(claims)?;
@@ -56,26 +63,40 @@ impl Rules {
         Err(invalid("alg", allowed.join(" or "), header.algorithm.as_str()))
     }
 
+    fn present(&self, claims: &Claims) -> Result<(), Failure> {
+        let absent = |name: &&String| claims.members.get(*name).is_none_or(Value::is_null);
+        let Some(name) = self.present.iter().find(absent) else { return Ok(()) };
+        let check = ["exp", "nbf", "iss", "aud", "sub"].into_iter().find(|check| check == name);
+        Err(invalid(check.unwrap_or("claims"), format!("the claim `{name}`"), "nothing"))
+    }
+
+    /// Whether every token must have this claim.
+    pub(crate) fn needs(&self, name: &str) -> bool {
+        self.present.iter().any(|present| present == name)
+    }
+
+    /// When a token with this `exp` expires.
+    pub(crate) fn expiry(&self, exp: Option<Date>) -> Option<Date> {
+        exp.zip(self.expires_before).map(|(exp, before)| exp.minus(before))
+    }
+
     /// Case-sensitive (RFC 7519 §4.1.3).
     fn audience(&self, claims: &Claims) -> Result<(), Failure> {
+        let Some(audiences) = &self.audiences else { return Ok(()) };
         let value = claims.members.get("aud");
         let mine = |value: &Value| {
-            value.as_str().is_some_and(|one| self.audiences.iter().any(|mine| mine == one))
+            value.as_str().is_some_and(|one| audiences.iter().any(|mine| mine == one))
         };
         let good = match value {
             Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(mine),
             Some(one) => mine(one),
-            // `client_id` replaces it.
-            None => self.clients.is_some(),
+            None => self.audience_optional,
         };
         if good {
             return Ok(());
         }
-        let expected = if self.audiences.is_empty() {
-            "nothing".to_owned()
-        } else {
-            self.audiences.join(" or ")
-        };
+        let expected =
+            if audiences.is_empty() { "nothing".to_owned() } else { audiences.join(" or ") };
         Err(invalid("aud", expected, shown_value(value)))
     }
 
@@ -89,10 +110,10 @@ impl Rules {
     }
 
     fn exact_texts(&self, claims: &Claims) -> Result<(), Failure> {
-        for &(name, text) in self.exactly {
-            let value = claims.members.get(name);
+        for (name, text) in &self.exactly {
+            let value = claims.members.get(*name);
             if value.and_then(Value::as_str) != Some(text) {
-                return Err(invalid(name, text, shown_value(value)));
+                return Err(invalid(name, text.clone(), shown_value(value)));
             }
         }
         Ok(())
@@ -101,13 +122,16 @@ impl Rules {
     /// From `iat`, if it is present, and also from now: an `iat` in the future must not extend the lifetime.
     fn lifetime(&self, claims: &Claims, now: Date) -> Result<(), Failure> {
         let Some(longest) = self.lifetime else { return Ok(()) };
-        let left = claims.expires.since(now.plus(self.leeway));
-        let whole = claims.issued.map_or(left, |issued| claims.expires.since(issued).max(left));
-        if whole <= longest {
+        let whole = claims.expires.map(|expires| {
+            let left = expires.since(now.plus(self.leeway));
+            claims.issued.map_or(left, |issued| expires.since(issued).max(left))
+        });
+        if whole.is_some_and(|whole| whole <= longest) {
             return Ok(());
         }
         let expected = format!("a lifetime of at most {} s", longest.as_secs());
-        Err(invalid("exp", expected, format!("{} s", whole.as_secs())))
+        let received = whole.map(|whole| format!("{} s", whole.as_secs()));
+        Err(invalid("exp", expected, received.as_deref().unwrap_or("nothing")))
     }
 
     fn texts(&self, claims: &Claims) -> Result<(), Failure> {
@@ -136,12 +160,12 @@ impl Rules {
 
 /// `now < exp` and `nbf <= now`, within the leeway.
 pub(crate) fn in_time(
-    expires: Date,
+    expires: Option<Date>,
     not_before: Option<Date>,
     leeway: Duration,
     now: Date,
 ) -> Result<(), Failure> {
-    if now >= expires.plus(leeway) {
+    if let Some(expires) = expires.filter(|expires| now >= expires.plus(leeway)) {
         let expected = format!("later than {}, less {} s", now.seconds(), leeway.as_secs());
         let received = expires.seconds().to_string();
         return Err(Failure::new(Reason::TokenExpired, "exp")

@@ -75,7 +75,7 @@ impl Tenants {
 
     /// Checks that the tenant is allowed, and that claim and `iss` name the same tenant.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Failure> {
-        let tenant = self.tenant_in(&claims.issuer).unwrap_or_default();
+        let tenant = self.tenant_in(claims.issuer()).unwrap_or_default();
         if !self.allowed.iter().any(|allowed| allowed.id == tenant) {
             let allowed: Vec<_> = self.allowed.iter().map(|tenant| &*tenant.id).collect();
             return Err(invalid("tenant", allowed.join(" or "), tenant));
@@ -92,15 +92,15 @@ impl Tenants {
     /// Checks the issuer of the key, if it has one (Entra's `issuer` of a JSON Web Key).
     pub(crate) fn check_key(&self, of: &KeyIssuers, claims: &Claims) -> Result<(), Failure> {
         let KeyIssuers::These(issuers) = of else { return Ok(()) };
-        let tenant = self.tenant_in(&claims.issuer).unwrap_or_default();
-        let is_named = |issuer: &String| issuer.replace(PLACEHOLDER, tenant) == claims.issuer;
+        let tenant = self.tenant_in(claims.issuer()).unwrap_or_default();
+        let is_named = |issuer: &String| issuer.replace(PLACEHOLDER, tenant) == claims.issuer();
         if issuers.iter().any(is_named) {
             return Ok(());
         }
         let issuers: Vec<_> = issuers.iter().map(String::as_str).collect();
         let expected =
             if issuers.is_empty() { "no token".to_owned() } else { issuers.join(" or ") };
-        Err(invalid("key_issuer", expected, &claims.issuer))
+        Err(invalid("key_issuer", expected, claims.issuer()))
     }
 }
 

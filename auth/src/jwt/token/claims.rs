@@ -9,26 +9,40 @@ use crate::decide::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) members: Map<String, Value>,
-    pub(crate) issuer: String,
-    pub(crate) expires: Date,
+    pub(crate) issuer: Option<String>,
+    pub(crate) expires: Option<Date>,
     pub(crate) not_before: Option<Date>,
     pub(crate) issued: Option<Date>,
 }
 
+/// Which claims every token must have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needed {
+    pub(crate) issuer: bool,
+    pub(crate) expiry: bool,
+}
+
 impl Claims {
-    pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
+    pub(crate) fn read(text: &[u8], needed: Needed) -> Result<Self, Failure> {
         let members = object(text, Duplicates::Refused)
             .map_err(|why| invalid("payload", "one JSON object", why.found()))?;
         let issuer = match members.get("iss") {
-            Some(Value::String(issuer)) => issuer.clone(),
+            Some(Value::String(issuer)) => Some(issuer.clone()),
+            None if !needed.issuer => None,
             value => return Err(invalid("iss", "a text", shown_value(value))),
         };
-        let Some(expires) = date(&members, "exp", Date::from_number)? else {
+        let expires = date(&members, "exp", Date::from_number)?;
+        if needed.expiry && expires.is_none() {
             return Err(invalid("exp", "a date", "nothing"));
-        };
+        }
         let not_before = date(&members, "nbf", Date::start_from_number)?;
         let issued = date(&members, "iat", Date::from_number)?;
         Ok(Self { members, issuer, expires, not_before, issued })
+    }
+
+    /// The issuer, or an empty text.
+    pub(crate) fn issuer(&self) -> &str {
+        self.issuer.as_deref().unwrap_or_default()
     }
 }
 
@@ -52,8 +66,10 @@ mod tests {
     use super::*;
     use crate::decide::failure::Reason;
 
+    const BOTH: Needed = Needed { issuer: true, expiry: true };
+
     fn failed(text: &str) -> &'static str {
-        Claims::read(text.as_bytes()).expect_err(text).check()
+        Claims::read(text.as_bytes(), BOTH).expect_err(text).check()
     }
 
     #[test]
@@ -100,12 +116,22 @@ mod tests {
                 "exp" => format!(r#"{{"iss":"a","exp":{value}}}"#),
                 _ => format!(r#"{{"iss":"a","exp":1,"{claim}":{value}}}"#),
             };
-            let failure = Claims::read(text.as_bytes()).expect_err(&text);
+            let failure = Claims::read(text.as_bytes(), BOTH).expect_err(&text);
             assert_eq!(
                 (failure.reason(), failure.check()),
                 (Reason::TokenInvalid, claim),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_need_not_be_there_must_still_be_well_formed() {
+        let neither = Needed { issuer: false, expiry: false };
+        let claims = Claims::read(b"{}", neither).expect("nothing is needed");
+        assert_eq!((claims.issuer, claims.expires), (None, None));
+        for (text, check) in [(r#"{"iss":7}"#, "iss"), (r#"{"exp":"1"}"#, "exp")] {
+            assert_eq!(Claims::read(text.as_bytes(), neither).expect_err(text).check(), check);
         }
     }
 

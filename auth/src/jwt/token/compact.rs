@@ -64,6 +64,11 @@ impl<'a> Compact<'a> {
     pub(crate) fn message(&self) -> &[u8] {
         &self.token.as_bytes()[..self.second_dot]
     }
+
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
 }
 
 /// Strict base64url: no padding, no spaces, and unused bits are zero, so that each token has one encoding.

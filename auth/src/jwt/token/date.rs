@@ -36,6 +36,10 @@ impl Date {
         Self(self.0.saturating_add(more).min(LAST))
     }
 
+    pub(crate) fn minus(self, less: Duration) -> Self {
+        Self(self.0.saturating_sub(less))
+    }
+
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

@@ -1,6 +1,7 @@
 //! Builds a [`Jwt`] from what is configured.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tonic_call::TrustedProxies;
 
@@ -12,7 +13,10 @@ use super::verifier::{Keys, TrustedIssuer, Verifier};
 use crate::jwt::config::builder::JwtBuilder;
 use crate::jwt::config::error::JwtError;
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
+#[cfg(feature = "jsonwebtoken")]
+use crate::jwt::config::jsonwebtoken::JsonwebtokenIssuer;
 use crate::jwt::keys::key::Key;
+use crate::jwt::token::claims::Needed;
 
 impl Jwt {
     /// Builds a verifier for several issuers, or with settings for all issuers.
@@ -42,6 +46,12 @@ impl Jwt {
     pub fn keys(issuer: impl Into<String>, keys: impl IntoIterator<Item = Key>) -> Issuer {
         Issuer::new(issuer.into(), KeysFrom::Given(keys.into_iter().collect()))
     }
+
+    /// Trusts tokens that jsonwebtoken verifies, with your `Validation` and your `DecodingKey`s.
+    #[cfg(feature = "jsonwebtoken")]
+    pub fn by_jsonwebtoken(validation: jsonwebtoken::Validation) -> JsonwebtokenIssuer {
+        JsonwebtokenIssuer::new(validation)
+    }
 }
 
 impl Issuer {
@@ -50,6 +60,23 @@ impl Issuer {
     /// # Errors
     ///
     /// As [`JwtBuilder::build`].
+    pub fn build(self) -> Result<Jwt, JwtError> {
+        JwtBuilder::default().issuer(self).build()
+    }
+}
+
+#[cfg(feature = "jsonwebtoken")]
+impl JsonwebtokenIssuer {
+    /// Builds an authenticator that trusts this issuer alone. [`JwtBuilder::issuer`] combines it with others,
+    /// and has settings for the cache, the limit of failed tokens and revocation.
+    ///
+    /// # Errors
+    ///
+    /// When there is no key, when a key is for none of the algorithms of the `Validation`, when two keys have one
+    /// `kid` or verify the same tokens without one, when a secret is shorter than its hash, when
+    /// the `Validation` can't accept any token, when its leeway is longer than 10 min, and with
+    /// [`NoCryptoProvider`](JwtError::NoCryptoProvider) when jsonwebtoken has no back end, or two of them. Also
+    /// as [`JwtBuilder::build`].
     pub fn build(self) -> Result<Jwt, JwtError> {
         JwtBuilder::default().issuer(self).build()
     }
@@ -81,12 +108,22 @@ impl JwtBuilder {
         let mut trusted: Vec<TrustedIssuer> = Vec::new();
         for issuer in self.issuers {
             let issuer = compile_issuer(issuer, &self.on_keys)?;
-            if let Some(name) =
-                issuer.names().find(|name| trusted.iter().any(|other| other.is(name)))
-            {
+            let is_known =
+                |name: &&Arc<str>| trusted.iter().any(|other| other.names.contains(name));
+            if let Some(name) = issuer.names.iter().find(is_known) {
                 return Err(JwtError::IssuerTwice(name.to_string()));
             }
             trusted.push(issuer);
+        }
+        if trusted.len() > 1
+            && let Some(any) = trusted.iter().find(|issuer| issuer.names.is_empty())
+        {
+            return Err(JwtError::Setting {
+                issuer: any.name.to_string(),
+                setting: "iss",
+                problem: "the `Validation` accepts any issuer, so it can't be combined with other issuers"
+                    .to_owned(),
+            });
         }
         for keys in trusted.iter().map(|issuer| &issuer.keys) {
             if let Keys::Kept(refresher) = keys {
@@ -95,6 +132,10 @@ impl JwtBuilder {
         }
         let limiter = self.failures.and_then(Limiter::per_minute);
         Ok(Jwt::new(Verifier {
+            needed: Needed {
+                issuer: trusted.iter().all(|issuer| !issuer.names.is_empty()),
+                expiry: trusted.iter().all(|issuer| issuer.rules.needs("exp")),
+            },
             issuers: trusted,
             cache: Cache::new(self.cache),
             failures: limiter.map(|limiter| FailureLimit::new(limiter, address)),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "jsonwebtoken")]
+use super::compile_jsonwebtoken::{compile_jsonwebtoken, key_set};
 use super::verifier::{Keys, TrustedIssuer};
 use crate::jwt::config::error::JwtError;
 use crate::jwt::config::issuer::{Issuer, KeysFrom};
@@ -33,6 +35,16 @@ pub(crate) fn compile_issuer(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted
         setting,
         problem: problem.to_owned(),
     };
+    if issuer.leeway > MAX_LEEWAY {
+        return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
+    }
+    if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
+        return Err(setting("scopes_at", "a JSON pointer begins with /"));
+    }
+    #[cfg(feature = "jsonwebtoken")]
+    if let KeysFrom::Jsonwebtoken(decoding) = &issuer.keys {
+        return compile_jsonwebtoken(&issuer, decoding);
+    }
     if issuer.name.is_empty() {
         return Err(setting("iss", "it has no name"));
     }
@@ -47,12 +59,6 @@ pub(crate) fn compile_issuer(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted
         return Err(JwtError::NoClients(issuer.name));
     }
     let tenants = tenants(&issuer)?;
-    if issuer.leeway > MAX_LEEWAY {
-        return Err(JwtError::Leeway { issuer: issuer.name, leeway: issuer.leeway });
-    }
-    if matches!(&issuer.scopes, ScopesAt::Pointer(pointer) if !pointer.starts_with('/')) {
-        return Err(setting("scopes_at", "a JSON pointer begins with /"));
-    }
     let pace = &issuer.pace;
     for (name, time) in [
         ("refresh_every", pace.every),
@@ -71,19 +77,34 @@ pub(crate) fn compile_issuer(issuer: Issuer, on_keys: &OnKeys) -> Result<Trusted
         return Err(JwtError::NoKeys(issuer.name));
     }
     let keys = keys(&issuer, &name, &algorithms, on_keys)?;
+    let names = match &tenants {
+        Some(tenants) => tenants.issuers().cloned().collect(),
+        None => vec![Arc::clone(&name)],
+    };
     let rules = Rules {
-        audiences: issuer.audiences,
+        audiences: Some(issuer.audiences),
+        audience_optional: issuer.clients.is_some(),
         algorithms,
         leeway: issuer.leeway,
+        expires_before: Some(Duration::ZERO),
         lifetime: issuer.lifetime,
         typ: issuer.typ,
+        present: vec!["exp".to_owned()],
         required: issuer.required,
         issued: issuer.issued,
         subject: issuer.subject,
-        exactly: issuer.exactly,
+        exactly: issuer.exactly.iter().map(|&(name, text)| (name, text.to_owned())).collect(),
         clients: issuer.clients,
     };
-    Ok(TrustedIssuer { name, tenants, rules, scopes: issuer.scopes, claims: issuer.claims, keys })
+    Ok(TrustedIssuer {
+        name,
+        names,
+        tenants,
+        rules,
+        scopes: issuer.scopes,
+        claims: issuer.claims,
+        keys,
+    })
 }
 
 fn tenants(issuer: &Issuer) -> Result<Option<Tenants>, JwtError> {
@@ -144,6 +165,8 @@ fn keys(
             }
             Ok(Keys::Given(KeySet::given(keys.clone()).map_err(key_error)?))
         }
+        #[cfg(feature = "jsonwebtoken")]
+        KeysFrom::Jsonwebtoken(decoding) => key_set(&issuer.name, decoding).map(Keys::Given),
         KeysFrom::File(path) => {
             let problem = |problem: String| JwtError::File { path: path.clone(), problem };
             let text = file::read(path).map_err(problem)?;

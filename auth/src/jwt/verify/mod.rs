@@ -4,6 +4,8 @@ pub(crate) mod authenticator;
 mod build;
 pub(crate) mod cache;
 pub(crate) mod compile_issuer;
+#[cfg(feature = "jsonwebtoken")]
+mod compile_jsonwebtoken;
 pub(crate) mod limiter;
 #[cfg(test)]
 mod vectors_tests;

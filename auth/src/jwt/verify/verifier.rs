@@ -21,7 +21,7 @@ use crate::jwt::keys::lookup::Lookup;
 use crate::jwt::keys::refresh::Refresher;
 use crate::jwt::keys::store::Missing;
 use crate::jwt::token::algorithm::Algorithm;
-use crate::jwt::token::claims::Claims;
+use crate::jwt::token::claims::{Claims, Needed};
 use crate::jwt::token::compact::Compact;
 use crate::jwt::token::date::Date;
 use crate::jwt::token::fault::invalid;
@@ -29,6 +29,8 @@ use crate::jwt::token::header::Header;
 
 pub(crate) struct Verifier {
     pub(crate) issuers: Vec<TrustedIssuer>,
+    /// What all of them need.
+    pub(crate) needed: Needed,
     pub(crate) cache: Option<Cache>,
     pub(crate) failures: Option<FailureLimit>,
     pub(crate) revoked: Option<Revoked>,
@@ -36,8 +38,10 @@ pub(crate) struct Verifier {
 
 /// An issuer with its own rules and keys. Nothing of it is used for the tokens of another issuer.
 pub(crate) struct TrustedIssuer {
+    /// Its name, for messages.
     pub(crate) name: Arc<str>,
-    /// The tenants whose names its tokens have instead.
+    /// The possible `iss` of its tokens. If empty, a token can have any `iss`, or none.
+    pub(crate) names: Vec<Arc<str>>,
     pub(crate) tenants: Option<Tenants>,
     pub(crate) rules: Rules,
     pub(crate) scopes: ScopesAt,
@@ -133,16 +137,17 @@ impl Verifier {
     ) -> Result<Unsigned<'a>, Failure> {
         let parts = Compact::split(token)?;
         let header = Header::read(&parts.header()?)?;
-        let claims = Claims::read(&parts.payload()?)?;
+        let mut claims = Claims::read(&parts.payload()?, self.needed)?;
         // Exact comparison.
         let place = |is: fn(&TrustedIssuer, &str) -> bool| {
-            self.issuers.iter().position(|issuer| is(issuer, &claims.issuer))
+            self.issuers.iter().position(|issuer| is(issuer, claims.issuer()))
         };
         let issuer = place(TrustedIssuer::is).or_else(|| place(TrustedIssuer::has_tenant));
         let Some(issuer) = issuer else {
             let names: Vec<_> = self.issuers.iter().map(|issuer| &*issuer.name).collect();
-            return Err(invalid("iss", names.join(" or "), &claims.issuer));
+            return Err(invalid("iss", names.join(" or "), claims.issuer()));
         };
+        claims.expires = self.issuers[issuer].rules.expiry(claims.expires);
         if let Some(tenants) = &self.issuers[issuer].tenants {
             tenants.check(&claims)?;
         }
@@ -164,13 +169,7 @@ impl Verifier {
         if let Some(tenants) = &self.issuers[unsigned.issuer].tenants {
             tenants.check_key(key.issuers(), &unsigned.claims)?;
         }
-        let parts = &unsigned.parts;
-        let verified = parts.signature().and_then(|signature| {
-            if key.verifies(parts.message(), &signature) {
-                return Ok(());
-            }
-            Err(invalid("signature", "one by the issuer's key", "another"))
-        });
+        let verified = key.verify(&unsigned.parts);
         if let (Err(_), Some(failures), Some(from)) = (&verified, &self.failures, unsigned.from) {
             failures.failed(from);
         }
@@ -225,10 +224,13 @@ impl Unsigned<'_> {
             (issuer.rules.leeway, claims.expires, claims.not_before);
         in_time(expires, not_before, leeway, now)?;
         let scopes = issuer.scopes.read(&claims.members)?;
-        let mut identity = Identity::new("jwt")
-            .with_issuer(issuer.name_in(&claims))
-            .with_scopes(scopes)
-            .with_expires_at(expires.plus(leeway).time());
+        let mut identity = Identity::new("jwt").with_scopes(scopes);
+        if let Some(name) = issuer.name_in(&claims) {
+            identity = identity.with_issuer(name);
+        }
+        if let Some(expires) = expires {
+            identity = identity.with_expires_at(expires.plus(leeway).time());
+        }
         if let Some(subject) = claims.members.get("sub").and_then(|subject| subject.as_str()) {
             identity = identity.with_subject(subject);
         }
@@ -246,14 +248,8 @@ impl Unsigned<'_> {
 }
 
 impl TrustedIssuer {
-    /// The possible `iss` of its tokens.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        let own = self.tenants.is_none().then_some(&self.name);
-        own.into_iter().chain(self.tenants.iter().flat_map(Tenants::issuers))
-    }
-
     pub(crate) fn is(&self, name: &str) -> bool {
-        self.names().any(|mine| **mine == *name)
+        self.names.is_empty() || self.names.iter().any(|mine| **mine == *name)
     }
 
     /// Whether that is the name of one of its tenants, even of one that is not allowed.
@@ -262,9 +258,10 @@ impl TrustedIssuer {
     }
 
     /// The issuer of a verified token.
-    fn name_in(&self, claims: &Claims) -> Arc<str> {
-        let name = self.names().find(|name| ***name == *claims.issuer);
-        Arc::clone(name.unwrap_or(&self.name))
+    fn name_in(&self, claims: &Claims) -> Option<Arc<str>> {
+        let issuer = claims.issuer.as_deref()?;
+        let name = self.names.iter().find(|name| ***name == *issuer);
+        Some(name.map_or_else(|| issuer.into(), Arc::clone))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keys that verify tokens, each for one algorithm.
 
+#[cfg(feature = "jsonwebtoken")]
+pub(crate) mod decoder;
 mod error;
 mod issuers;
 pub(crate) mod jwk;
@@ -23,7 +25,10 @@ use rustls_pki_types::pem::PemObject as _;
 
 pub use self::error::KeyError;
 pub(crate) use self::issuers::KeyIssuers;
+use crate::decide::failure::Failure;
 use crate::jwt::token::algorithm::{Algorithm, Family};
+use crate::jwt::token::compact::Compact;
+use crate::jwt::token::fault::invalid;
 
 /// A key that verifies tokens, for exactly one algorithm.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ pub(crate) type Fingerprint = [u8; 32];
 enum Material {
     Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
+    #[cfg(feature = "jsonwebtoken")]
+    Jsonwebtoken(Box<decoder::Decoder>),
 }
 
 impl Key {
@@ -172,11 +179,19 @@ impl Key {
         &self.issuers
     }
 
-    /// Verifies a signature of a message, by the key's algorithm. HMACs are compared in constant time.
-    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &*self.material {
-            Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
-            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
+    /// Verifies the signature of a token, by the key's algorithm. HMACs are compared in constant time.
+    pub(crate) fn verify(&self, parts: &Compact<'_>) -> Result<(), Failure> {
+        let (message, signature) = (parts.message(), parts.signature()?);
+        let is_good = match &*self.material {
+            Material::Secret(key) => hmac::verify(key, message, &signature).is_ok(),
+            Material::Public(key) => key.verify_sig(message, &signature).is_ok(),
+            #[cfg(feature = "jsonwebtoken")]
+            Material::Jsonwebtoken(decoder) => decoder.verify(parts)?,
+        };
+        if is_good {
+            Ok(())
+        } else {
+            Err(invalid("signature", "one by the issuer's key", "another"))
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keys of one issuer.
 
 use std::collections::HashMap;
+use std::iter;
 
 use serde_json::Value;
 
@@ -61,6 +62,12 @@ impl KeySet {
         Ok(Self { keys: keys.into_iter().map(Key::in_set).collect(), nameless: true })
     }
 
+    /// Keys of jsonwebtoken: one for each algorithm of a `DecodingKey`, with the same `kid`.
+    #[cfg(feature = "jsonwebtoken")]
+    pub(crate) fn decoding(keys: Vec<Key>) -> Self {
+        Self { keys, nameless: true }
+    }
+
     /// Reads a key set. Unusable keys are refused one by one (RFC 7517 §5). A text that is not a key set, or too
     /// large, is an error.
     pub(crate) fn read(text: &[u8], allowed: &[Algorithm]) -> Result<ReadSet, &'static str> {
@@ -93,12 +100,10 @@ impl KeySet {
 
     /// The key of a token: by its `kid`, or without one the only key for its algorithm.
     pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Key, NoKey> {
-        let named = |id: &str| self.keys.iter().find(|key| key.id() == Some(id));
-        if let Some(key) = id.and_then(named) {
-            return match key.algorithm {
-                bound if bound == algorithm => Ok(key),
-                bound => Err(NoKey::Other(bound)),
-            };
+        let mut named = self.keys.iter().filter(|key| id.is_some() && key.id() == id);
+        if let Some(first) = named.next() {
+            let key = iter::once(first).chain(named).find(|key| key.algorithm == algorithm);
+            return key.ok_or(NoKey::Other(first.algorithm));
         }
         if id.is_some() && !self.nameless {
             return Err(NoKey::Unknown);
