@@ -13,7 +13,7 @@ function file(info, heading, first) {
 
 /^```/ && !inside { inside = 1; info = substr($0, 4); first = ""; name = ""; began = 0; next }
 /^```/ { inside = 0; if (name != "") written[name] = 1; next }
-!inside && /^# / { heading = tolower($0); next }
+!inside && /^##? / { heading = tolower($0); next }
 !inside { next }
 info != "toml" && /^#( |$)/ { next }
 !began {
