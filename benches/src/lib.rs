@@ -27,3 +27,8 @@ pub use self::server::{Server, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
 pub use self::subjects::subjects;
 pub use self::tokens::{CALLER, Issuer};
+
+/// The code on the page that compares: here are all the crates that it names.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/compare.md")]
+struct Compare;
