@@ -6,8 +6,8 @@ function file(info, heading, first) {
   if (first == "// build.rs") return "build"
   if (first == "// src/main.rs") return "generated"
   if (info !~ /^(rust|no_run|rust,no_run|)$/) return ""
-  if (heading ~ /on a server$/) return "server"
-  if (heading ~ /on a client$/) return "client"
+  if (heading ~ /^#+ (.* )?server$/) return "server"
+  if (heading ~ /^#+ (.* )?client$/) return "client"
   return ""
 }
 
