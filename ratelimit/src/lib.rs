@@ -154,10 +154,6 @@ pub mod behaviour {}
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 pub use self::build_error::BuildError;
 pub use self::builder::{DEFAULT_MAX_KEYS, RateLimitBuilder};
 pub use self::clock::Clock;

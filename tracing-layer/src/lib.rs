@@ -173,7 +173,3 @@ pub mod guide {
     #[doc = include_str!("../docs/operation.md")]
     pub mod operation {}
 }
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

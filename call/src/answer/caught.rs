@@ -96,14 +96,19 @@ mod tests {
     use std::panic::panic_any;
     use std::sync::Arc;
 
-    use tonic_call_test_kit::{PanicsInDrop, silence_panics};
-
     use super::*;
     use crate::MAX_TEXT_BYTES;
 
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop, on purpose");
+        }
+    }
+
     #[test]
     fn what_a_piece_panics_with_is_text_and_dropped_whatever_that_does() {
-        silence_panics();
         let message = |run: fn()| guarded(run).err();
         assert_eq!(message(|| panic!("a text, on purpose")).as_deref(), Some("a text, on purpose"));
         assert_eq!(message(|| panic!("{}, on purpose", 7)).as_deref(), Some("7, on purpose"));
@@ -120,7 +125,6 @@ mod tests {
 
     #[test]
     fn a_guarded_future_may_panic_in_its_poll_and_in_its_drop() {
-        silence_panics();
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut good = Guarded::new(Box::pin(async { 7 }));
         assert_eq!(good.poll(&mut cx), Poll::Ready(Ok(7)));

@@ -206,7 +206,6 @@ fn any_number_of_keys_may_be_allowed() {
 
 #[test]
 fn a_panic_in_a_predicate_leaves_the_store_whole() {
-    tonic_call_test_kit::silence_panics();
     let store = BoundedStore::new(10);
     fill(&store, 0..10, |number| number);
     let sweep = || store.sweep(|time| if *time == 5 { panic!("on purpose") } else { true });

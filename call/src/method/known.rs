@@ -172,6 +172,7 @@ impl fmt::Debug for KnownMethods {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::kinds_tests::kinds;
 
     fn resolved(known: &KnownMethods, path: &'static str) -> Rpc {
         let mut request = http::Request::new(());
@@ -195,8 +196,7 @@ mod tests {
             assert_eq!(known.learn(&Rpc::from_uri(&path)), room);
         }
 
-        let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
-            .expect("a descriptor set");
+        let methods = kinds();
         let described = KnownMethods::from(&methods);
         assert!(described.learn(&resolved(&described, "/test.v1.Kinds/Unary")));
         assert!(!described.learn(&resolved(&described, "/test.v1.Kinds/Unnary")));
@@ -204,8 +204,7 @@ mod tests {
 
     #[test]
     fn only_a_descriptor_set_says_that_there_is_no_such_method() {
-        let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
-            .expect("a descriptor set");
+        let methods = kinds();
         for (path, known, undescribed) in [
             ("/test.v1.Kinds/Unary", true, false),
             ("/test.v1.Kinds/Unnary", false, true),

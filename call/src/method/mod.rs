@@ -1,6 +1,8 @@
 //! The methods of calls, and settings per method.
 
 mod kind;
+#[cfg(test)]
+mod kinds_tests;
 mod known;
 mod methods;
 mod rpc;

@@ -188,6 +188,7 @@ impl fmt::Display for Matches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::kinds_tests::kinds;
 
     fn get(table: &MethodTable<u8>, path: &'static str) -> u8 {
         *table.get(&Rpc::from_uri(&http::Uri::from_static(path)))
@@ -209,16 +210,11 @@ mod tests {
         }
     }
 
-    fn methods() -> Methods {
-        Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET)
-            .expect("a descriptor set")
-    }
-
     #[test]
     fn a_rule_for_a_method_that_does_not_exist_is_named_with_what_was_probably_meant() {
         let table = MethodTable::new(0).method("test.v1.Kinds", "Unary", 1);
-        assert_eq!(table.check(&methods()), Ok(()));
-        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&methods()).is_ok());
+        assert_eq!(table.check(&kinds()), Ok(()));
+        assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&kinds()).is_ok());
 
         let method = |service, method| table.clone().method(service, method, 1);
         let service = |service| table.clone().service(service, 1);
@@ -233,7 +229,7 @@ mod tests {
             (service("Health"), "Health", "grpc.health.v1.Health"),
             (service("elsewhere.v1.Service"), "elsewhere.v1.Service", ""),
         ] {
-            let error = table.check(&methods()).expect_err(rule);
+            let error = table.check(&kinds()).expect_err(rule);
             assert_eq!((error.rule(), table.check_names()), (rule, Ok(())));
             let text = error.to_string();
             assert!(text.contains(&format!("{rule:?}")), "{text}");
@@ -241,7 +237,7 @@ mod tests {
             assert_eq!(text.contains(&meant), !nearest.is_empty(), "{text}");
         }
         let both = service("z.Z").method("y.Y", "Y", 1);
-        assert_eq!(both.check(&methods()).expect_err("neither").rule(), "y.Y/Y");
+        assert_eq!(both.check(&kinds()).expect_err("neither").rule(), "y.Y/Y");
     }
 
     #[test]
@@ -251,7 +247,7 @@ mod tests {
         assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one can apply");
         assert_eq!(get(&method, "/a.B/C"), 2);
         let service = MethodTable::new(0).service("a.B", 1).service("a.B", 1);
-        assert_eq!(service.check(&methods()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
+        assert_eq!(service.check(&kinds()), Err(RuleError::Twice { rule: "a.B".to_owned() }));
         let apart = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 1).service("a.C", 1);
         assert_eq!(apart.check_names(), Ok(()));
     }
@@ -282,7 +278,7 @@ mod tests {
         ] {
             let error = table.check_names().expect_err("no name");
             assert!(matches!(error, RuleError::Malformed { .. }));
-            assert_eq!(table.check(&methods()), Err(error));
+            assert_eq!(table.check(&kinds()), Err(error));
         }
     }
 }
