@@ -1,5 +1,5 @@
-//! Shared by the tests of this workspace: scripted bodies, an observer that records, and a service with a
-//! method of each kind.
+//! A test kit for layers on `tonic-call`: scripted bodies, an observer that records, and a service with a method
+//! of each kind.
 
 mod call;
 mod exchange;
