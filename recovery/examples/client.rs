@@ -1,4 +1,4 @@
-//! A client in a struct, whose layers and request streams may panic.
+//! A client in a struct, which recovers panics in its layers and request streams.
 //!
 //! ```sh
 //! cargo run -p tonic-recovery-layer --example recovery-client

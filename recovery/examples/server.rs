@@ -4,8 +4,8 @@
 //! cargo run -p tonic-recovery-layer --example recovery-server
 //! ```
 //!
-//! Prints one `ERROR` event per panic, and what the caller sees: `INTERNAL`, with the messages that were sent
-//! before.
+//! Prints one `ERROR` event per panic, and what the caller receives: the messages sent before the panic, then
+//! `INTERNAL`.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;

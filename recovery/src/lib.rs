@@ -35,7 +35,7 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service:
+//! `orders` is the module that tonic generates, and `Orders` is your service:
 //!
 //! ```ignore
 //! // build.rs
@@ -54,8 +54,8 @@
 //!
 //! # On a client
 //!
-//! Recovers panics of the inner layers, and of the stream of messages that the client sends: the connection polls
-//! that stream, so a panic there would end every call on it.
+//! Recovers panics in the inner layers and in the request stream. The connection polls the request stream, so without
+//! this layer a panic there ends every call on the connection.
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::orders;
@@ -109,41 +109,43 @@
 //! | the panic is in | the caller sees |
 //! |---|---|
 //! | `poll_ready`, `call` or the response future (a handler before its answer) | `INTERNAL`, trailers-only |
-//! | the response body (a handler's stream) | the messages that HTTP already had, then `INTERNAL` |
+//! | the response body (a handler's stream) | the messages that tonic had already passed to HTTP, then `INTERNAL` |
 //! | a handler's stream inside a [`RecoverStream`] | every message before the panic, then `INTERNAL` |
 //! | a spawned task that [feeds](RecoverStream::fed_by) a stream | every message that it sent, then `INTERNAL` |
-//! | a destructor | its normal answer |
+//! | a destructor | the normal answer |
 //!
-//! The message is always `internal error`. [`RecoveryLayer::with_handler`] chooses another status. What has panicked
-//! is dropped and never polled again.
+//! The status message is `internal error`. Set another status with [`RecoveryLayer::with_handler`]. A future, body or
+//! stream that has panicked is dropped and never polled again.
 //!
 //! # What the operator sees
 //!
 //! For each panic, in this order:
 //!
-//! 1. The call's [`CallInfo`](tonic_call::CallInfo) gets the message, so that outer layers can count and log it.
+//! 1. The message is recorded in the call's [`CallInfo`](tonic_call::CallInfo), so that outer layers can count and log
+//!    the panic.
 //! 2. An `ERROR` event with the target `tonic_recovery_layer` and the message `a panic was recovered`. Its fields are
 //!    `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after [`capture_panics`]
 //!    `exception.location` and `exception.stacktrace`. As JSON it is smaller than 16 KiB, since container runtimes split
 //!    longer lines.
-//! 3. The handler of [`RecoveryLayer::with_handler`] is called, for the status.
+//! 3. The handler of [`RecoveryLayer::with_handler`], if there is one, is called to get the status.
 //!
 //! # Pitfalls
 //!
 //! | what you do | what happens | do instead |
 //! |---|---|---|
 //! | build with `panic = "abort"` | the process ends at the first panic | keep the default, `panic = "unwind"` |
-//! | put this layer outside metrics, logging or tracing | they see a call that unwound, not its status; no ending is lost | put it inside them |
+//! | put this layer outside metrics, logging or tracing | they see a call that unwound, and not its status; each call still ends once | put it inside them |
 //! | put it around all routes of an axum router | a page that panics is answered with a gRPC status, HTTP 200 | put it around tonic's routes |
-//! | spawn a task that feeds a stream | its panic closes the channel: the stream ends `OK`, too early | use [`RecoverStream::fed_by`], or await the `JoinHandle` |
-//! | want location and backtrace of a spawned task | they are missing | wrap the task in [`captured`] |
-//! | share state with a handler that panics | the state stays as the panic left it; a `std::sync::Mutex` is poisoned | use state that can't be left half changed |
+//! | spawn a task that feeds a stream | a panic in the task closes the channel, and the stream ends early with `OK` | use [`RecoverStream::fed_by`], or await the `JoinHandle` |
+//! | spawn a task, and call [`capture_panics`] | the task's panic has no location and backtrace | wrap the task in [`captured`] |
+//! | share state with a handler that panics | the state stays as the panic left it; a `std::sync::Mutex` is poisoned | use state that a panic can't leave inconsistent |
 //! | panic in a destructor while another panic unwinds | the process aborts, as everywhere in Rust | |
 //! | set `RUST_BACKTRACE=0` | the event has no stack | |
 //!
 //! # Cost
 //!
-//! No allocation on a server; two on a client (the request body's box, and what it shares with the response).
+//! No allocation per call on a server. Two on a client: the request body's box, and the state that it shares with the
+//! response.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
