@@ -1,4 +1,4 @@
-//! The layer around tonic's routes in an axum router that serves other routes too.
+//! The layer around tonic's routes, in an axum router that also serves other routes.
 //!
 //! ```sh
 //! cargo run -p tonic-call --example call-axum

@@ -1,4 +1,4 @@
-//! A client in a struct, whose calls are printed.
+//! A client in a struct, with a layer that prints each call.
 //!
 //! ```sh
 //! cargo run -p tonic-call --example call-client

@@ -1,8 +1,10 @@
-//! A server whose calls are printed, at their end: a unary call, a stream, and a stream that its caller leaves.
+//! A server that prints each call at its end: a unary call, a stream, and a stream that its caller leaves early.
 //!
 //! ```sh
 //! cargo run -p tonic-call --example call-server
 //! ```
+//!
+//! Prints one line per call: the side, the method, the code, the number of response messages, and the duration.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 #[path = "print.rs"]

@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (incoming, endpoint) = listen();
     let server = Server::builder()
         .accept_http1(true)
-        .layer(ObserveLayer::server(Print)) // or inside `GrpcWebLayer`: both are right
+        .layer(ObserveLayer::server(Print)) // or inside `GrpcWebLayer`: both work
         .layer(GrpcWebLayer::new())
         .add_service(OrderServiceServer::new(Orders::default()));
     tokio::spawn(server.serve_with_incoming(incoming));

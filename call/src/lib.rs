@@ -1,7 +1,7 @@
 //! Watches, answers and ends gRPC calls: the parts that tower layers for tonic share.
 //!
-//! Write an [`Observer`] to measure, log or trace calls. [`ObserveLayer`] makes a tower layer of it that is right for
-//! servers and clients, for unary and streaming calls, up to the last message.
+//! Write an [`Observer`] to measure, log or trace calls. [`ObserveLayer`] turns it into a tower layer, which works on
+//! servers and clients, and watches unary and streaming calls up to their end.
 //!
 //! ```toml
 //! [dependencies]
@@ -61,7 +61,7 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service:
+//! `orders` is the module that tonic generates, and `Orders` is your service:
 //!
 //! ```ignore
 //! // build.rs
@@ -145,7 +145,7 @@
 //!
 //! # With tonic-web and CORS
 //!
-//! The CORS layer is outermost, since it answers preflights. Other layers may stand outside or inside `GrpcWebLayer`:
+//! The CORS layer is outermost, because it answers preflights. Other layers may be outside or inside `GrpcWebLayer`:
 //!
 //! ```
 //! # use tonic_call::ObserveLayer;
@@ -168,40 +168,41 @@
 //! | hook | when |
 //! |---|---|
 //! | [`Observer::begin`] | the service is called; `None` ignores the call |
-//! | [`Call::scope`] | around each piece of work: creating the future, polling future and bodies, dropping them |
-//! | [`Call::responded`] | the head of the response is here |
+//! | [`Call::scope`] | around each step: creating the response future, polling it or a body, dropping one of them |
+//! | [`Call::responded`] | the head of the response has arrived |
 //! | [`Call::message`] | a whole message has passed, in either direction |
-//! | [`Call::batch`] | all messages of one HTTP frame have passed: for sums |
-//! | [`Call::unwound`] | a panic unwinds through a piece of the call, even after its end |
-//! | [`Call::end`] | exactly once, whatever happens: see [`End`] |
+//! | [`Call::batch`] | all messages that one HTTP frame completes have passed; use it for sums |
+//! | [`Call::unwound`] | a panic unwinds through a step of the call, even after its end |
+//! | [`Call::end`] | exactly once, however the call ends: see [`End`] |
 //!
 //! # Pitfalls
 //!
 //! | what you do | what happens | do instead |
 //! |---|---|---|
-//! | use a method's name as a label without a check | callers can invent labels | use [`Rpc::known`] |
+//! | use a method's name as a label without a check | callers can invent labels | check [`Rpc::known`] first |
 //! | decide by the content type which requests to watch | callers can hide: see [`Observer::begin`] | let [`ObserveLayer`] decide |
-//! | set `Server::timeout` | its calls look as if the caller had left | name it: [`ObserveLayer::server_timeout`] |
-//! | put a layer outside CORS | preflights reach it | put CORS outermost |
-//! | use a `client` layer on a server | a `WARN` with the target `tonic_call`, once | use `server` |
+//! | set `Server::timeout` | the calls that it ends look as if the caller had left | set [`ObserveLayer::server_timeout`] to the same time |
+//! | put a layer outside the CORS layer | the layer gets preflights | put the CORS layer outermost |
+//! | use a `client` layer on a server | one `WARN` event with the target `tonic_call` | use `server` |
 //! | let an observer panic | the process may abort: hooks also run during unwinding | never panic in a hook |
 //!
 //! # The parts
 //!
 //! | part | for |
 //! |---|---|
-//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call: `observe/` |
-//! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method: `method/` |
-//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`guarded`] | answering instead of the service, and ending a call from outside: `answer/` |
-//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | what of a call may be shown, and how: `show/` |
-//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | who is at the other end, also behind proxies: `peer/` |
-//! | [`BoundedStore`], [`KeySeeds`] | a value per key, in a store that callers cannot fill: `bounded/` |
-//! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | what a layer fits around: `fit/` |
+//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call |
+//! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
+//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`guarded`] | answering instead of the service, and ending a call from outside |
+//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
+//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
+//! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
+//! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | fitting a layer around services and channels |
 //!
 //! # Cost
 //!
-//! Two small allocations per watched call (the state that response and request body share, and tonic's box for the
-//! request body); reading the 5-byte prefix per message. An ignored call costs a look-up of its method.
+//! A watched call costs two small allocations: the state that response and request body share, and tonic's box for the
+//! request body. Each message costs reading its 5-byte prefix. A call that the observer ignores costs a look-up of its
+//! method.
 //!
 //! # Features
 //!

@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::hash::KeyHash;
 use super::shard::Shard;
 
-/// After this many locks of a shard, an [`LockedEntry`] asks for a sweep.
+/// After this many locks of a shard, a [`LockedEntry`] asks for a sweep.
 const LOCKS_PER_SWEEP: u32 = 16;
 
 /// The entry of a key in a [`BoundedStore`](crate::BoundedStore), locked until it is dropped.
 ///
-/// It is the key's own entry, or the overflow entry if there is no room for the key. A new entry to which no value
-/// was set is not stored.
+/// It is the key's own entry, or the overflow entry if there is no room for the key. A new entry is stored only if a
+/// value is set.
 #[must_use = "the entry is unlocked when it is dropped"]
 pub struct LockedEntry<'a, V>(Locked<'a, V>);
 
 /// Where a value is stored: see [`BoundedStore::update`](crate::BoundedStore::update).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryId {
-    /// The key has an entry of its own.
+    /// The key's own entry.
     Own(KeyHash),
-    /// The entry that all keys without room share.
+    /// The overflow entry, which all keys without room share.
     Overflow,
 }
 

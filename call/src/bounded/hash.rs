@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher, RandomState};
 
 /// The 128-bit hash of a key in a [`BoundedStore`](crate::BoundedStore): see [`KeySeeds`].
 ///
-/// The default is a fixed hash, for stores without keys.
+/// The default is a fixed hash, for stores that have no keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyHash(u128);
 
@@ -34,7 +34,7 @@ impl KeySeeds {
         self.hash_with(|mut hasher| key.hash(&mut hasher))
     }
 
-    /// Hashes what `write` writes.
+    /// Hashes everything that `write` passes to the hasher.
     pub fn hash_with(&self, write: impl FnOnce(&mut dyn Hasher)) -> KeyHash {
         let mut hasher = PairHasher(self.0.build_hasher(), self.1.build_hasher());
         write(&mut hasher);
@@ -43,7 +43,7 @@ impl KeySeeds {
 }
 
 impl KeyHash {
-    /// The shard of this key, of a power of two of shards.
+    /// The index of the shard for this key; `shards` is a power of two.
     pub(super) fn shard(self, shards: usize) -> usize {
         self.0 as usize & (shards - 1)
     }
@@ -61,7 +61,7 @@ impl Hasher for PairHasher {
 }
 
 impl Hasher for IdentityHasher {
-    /// Not called: a [`KeyHash`] is one number.
+    /// Never called: a [`KeyHash`] is hashed as one number.
     fn write(&mut self, _: &[u8]) {}
 
     fn write_u128(&mut self, key: u128) {

@@ -1,4 +1,4 @@
-//! A store of one value per key that nobody can fill.
+//! A store of bounded size, with one value per key.
 
 mod entry;
 mod hash;

@@ -7,14 +7,14 @@ use indexmap::IndexMap;
 
 use super::hash::{IdentityHasher, KeyHash};
 
-/// A smaller shard does not give memory back.
+/// A shard with a smaller capacity does not shrink.
 const MIN_SHRINK_CAPACITY: usize = 64;
 
 pub(super) struct Shard<V> {
     pub(super) entries: IndexMap<KeyHash, V, BuildHasherDefault<IdentityHasher>>,
     /// Where the next sweep starts.
     hand: usize,
-    /// How many times an entry of this shard was locked.
+    /// The number of times that an entry of this shard was locked.
     pub(super) locks: u32,
 }
 

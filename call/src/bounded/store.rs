@@ -8,29 +8,29 @@ use super::entry::{EntryId, LockedEntry};
 use super::hash::KeyHash;
 use super::shard::Shard;
 
-/// About how many keys a shard has: moving them, when it grows, takes microseconds.
+/// The approximate number of keys per shard: moving them, when the shard grows, takes microseconds.
 const KEYS_PER_SHARD: usize = 512;
 
-/// Shards cost memory: a larger store has more keys in each.
+/// The maximum number of shards, since each costs memory. A larger store has more keys per shard.
 const MAX_SHARDS: usize = 4_096;
 
-/// How many entries one sweep checks.
+/// The number of entries that one sweep checks.
 const CHECKS_PER_SWEEP: usize = 64;
 
-/// How many sweeps a new key without room does before it uses the overflow entry.
+/// The number of sweeps for a new key without room, before it uses the overflow entry.
 const SWEEPS_FOR_ROOM: usize = 4;
 
 /// One value for each of a bounded number of keys.
 ///
-/// Whoever invents keys can neither fill the memory nor evict the keys of others: when the store is full, new keys
-/// share one overflow entry until entries expire. Keys are hashed by [`KeySeeds`](crate::KeySeeds).
+/// A client that invents keys can neither fill the memory nor evict the keys of other clients: when the store is full,
+/// new keys share one overflow entry until entries expire. Keys are hashed by [`KeySeeds`](crate::KeySeeds).
 ///
-/// The caller decides when a value has expired: a predicate says whether a value is worth no more than none. No
-/// thread cleans up. A [locked entry](LockedEntry::wants_sweep) asks for a [sweep](Self::sweep) from time to time,
-/// which checks a few entries.
+/// The code that uses the store passes a predicate, which returns whether a value has expired and may be removed. There
+/// is no background thread. From time to time a [locked entry](LockedEntry::wants_sweep) asks for a
+/// [sweep](Self::sweep), which checks a few entries.
 ///
-/// The entries are in shards with a lock each. A caller may hold entries of several stores if all callers
-/// lock these stores in the same order. It must not hold two entries of one store.
+/// The entries are in shards, and each shard has a lock. A thread may lock entries of several stores if all threads
+/// lock these stores in the same order. It must not lock two entries of one store at the same time.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ const SWEEPS_FOR_ROOM: usize = 4;
 /// ```
 pub struct BoundedStore<V> {
     shards: Box<[Mutex<Shard<V>>]>,
-    /// How many keys there are, including those for which room is reserved.
+    /// The number of keys, including those for which room is reserved.
     len: AtomicUsize,
     max_keys: usize,
     overflow: Mutex<Option<V>>,
@@ -61,20 +61,20 @@ pub struct BoundedStore<V> {
     hand: AtomicUsize,
 }
 
-/// How full a [`BoundedStore`] is.
+/// The usage of a [`BoundedStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreUsage {
-    /// How many keys have an entry.
+    /// The number of keys that have an entry.
     pub keys: usize,
-    /// How many keys can have an entry.
+    /// The maximum number of keys that have an entry.
     pub max_keys: usize,
     /// Whether the overflow entry has a value that has not expired.
     pub overflow_in_use: bool,
 }
 
 impl<V: Copy> BoundedStore<V> {
-    /// A store of at most `max_keys` keys. With 0, all keys share the overflow entry.
+    /// Creates a store for at most `max_keys` keys. With 0, all keys share the overflow entry.
     pub fn new(max_keys: usize) -> Self {
         let shards = max_keys.div_ceil(KEYS_PER_SHARD).min(MAX_SHARDS).next_power_of_two();
         Self {
@@ -91,8 +91,8 @@ impl<V: Copy> BoundedStore<V> {
         self.lock_own(key).unwrap_or_else(|| LockedEntry::overflow(locked(&self.overflow)))
     }
 
-    /// Locks the entry of a key, as [`lock`](Self::lock). If the store is full, it first looks for room in a few
-    /// shards, by sweeping them.
+    /// Like [`lock`](Self::lock), but if the key has no entry and the store is full, first sweeps a few shards to make
+    /// room.
     pub fn lock_or_evict(
         &self,
         key: KeyHash,
@@ -109,7 +109,7 @@ impl<V: Copy> BoundedStore<V> {
         self.lock(key)
     }
 
-    /// Changes the value of an entry, if it has one. `None` removes it.
+    /// Changes the value of an entry, if it has one. If `change` returns `None`, the value is removed.
     ///
     /// `change` runs under the lock of its shard: it must not lock anything.
     pub fn update(&self, id: EntryId, change: impl FnOnce(V) -> Option<V>) {
@@ -129,8 +129,8 @@ impl<V: Copy> BoundedStore<V> {
         }
     }
 
-    /// Checks a few entries, and removes those that have expired. Waits for no lock, and holds one for about a
-    /// microsecond.
+    /// Checks a few entries, and removes those that have expired. Never waits for a lock, and holds one for about
+    /// a microsecond.
     pub fn sweep(&self, is_expired: impl Fn(&V) -> bool) {
         let at = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
         let mut shard = match self.shards[at].try_lock() {
@@ -141,7 +141,7 @@ impl<V: Copy> BoundedStore<V> {
         shard.sweep(CHECKS_PER_SWEEP, &self.len, is_expired);
     }
 
-    /// How full the store is. Takes the same time however many keys there are.
+    /// The usage of the store. Takes constant time.
     pub fn usage(&self, is_expired: impl Fn(&V) -> bool) -> StoreUsage {
         StoreUsage {
             keys: self.len.load(Ordering::Relaxed),
@@ -187,7 +187,7 @@ impl<V> fmt::Debug for BoundedStore<V> {
     }
 }
 
-/// A panic in a predicate leaves every entry whole.
+/// Ignores poisoning: a panic in a predicate leaves every entry intact.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

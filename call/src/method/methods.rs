@@ -18,7 +18,7 @@ use crate::method::{Idempotency, MethodKind};
 /// Read once, from the descriptor set that `tonic-prost-build` writes; clones share the data. The methods of
 /// the standard health service (`grpc.health.v1.Health`) and of the reflection services
 /// (`grpc.reflection.v1.ServerReflection` and `v1alpha`) are always known, because a program's own descriptor
-/// set seldom contains them. [`iter`](Self::iter) and [`len`](Self::len) cover only methods that a descriptor
+/// set rarely contains them. [`iter`](Self::iter) and [`len`](Self::len) cover only methods that a descriptor
 /// set describes.
 ///
 /// ```

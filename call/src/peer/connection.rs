@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// The address for logs and spans: OpenTelemetry's `network.peer.address`. This is the IP address, or the
-    /// name of the Unix socket, which clients seldom have. The peer chooses that name, so it is
+    /// name of the Unix socket, which clients rarely have. The peer chooses that name, so it is
     /// [sanitized](crate::sanitize).
     pub fn address(&self) -> Option<impl fmt::Display> {
         match self {

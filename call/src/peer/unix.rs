@@ -12,7 +12,7 @@ type Address = std::convert::Infallible;
 
 /// The peer of a connection over a Unix socket.
 ///
-/// Most peers have no name: a client seldom binds its socket to a path before connecting.
+/// Most peers have no name, because clients rarely bind their socket to a path before they connect.
 #[derive(Clone)]
 pub struct UnixPeer(Option<Address>);
 

@@ -28,8 +28,8 @@ pub use self::service::OptionService;
 /// own body types. This function works wherever its layer does: in a `Server`, `named_layer`, a client channel,
 /// an axum router and a `ServiceBuilder`.
 ///
-/// Costs nothing but a box around the request body where that is not a `tonic::body::Body` yet, as for the
-/// outermost layer of a server.
+/// Costs nothing in a tonic server or client. Where the request body is not a `tonic::body::Body`, as in an axum
+/// router, it costs one box around that body.
 pub fn option_layer<L>(layer: Option<L>) -> OptionLayer<L> {
     OptionLayer(layer)
 }

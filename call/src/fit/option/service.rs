@@ -37,7 +37,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The inner service takes `tonic::body::Body`; a server's outermost layer gets another body type.
+        // The inner service takes `tonic::body::Body`; in an axum router the body has another type.
         let request = request.map(tonic::body::Body::new);
         match self {
             Self::On(service) => OptionFuture::On(service.call_grpc(request)),
