@@ -200,9 +200,9 @@
 //!
 //! # Cost
 //!
-//! A watched call costs two small allocations: the state that response and request body share, and tonic's box for the
-//! request body. Each message costs reading its 5-byte prefix. A call that the observer ignores costs a look-up of its
-//! method.
+//! A watched call costs two small allocations: the state that response and request body share, and tonic's box for
+//! the request body. Each message costs reading its 5-byte prefix. A call that the observer ignores costs a look-up
+//! of its method.
 //!
 //! # Features
 //!

@@ -61,7 +61,7 @@ async fn a_client_layer_on_a_server_says_so_once() {
     assert_eq!(said(), [""; 0]);
     let [server, client] = [ObserveLayer::server, ObserveLayer::client];
     calls(server(Recorder::new()), client(Recorder::new())).await;
-    assert_eq!(said(), [""; 0], "each stands where it belongs");
+    assert_eq!(said(), [""; 0], "each layer is on the right side");
 
     calls(client(Recorder::new()), client(Recorder::new())).await;
     let lines = said();

@@ -1,4 +1,4 @@
-//! No request to a gRPC method goes unobserved, and no other request counts as a call: each verb and content
+//! Every request to a gRPC method is observed, and no other request counts as a call: each verb and content
 //! type, with each kind of response, on a server.
 #![allow(clippy::unwrap_used)]
 

@@ -121,12 +121,12 @@
 //!
 //! For each panic, in this order:
 //!
-//! 1. The message is recorded in the call's [`CallInfo`](tonic_call::CallInfo), so that outer layers can count and log
-//!    the panic.
+//! 1. The message is recorded in the call's [`CallInfo`](tonic_call::CallInfo), so that outer layers can count and
+//!    log the panic.
 //! 2. An `ERROR` event with the target `tonic_recovery_layer` and the message `a panic was recovered`. Its fields are
 //!    `rpc.method`, `panic.place`, `exception.type` (`panic`), `exception.message`, and after [`capture_panics`]
-//!    `exception.location` and `exception.stacktrace`. As JSON it is smaller than 16 KiB, since container runtimes split
-//!    longer lines.
+//!    `exception.location` and `exception.stacktrace`. As JSON it is smaller than 16 KiB, because container runtimes
+//!    split longer lines.
 //! 3. The handler of [`RecoveryLayer::with_handler`], if there is one, is called to get the status.
 //!
 //! # Pitfalls

@@ -1,6 +1,6 @@
-//! What a panic's report says is short, and of the program alone, whatever it panicked with and wherever.
+//! The report of a panic is bounded, and its stack has only the frames of the program.
 //!
-//! The panic hook and what it reads of the environment are the process's, so each case is one.
+//! The panic hook and the environment that it reads belong to the process, so each case runs in its own process.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -15,13 +15,13 @@ use tonic_call_test_kit::Script;
 use tonic_recovery_layer::{RecoveryLayer, capture_panics_quietly};
 use tower::{Layer as _, Service as _, service_fn};
 
-/// Where container runtimes split a line.
+/// The length at which container runtimes split a line.
 const LINE_AT_MOST: usize = 16 * 1_024;
 
-/// What the child process writes before what it has seen.
+/// The prefix of the line in which the child process writes its result.
 const SEEN: &str = "seen: ";
 
-/// Panics below so many frames of its own, with a text that is long, and longer in JSON.
+/// Panics at this depth of recursion, with a long text, which is even longer in JSON.
 #[inline(never)]
 fn dig_deeper(depth: usize) -> usize {
     if depth == 0 {
@@ -44,7 +44,7 @@ impl Write for Lines {
     }
 }
 
-/// The log line of a panic, and where else it is reported: in the call's info, and to the handler.
+/// Writes the log line of a panic, and its report in the call's info and to the handler.
 #[tokio::test]
 #[ignore = "run by the other tests, each time in a process with another environment"]
 async fn child() {
@@ -80,7 +80,7 @@ async fn child() {
     let told = told.lock().unwrap().take();
     let seen =
         serde_json::json!({ "log": log, "info": { "panic": panic, "stack": stack }, "told": told });
-    // On a line of its own, beside those of the test runner.
+    // On its own line, separate from the test runner's output.
     writeln!(io::stdout(), "\n{SEEN}{seen}").unwrap();
 }
 
@@ -95,7 +95,7 @@ fn seen(depth: usize, environment: &[(&str, &str)]) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// The fields of the one line in the log.
+/// The fields of the only line in the log.
 fn fields(seen: &Value) -> Value {
     let log = seen["log"].as_str().unwrap();
     assert!(log.len() < LINE_AT_MOST, "{} bytes", log.len());
@@ -128,7 +128,7 @@ fn a_line_is_short_however_long_the_text_and_however_deep_the_stack() {
             (&seen["told"]["message"], &seen["told"]["stack"]),
             (&fields["exception.message"], &fields["exception.stacktrace"])
         );
-        assert_eq!(seen["told"]["whole"], 20_000 * 8, "the payload is the whole");
+        assert_eq!(seen["told"]["whole"], 20_000 * 8, "the payload has the whole text");
     }
 }
 
@@ -165,7 +165,7 @@ fn rust_backtrace_chooses_what_is_captured_as_the_standard_library_has_it() {
         assert_eq!(seen["told"]["backtrace"], is_there, "{environment:?}");
         assert_eq!(stack.contains("bounded::dig_deeper"), is_there, "{environment:?}: {stack}");
         assert_eq!(stack.contains("panicking"), has_all, "{environment:?}: {stack}");
-        // Where it was is no stack.
+        // The location does not depend on backtraces.
         let location = fields["exception.location"].as_str().unwrap();
         assert!(location.starts_with("recovery/tests/bounded.rs:"), "{location}");
     }

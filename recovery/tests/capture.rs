@@ -1,6 +1,6 @@
-//! With the panic hook in place, location and backtrace are told, and caught panics keep silent.
+//! With the panic hook installed, location and backtrace are reported, and caught panics print nothing.
 //!
-//! One test: the hook is the process's.
+//! One test, because the hook belongs to the process.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -61,12 +61,12 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
     let after = told(|| panic!("captured")).await;
     let location = after.location.unwrap();
     assert!(location.starts_with(&format!("recovery/tests/capture.rs:{line}:")), "{location}");
-    // Whoever runs the tests may want none: `bounded.rs` has each case in a process of its own.
+    // The environment of the tests may disable backtraces; `bounded.rs` tests each setting in its own process.
     let wanted = std::env::var_os("RUST_LIB_BACKTRACE").or(std::env::var_os("RUST_BACKTRACE"));
     assert_eq!(after.backtrace, wanted.is_none_or(|value| value != "0"));
     assert_eq!(previous(), 1, "the previous hook still sees it, once");
 
-    // What somebody inside caught is not told in place of what came through.
+    // A panic that was caught further inside is not reported instead of this one.
     let other = told(|| {
         let _ = catch_unwind(AssertUnwindSafe(|| panic!("caught inside")));
         resume_unwind(Box::new("raised without the hook"));
@@ -77,11 +77,11 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
 
     capture_panics_quietly();
     assert!(told(|| panic!("quiet")).await.location.is_some());
-    assert_eq!(previous(), 0, "what is caught keeps silent");
+    assert_eq!(previous(), 0, "a caught panic prints nothing");
     let _ = catch_unwind(|| panic!("not in a call"));
-    assert_eq!(previous(), 1, "anything else does not");
+    assert_eq!(previous(), 1, "any other panic is printed");
 
-    // A task that feeds a stream says that its panics are the call's.
+    // A task that is wrapped in `captured` reports its panics as those of the call.
     let location = Arc::new(Mutex::new(None));
     let handler = Arc::clone(&location);
     let mut service = RecoveryLayer::server()
@@ -97,7 +97,7 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
             Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
         }));
     let body = service.call(Request::new(Script::new())).await.unwrap().into_body();
-    assert!(body.collect().await.is_err(), "what the encoder makes the trailers of");
+    assert!(body.collect().await.is_err(), "the encoder turns this error into trailers");
     assert!(location.lock().unwrap().take().unwrap().starts_with("recovery/tests/capture.rs:"));
     assert_eq!(previous(), 0, "nor does it speak twice");
     let _ = std::panic::take_hook();

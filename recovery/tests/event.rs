@@ -1,6 +1,6 @@
-//! A recovered panic is told by one event.
+//! A recovered panic is reported by one event.
 //!
-//! In a process of its own: which subscriber is there is remembered for all threads.
+//! In its own process, because tracing caches for all threads which callsites are enabled.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -59,7 +59,7 @@ async fn an_error_event_tells_the_operator() {
         assert!(event.contains(part), "{part} in {event}");
     }
 
-    // A task whose stream is gone before it panics is told of, too.
+    // The panic of a task is also reported if its stream was dropped before.
     let (gone, is_gone) = tokio::sync::oneshot::channel::<()>();
     let (over, is_over) = tokio::sync::oneshot::channel::<()>();
     let producer = tokio::spawn(captured(async move {

@@ -1,4 +1,4 @@
-//! The layer fits wherever one would put it.
+//! The layer fits in every usual position.
 #![allow(missing_docs)]
 
 use tonic::transport::Channel;
@@ -10,7 +10,7 @@ tonic_call_test_kit::fits! {
     channel: Recover<Channel>,
 }
 
-/// As a layer that a setting turns on or off.
+/// The same as an optional layer.
 mod turned_on {
     use tonic_call::{OptionService, option_layer};
 

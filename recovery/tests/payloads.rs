@@ -1,4 +1,4 @@
-//! What is told of a panic, to whom, whatever it was raised with.
+//! The reports of a panic to the caller, the handler and the call's info, for payloads of any type.
 #![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
@@ -32,7 +32,7 @@ async fn call(layer: RecoveryLayer, panics: impl Fn() + Clone + Send + 'static) 
     service.call(request()).await.unwrap()
 }
 
-/// The message that the handler is told for a payload.
+/// The message that the handler gets for a payload.
 async fn told(panics: impl Fn() + Clone + Send + 'static) -> String {
     let told = Arc::new(Mutex::new(None));
     let handler = Arc::clone(&told);
@@ -157,7 +157,7 @@ async fn a_payload_whose_text_panics_is_a_panic_all_the_same() {
     assert_eq!(told(hostile).await, "a payload that is not a text");
 }
 
-/// A body that does not even know whether it is at its end.
+/// A body that panics in every method.
 struct Ignorant;
 
 impl http_body::Body for Ignorant {
@@ -186,7 +186,7 @@ async fn a_body_that_panics_when_asked_for_its_end_or_size_is_told_by_the_next_p
     let mut service = RecoveryLayer::server()
         .layer(service_fn(async |_| Ok::<_, Infallible>(Response::new(Ignorant))));
     let response = service.call(request()).await.unwrap();
-    // As tonic does with every response.
+    // tonic wraps every response body like this.
     let body = tonic::body::Body::new(response.into_body());
     let trailers = body.collect().await.unwrap().trailers().cloned().unwrap();
     assert_eq!(trailers["grpc-status"], "13");
@@ -270,7 +270,7 @@ async fn a_panic_in_the_destructor_of_a_finished_future_costs_nobody_the_answer(
     assert_eq!((call.code, call.by), (Code::NotFound, EndedBy::Service), "no panic ended it");
 }
 
-/// The code in the trailers of a call, and what was told of it.
+/// The code in the trailers of a call, and the call's info.
 async fn read<S, B>(mut service: S) -> (Code, CallInfo)
 where
     S: tower::Service<Request<Script>, Response = Response<B>, Error = Infallible>,

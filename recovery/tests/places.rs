@@ -20,7 +20,7 @@ use tower::ServiceBuilder;
 
 use self::panics_at::{PANIC_AT, panics_at};
 
-/// What the hook was told: the place, the message and the method of each panic.
+/// What the handler got: the place, the message and the method of each panic.
 type Told = Arc<Mutex<Vec<(Place, String, String)>>>;
 
 fn recovery(layer: RecoveryLayer, told: &Told) -> RecoveryLayer {
@@ -32,7 +32,7 @@ fn recovery(layer: RecoveryLayer, told: &Told) -> RecoveryLayer {
     })
 }
 
-/// A server whose panics are recovered, and a plain client.
+/// A server with the layer, and a client without it.
 struct Recovering {
     kinds: KindsClient<Channel>,
     told: Told,
@@ -59,7 +59,7 @@ async fn server() -> Recovering {
 }
 
 impl Recovering {
-    /// The connection goes on, and so does the service.
+    /// Checks that the connection and the service continue.
     async fn goes_on(&mut self) {
         for kind in KINDS {
             let good = call(&mut self.kinds, kind, ask(Act::Unspecified, 1), &[]).await;
@@ -113,7 +113,7 @@ async fn a_panic_after_the_head_keeps_the_messages_and_ends_with_internal() {
         server.goes_on().await;
     }
     for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
-        // More than the encoder holds back, so that some are out when the panic comes.
+        // More than the encoder buffers, so that some are sent before the panic.
         let outcome = call(&mut server.kinds, kind, ask(Act::Panic, 5_000), &[]).await;
         assert_eq!((outcome.code, &*outcome.message), (Code::Internal, "internal error"));
         assert!((1..=5_000).contains(&outcome.notes), "{kind:?}: {}", outcome.notes);
@@ -129,7 +129,7 @@ async fn a_panic_in_a_destructor_leaves_the_answer_as_it_is() {
             let outcome =
                 call(&mut server.kinds, kind, ask(Act::Unspecified, 1), &[(PANIC_AT, panic_at)])
                     .await;
-            // An `async` block drops what it holds in its last poll: that one is before the head.
+            // An `async` block drops its values in its last poll, which is before the head.
             let expected =
                 if panic_at == "future_drop" { Outcome::internal(0) } else { Outcome::ok(1) };
             assert_eq!(outcome, expected, "{kind:?} {panic_at}");
@@ -194,7 +194,7 @@ async fn an_observer_inside_sees_that_the_call_unwound() {
     assert!(ended.iter().all(|call| call.code == Code::Internal && call.by == EndedBy::Panic));
 }
 
-/// A client whose panics are recovered, and a plain server.
+/// A client with the layer, and a server without it.
 async fn client(told: &Told, not_ready: &Arc<AtomicUsize>) -> KindsClient<BoxChannel> {
     silence_panics();
     let (incoming, endpoint) = listen();
@@ -238,7 +238,7 @@ async fn a_clients_own_messages_that_panic_end_only_their_call() {
     let (told, not_ready) = (Told::default(), Arc::default());
     let kinds = client(&told, &not_ready).await;
 
-    // Another call on the same connection, which must go on.
+    // Another call on the same connection, which must continue.
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let asks = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let mut other = kinds.clone();

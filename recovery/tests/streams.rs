@@ -1,4 +1,4 @@
-//! The stream adaptor keeps what came before a panic, and ties a producer to its stream.
+//! `RecoverStream` delivers the messages before a panic, and reports a panic of the task that feeds it.
 #![allow(clippy::unwrap_used)]
 
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tonic_call_test_kit::{
 };
 use tonic_recovery_layer::{Place, RecoverStream, RecoveryLayer};
 
-/// Its streams are adapted; a bidi stream is fed by a task.
+/// A service whose streams are `RecoverStream`s; a task feeds the bidi stream.
 struct Adapted(KindsService);
 
 type NoteStream = Pin<Box<dyn Stream<Item = Result<Note, Status>> + Send>>;

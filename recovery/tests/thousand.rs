@@ -1,4 +1,4 @@
-//! Panics beside good calls on one connection.
+//! Panics do not affect other calls on the same connection.
 #![allow(clippy::unwrap_used)]
 
 use tokio::task::JoinSet;

@@ -22,11 +22,11 @@ const SWEEPS_FOR_ROOM: usize = 4;
 
 /// One value for each of a bounded number of keys.
 ///
-/// A client that invents keys can neither fill the memory nor evict the keys of other clients: when the store is full,
-/// new keys share one overflow entry until entries expire. Keys are hashed by [`KeySeeds`](crate::KeySeeds).
+/// A client that invents keys can neither fill the memory nor evict the keys of other clients: when the store is
+/// full, new keys share one overflow entry until entries expire. Keys are hashed by [`KeySeeds`](crate::KeySeeds).
 ///
-/// The code that uses the store passes a predicate, which returns whether a value has expired and may be removed. There
-/// is no background thread. From time to time a [locked entry](LockedEntry::wants_sweep) asks for a
+/// The code that uses the store passes a predicate, which returns whether a value has expired and may be removed.
+/// There is no background thread. From time to time a [locked entry](LockedEntry::wants_sweep) asks for a
 /// [sweep](Self::sweep), which checks a few entries.
 ///
 /// The entries are in shards, and each shard has a lock. A thread may lock entries of several stores if all threads
@@ -91,8 +91,8 @@ impl<V: Copy> BoundedStore<V> {
         self.lock_own(key).unwrap_or_else(|| LockedEntry::overflow(locked(&self.overflow)))
     }
 
-    /// Like [`lock`](Self::lock), but if the key has no entry and the store is full, first sweeps a few shards to make
-    /// room.
+    /// Like [`lock`](Self::lock), but if the key has no entry and the store is full, first sweeps a few shards to
+    /// make room.
     pub fn lock_or_evict(
         &self,
         key: KeyHash,

@@ -1,8 +1,8 @@
 /// Tests that a layer compiles and works in every usual position.
 ///
 /// `server` and `client` create the layer; `channel` is the type of a `Channel` with the layer around it. The
-/// test's crate needs `axum`, `tokio` with `macros` and `rt`, `tonic` with `router` and `transport`, `tonic-call`, and
-/// `tower` with `util`.
+/// test's crate needs `axum`, `tokio` with `macros` and `rt`, `tonic` with `router` and `transport`, `tonic-call`,
+/// and `tower` with `util`.
 #[macro_export]
 macro_rules! fits {
     (server: $server:expr, client: $client:expr, channel: $channel:ty $(,)?) => {

@@ -1,4 +1,4 @@
-//! A layer that panics where it is told.
+//! A layer that panics in the place that a call's metadata names.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use tonic_call::GrpcService;
 use tonic_call_test_kit::PanicsInDrop;
 use tower::Service;
 
-/// Metadata that says where [`PanicsAt`] panics in a call.
+/// The metadata that names the place where [`PanicsAt`] panics in a call.
 pub(crate) const PANIC_AT: &str = "x-panic-at";
 
-/// A layer that panics where a call's metadata says, and in `poll_ready` as often as it is told.
+/// A layer that panics in the place that a call's metadata names, and in `poll_ready` this number of times.
 #[derive(Clone)]
 pub(crate) struct PanicsAt<S> {
     inner: S,
