@@ -28,7 +28,7 @@ impl io::Write for Written {
 }
 
 /// The warnings since the last call.
-fn said() -> Vec<String> {
+fn warnings() -> Vec<String> {
     static WRITTEN: OnceLock<Written> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {
         let written = Written::default();
@@ -57,14 +57,14 @@ async fn calls(on_the_server: ObserveLayer<Recorder>, on_the_client: ObserveLaye
 }
 
 #[tokio::test]
-async fn a_client_layer_on_a_server_says_so_once() {
-    assert_eq!(said(), [""; 0]);
+async fn a_client_layer_on_a_server_logs_one_warning() {
+    assert_eq!(warnings(), [""; 0]);
     let [server, client] = [ObserveLayer::server, ObserveLayer::client];
     calls(server(Recorder::new()), client(Recorder::new())).await;
-    assert_eq!(said(), [""; 0], "each layer is on the right side");
+    assert_eq!(warnings(), [""; 0], "each layer is on the right side");
 
     calls(client(Recorder::new()), client(Recorder::new())).await;
-    let lines = said();
+    let lines = warnings();
     let [line] = &lines[..] else { panic!("one warning for five calls, not {lines:?}") };
     assert!(line.contains(" WARN tonic_call: a layer for clients seems "), "{line}");
     assert!(line.contains("This is a guess"), "{line}");
@@ -72,5 +72,5 @@ async fn a_client_layer_on_a_server_says_so_once() {
 
     // Another layer logs its own warning.
     calls(client(Recorder::new()), client(Recorder::new())).await;
-    assert_eq!(said().len(), 1);
+    assert_eq!(warnings().len(), 1);
 }

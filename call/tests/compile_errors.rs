@@ -5,7 +5,7 @@ const RUSTC: &str = "rustc 1.95.";
 
 #[test]
 #[allow(clippy::print_stderr)]
-fn wrong_use_is_told_in_words() {
+fn wrong_use_gives_a_readable_compile_error() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = std::process::Command::new(rustc).arg("--version").output().expect("rustc runs");
     if version.stdout.starts_with(RUSTC.as_bytes()) {

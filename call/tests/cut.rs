@@ -105,13 +105,13 @@ async fn after_the_head_the_trailers_carry_the_status() {
 }
 
 #[tokio::test]
-async fn what_is_ready_is_not_read_after_the_cut() {
+async fn a_message_that_is_ready_is_not_read_after_the_cut() {
     let (cut, mut body) = cut_with_body(Script::new().messages(1_000_000)).await;
     body.frame().await.unwrap().unwrap();
     cut.cut(EndedBy::Deadline, Status::aborted(""));
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(code(&trailers), Code::Aborted);
-    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")), "its caller was told");
+    assert!(!cut.cut(EndedBy::Deadline, Status::aborted("")), "its caller already has the end");
     assert!(body.frame().await.is_none());
 }
 
@@ -160,7 +160,7 @@ impl http_body::Body for CutsItself {
 }
 
 #[tokio::test]
-async fn a_cut_during_a_poll_counts_as_soon_as_the_poll_is_over() {
+async fn a_cut_during_a_poll_takes_effect_right_after_the_poll() {
     let data = http_body::Frame::data(frame_of(b"out"));
     for (then, frames) in [(Poll::Pending, 0), (Poll::Ready(None), 0), (Poll::Ready(Some(data)), 1)]
     {
@@ -180,7 +180,7 @@ async fn a_cut_during_a_poll_counts_as_soon_as_the_poll_is_over() {
 }
 
 #[tokio::test]
-async fn a_panic_in_dropping_what_was_cut_does_not_reach_who_cuts() {
+async fn a_panic_while_dropping_a_cut_call_is_caught() {
     silence_panics();
     let (cut, mut body) = cut_with_body(Script::new().stall().panics_in_drop()).await;
     assert!(cut.cut(EndedBy::Deadline, Status::aborted("")));
@@ -200,7 +200,7 @@ async fn a_panic_in_dropping_what_was_cut_does_not_reach_who_cuts() {
 }
 
 #[tokio::test]
-async fn a_payload_that_panics_in_turn_does_not_keep_the_caller_waiting() {
+async fn a_panic_payload_that_panics_when_dropped_does_not_delay_the_status() {
     struct PanicsTwice;
 
     impl Drop for PanicsTwice {
@@ -242,7 +242,7 @@ async fn a_call_that_ended_with_its_head_is_not_cut() {
 }
 
 #[tokio::test]
-async fn a_cut_during_the_poll_that_makes_the_head_counts() {
+async fn a_cut_during_the_poll_that_returns_the_head_takes_effect() {
     for answers in [true, false] {
         let slot = Arc::new(std::sync::OnceLock::<Cut>::new());
         let cut_by_itself = slot.clone();
@@ -281,7 +281,7 @@ async fn a_poll_that_unwinds_keeps_what_it_polled_until_the_call_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_request_ends_with_its_call_also_in_another_task() {
+async fn a_cut_ends_the_request_body_even_in_another_task() {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let sender = std::sync::Mutex::new(Some(sender));
     let mut service = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
@@ -322,7 +322,7 @@ impl http_body::Body for Guarded {
 }
 
 #[tokio::test]
-async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
+async fn a_cut_records_what_ended_the_call_before_it_drops_the_call() {
     struct Asks(CallInfo, Arc<std::sync::Mutex<Option<EndedBy>>>);
 
     impl Drop for Asks {
@@ -332,8 +332,8 @@ async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
         }
     }
 
-    let (info, told) = (CallInfo::new(tonic_call::Side::Server), Arc::default());
-    let asks = Asks(info.clone(), Arc::clone(&told));
+    let (info, seen) = (CallInfo::new(tonic_call::Side::Server), Arc::default());
+    let asks = Asks(info.clone(), Arc::clone(&seen));
     let (cut, _response) = Cut::around(
         async move {
             let _asks = asks;
@@ -342,11 +342,11 @@ async fn a_cut_tells_what_ended_the_call_before_it_drops_it() {
         Some(info),
     );
     assert!(cut.cut(EndedBy::Refusal { by: "auth" }, Status::unauthenticated("expired")));
-    assert_eq!(*told.lock().unwrap(), Some(EndedBy::Refusal { by: "auth" }));
+    assert_eq!(*seen.lock().unwrap(), Some(EndedBy::Refusal { by: "auth" }));
 }
 
 #[tokio::test]
-async fn a_cut_that_is_a_refusal_tells_its_reason_once() {
+async fn a_cut_that_is_a_refusal_records_its_reason_once() {
     let info = CallInfo::new(tonic_call::Side::Server);
     let response = pending::<Result<Response<Script>, Infallible>>();
     let (cut, _response) = Cut::around(response, Some(info.clone()));

@@ -72,7 +72,7 @@ async fn each(answer: impl Fn(usize) -> Answer, check: impl Fn(usize, Recorded))
 }
 
 fn head(code: Code) -> Response<Script> {
-    Status::new(code, "said in the head").into_http()
+    Status::new(code, "failed in the head").into_http()
 }
 
 #[tokio::test]
@@ -104,12 +104,12 @@ async fn a_status_in_the_head_is_the_ending() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_head_is_the_ending_whatever_the_body_says() {
+async fn an_error_in_the_head_is_the_ending_and_the_body_is_ignored() {
     each(
         |responses| Ok(head(Code::NotFound).map(|_| Script::new().messages(responses))),
         |_, call| {
             assert_eq!((call.ended, call.code), (Ended::Status, Code::NotFound));
-            assert!(call.responses.is_empty(), "nothing is told after the end");
+            assert!(call.responses.is_empty(), "nothing is reported after the end");
         },
     )
     .await;
@@ -130,7 +130,7 @@ async fn ok_in_the_head_of_a_body_that_goes_on_waits_for_the_trailers() {
 }
 
 #[tokio::test]
-async fn ok_in_the_head_hides_no_drop() {
+async fn a_drop_after_ok_in_the_head_is_reported() {
     for side in SIDES {
         let recorder = Recorder::new();
         let mut service = layer(side, &recorder).layer(service_fn(async |_| {
@@ -254,7 +254,7 @@ async fn a_service_that_fails_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_request_that_broke_off_is_cancelled_whatever_the_service_answers() {
+async fn a_request_that_broke_off_is_cancelled_for_any_answer_of_the_service() {
     for (requests, responses) in KINDS {
         for answer in ANSWERS {
             let broken = Script::new().messages(requests).error(Status::cancelled("reset"));
@@ -348,7 +348,7 @@ async fn a_body_dropped_after_its_trailers_ended_with_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_call_whose_timeout_has_passed_or_nearly_is_a_deadline() {
+async fn a_dropped_call_whose_timeout_has_passed_or_is_about_to_is_a_deadline() {
     for (elapsed, code, by) in [
         (0, Code::Cancelled, EndedBy::Caller),
         (994, Code::Cancelled, EndedBy::Caller),
@@ -456,7 +456,7 @@ fn panic_at(side: Side, place: Place, messages: usize, recover: bool) -> Recorde
 }
 
 #[test]
-fn a_panic_is_internal_wherever_it_is_and_whoever_recovers() {
+fn a_panic_in_any_place_is_internal_with_and_without_recovery() {
     for side in SIDES {
         for (_, messages) in KINDS {
             for recover in [true, false] {
@@ -504,10 +504,10 @@ async fn the_messages_that_a_frame_completes_are_one_batch() {
         body.data(nothing.clone()).data(frame_of(b"").slice(3..)).message(b"x")
     };
     for side in SIDES {
-        let told = call(side, body(), || Ok(body().trailers(Code::Ok).respond())).await;
+        let ended = call(side, body(), || Ok(body().trailers(Code::Ok).respond())).await;
         let batches = [(2, 3), (1, 3), (1, 0), (1, 1)];
         for flow in [Flow::Request, Flow::Response] {
-            let seen = told.batches.iter().filter(|(of, _)| *of == flow);
+            let seen = ended.batches.iter().filter(|(of, _)| *of == flow);
             let seen: Vec<_> = seen.map(|(_, batch)| (batch.messages, batch.bytes)).collect();
             assert_eq!(seen, batches, "{side:?} {flow:?}");
         }
@@ -515,7 +515,7 @@ async fn the_messages_that_a_frame_completes_are_one_batch() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_of_no_interest_passes_as_it_is() {
+async fn a_call_that_the_observer_skips_passes_unchanged() {
     #[derive(Clone)]
     struct NotInterested;
 
@@ -697,7 +697,7 @@ impl Call for Sign {
 }
 
 #[tokio::test]
-async fn what_observers_add_to_the_head_reaches_the_caller_the_inner_one_first() {
+async fn headers_added_by_observers_reach_the_caller_the_inner_ones_first() {
     for side in SIDES {
         let observer = (Sign("outer"), Sign("inner"));
         let layer = match side {

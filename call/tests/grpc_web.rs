@@ -92,7 +92,7 @@ async fn a_good_call_of_each_kind_is_ok_with_its_messages_counted() {
 }
 
 #[tokio::test]
-async fn a_failure_is_seen_in_the_head_and_behind_messages() {
+async fn a_failure_is_seen_in_the_head_and_after_messages() {
     for form in FORMS {
         for (method, notes) in [("Unary", 0), ("ServerStream", 0), ("ServerStream", 2)] {
             let fails = Ask { code: Code::DataLoss as i32, ..ask(Act::Fail, notes) };
@@ -105,7 +105,7 @@ async fn a_failure_is_seen_in_the_head_and_behind_messages() {
 }
 
 #[tokio::test]
-async fn what_tonic_web_refuses_is_its_callers_mistake() {
+async fn a_request_that_tonic_web_refuses_is_the_callers_mistake() {
     for (method, kind, version, http) in [
         // A content type that tonic-web does not know, and a verb that it does not accept.
         ("POST", "Application/gRPC-Web", http::Version::HTTP_11, 400),
@@ -131,7 +131,7 @@ async fn what_tonic_web_refuses_is_its_callers_mistake() {
 }
 
 #[tokio::test]
-async fn tonic_webs_own_client_is_seen_alike_from_both_sides() {
+async fn both_sides_see_the_same_calls_of_tonic_webs_client() {
     let (server, client) = (Recorder::new(), Recorder::new());
     let (incoming, endpoint) = listen();
     let serve = tonic::transport::Server::builder()
@@ -202,13 +202,13 @@ where
     (call.responses.len(), status)
 }
 
-fn says(status: Option<HeaderMap>) -> (Code, String) {
+fn status_of(status: Option<HeaderMap>) -> (Code, String) {
     let status = Status::from_header_map(&status.unwrap()).unwrap();
     (status.code(), status.message().to_owned())
 }
 
 #[tokio::test]
-async fn a_layer_answers_in_the_callers_own_form() {
+async fn a_layer_answers_in_the_callers_protocol() {
     for form in FORMS {
         type Inner = std::future::Pending<Result<Response<Body>, Status>>;
         let status = Status::unauthenticated("missing");
@@ -226,7 +226,7 @@ async fn a_layer_answers_in_the_callers_own_form() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_ends_in_its_own_form() {
+async fn a_call_that_is_cut_ends_in_its_protocol() {
     for form in FORMS {
         // Before the head.
         let mut hangs = service_fn(async |_: Request<Body>| {
@@ -249,18 +249,18 @@ async fn a_call_that_is_cut_ends_in_its_own_form() {
         let body = response.await.unwrap().into_body();
         assert!(cut.cut(EndedBy::Deadline, Status::deadline_exceeded("too late")));
         let (_, status) = read(form.2, body).await;
-        assert_eq!(says(status), (Code::DeadlineExceeded, "too late".to_owned()), "{form:?}");
+        assert_eq!(status_of(status), (Code::DeadlineExceeded, "too late".to_owned()), "{form:?}");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_a_layer_ends_does_so_in_its_own_form() {
+async fn a_body_that_a_layer_ends_ends_in_its_protocol() {
     for form in FORMS {
         let (parts, script) = streams(form.2, Script::new().stall()).into_parts();
         let mut body = Box::pin(AnswerBody::inner_behind(&parts.headers, script));
         assert!(poll_once(pin!(body.frame())).is_pending());
         body.as_mut().end_with(&Status::internal("internal error"));
         let (_, status) = read(form.2, body).await;
-        assert_eq!(says(status), (Code::Internal, "internal error".to_owned()), "{form:?}");
+        assert_eq!(status_of(status), (Code::Internal, "internal error".to_owned()), "{form:?}");
     }
 }

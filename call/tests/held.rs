@@ -41,7 +41,7 @@ fn next<B: http_body::Body<Data = bytes::Bytes> + Unpin>(
 }
 
 #[test]
-fn trailers_free_it_before_the_caller_has_them() {
+fn trailers_release_it_before_the_caller_gets_them() {
     let permit = Permit::default();
     let script = Script::new().message(b"a").pending().message(b"b").trailers(Code::Ok);
     let mut body = held(&permit, script.respond());
@@ -56,7 +56,7 @@ fn trailers_free_it_before_the_caller_has_them() {
 }
 
 #[test]
-fn a_body_that_just_ends_frees_it() {
+fn a_body_that_ends_without_trailers_releases_it() {
     let permit = Permit::default();
     let mut body = held(&permit, Script::new().message(b"a").respond());
     assert!(matches!(next(&mut body), Poll::Ready(Some(Ok(_)))) && !is_free(&permit));
@@ -64,7 +64,7 @@ fn a_body_that_just_ends_frees_it() {
 }
 
 #[test]
-fn a_body_that_is_at_its_end_after_data_frees_it() {
+fn a_body_that_is_at_its_end_after_data_releases_it() {
     let permit = Permit::default();
     let script = Script::new().data(frame_of(b"a")).data(frame_of(b"b")).says_end();
     let mut body = held(&permit, script.respond());
@@ -74,7 +74,7 @@ fn a_body_that_is_at_its_end_after_data_frees_it() {
 }
 
 #[test]
-fn an_error_of_the_body_frees_it() {
+fn an_error_of_the_body_releases_it() {
     let permit = Permit::default();
     let mut body = held(&permit, Script::new().error(Status::data_loss("lost")).respond());
     assert!(!is_free(&permit));
@@ -82,7 +82,7 @@ fn an_error_of_the_body_frees_it() {
 }
 
 #[test]
-fn a_head_that_is_the_whole_answer_frees_it() {
+fn a_head_that_is_the_whole_answer_releases_it() {
     let permit = Permit::default();
     let ended = held(&permit, Script::new().says_end().respond());
     assert!(is_free(&permit));
@@ -105,7 +105,7 @@ fn a_head_that_is_the_whole_answer_frees_it() {
 }
 
 #[test]
-fn an_error_of_the_service_frees_it() {
+fn an_error_of_the_service_releases_it() {
     let permit = Permit::default();
     let failed = ready(Err::<Response<Script>, _>(Status::unavailable("gone")));
     let mut response = pin!(Held::new(failed, Some(Arc::clone(&permit))));
@@ -114,7 +114,7 @@ fn an_error_of_the_service_frees_it() {
 }
 
 #[test]
-fn a_call_that_is_given_up_frees_it() {
+fn a_dropped_call_releases_it() {
     let permit = Permit::default();
     let waiting = pending::<Result<Response<Script>, Status>>();
     let waiting = Held::new(waiting, Some(Arc::clone(&permit)));
@@ -140,20 +140,20 @@ impl Drop for Tells {
 }
 
 #[test]
-fn a_call_that_is_given_up_frees_it_last() {
-    let (permit, told) = (Permit::default(), Arc::default());
-    let tells = Tells(Arc::clone(&permit), Arc::clone(&told));
+fn a_dropped_call_releases_it_last() {
+    let (permit, seen) = (Permit::default(), Arc::default());
+    let tells = Tells(Arc::clone(&permit), Arc::clone(&seen));
     let waiting = async move {
         let _tells = tells;
         pending::<Result<Response<Script>, Status>>().await
     };
     drop(Held::new(waiting, Some(Arc::clone(&permit))));
-    assert_eq!(*told.lock().unwrap(), Some(false));
+    assert_eq!(*seen.lock().unwrap(), Some(false));
     assert!(is_free(&permit));
 
-    let told = Arc::default();
-    drop(held(&permit, Response::new(Telling(Tells(Arc::clone(&permit), Arc::clone(&told))))));
-    assert_eq!(*told.lock().unwrap(), Some(false));
+    let seen = Arc::default();
+    drop(held(&permit, Response::new(Telling(Tells(Arc::clone(&permit), Arc::clone(&seen))))));
+    assert_eq!(*seen.lock().unwrap(), Some(false));
     assert!(is_free(&permit));
 }
 
@@ -173,7 +173,7 @@ impl http_body::Body for Telling {
 }
 
 #[test]
-fn panics_free_it_when_the_call_is_dropped() {
+fn after_a_panic_it_is_released_when_the_call_is_dropped() {
     silence_panics();
     let permit = Permit::default();
     let panics = async { panic!("in a future, on purpose") };
@@ -190,7 +190,7 @@ fn panics_free_it_when_the_call_is_dropped() {
 }
 
 #[test]
-fn a_panic_in_dropping_what_is_inside_frees_it_too() {
+fn a_panic_while_dropping_the_inner_future_or_body_releases_it() {
     silence_panics();
     let permit = Permit::default();
     let body = held(&permit, Script::new().stall().panics_in_drop().respond());
@@ -206,7 +206,7 @@ fn a_panic_in_dropping_what_is_inside_frees_it_too() {
 }
 
 #[test]
-fn without_anything_to_hold_all_passes_as_it_is() {
+fn without_a_value_the_call_passes_unchanged() {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", 0.into());
     let script = Script::new().message(b"a").trailers_of(trailers.clone());

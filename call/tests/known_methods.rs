@@ -54,7 +54,7 @@ fn refused() -> Answer {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_head_of_its_own_makes_its_method_known() {
+async fn an_answer_whose_head_is_not_the_whole_answer_makes_its_method_known() {
     let known = Arc::new(KnownMethods::learning());
     let first = call(Side::Server, &known, request("/a.B/C"), || answered(Code::Internal)).await;
     assert!(!first, "a call keeps what it began with");
@@ -94,7 +94,7 @@ async fn a_hundred_thousand_paths_that_are_refused_make_none_known() {
 }
 
 #[tokio::test]
-async fn what_the_router_does_not_know_stays_unknown() {
+async fn a_path_without_a_route_stays_unknown() {
     let known = Arc::new(KnownMethods::learning());
     let recorder = Recorder::new();
     let routes =
@@ -111,7 +111,7 @@ async fn what_the_router_does_not_know_stays_unknown() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_say_it_is_grpc_makes_nothing_known() {
+async fn an_answer_without_grpcs_content_type_makes_nothing_known() {
     let known = Arc::new(KnownMethods::learning());
     for content_type in ["text/html", ""] {
         for path in ["/index.html/a", "/a.B/C"] {
@@ -130,7 +130,7 @@ async fn an_answer_that_does_not_say_it_is_grpc_makes_nothing_known() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_exact_is_never_known() {
+async fn a_malformed_path_is_never_known() {
     let known = Arc::new(KnownMethods::learning());
     for path in ["/", "/a", "/a/b/c", "//a"] {
         call(Side::Server, &known, request(path), || answered(Code::Ok)).await;
@@ -139,7 +139,7 @@ async fn a_path_that_is_not_exact_is_never_known() {
 }
 
 #[tokio::test]
-async fn no_more_than_a_thousand_are_learnt() {
+async fn at_most_a_thousand_methods_are_learned() {
     let known = Arc::new(KnownMethods::learning());
     for number in 0..MAX_LEARNED_METHODS + 50 {
         let path = format!("/a.B/M{number}");
@@ -151,7 +151,7 @@ async fn no_more_than_a_thousand_are_learnt() {
 }
 
 #[tokio::test]
-async fn what_a_generated_client_calls_is_known_from_the_first_call_on() {
+async fn a_method_that_a_generated_client_calls_is_known_from_the_first_call() {
     let known = Arc::new(KnownMethods::learning());
     let generated = || {
         let mut request = request("/a.B/C");
@@ -179,7 +179,7 @@ async fn with_a_descriptor_set_exactly_its_methods_are_known() {
 }
 
 #[test]
-fn a_descriptor_set_tells_kind_and_idempotency() {
+fn a_descriptor_set_gives_kind_and_idempotency() {
     use tonic_call::Idempotency;
 
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
@@ -231,7 +231,7 @@ async fn with_any_descriptor_set_health_and_reflection_are_known() {
 }
 
 #[test]
-fn a_set_may_describe_health_as_well_in_its_own_way_and_in_any_order() {
+fn a_set_may_describe_the_health_service_differently_and_in_any_order() {
     use prost::Message as _;
     use prost_types::method_options::IdempotencyLevel;
     use prost_types::{
@@ -273,7 +273,7 @@ fn a_set_may_describe_health_as_well_in_its_own_way_and_in_any_order() {
 }
 
 #[test]
-fn something_else_than_a_descriptor_set_is_an_error() {
+fn bytes_that_are_not_a_descriptor_set_are_an_error() {
     let error = Methods::from_descriptor_set(b"\xff not one").unwrap_err();
     assert_eq!(error.to_string(), "not an encoded google.protobuf.FileDescriptorSet");
     // Adding the same set twice has no effect.

@@ -31,7 +31,7 @@ async fn pair(is_on: bool) -> (KindsClient<BoxChannel>, Recorder, Recorder) {
 }
 
 #[tokio::test]
-async fn calls_of_every_kind_end_alike_with_the_layer_and_without() {
+async fn calls_of_every_kind_end_the_same_with_and_without_the_layer() {
     for is_on in [true, false] {
         let (mut kinds, server, client) = pair(is_on).await;
         for kind in KINDS {
@@ -51,7 +51,7 @@ async fn calls_of_every_kind_end_alike_with_the_layer_and_without() {
 }
 
 #[tokio::test]
-async fn a_stream_is_given_up_alike_with_the_layer_and_without() {
+async fn a_dropped_stream_ends_the_same_with_and_without_the_layer() {
     for is_on in [true, false] {
         let service = KindsService::default();
         let (incoming, endpoint) = listen();

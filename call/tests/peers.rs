@@ -117,7 +117,7 @@ fn acceptor(own: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
 }
 
 #[tokio::test]
-async fn over_tcp_it_is_the_address_of_the_client() {
+async fn over_tcp_the_peer_is_the_address_of_the_client() {
     let (incoming, address) = bind();
     let seen = serve(incoming);
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -129,7 +129,7 @@ async fn over_tcp_it_is_the_address_of_the_client() {
 }
 
 #[tokio::test]
-async fn over_tls_by_tonic_it_is_too() {
+async fn over_tonics_tls_the_peer_is_the_address_of_the_client() {
     let (_, certificate, identity) = certificate();
     let (incoming, address) = bind();
     let server = Server::builder().tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
@@ -142,7 +142,7 @@ async fn over_tls_by_tonic_it_is_too() {
 
 /// Guards against calls without an address behind a custom incoming with TLS.
 #[tokio::test]
-async fn over_tls_by_an_incoming_of_ones_own_it_is_too() {
+async fn over_tls_of_a_custom_incoming_the_peer_is_the_address_of_the_client() {
     let (own, certificate, _) = certificate();
     let acceptor = acceptor(&own);
     let (incoming, address) = bind();
@@ -158,7 +158,7 @@ async fn over_tls_by_an_incoming_of_ones_own_it_is_too() {
 }
 
 #[tokio::test]
-async fn in_memory_there_is_none() {
+async fn in_memory_there_is_no_peer() {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let seen = serve(tokio_stream::once(Ok::<_, std::io::Error>(server)));
     let mut client = Some(hyper_util::rt::TokioIo::new(client));
@@ -174,7 +174,7 @@ async fn in_memory_there_is_none() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn in_axums_server_it_is_what_axum_says() {
+async fn in_axums_server_the_peer_is_axums_connect_info() {
     use std::net::SocketAddr;
 
     use tokio::net::TcpListener;
@@ -222,7 +222,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn over_a_unix_socket_it_is_a_path_if_there_is_one_and_never_an_address() {
+    async fn over_a_unix_socket_the_peer_has_a_path_or_none_and_never_an_ip() {
         let folder = tempfile::tempdir().unwrap();
         let server = folder.path().join("orders.sock");
         let named = folder.path().join("a\nb.sock");
@@ -249,7 +249,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn over_tls_over_a_unix_socket_it_is_the_same() {
+    async fn over_tls_on_a_unix_socket_the_peer_is_the_same() {
         let (own, certificate, _) = certificate();
         let acceptor = acceptor(&own);
         let folder = tempfile::tempdir().unwrap();

@@ -54,7 +54,7 @@ fn asks(act: Act, notes: u32) -> impl tokio_stream::Stream<Item = Ask> {
 }
 
 #[tokio::test]
-async fn calls_of_every_kind_are_seen_alike_from_both_sides() {
+async fn both_sides_see_the_same_calls_of_every_kind() {
     let Pair { server, client, mut kinds, .. } = pair().await;
     let act = Act::Unspecified;
     kinds.unary(ask(act, 0)).await.unwrap();
@@ -76,7 +76,7 @@ async fn calls_of_every_kind_are_seen_alike_from_both_sides() {
 }
 
 #[tokio::test]
-async fn a_failure_of_every_kind_is_seen_alike_from_both_sides() {
+async fn both_sides_see_the_same_failures_of_every_kind() {
     let Pair { server, client, mut kinds, .. } = pair().await;
     let fails = Ask { code: Code::DataLoss as i32, ..ask(Act::Fail, 2) };
     kinds.unary(fails.clone()).await.unwrap_err();
@@ -142,7 +142,7 @@ async fn a_cancelled_call_is_cancelled_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_timed_out_call_is_a_deadline_at_its_client_and_given_up_at_its_server() {
+async fn a_timed_out_call_is_a_deadline_on_its_client_and_dropped_on_its_server() {
     let Pair { server, client, service, mut kinds } = pair().await;
     let mut request = tonic::Request::new(ask(Act::Hang, 0));
     request.set_timeout(Duration::from_millis(50));
@@ -196,7 +196,7 @@ async fn a_call_that_its_server_times_out_is_a_deadline() {
 }
 
 #[tokio::test]
-async fn a_stream_that_its_caller_gives_up_after_its_deadline_is_a_deadline() {
+async fn a_stream_that_its_caller_drops_after_its_deadline_is_a_deadline() {
     let Pair { server, service, mut kinds, .. } = pair().await;
     let deadline = Duration::from_millis(50);
     let mut request = tonic::Request::new(ask(Act::Hang, 1));
@@ -264,7 +264,7 @@ async fn a_lost_connection_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_reset_is_mapped_as_grpc_says() {
+async fn a_reset_is_mapped_by_grpcs_table() {
     for (reason, code) in [
         (h2::Reason::REFUSED_STREAM, Code::Unavailable),
         (h2::Reason::ENHANCE_YOUR_CALM, Code::ResourceExhausted),
@@ -406,7 +406,7 @@ async fn a_caller_that_stopped_reading_is_cut_at_once() {
 }
 
 #[tokio::test]
-async fn a_hundred_calls_at_once_are_each_told_once() {
+async fn a_hundred_concurrent_calls_are_each_reported_once() {
     let Pair { server, client, mut kinds, .. } = pair().await;
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..100_u32 {
@@ -420,7 +420,7 @@ async fn a_hundred_calls_at_once_are_each_told_once() {
     kinds.unary(Ask::default()).await.unwrap();
     for ended in [server.until_ended(101).await, client.until_ended(101).await] {
         assert_eq!(ended.len(), 101);
-        let told: usize = ended.iter().map(|call| call.responses.len()).sum();
-        assert_eq!(told, received + 1);
+        let total: usize = ended.iter().map(|call| call.responses.len()).sum();
+        assert_eq!(total, received + 1);
     }
 }

@@ -114,7 +114,7 @@ fn send(layer: &ObserveLayer<Recorder>, recorder: &Recorder, request: &Sent) -> 
         }
     }));
     let mut ended = recorder.ended().split_off(before);
-    assert!(ended.len() <= 1, "an ending is told once");
+    assert!(ended.len() <= 1, "an ending is reported once");
     assert_eq!(recorder.begun(), recorder.ended().len(), "what begins ends");
     ended.pop()
 }
@@ -141,7 +141,7 @@ fn asks_as_grpc(sent: &Sent) -> bool {
 }
 
 #[test]
-fn a_request_is_a_call_if_it_asks_so_or_is_known_or_answered_so() {
+fn a_request_is_a_call_by_its_head_its_known_method_or_its_answer() {
     silence_panics();
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();
     for (described, path) in [
@@ -198,7 +198,7 @@ fn a_method_that_was_answered_once_is_a_call_from_its_beginning() {
 }
 
 #[test]
-fn on_a_client_all_that_is_sent_is_a_call() {
+fn on_a_client_every_request_is_a_call() {
     silence_panics();
     for sent in every_request("/a.B/C") {
         let recorder = Recorder::new();
@@ -208,7 +208,7 @@ fn on_a_client_all_that_is_sent_is_a_call() {
 }
 
 #[test]
-fn layers_around_each_other_agree_what_is_a_call() {
+fn nested_layers_agree_on_which_requests_are_calls() {
     silence_panics();
     for sent in every_request("/a.B/C") {
         let (outer, inner) = (Recorder::new(), Recorder::new());
@@ -227,15 +227,15 @@ fn layers_around_each_other_agree_what_is_a_call() {
             }
         }));
         let facts = |recorder: &Recorder| {
-            let told = |call: Recorded| (call.rpc, call.requests, call.ended, call.code, call.by);
-            recorder.ended().into_iter().map(told).collect::<Vec<_>>()
+            let seen = |call: Recorded| (call.rpc, call.requests, call.ended, call.code, call.by);
+            recorder.ended().into_iter().map(seen).collect::<Vec<_>>()
         };
         assert_eq!(facts(&outer), facts(&inner), "{sent:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_call_began_when_its_request_came() {
+async fn a_late_call_is_timed_from_the_arrival_of_its_request() {
     let recorder = Recorder::new();
     let service = service_fn(async |request: Request<Body>| {
         tokio::time::advance(Duration::from_secs(3)).await;
@@ -249,7 +249,7 @@ async fn a_late_call_began_when_its_request_came() {
 }
 
 #[tokio::test]
-async fn a_late_call_hears_of_each_message_and_beyond_some_of_their_sum() {
+async fn a_late_call_gets_its_first_messages_one_by_one_and_the_sum_of_all() {
     let many = 3 * EarlyMessages::MAX_KEPT;
     let recorder = Recorder::new();
     let service = service_fn(async |request: Request<Body>| {
@@ -287,7 +287,7 @@ impl tonic_call::Call for Never {
 }
 
 #[test]
-fn who_is_not_interested_hears_of_no_call() {
+fn an_observer_that_skips_calls_gets_no_late_call() {
     for sent in every_request("/a.B/C") {
         if matches!(sent.fate, Fate::Panics | Fate::Recovered) {
             continue;

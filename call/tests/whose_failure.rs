@@ -78,7 +78,7 @@ async fn a_connection_that_is_reset_is_the_transports() {
 }
 
 #[tokio::test]
-async fn a_tcp_reset_in_the_midst_of_a_call_is_the_transports() {
+async fn a_tcp_reset_during_a_call_is_the_transports() {
     let (listener, address) = bound().await;
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_services_answer_is_the_services() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_clients_own_limit_is_said_so_and_is_the_callers() {
+async fn a_message_over_the_clients_own_limit_is_the_callers_and_its_error_says_why() {
     let (client, recorder) = client(&served().await);
     let mut client = client.max_encoding_message_size(100);
     let status = client.unary(long()).await.unwrap_err();
@@ -155,7 +155,7 @@ async fn times_out(layer: ObserveLayer<Recorder>) -> KindsClient<Channel> {
 }
 
 #[tokio::test]
-async fn what_the_servers_own_time_out_ends_is_a_deadline_where_it_is_named() {
+async fn a_call_that_the_servers_timeout_ends_is_a_deadline_if_the_timeout_is_set() {
     let recorder = Recorder::new();
     let layer = ObserveLayer::server(recorder.clone()).server_timeout(Duration::from_millis(50));
     let client = times_out(layer).await;
@@ -175,7 +175,7 @@ async fn what_the_servers_own_time_out_ends_is_a_deadline_where_it_is_named() {
 }
 
 #[tokio::test]
-async fn a_time_out_that_nobody_named_looks_like_a_caller_who_left() {
+async fn a_server_timeout_that_is_not_set_looks_like_a_caller_that_left() {
     let recorder = Recorder::new();
     let mut client = times_out(ObserveLayer::server(recorder.clone())).await;
     client.unary(ask(Act::Hang, 0)).await.unwrap_err();
@@ -184,7 +184,7 @@ async fn a_time_out_that_nobody_named_looks_like_a_caller_who_left() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_early_or_mid_stream_is_no_time_out_of_the_servers() {
+async fn a_caller_that_leaves_early_or_mid_stream_is_not_a_server_timeout() {
     let recorder = Recorder::new();
     let service = KindsService::default();
     let (incoming, endpoint) = listen();
@@ -212,7 +212,7 @@ async fn a_caller_who_leaves_early_or_mid_stream_is_no_time_out_of_the_servers()
 }
 
 #[tokio::test]
-async fn layers_inside_agree_on_the_servers_time_out() {
+async fn inner_layers_agree_on_the_servers_timeout() {
     let (outer, inner) = (Recorder::new(), Recorder::new());
     let (incoming, endpoint) = listen();
     let server = Server::builder()

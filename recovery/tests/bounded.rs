@@ -106,7 +106,7 @@ fn fields(seen: &Value) -> Value {
 }
 
 #[test]
-fn a_line_is_short_however_long_the_text_and_however_deep_the_stack() {
+fn a_line_is_bounded_for_any_length_of_text_and_depth_of_stack() {
     for (depth, environment) in [(3, &[][..]), (3_000, &[]), (3_000, &[("RUST_BACKTRACE", "full")])]
     {
         let seen = seen(depth, environment);
@@ -133,7 +133,7 @@ fn a_line_is_short_however_long_the_text_and_however_deep_the_stack() {
 }
 
 #[test]
-fn a_stack_has_the_frames_of_the_program_alone() {
+fn a_stack_has_only_the_frames_of_the_program() {
     let fields = fields(&seen(2, &[("RUST_BACKTRACE", "1")]));
     let stack = fields["exception.stacktrace"].as_str().unwrap();
     let (places, frames): (Vec<_>, Vec<_>) =
@@ -149,7 +149,7 @@ fn a_stack_has_the_frames_of_the_program_alone() {
 }
 
 #[test]
-fn rust_backtrace_chooses_what_is_captured_as_the_standard_library_has_it() {
+fn rust_backtrace_selects_what_is_captured_as_in_the_standard_library() {
     for (environment, is_there, has_all) in [
         (&[][..], true, false),
         (&[("RUST_BACKTRACE", "0")], false, false),

@@ -20,16 +20,16 @@ use tonic_recovery_layer::{
 use tower::{Layer as _, Service as _, service_fn};
 
 #[derive(Debug, Default, Clone)]
-struct Told {
+struct Seen {
     location: Option<String>,
     backtrace: bool,
 }
 
-async fn told(panics: impl Fn() + Clone + Send + 'static) -> Told {
-    let told = Arc::new(Mutex::new(Told::default()));
-    let handler = Arc::clone(&told);
+async fn seen(panics: impl Fn() + Clone + Send + 'static) -> Seen {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let handler = Arc::clone(&seen);
     let layer = RecoveryLayer::server().with_handler(move |panic| {
-        *handler.lock().unwrap() = Told {
+        *handler.lock().unwrap() = Seen {
             location: panic.location().map(ToOwned::to_owned),
             backtrace: panic.backtrace().is_some_and(|trace| trace.to_string().contains("capture")),
         };
@@ -40,25 +40,25 @@ async fn told(panics: impl Fn() + Clone + Send + 'static) -> Told {
         Ok::<Response<Script>, Infallible>(Script::new().respond())
     }));
     service.call(Request::new(Script::new())).await.unwrap();
-    told.lock().unwrap().clone()
+    seen.lock().unwrap().clone()
 }
 
 #[tokio::test]
-async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
+async fn location_and_backtrace_are_reported_and_the_previous_hook_is_called() {
     static PREVIOUS: AtomicUsize = AtomicUsize::new(0);
     std::panic::set_hook(Box::new(|_| {
         PREVIOUS.fetch_add(1, Ordering::SeqCst);
     }));
     let previous = || PREVIOUS.swap(0, Ordering::SeqCst);
 
-    let before = told(|| panic!("before")).await;
+    let before = seen(|| panic!("before")).await;
     assert!(before.location.is_none() && !before.backtrace);
     assert_eq!(previous(), 1);
 
     capture_panics();
     capture_panics();
     let line = line!() + 1;
-    let after = told(|| panic!("captured")).await;
+    let after = seen(|| panic!("captured")).await;
     let location = after.location.unwrap();
     assert!(location.starts_with(&format!("recovery/tests/capture.rs:{line}:")), "{location}");
     // The environment of the tests may disable backtraces; `bounded.rs` tests each setting in its own process.
@@ -67,7 +67,7 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
     assert_eq!(previous(), 1, "the previous hook still sees it, once");
 
     // A panic that was caught further inside is not reported instead of this one.
-    let other = told(|| {
+    let other = seen(|| {
         let _ = catch_unwind(AssertUnwindSafe(|| panic!("caught inside")));
         resume_unwind(Box::new("raised without the hook"));
     })
@@ -76,7 +76,7 @@ async fn location_and_backtrace_are_told_and_the_previous_hook_is_chained() {
     assert_eq!(previous(), 1);
 
     capture_panics_quietly();
-    assert!(told(|| panic!("quiet")).await.location.is_some());
+    assert!(seen(|| panic!("quiet")).await.location.is_some());
     assert_eq!(previous(), 0, "a caught panic prints nothing");
     let _ = catch_unwind(|| panic!("not in a call"));
     assert_eq!(previous(), 1, "any other panic is printed");

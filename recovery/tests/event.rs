@@ -33,7 +33,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Events {
 }
 
 #[tokio::test]
-async fn an_error_event_tells_the_operator() {
+async fn a_recovered_panic_is_one_error_event() {
     let events = Events::default();
     let _guard =
         tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
@@ -46,8 +46,8 @@ async fn an_error_event_tells_the_operator() {
     let request: Request<Script> = Request::post("/a.B/C").body(Script::new()).unwrap();
     service.call(request).await.unwrap();
 
-    let told = std::mem::take(&mut *events.0.lock().unwrap());
-    let [event] = &told[..] else { panic!("one event, not {told:?}") };
+    let seen = std::mem::take(&mut *events.0.lock().unwrap());
+    let [event] = &seen[..] else { panic!("one event, not {seen:?}") };
     for part in [
         "ERROR tonic_recovery_layer ",
         "message=a panic was recovered",
@@ -72,12 +72,12 @@ async fn an_error_event_tells_the_operator() {
     drop(gone);
     let _ = is_over.await;
     tokio::task::yield_now().await;
-    let told = events.0.lock().unwrap();
-    assert!(matches!(&told[..], [event] if event.contains("unheard, on purpose")), "{told:?}");
+    let seen = events.0.lock().unwrap();
+    assert!(matches!(&seen[..], [event] if event.contains("unheard, on purpose")), "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_client_layer_on_a_server_says_so_once() {
+async fn a_client_layer_on_a_server_logs_one_warning() {
     let events = Events::default();
     let _guard =
         tracing::subscriber::set_default(tracing_subscriber::registry().with(events.clone()));
@@ -91,8 +91,8 @@ async fn a_client_layer_on_a_server_says_so_once() {
             request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
             service.call(request).await.unwrap();
         }
-        let told = std::mem::take(&mut *events.0.lock().unwrap());
-        assert_eq!(told.len(), warnings, "{told:?}");
-        assert!(told.iter().all(|event| event.starts_with("WARN tonic_call ")), "{told:?}");
+        let seen = std::mem::take(&mut *events.0.lock().unwrap());
+        assert_eq!(seen.len(), warnings, "{seen:?}");
+        assert!(seen.iter().all(|event| event.starts_with("WARN tonic_call ")), "{seen:?}");
     }
 }

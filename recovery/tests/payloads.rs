@@ -33,9 +33,9 @@ async fn call(layer: RecoveryLayer, panics: impl Fn() + Clone + Send + 'static) 
 }
 
 /// The message that the handler gets for a payload.
-async fn told(panics: impl Fn() + Clone + Send + 'static) -> String {
-    let told = Arc::new(Mutex::new(None));
-    let handler = Arc::clone(&told);
+async fn seen(panics: impl Fn() + Clone + Send + 'static) -> String {
+    let seen = Arc::new(Mutex::new(None));
+    let handler = Arc::clone(&seen);
     let layer = RecoveryLayer::server().with_handler(move |panic| {
         *handler.lock().unwrap() = Some(panic.message().to_owned());
         Status::internal("fixed")
@@ -43,20 +43,20 @@ async fn told(panics: impl Fn() + Clone + Send + 'static) -> String {
     let response = call(layer, panics).await;
     assert_eq!(response.headers()["grpc-status"], "13");
     assert_eq!(response.headers()["grpc-message"], "fixed");
-    told.lock().unwrap().take().unwrap()
+    seen.lock().unwrap().take().unwrap()
 }
 
 #[tokio::test]
 async fn a_payload_of_any_type_has_a_message() {
-    assert_eq!(told(|| panic!("on purpose")).await, "on purpose");
-    assert_eq!(told(|| panic!("{} on purpose", 7)).await, "7 on purpose");
-    assert_eq!(told(|| panic_any(Cow::Borrowed("a cow"))).await, "a cow");
-    assert_eq!(told(|| panic_any(Box::<str>::from("a box"))).await, "a box");
-    assert_eq!(told(|| panic_any(Arc::<str>::from("an arc"))).await, "an arc");
-    assert!(told(|| panic_any(Status::data_loss("a status"))).await.contains("a status"));
+    assert_eq!(seen(|| panic!("on purpose")).await, "on purpose");
+    assert_eq!(seen(|| panic!("{} on purpose", 7)).await, "7 on purpose");
+    assert_eq!(seen(|| panic_any(Cow::Borrowed("a cow"))).await, "a cow");
+    assert_eq!(seen(|| panic_any(Box::<str>::from("a box"))).await, "a box");
+    assert_eq!(seen(|| panic_any(Arc::<str>::from("an arc"))).await, "an arc");
+    assert!(seen(|| panic_any(Status::data_loss("a status"))).await.contains("a status"));
     let error = || panic_any(Box::<dyn std::error::Error + Send + Sync>::from("an error"));
-    assert_eq!(told(error).await, "an error");
-    assert_eq!(told(|| panic_any(7_u8)).await, "a payload that is not a text");
+    assert_eq!(seen(error).await, "an error");
+    assert_eq!(seen(|| panic_any(7_u8)).await, "a payload that is not a text");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn the_caller_never_sees_the_text_of_a_panic() {
 }
 
 #[tokio::test]
-async fn a_payload_that_panics_when_dropped_goes_no_further() {
+async fn a_payload_that_panics_when_dropped_is_caught() {
     struct PanicsWithAnother;
 
     impl Drop for PanicsWithAnother {
@@ -97,7 +97,7 @@ async fn a_payload_that_panics_when_dropped_goes_no_further() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_or_says_ok_is_the_default() {
+async fn after_a_handler_that_panics_or_returns_ok_the_default_status_is_sent() {
     let panics = RecoveryLayer::server().with_handler(|_| panic!("in the handler, on purpose"));
     let says_ok = RecoveryLayer::server().with_handler(|_| Status::ok("fine"));
     for layer in [panics, says_ok] {
@@ -141,7 +141,7 @@ async fn a_panic_in_drop_while_another_unwinds_does_not_abort() {
 }
 
 #[tokio::test]
-async fn a_payload_whose_text_panics_is_a_panic_all_the_same() {
+async fn a_payload_whose_display_panics_is_still_reported() {
     #[derive(Debug)]
     struct Hostile;
 
@@ -154,7 +154,7 @@ async fn a_payload_whose_text_panics_is_a_panic_all_the_same() {
     impl std::error::Error for Hostile {}
 
     let hostile = || panic_any(Box::<dyn std::error::Error + Send + Sync>::from(Hostile));
-    assert_eq!(told(hostile).await, "a payload that is not a text");
+    assert_eq!(seen(hostile).await, "a payload that is not a text");
 }
 
 /// A body that panics in every method.
@@ -181,7 +181,7 @@ impl http_body::Body for Ignorant {
 }
 
 #[tokio::test]
-async fn a_body_that_panics_when_asked_for_its_end_or_size_is_told_by_the_next_poll() {
+async fn a_panic_in_is_end_stream_or_size_hint_is_reported_by_the_next_poll() {
     silence_panics();
     let mut service = RecoveryLayer::server()
         .layer(service_fn(async |_| Ok::<_, Infallible>(Response::new(Ignorant))));
@@ -211,10 +211,10 @@ impl tower::Service<Request<tonic::body::Body>> for NotReady {
 }
 
 #[tokio::test]
-async fn a_panic_in_poll_ready_is_told_even_if_no_call_comes() {
+async fn a_panic_in_poll_ready_is_reported_even_if_no_call_follows() {
     silence_panics();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let handler = Arc::clone(&told);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let handler = Arc::clone(&seen);
     let layer = RecoveryLayer::server().with_handler(move |panic| {
         handler.lock().unwrap().push((panic.place(), panic.rpc().is_some()));
         Status::internal("")
@@ -232,7 +232,7 @@ async fn a_panic_in_poll_ready_is_told_even_if_no_call_comes() {
     drop(service);
     let poll_ready = |called| (Place::PollReady, called);
     let expected = [poll_ready(false), poll_ready(true), poll_ready(false)];
-    assert_eq!(*told.lock().unwrap(), expected);
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 /// A future that answers, and panics when it is dropped.
@@ -251,7 +251,7 @@ fn answers_then_panics(_: Request<tonic::body::Body>) -> AnswersThenPanics {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_destructor_of_a_finished_future_costs_nobody_the_answer() {
+async fn a_panic_in_the_destructor_of_a_finished_future_does_not_lose_the_answer() {
     silence_panics();
     let cut = tower::layer::layer_fn(|mut inner: tower::util::ServiceFn<fn(_) -> _>| {
         service_fn(move |request| Cut::around(inner.call(request), None).1)

@@ -21,13 +21,13 @@ use tower::ServiceBuilder;
 use self::panics_at::{PANIC_AT, panics_at};
 
 /// What the handler got: the place, the message and the method of each panic.
-type Told = Arc<Mutex<Vec<(Place, String, String)>>>;
+type Seen = Arc<Mutex<Vec<(Place, String, String)>>>;
 
-fn recovery(layer: RecoveryLayer, told: &Told) -> RecoveryLayer {
-    let told = Arc::clone(told);
+fn recovery(layer: RecoveryLayer, seen: &Seen) -> RecoveryLayer {
+    let seen = Arc::clone(seen);
     layer.with_handler(move |panic| {
         let rpc = panic.rpc().unwrap().full().to_owned();
-        told.lock().unwrap().push((panic.place(), panic.message().to_owned(), rpc));
+        seen.lock().unwrap().push((panic.place(), panic.message().to_owned(), rpc));
         Status::internal("internal error")
     })
 }
@@ -35,7 +35,7 @@ fn recovery(layer: RecoveryLayer, told: &Told) -> RecoveryLayer {
 /// A server with the layer, and a client without it.
 struct Recovering {
     kinds: KindsClient<Channel>,
-    told: Told,
+    seen: Seen,
     not_ready: Arc<AtomicUsize>,
     calls: Recorder,
     service: KindsService,
@@ -43,19 +43,19 @@ struct Recovering {
 
 async fn server() -> Recovering {
     silence_panics();
-    let (told, not_ready) = (Told::default(), Arc::<AtomicUsize>::default());
+    let (seen, not_ready) = (Seen::default(), Arc::<AtomicUsize>::default());
     let (calls, service) = (Recorder::new(), KindsService::default());
     let (incoming, endpoint) = listen();
     tokio::spawn(
         Server::builder()
             .layer(ObserveLayer::server(calls.clone()))
-            .layer(recovery(RecoveryLayer::server(), &told))
+            .layer(recovery(RecoveryLayer::server(), &seen))
             .layer(panics_at(not_ready.clone()))
             .add_service(KindsServer::new(service.clone()))
             .serve_with_incoming(incoming),
     );
     let kinds = KindsClient::new(endpoint.connect().await.unwrap());
-    Recovering { kinds, told, not_ready, calls, service }
+    Recovering { kinds, seen, not_ready, calls, service }
 }
 
 impl Recovering {
@@ -79,23 +79,23 @@ async fn a_panic_before_the_head_is_a_trailers_only_internal() {
         ] {
             let outcome = call(&mut server.kinds, kind, ask(act, 1), &[(PANIC_AT, panic_at)]).await;
             assert_eq!(outcome, Outcome::internal(0), "{kind:?} {panic_at}");
-            let told = server.told.lock().unwrap().pop().unwrap();
-            assert_eq!(told, (place, text.to_owned(), method_of(kind).to_owned()), "{panic_at}");
+            let seen = server.seen.lock().unwrap().pop().unwrap();
+            assert_eq!(seen, (place, text.to_owned(), method_of(kind).to_owned()), "{panic_at}");
         }
         server.goes_on().await;
     }
 }
 
 #[tokio::test]
-async fn a_panic_in_poll_ready_is_told_to_the_next_call() {
+async fn a_panic_in_poll_ready_fails_the_next_call() {
     let mut server = server().await;
     for kind in KINDS {
         server.not_ready.store(1, Ordering::SeqCst);
         let outcome = call(&mut server.kinds, kind, ask(Act::Unspecified, 1), &[]).await;
         assert_eq!(outcome, Outcome::internal(0), "{kind:?}");
-        let told = server.told.lock().unwrap().pop().unwrap();
+        let seen = server.seen.lock().unwrap().pop().unwrap();
         assert_eq!(
-            told,
+            seen,
             (Place::PollReady, "in poll_ready, on purpose".to_owned(), method_of(kind).to_owned())
         );
         server.goes_on().await;
@@ -109,7 +109,7 @@ async fn a_panic_after_the_head_keeps_the_messages_and_ends_with_internal() {
         let outcome =
             call(&mut server.kinds, kind, ask(Act::Unspecified, 3), &[(PANIC_AT, "body")]).await;
         assert_eq!(outcome, Outcome::internal(0), "{kind:?}");
-        assert_eq!(server.told.lock().unwrap().pop().unwrap().0, Place::Body);
+        assert_eq!(server.seen.lock().unwrap().pop().unwrap().0, Place::Body);
         server.goes_on().await;
     }
     for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
@@ -122,7 +122,7 @@ async fn a_panic_after_the_head_keeps_the_messages_and_ends_with_internal() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_destructor_leaves_the_answer_as_it_is() {
+async fn a_panic_in_a_destructor_does_not_change_the_answer() {
     let mut server = server().await;
     for kind in KINDS {
         for panic_at in ["future_drop", "body_drop"] {
@@ -136,12 +136,12 @@ async fn a_panic_in_a_destructor_leaves_the_answer_as_it_is() {
             server.goes_on().await;
         }
     }
-    let told = server.told.lock().unwrap();
-    assert_eq!(told.iter().filter(|(place, ..)| *place == Place::Drop).count(), 4, "{told:?}");
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen.iter().filter(|(place, ..)| *place == Place::Drop).count(), 4, "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_panic_in_the_destructor_of_a_cancelled_call_goes_no_further() {
+async fn a_panic_in_the_destructor_of_a_cancelled_call_is_caught() {
     let mut server = server().await;
     for kind in [MethodKind::Unary, MethodKind::ClientStream] {
         let before = server.calls.ended().len();
@@ -157,7 +157,7 @@ async fn a_panic_in_the_destructor_of_a_cancelled_call_goes_no_further() {
         assert_eq!((ended.code, ended.by), (Code::Cancelled, EndedBy::Caller));
         server.goes_on().await;
     }
-    let places: Vec<_> = server.told.lock().unwrap().iter().map(|(place, ..)| *place).collect();
+    let places: Vec<_> = server.seen.lock().unwrap().iter().map(|(place, ..)| *place).collect();
     assert_eq!(places, [Place::Drop, Place::Drop]);
 }
 
@@ -195,7 +195,7 @@ async fn an_observer_inside_sees_that_the_call_unwound() {
 }
 
 /// A client with the layer, and a server without it.
-async fn client(told: &Told, not_ready: &Arc<AtomicUsize>) -> KindsClient<BoxChannel> {
+async fn client(seen: &Seen, not_ready: &Arc<AtomicUsize>) -> KindsClient<BoxChannel> {
     silence_panics();
     let (incoming, endpoint) = listen();
     tokio::spawn(
@@ -204,16 +204,16 @@ async fn client(told: &Told, not_ready: &Arc<AtomicUsize>) -> KindsClient<BoxCha
             .serve_with_incoming(incoming),
     );
     let channel = ServiceBuilder::new()
-        .layer(recovery(RecoveryLayer::client(), told))
+        .layer(recovery(RecoveryLayer::client(), seen))
         .layer(panics_at(not_ready.clone()))
         .service(endpoint.connect().await.unwrap());
     KindsClient::new(BoxChannel::new(channel))
 }
 
 #[tokio::test]
-async fn a_client_recovers_what_panics_in_its_layers() {
-    let (told, not_ready) = (Told::default(), Arc::<AtomicUsize>::default());
-    let mut kinds = client(&told, &not_ready).await;
+async fn a_client_recovers_panics_in_its_layers() {
+    let (seen, not_ready) = (Seen::default(), Arc::<AtomicUsize>::default());
+    let mut kinds = client(&seen, &not_ready).await;
     for kind in KINDS {
         for (panic_at, place) in
             [("call", Place::Call), ("future", Place::Future), ("body", Place::Body)]
@@ -221,7 +221,7 @@ async fn a_client_recovers_what_panics_in_its_layers() {
             let outcome =
                 call(&mut kinds, kind, ask(Act::Unspecified, 1), &[(PANIC_AT, panic_at)]).await;
             assert_eq!(outcome, Outcome::internal(0), "{kind:?} {panic_at}");
-            assert_eq!(told.lock().unwrap().pop().unwrap().0, place);
+            assert_eq!(seen.lock().unwrap().pop().unwrap().0, place);
         }
         not_ready.store(1, Ordering::SeqCst);
         let outcome = call(&mut kinds, kind, ask(Act::Unspecified, 1), &[]).await;
@@ -234,9 +234,9 @@ async fn a_client_recovers_what_panics_in_its_layers() {
 }
 
 #[tokio::test]
-async fn a_clients_own_messages_that_panic_end_only_their_call() {
-    let (told, not_ready) = (Told::default(), Arc::default());
-    let kinds = client(&told, &not_ready).await;
+async fn a_request_stream_that_panics_ends_only_its_own_call() {
+    let (seen, not_ready) = (Seen::default(), Arc::default());
+    let kinds = client(&seen, &not_ready).await;
 
     // Another call on the same connection, which must continue.
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
@@ -262,9 +262,9 @@ async fn a_clients_own_messages_that_panic_end_only_their_call() {
         Err(status) => Outcome { notes: 0, code: status.code(), message: status.message().into() },
     };
     assert_eq!((outcome.code, &*outcome.message), (Code::Internal, "internal error"));
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|(place, text, _)| {
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|(place, text, _)| {
         *place == Place::RequestBody && text == "in a request, on purpose"
     }));
 

@@ -75,12 +75,12 @@ impl Kinds for Adapted {
     }
 }
 
-type Told = Arc<Mutex<Vec<(Place, String)>>>;
+type Seen = Arc<Mutex<Vec<(Place, String)>>>;
 
-async fn adapted() -> (KindsClient<Channel>, Told, Recorder) {
+async fn adapted() -> (KindsClient<Channel>, Seen, Recorder) {
     silence_panics();
-    let (told, calls) = (Told::default(), Recorder::new());
-    let hook = Arc::clone(&told);
+    let (seen, calls) = (Seen::default(), Recorder::new());
+    let hook = Arc::clone(&seen);
     let (incoming, endpoint) = listen();
     tokio::spawn(
         Server::builder()
@@ -88,24 +88,24 @@ async fn adapted() -> (KindsClient<Channel>, Told, Recorder) {
             .layer(RecoveryLayer::server().with_handler(move |panic| {
                 assert!(panic.rpc().is_some(), "the layer knows the call");
                 hook.lock().unwrap().push((panic.place(), panic.message().to_owned()));
-                Status::data_loss("said by the handler")
+                Status::data_loss("set by the handler")
             }))
             .add_service(KindsServer::new(Adapted(KindsService::default())))
             .serve_with_incoming(incoming),
     );
-    (KindsClient::new(endpoint.connect().await.unwrap()), told, calls)
+    (KindsClient::new(endpoint.connect().await.unwrap()), seen, calls)
 }
 
 #[tokio::test]
 async fn all_messages_before_a_panic_arrive() {
-    let (mut kinds, told, calls) = adapted().await;
+    let (mut kinds, seen, calls) = adapted().await;
     for count in [0, 1, 2, 5_000] {
         for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
             let outcome = call(&mut kinds, kind, ask(Act::Panic, count), &[]).await;
             let notes = count as usize;
-            let message = "said by the handler".to_owned();
+            let message = "set by the handler".to_owned();
             assert_eq!(outcome, Outcome { notes, code: Code::DataLoss, message }, "{kind:?}");
-            let (place, text) = told.lock().unwrap().pop().unwrap();
+            let (place, text) = seen.lock().unwrap().pop().unwrap();
             assert_eq!(place, Place::Stream);
             assert!(["in a stream, on purpose", "in a producer, on purpose"].contains(&&*text));
         }
@@ -115,27 +115,27 @@ async fn all_messages_before_a_panic_arrive() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_well_ends_well() {
-    let (mut kinds, told, _) = adapted().await;
+async fn a_stream_without_a_panic_ends_with_its_own_status() {
+    let (mut kinds, seen, _) = adapted().await;
     for count in [0, 1, 5_000] {
         for kind in [MethodKind::ServerStream, MethodKind::BidiStream] {
             let outcome = call(&mut kinds, kind, ask(Act::Unspecified, count), &[]).await;
             assert_eq!(outcome, Outcome::ok(count as usize));
         }
     }
-    assert!(told.lock().unwrap().is_empty());
+    assert!(seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_producer_that_is_aborted_ends_its_stream_with_an_error() {
-    let (mut kinds, told, _) = adapted().await;
+    let (mut kinds, seen, _) = adapted().await;
     let outcome = call(&mut kinds, MethodKind::BidiStream, ask(Act::Fail, 100), &[]).await;
     assert_eq!(outcome.code, Code::Cancelled);
-    assert!(told.lock().unwrap().is_empty());
+    assert!(seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn without_a_layer_the_caller_is_told_internal() {
+async fn without_a_layer_the_caller_gets_internal() {
     silence_panics();
     let mut left = 3;
     let stream = tokio_stream::iter(std::iter::from_fn(move || {

@@ -10,7 +10,7 @@ use tonic_call_test_kit::{KINDS, KindsService, Outcome, ask, call, listen, silen
 use tonic_recovery_layer::RecoveryLayer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_panics_on_one_connection_disturb_no_good_call() {
+async fn a_thousand_panics_on_one_connection_do_not_affect_other_calls() {
     silence_panics();
     let (incoming, endpoint) = listen();
     tokio::spawn(
