@@ -24,7 +24,7 @@
 //! # use tonic_call_test_kit::{Orders, orders};
 //! use orders::order_service_server::OrderServiceServer;
 //! use tonic::transport::Server;
-//! use tonic_call::{Call, End, ObserveLayer, Observer, Rpc, Side};
+//! use tonic_call::{Call, End, Methods, ObserveLayer, Observer, Rpc, Side};
 //!
 //! /// Prints one line per call, at its end.
 //! #[derive(Clone)]
@@ -52,8 +52,9 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //!     Server::builder()
-//!         .layer(ObserveLayer::server(Print))
+//!         .layer(ObserveLayer::server(Print).methods(&methods))
 //!         .add_service(OrderServiceServer::new(Orders::default()))
 //!         .serve("127.0.0.1:50051".parse()?)
 //!         .await?;
@@ -61,12 +62,19 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` is your service:
+//! Each call prints one line, such as `orders.v1.OrderService/GetOrder Ok`.
+//!
+//! `orders` is the module that tonic generates, and `Orders` is your service. [`Methods`] lists the methods of the
+//! descriptor set that `build.rs` writes. Without it, methods are learned from traffic, and the first call of each
+//! method prints `unknown`: see [`KnownMethods`].
 //!
 //! ```ignore
 //! // build.rs
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     tonic_prost_build::compile_protos("proto/orders.proto")?;
+//!     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+//!     tonic_prost_build::configure()
+//!         .file_descriptor_set_path(out.join("orders.bin"))
+//!         .compile_protos(&["proto/orders.proto"], &["proto"])?;
 //!     Ok(())
 //! }
 //! ```
@@ -75,6 +83,7 @@
 //! // src/main.rs
 //! mod orders {
 //!     tonic::include_proto!("orders.v1");
+//!     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("orders");
 //! }
 //! ```
 //!
