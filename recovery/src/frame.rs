@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_is_of_the_crate_that_its_name_begins_with() {
+    fn a_function_belongs_to_the_crate_that_its_name_begins_with() {
         for (symbol, name) in [
             ("orders::service::create::{{closure}}", Some("orders")),
             ("<orders::Orders as orders::v1::Service>::get::{{closure}}", Some("orders")),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_without_a_crate_is_of_that_of_its_file() {
+    fn a_function_without_a_crate_belongs_to_the_crate_of_its_file() {
         let cargo = "/home/ann/.cargo";
         for (file, below) in [
             ("/rustc/59807616/library/core/src/future/future.rs:133:9".to_owned(), true),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_panic_goes_through_is_worth_no_line() {
+    fn the_panic_machinery_is_hidden() {
         for symbol in ["std::panicking::panic_with_hook", "__rustc::rust_begin_unwind", "clone3"] {
             assert_eq!(owner_of(symbol, None), Owner::Hidden, "{symbol}");
         }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_bounded_however_deep_it_is_and_however_long_its_names_are() {
+    fn a_stack_of_any_depth_with_names_of_any_length_is_bounded() {
         let deep: String = (0..100_000).map(|n| format!("{n:4}: orders::deep\n")).collect();
         let wide = format!("   0: orders::Wide<{}>\n   1: orders::narrow\n", "T".repeat(100_000));
         assert!(shown(&deep).len() <= MAX_LINES_BYTES && shown(&deep).ends_with(REST));

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_piece_panics_with_is_text_and_dropped_whatever_that_does() {
+    fn a_panic_payload_becomes_text_and_is_dropped_even_if_its_drop_panics() {
         let message = |run: fn()| guarded(run).err();
         assert_eq!(message(|| panic!("a text, on purpose")).as_deref(), Some("a text, on purpose"));
         assert_eq!(message(|| panic!("{}, on purpose", 7)).as_deref(), Some("7, on purpose"));

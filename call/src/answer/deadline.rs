@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_tells_what_is_left() {
+    async fn a_deadline_returns_the_remaining_time() {
         let mut headers = HeaderMap::new();
         assert_eq!(Deadline::from_headers(&headers), Ok(None));
 
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_as_no_more_and_hardly_less(nanos in 1_u64..) {
+        fn a_formatted_timeout_parses_as_no_more_and_barely_less(nanos in 1_u64..) {
             let timeout = Duration::from_nanos(nanos);
             let read = parse_timeout(&format_timeout(timeout)).expect("well formed");
             prop_assert!(read <= timeout);

@@ -159,7 +159,7 @@ fn counts_are_decremented_and_removed_at_zero() {
     assert_eq!((get(&store, 1), store.len()), (Some(1), 1));
     store.update(id, one_less);
     assert_eq!((get(&store, 1), store.len()), (None, 0));
-    // Once too often changes nothing.
+    // A second removal has no effect.
     store.update(id, one_less);
 
     fill(&store, 2..4, |_| 1);
@@ -184,7 +184,7 @@ fn lock_alone_evicts_nothing() {
 }
 
 #[test]
-fn a_store_says_how_full_it_is() {
+fn a_store_reports_its_usage() {
     let store = BoundedStore::new(1);
     let usage = |now| {
         let StoreUsage { keys, max_keys, overflow_in_use } = store.usage(passed(now));

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_descriptor_set_says_that_there_is_no_such_method() {
+    fn only_with_a_descriptor_set_a_method_is_undescribed() {
         let methods = kinds();
         for (path, known, undescribed) in [
             ("/test.v1.Kinds/Unary", true, false),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_takes_no_part() {
+    fn a_query_is_ignored() {
         assert_eq!(rpc("/a.B/C?d=/e").full(), "a.B/C");
         assert_eq!(rpc("http://host:1/a.B/C?d").full(), "a.B/C");
     }
@@ -237,7 +237,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_path_panics_and_names_are_what_stands_between_the_slashes(path in "[/a-cA-Z.?%*]{0,20}") {
+        fn no_path_panics_and_names_are_the_parts_between_the_slashes(path in "[/a-cA-Z.?%*]{0,20}") {
             let Ok(uri) = path.parse::<Uri>() else { return Ok(()) };
             let rpc = Rpc::from_uri(&uri);
             let parts: Vec<_> = uri.path().split('/').collect();

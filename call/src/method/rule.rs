@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_no_path_has_is_named_with_what_was_meant() {
+    fn a_name_that_no_path_can_have_is_an_error_with_a_suggestion() {
         for (service, method, problem, nearest) in [
             ("/a.B", "C", "slash", Some("a.B/C")),
             ("a.B", "/C", "slash", Some("a.B/C")),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_the_qualified_one_or_has_few_other_letters() {
+    fn the_suggestion_is_the_qualified_name_or_the_one_with_the_fewest_edits() {
         let names = ["orders.v1.OrderService", "orders.v1.Admin", "billing.v1.Billing"];
         for (rule, near) in [
             ("OrderService", Some("orders.v1.OrderService")),
@@ -235,7 +235,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_name_panics_and_every_name_that_passes_is_one_of_a_call(
+        fn no_name_panics_and_every_accepted_name_occurs_in_a_path(
             service in "[a-zA-Z./?# é]{0,8}", method in "[a-zA-Z./?# é]{0,8}",
         ) {
             let path = PathAndQuery::try_from(format!("/{service}/{method}")).ok();

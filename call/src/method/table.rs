@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_rule_wins() {
+    fn the_most_specific_rule_wins() {
         let table = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 2);
         assert_eq!(get(&table, "/a.B/C"), 2);
         assert_eq!(get(&table, "/a.B/D"), 1);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_exact_gets_the_default() {
+    fn a_malformed_path_gets_the_default() {
         let table = MethodTable::new(0).service("a.B", 1).method("a.B", "C", 2).service("", 3);
         for path in ["/a.B/C/", "//a.B/C", "/a.B/", "/a.B", "/"] {
             assert_eq!(get(&table, path), 0, "{path}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_a_method_that_does_not_exist_is_named_with_what_was_probably_meant() {
+    fn a_rule_for_a_method_that_does_not_exist_is_an_error_with_a_suggestion() {
         let table = MethodTable::new(0).method("test.v1.Kinds", "Unary", 1);
         assert_eq!(table.check(&kinds()), Ok(()));
         assert!(MethodTable::new(0).service("test.v1.Kinds", 1).checked(&kinds()).is_ok());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn two_rules_for_the_same_are_named() {
+    fn two_rules_for_the_same_method_or_service_are_an_error() {
         let method = MethodTable::new(0).method("a.B", "C", 1).method("a.B", "C", 2);
         let error = method.check_names().expect_err("twice");
         assert_eq!(error.to_string(), "there are two rules for \"a.B/C\": only one can apply");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_listed_with_what_it_is_for() {
+    fn every_value_is_listed_with_the_calls_it_matches() {
         let table = MethodTable::new(0).method("a.B", "C", 1).service("a.B", 2);
         let rules = [(Matches::Method("a.B/C"), &1), (Matches::Service("a.B"), &2)];
         let all = [rules[0], rules[1], (Matches::Default, &0)];

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_paths_that_are_none_are_not_counted_and_no_rules_need_no_counting() {
+    fn probes_and_malformed_paths_are_not_counted_and_without_rules_nothing_is() {
         let rules = UncalledRules::of(&MethodTable::new(()).service("a.B", ()));
         assert_eq!(reported(&rules, &["/grpc.health.v1.Health/Check", "/x", "//a/b"], 5_000), []);
         assert_eq!(reported(&rules, &["/a.C/D"], 2_000), [(1_000, "a.B".to_owned())]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_very_many_is_bounded() {
+    fn a_long_list_of_rules_is_bounded() {
         let table = (0..10_000).fold(MethodTable::new(()), |table, number| {
             table.method("orders.v1.OrderService", &format!("M{number:05}"), ())
         });

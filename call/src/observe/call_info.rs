@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slot_is_shared_by_all_who_ask_for_it() {
+    fn one_slot_is_shared_by_all_layers_of_a_call() {
         let mut extensions = Extensions::new();
         assert!(CallInfo::of(&extensions).is_none());
         let outer = CallInfo::get_or_insert(Side::Server, &mut extensions);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_sent_on_gets_a_slot_of_its_own() {
+    fn a_request_that_is_forwarded_gets_its_own_slot() {
         let mut extensions = Extensions::new();
         let server = CallInfo::get_or_insert(Side::Server, &mut extensions);
         assert!(CallInfo::of_side(Side::Client, &extensions).is_none());
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ending_alone_tells_what_ended_the_call() {
+    fn without_recorded_facts_the_end_shows_what_ended_the_call() {
         let info = CallInfo::new(Side::Server);
         let missing = End::missing(StatusCode::OK, Side::Server, true);
         let timer = End::Error {
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovered_panic_ended_the_call_only_if_its_layer_says_so() {
+    fn a_recovered_panic_ended_the_call_only_if_its_layer_records_that() {
         let info = CallInfo::new(Side::Server);
         info.set_panic("in a destructor");
         assert_eq!(info.ended_by(&status(Code::NotFound)), EndedBy::Service);

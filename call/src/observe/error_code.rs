@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_what_it_says() {
+    fn a_status_has_its_own_code() {
         assert_eq!(code_of(&Status::data_loss("")), Code::DataLoss);
         assert_eq!(code_of(&boxed(Status::not_found(""))), Code::NotFound);
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_says_something_is_not_overruled_by_its_source() {
+    fn a_status_with_a_definite_code_is_not_overruled_by_its_source() {
         let mut status = Status::not_found("");
         status.set_source(Arc::new(io::Error::from(io::ErrorKind::ConnectionReset)));
         assert_eq!(code_of(&status), Code::NotFound);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn resets_are_mapped_as_grpc_says() {
+    fn resets_are_mapped_by_grpcs_table() {
         for (reason, code) in [
             (Reason::NO_ERROR, Code::Internal),
             (Reason::PROTOCOL_ERROR, Code::Internal),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn http_statuses_are_mapped_as_grpc_says() {
+    fn http_statuses_are_mapped_by_grpcs_table() {
         for (http, code) in [
             (200, Code::Unknown),
             (204, Code::Unknown),

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_counted_when_its_last_byte_is_here() {
+    fn a_message_is_counted_when_its_last_byte_has_arrived() {
         let body = encode(&[(false, vec![0; 4])]);
         assert_eq!(read(&[&body[..8]]), []);
         assert_eq!(read(&[&body[..8], &body[8..]]), [Message { compressed: false, len: 4 }]);

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_found_behind_messages_wherever_two_cuts_fall() {
+    fn trailers_are_found_after_messages_wherever_two_cuts_fall() {
         let body = [message(3), message(0), block("grpc-status:5\r\ngrpc-message: no%20such\r\n")]
             .concat();
         for first in 0..=body.len() {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_found_behind_more_than_is_kept() {
+    fn a_status_is_found_after_more_lines_than_are_kept() {
         let long = "x".repeat(100_000);
         for lines in [
             format!("grpc-message:{long}\r\ngrpc-status:13\r\n"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn trailers_that_are_written_are_read_back() {
         let mut sent = HeaderMap::new();
         let status = Status::not_found("nothing: here\n");
         status.add_header(&mut sent).expect("headers");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_read_behind_the_trailers() {
+    fn nothing_is_read_after_the_trailers() {
         let body = [block(""), message(3), block("grpc-status:5")].concat();
         assert_eq!(read(WebReader::binary(), &[&body]), (vec![], Some(HeaderMap::new())));
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_given_as_what_it_is() {
+    fn a_mapped_address_is_ipv4_and_others_are_unchanged() {
         for (socket, peer, ip) in [
             ("192.0.2.1:7", "192.0.2.1:7", "192.0.2.1"),
             ("[::ffff:192.0.2.1]:7", "192.0.2.1:7", "192.0.2.1"),
@@ -164,7 +164,7 @@ mod tests {
 
     #[cfg(feature = "axum")]
     #[test]
-    fn axums_address_counts_where_tonic_says_none() {
+    fn axums_address_is_used_if_tonic_has_none() {
         let mut extensions = Extensions::new();
         let axum = "[::ffff:192.0.2.1]:7".parse::<SocketAddr>().expect("an address");
         extensions.insert(axum::extract::ConnectInfo(axum));

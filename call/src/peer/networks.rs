@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hop_that_is_none_of_ours_is_the_caller() {
+    fn the_last_hop_that_is_not_a_trusted_proxy_is_the_client() {
         let ours = networks(&["10.0.0.0/8", "fd00::/8", "192.0.2.7"]);
         for (peer, lines, caller) in [
             // The peer is not a trusted proxy.
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_of_a_request_is_its_peer_or_who_called_the_proxy() {
+    fn the_client_of_a_request_is_its_peer_or_the_proxys_client() {
         let ours = networks(&["10.0.0.0/8"]);
         let caller = |peer: Option<&str>| {
             let mut request = http::Request::new(());
@@ -306,7 +306,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_a_caller_sends_our_proxy_tells_who_it_is(
+        fn no_header_of_a_caller_hides_the_address_that_a_trusted_proxy_appends(
             sent in proptest::collection::vec("[0-9a-f.:,\\[\\] ]{0,30}", 0..4),
             same_line: bool,
         ) {

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_hold_a_secret_is_never_shown() {
+    fn metadata_that_may_hold_a_secret_is_never_shown() {
         let secrets = [
             "authorization",
             "Proxy-Authorization",

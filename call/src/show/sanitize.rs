@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_or_forges_a_line_is_escaped() {
+    fn characters_that_break_or_forge_a_line_are_escaped() {
         for (text, shown) in [
             ("a\r\nb", r"a\r\nb"),
             ("\x1b[31mred\x7f", r"\u{1b}[31mred\u{7f}"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_between_characters_and_says_so() {
+    fn text_that_is_too_long_is_cut_between_characters_and_marked() {
         let cut = sanitize(&"x".repeat(MAX_TEXT_BYTES + 1)).into_owned();
         assert_eq!(cut, format!("{}…", "x".repeat(MAX_TEXT_BYTES - 3)));
         // An escape is never split.
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_written_no_further() {
+    fn endless_text_is_formatted_only_up_to_the_limit() {
         struct Endless;
 
         impl Display for Endless {
@@ -215,7 +215,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_the_lines_were_they_are_bounded(text in "(?s).{0,300}", times in 0_usize..60) {
+        fn any_lines_are_bounded(text in "(?s).{0,300}", times in 0_usize..60) {
             let text = text.repeat(times);
             let shown = sanitize_lines(&text);
             proptest::prop_assert!(in_json(&shown) <= MAX_LINES_BYTES);
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_it_was_it_is_one_bounded_line(bytes in proptest::collection::vec(0_u8.., 0..3_000)) {
+        fn any_bytes_become_one_bounded_line(bytes in proptest::collection::vec(0_u8.., 0..3_000)) {
             let shown = sanitize(&bytes);
             proptest::prop_assert!(shown.len() <= MAX_TEXT_BYTES);
             proptest::prop_assert!(!shown.chars().any(needs_escape));

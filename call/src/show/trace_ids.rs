@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_read_as_the_same() {
+    fn a_traceparent_that_is_written_is_read_back() {
         for flags in 0..=0xff {
             let sent = TraceParent::new(TraceIds::new(u128::MAX >> 4, 1).expect("ids"), flags);
             let headers = HeaderMap::from_iter([(TRACEPARENT, sent.to_header())]);
