@@ -137,7 +137,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PER_CALLER/TOTAL|off", default_value = DEFAULT_IN_FLIGHT, help_heading = LIMITS)]
     pub in_flight: InFlightLimit,
 
-    /// Maximum number of connections [default: 10000, or the limit of open files less 32 if that is lower]
+    /// Maximum number of connections [default: 10000, or the limit of open files minus 32 if that is lower]
     ///
     /// When a further client connects, the connections that have been without a call for the longest time are
     /// closed; if every connection has a call, the new one is closed.

@@ -17,7 +17,7 @@ pub(crate) const MAX_TTL: Duration = duration::MAX;
 pub struct TokenArgs {
     /// Scope of the token: orders.read or orders.write; may be given more than once
     ///
-    /// A token without a scope may call nothing.
+    /// A token without a scope cannot call any method of the order service.
     #[arg(long, value_name = "SCOPE", value_parser = scope)]
     pub scope: Vec<String>,
 

@@ -54,7 +54,7 @@ impl Default for ConnectionLimits {
 impl ConnectionLimits {
     /// Maximum number of connections, at least 1. When a further client connects, the connections that have been
     /// without a call for the longest time are closed; if every connection has a call, the new one is closed. The
-    /// default is 10,000, or the process's limit of open files less 32 if that is lower.
+    /// default is 10,000, or the process's limit of open files minus 32 if that is lower.
     #[must_use]
     pub fn max_connections(self, max: usize) -> Self {
         Self { max_connections: max.max(1), ..self }
