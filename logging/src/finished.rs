@@ -74,12 +74,12 @@ impl<'a> Finished<'a> {
         (!message.is_empty()).then_some(message)
     }
 
-    /// The number of request messages, and of their bytes on the wire.
+    /// The number of request messages, and their bytes on the wire.
     pub fn requests(&self) -> (u64, u64) {
         self.facts.requests.get()
     }
 
-    /// The number of response messages, and of their bytes on the wire.
+    /// The number of response messages, and their bytes on the wire.
     pub fn responses(&self) -> (u64, u64) {
         self.facts.responses.get()
     }
@@ -155,8 +155,8 @@ impl<'a> Finished<'a> {
     /// The level that the line has without [`LoggingLayer::level`](crate::LoggingLayer::level): that of
     /// [`default_level`](crate::default_level), with two exceptions.
     ///
-    /// A call of an unknown path is `INFO`, because scanners make such calls. With a descriptor set that is
-    /// every call of another path; without one, every call of an unknown method that ended
+    /// On a server, a call of an unknown path is `INFO`, because scanners make such calls. With a descriptor set
+    /// that is every call of a method that is not in it; without one, every call of an unknown method that ended
     /// `UNIMPLEMENTED`. A slow call is at least `WARN`.
     pub fn default_level(&self) -> Level {
         let level = if self.is_of_unknown_path() {

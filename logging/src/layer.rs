@@ -42,8 +42,8 @@ impl LoggingLayer {
         }
     }
 
-    /// Sets the known methods: lines then have the kind of the method, and a call of any other path is `INFO`,
-    /// whatever its status.
+    /// Sets the known methods: lines then have the kind of the method, and on a server a call of any other path
+    /// is `INFO`, whatever its status.
     ///
     /// Without this, methods are learned from traffic: their kind is unknown, and only calls that end
     /// `UNIMPLEMENTED` count as calls of an unknown path.
@@ -97,17 +97,20 @@ impl LoggingLayer {
         self
     }
 
-    /// Like [`slow_after`](Self::slow_after), with a limit per method; with `None` no call is slow.
+    /// Like [`slow_after`](Self::slow_after), with a limit per method, also for streams; with `None` no call of the
+    /// method is slow.
     /// [`MethodTable::checked`] rejects a rule for a method that does not exist:
     ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tonic_call::{MethodTable, Methods};
-    /// # use tonic_logging_layer::LoggingLayer;
-    /// # let descriptor_set = tonic_call_test_kit::FILE_DESCRIPTOR_SET;
-    /// let methods = Methods::from_descriptor_set(descriptor_set)?;
+    /// ```no_run
+    /// # use tonic_call_test_kit::orders;
+    /// use std::time::Duration;
+    ///
+    /// use tonic_call::MethodTable;
+    /// use tonic_logging_layer::{LoggingLayer, Methods};
+    ///
+    /// let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
     /// let limits = MethodTable::new(Some(Duration::from_secs(1)))
-    ///     .method("test.v1.Kinds", "ServerStream", None)
+    ///     .method("orders.v1.OrderService", "WatchOrder", None)
     ///     .checked(&methods)?;
     /// let layer = LoggingLayer::server().methods(&methods).slow_per_method(limits);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -124,14 +127,16 @@ impl LoggingLayer {
     /// Further lines are left out, and one line `refusals left out` reports their number in
     /// `grpc.refusals_left_out`, with `rpc.method`, `grpc.refused_by` and `grpc.refused_reason`, at the most
     /// severe level among them. It is written at the end of that second, or earlier when the runtime shuts
-    /// down; without a tokio runtime with time, at the next refusal. [`on_finished`](Self::on_finished) still
+    /// down; without a tokio runtime, at the next refusal. The runtime needs its time driver
+    /// (`Builder::enable_time`). [`on_finished`](Self::on_finished) still
     /// sees every call.
     ///
     /// A refused call is one that another layer refused (auth, a rate limit); on a server also one that any
     /// client can cause without credentials: calls of unknown paths, requests answered with HTTP 4xx and no
     /// `grpc-status`, and failed calls of the health and reflection services, whose reason is their code. A
-    /// second starts with its first refusal, by tokio's clock. All unknown methods count as one method, and so
-    /// do all pairs of method and reason beyond 1,024. With 0 only the counts are written.
+    /// second starts with its first refusal, by tokio's clock. All unknown methods count as one method. At most
+    /// 1,024 pairs of method and reason are counted separately, and all further ones together, as `others`. With
+    /// 0 only the counts are written.
     #[must_use]
     pub fn refusals_per_second(mut self, lines: u32) -> Self {
         self.settings.refusals = Some(RefusalLimit::per_second(lines));
@@ -166,8 +171,8 @@ impl LoggingLayer {
         self
     }
 
-    /// Declares [fields](tonic_call::CallInfo::add_field) of handlers that get a key of their own in the line.
-    /// Fields that are not declared are written as JSON under the key `fields`. The fields of this
+    /// Declares the keys of [fields](tonic_call::CallInfo::add_field) that handlers add: each is then a separate
+    /// key of the line. Fields that are not declared are written as JSON under the key `fields`. The fields of this
     /// workspace's layers, `auth.…` and `ratelimit.…`, need no declaration.
     ///
     /// There is room for 40 keys, including those of metadata. Further ones are written under `fields`.
@@ -220,6 +225,8 @@ impl LoggingLayer {
 
     /// The observer of this layer, to combine several in one [`ObserveLayer`]:
     /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`.
+    ///
+    /// The [`server_timeout`](Self::server_timeout) is not part of it: set that of the [`ObserveLayer`].
     pub fn observer(&self) -> Logging {
         Logging::new(self.settings.clone())
     }

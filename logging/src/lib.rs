@@ -129,14 +129,14 @@
 //! | symptom | cause | fix |
 //! |---|---|---|
 //! | no lines at all | no subscriber is installed | call `tracing_subscriber::fmt().init()` at the start of `main` |
-//! | no lines, but other events | `EnvFilter` without `RUST_LOG` allows only `ERROR` | `RUST_LOG=my_service=info,tonic_logging_layer=info` |
-//! | no lines on a client | successful calls are `DEBUG` there | `tonic_logging_layer=debug`, or [`level`](LoggingLayer::level) |
+//! | no lines, but other events | the filter does not allow this target; `EnvFilter` without `RUST_LOG` allows only `ERROR` | `RUST_LOG=my_service=info,tonic_logging_layer=info` |
+//! | no lines on a client | successful calls are `DEBUG` there | `RUST_LOG=tonic_logging_layer=debug`, or [`level`](LoggingLayer::level) |
 //! | refused calls are missing | a layer outside this one refuses them | add this layer first, so that it is outside |
 //! | no trace ids | the tracing layer is inside this one | add the tracing layer first |
 //! | `Server::timeout` looks like a cancellation | it fires outside all layers | [`server_timeout`](LoggingLayer::server_timeout) |
 //! | a client without credentials fills the disk | each refused call is a line of about 700 bytes | [`refusals_per_second(10)`](LoggingLayer::refusals_per_second) |
 //! | the server hangs when the log reader stalls | stdout and stderr block | a [lossy queue](guide::operation#a-log-reader-that-stalls) |
-//! | handler spans are unwanted | they are on by default | `tonic_logging_layer::handler=off`, or [`handler_span(false)`](LoggingLayer::handler_span) |
+//! | handler spans are unwanted | they are on by default | `RUST_LOG=info,tonic_logging_layer::handler=off`, or [`handler_span(false)`](LoggingLayer::handler_span) |
 //! | tower's `option_layer` does not compile | the response types differ | [`option_layer`] of this crate |
 //!
 //! # More

@@ -227,8 +227,8 @@ fn make_room(groups: &mut HashMap<Group, Window>, group: Group, now: Instant) ->
     if groups.len() < MAX_GROUPS { group } else { Group::others() }
 }
 
-/// Who refused the call, and why. If no layer did, but any caller can cause this failure without
-/// credentials: what ended the call, and its code.
+/// The layer that refused the call, and the reason. If no layer refused it, but any caller can cause this failure
+/// without credentials: what ended the call, and its code.
 fn refused(finished: &Finished<'_>) -> Option<(&'static str, Cow<'static, str>)> {
     if let Some(by) = finished.refused_by() {
         return Some((by, finished.refused_reason().unwrap_or(Cow::Borrowed("unknown"))));
