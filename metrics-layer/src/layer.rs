@@ -81,7 +81,7 @@ impl MetricsLayer {
     /// Counts in this recorder instead of the installed one: for tests, and for several registries. An
     /// `Arc` of a recorder is a recorder, too.
     ///
-    /// A zero-sized recorder counts only here: an installed one is treated as missing.
+    /// A zero-sized recorder works only here: if it is installed instead, it is treated as missing.
     #[must_use]
     pub fn with_recorder(self, recorder: impl Recorder + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.recorder = RecorderSource::Given(Arc::new(recorder)))
@@ -101,7 +101,8 @@ impl MetricsLayer {
     /// `ObserveLayer::server((metrics.observer(), other))`. It counts for this layer's side.
     ///
     /// Pass this layer's [`known_methods`](Self::known_methods) to that [`ObserveLayer`]: if it numbers the
-    /// methods differently, counts are still right, but every call looks up its handles again.
+    /// methods differently, counts are still right, but every call looks up its handles again. The
+    /// [`server_timeout`](Self::server_timeout) is not part of the observer: set that of the [`ObserveLayer`].
     pub fn observer(&self) -> Metrics {
         // Registers the described methods before the first call.
         self.metrics.register();
