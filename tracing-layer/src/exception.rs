@@ -111,14 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_of_a_panic_is_bounded_whoever_recovered_it() {
+    fn the_message_and_the_stack_of_a_recovered_panic_are_bounded() {
         let info = CallInfo::new(Side::Server);
         let stack = "   0: orders::deep\n\u{1b}".repeat(10_000);
         info.set_panic_with_stack("\n\u{1b}".repeat(50_000), Arc::new(stack));
-        let told = Exception::recovered(&info).expect("a panic");
-        let message = told.message.expect("a text");
+        let exception = Exception::recovered(&info).expect("a panic");
+        let message = exception.message.expect("a text");
         assert!(message.len() <= MAX_TEXT_BYTES && message.starts_with(r"\n\u{1b}"), "{message}");
-        let stack = told.stack.expect("a stack");
+        let stack = exception.stack.expect("a stack");
         assert!(stack.len() <= MAX_LINES_BYTES, "{} bytes", stack.len());
         assert!(
             stack.starts_with("   0: orders::deep\n\\u{1b}") && stack.ends_with('…'),

@@ -1,4 +1,4 @@
-//! Makes spans, and knows how they are named.
+//! Makes spans, and decides their names.
 
 use std::time::SystemTime;
 

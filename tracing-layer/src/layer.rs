@@ -54,8 +54,8 @@ impl TracingLayer {
 
     /// Makes spans with this provider instead of the global one.
     ///
-    /// The global provider is looked up until one is set, and again after it was shut down. If another one
-    /// replaces it before that, the layer keeps the first one.
+    /// The layer looks up the global provider until one is set, and again after that one was shut down. If
+    /// another one replaces it before, the layer keeps the first one.
     #[must_use]
     pub fn with_tracer_provider<P>(mut self, provider: &P) -> Self
     where
@@ -121,13 +121,14 @@ impl TracingLayer {
     /// Like [`public_endpoint`](Self::public_endpoint), for the methods that are `true` in the table.
     /// [`MethodTable::checked`] rejects a rule for a method that does not exist:
     ///
-    /// ```
-    /// # use tonic_call::{MethodTable, Methods};
-    /// # use tonic_tracing_layer::TracingLayer;
-    /// # let descriptor_set = tonic_call_test_kit::FILE_DESCRIPTOR_SET;
-    /// let methods = Methods::from_descriptor_set(descriptor_set)?;
+    /// ```no_run
+    /// # use tonic_call_test_kit::orders;
+    /// use tonic_call::MethodTable;
+    /// use tonic_tracing_layer::{Methods, TracingLayer};
+    ///
+    /// let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
     /// let public = MethodTable::new(false)
-    ///     .method("test.v1.Kinds", "Unary", true)
+    ///     .method("orders.v1.OrderService", "GetOrder", true)
     ///     .checked(&methods)?;
     /// let layer = TracingLayer::server().methods(&methods).public_endpoint_per_method(public);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -207,6 +208,8 @@ impl TracingLayer {
 
     /// The observer of this layer, to combine several in one [`ObserveLayer`]:
     /// `ObserveLayer::server((tracing.observer(), other)).known(tracing.known_methods())`.
+    ///
+    /// The [`server_timeout`](Self::server_timeout) is not part of it: set that of the [`ObserveLayer`].
     pub fn observer(&self) -> Tracing {
         Tracing::new(self.settings.clone())
     }

@@ -5,7 +5,7 @@
 //! tonic-tracing-layer = "0.1"
 //! prost = "0.14"
 //! prost-types = "0.14"
-//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "signal"] }
 //! tonic = "0.14"
 //! tonic-prost = "0.14"
 //! tower = "0.5"                # for a client
@@ -34,10 +34,11 @@
 //!     opentelemetry::global::set_tracer_provider(provider.clone());
 //!
 //!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+//!     let stop = async { drop(tokio::signal::ctrl_c().await) }; // in a container: SIGTERM
 //!     Server::builder()
 //!         .layer(TracingLayer::server().methods(&methods))
 //!         .add_service(OrderServiceServer::new(Orders::default()))
-//!         .serve("127.0.0.1:50051".parse()?)
+//!         .serve_with_shutdown("127.0.0.1:50051".parse()?, stop)
 //!         .await?;
 //!     provider.shutdown()?; // sends the last spans
 //!     Ok(())
@@ -118,7 +119,7 @@
 //! | the same `WARN`, although a provider is set | it is set for another version of `opentelemetry` | `cargo tree -i opentelemetry` must show one version |
 //! | no spans, and no `WARN` | the exporter fails | read events with the targets `opentelemetry_sdk` and `opentelemetry-otlp` |
 //! | no spans, and no `WARN` | the caller's trace is not sampled | choose another sampler, or [`public_endpoint`](TracingLayer::public_endpoint) |
-//! | the last spans are missing | the batch was not sent | call `provider.shutdown()` at the end; in a `current_thread` runtime with `spawn_blocking`, because it blocks |
+//! | the last spans are missing | the batch was not sent | stop the server with `serve_with_shutdown`, then call `provider.shutdown()`; in a `current_thread` runtime with `spawn_blocking`, because it blocks |
 //! | spans of a spawned task are roots | a new task has no context | `tokio::spawn(task.with_current_context())`, with `opentelemetry::context::FutureExt` |
 //! | client spans are roots with tower's `Buffer` | `Buffer` calls the service in another task | put `Buffer` inside this layer |
 //! | strangers choose trace ids and sampling | callers are trusted by default | [`public_endpoint`](TracingLayer::public_endpoint) |

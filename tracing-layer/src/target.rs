@@ -19,7 +19,7 @@ use http::uri::Authority;
 /// | `[2001:db8::1]:8080`, `ipv6:[2001:db8::1]:8080` | `2001:db8::1` | 8080 |
 /// | `http://orders.svc:8080`, `https://orders.svc` | `orders.svc` | 8080, 443 |
 /// | `unix:///run/orders.sock` | `/run/orders.sock` | |
-/// | any other, as `zk://zookeeper:2181/orders` or `ipv4:10.0.0.1:1,10.0.0.2:1` | the whole text | |
+/// | any other, such as `zk://zookeeper:2181/orders` or `ipv4:10.0.0.1:1,10.0.0.2:1` | the whole text | |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     address: Arc<str>,
