@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let error = CredentialsLayer::bearer(token.clone()).to(&endpoint).expect_err("there is no TLS");
     println!("without TLS: {error}");
 
-    let layer = CredentialsLayer::bearer(token).allow_unencrypted(); // loopback
+    let layer = CredentialsLayer::bearer(token).allow_unencrypted(); // only loopback
     let mut billing = Billing::new(endpoint.connect_lazy(), layer);
     billing.orders.unary(Ask::default()).await?;
     println!("with the layer: OK");

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (incoming, endpoint) = listen();
     let server = Server::builder()
         .accept_http1(true)
-        .layer(AuthLayer::new(keys).build()?) // with CORS: the CORS layer stands outside it
+        .layer(AuthLayer::new(keys).build()?) // a CORS layer goes before it
         .layer(GrpcWebLayer::new())
         .add_service(OrderServiceServer::new(Orders::default()));
     tokio::spawn(server.serve_with_incoming(incoming));

@@ -156,8 +156,7 @@
 //!
 //! When the request head arrives, before any byte of the body is read. With
 //! [`end_streams_at_expiry`](AuthBuilder::end_streams_at_expiry), again when the credentials expire: the stream then
-//! ends
-//! `UNAUTHENTICATED`, even if its caller reads nothing.
+//! ends `UNAUTHENTICATED`, even if its caller reads nothing.
 //!
 //! # What the caller sees
 //!
@@ -181,8 +180,8 @@
 //! # What the operator sees
 //!
 //! The failed check, the expected value and the received one: bounded, escaped, and never text of the credentials.
-//! They are in the call's log line, in the hook [`on_decision`](AuthBuilder::on_decision), and in an event at
-//! `DEBUG`. See [`refusals`].
+//! They are in the call's log line, in the hook [`on_decision`](AuthBuilder::on_decision), and in an event of
+//! `tracing` at `DEBUG`. See [`refusals`].
 //!
 //! # Pitfalls
 //!
