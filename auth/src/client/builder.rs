@@ -100,7 +100,7 @@ impl fmt::Display for NotEncrypted {
         f.write_str(match self {
             Self::Endpoint => {
                 "credentials are not sent in plain text: the endpoint is not https; \
-                 `allow_unencrypted` sends them all the same"
+                 `allow_unencrypted` sends them anyway"
             }
             Self::Tonic => {
                 "credentials are not sent in plain text: tonic is built without TLS, and https is then \

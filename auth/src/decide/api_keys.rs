@@ -45,7 +45,7 @@ pub enum ApiKeyError {
     Short,
     /// It has characters that a header value can't contain: often a line break at its end.
     Text,
-    /// It was added before: one key would stand for two callers.
+    /// It was added before: one key can't identify two callers.
     Twice,
 }
 
@@ -157,9 +157,9 @@ impl fmt::Display for ApiKeyError {
         match self {
             Self::Short => write!(f, "an API key is shorter than {MIN_KEY_BYTES} bytes"),
             Self::Text => f.write_str(
-                "an API key has characters that no header can hold, or white space around it",
+                "an API key has characters that a header can't contain, or white space around it",
             ),
-            Self::Twice => f.write_str("an API key is there twice"),
+            Self::Twice => f.write_str("an API key was added twice"),
         }
     }
 }

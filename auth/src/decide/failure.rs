@@ -87,7 +87,7 @@ impl fmt::Display for Reason {
 
 /// The failed check. The caller learns only the [`Reason`]; the rest is for the operator.
 ///
-/// Never put text of the token or key into it: a claim's value is fine, an encoded part is not.
+/// Never put text of the token or key into it: the value of a claim is fine, an encoded part of the token is not.
 ///
 /// ```
 /// use tonic_auth_layer::{Failure, Reason};
@@ -127,7 +127,7 @@ impl Failure {
         self
     }
 
-    /// Sets the minimum time that the caller should wait, which a `google.rpc.RetryInfo` tells it.
+    /// Sets the minimum time that the caller should wait. It is sent as a `google.rpc.RetryInfo`.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);

@@ -181,8 +181,7 @@ impl Identity {
     ///
     /// Different callers have different principals. Callers without a subject share the principal of their issuer or
     /// method, so don't use it for limits if tokens can lack a `sub`. To keep principals unambiguous, `%` and `#`
-    /// are written
-    /// `%25` and `%23`, except in the subject of an issuer.
+    /// are written `%25` and `%23`, except in the subject of an issuer.
     ///
     /// It is also [`CallInfo::principal`](tonic_call::CallInfo::principal).
     pub fn principal(&self) -> Arc<str> {

@@ -1,4 +1,4 @@
-//! Decides each call: who is calling, and whether the method is open to that caller.
+//! Decides each call: authenticates the caller, and checks the access rule of the method.
 
 pub(crate) mod access;
 mod answers;

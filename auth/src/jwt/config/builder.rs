@@ -6,10 +6,10 @@ use crate::decide::identity::Identity;
 use crate::decide::incoming::Incoming;
 use crate::jwt::keys::events::{KeysEvent, OnKeys};
 
-/// Tells whether a token is revoked.
+/// Returns whether a token is revoked.
 pub(crate) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
 
-/// Tells the address of a caller.
+/// Returns the address of a caller.
 pub(crate) type AddressFn = Box<dyn Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync>;
 
 /// Builds a [`Jwt`](crate::Jwt) for several issuers, or with settings for all issuers.
@@ -69,7 +69,7 @@ impl JwtBuilder {
     }
 
     /// Trusts `x-forwarded-for` from proxies in these networks (`10.0.0.0/8`) or at these addresses. Bad tokens then
-    /// count for the last address in the header that is not such a proxy. Calls from other peers: the header is
+    /// count for the last address in the header that is not such a proxy. In calls from other peers, the header is
     /// ignored. Default: no proxy is trusted.
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
@@ -77,8 +77,8 @@ impl JwtBuilder {
     }
 
     /// Sets a function that returns the client's address. Default: the peer of the connection, or with
-    /// [`behind`](Self::behind) the address that the proxies name. `None` is not limited. It can't be combined with
-    /// `behind`.
+    /// [`behind`](Self::behind) the address that the proxies name. Calls for which it returns `None` are not limited.
+    /// It can't be combined with `behind`.
     pub fn client_address(
         self,
         of: impl Fn(&Incoming<'_>) -> Option<IpAddr> + Send + Sync + 'static,
@@ -86,7 +86,7 @@ impl JwtBuilder {
         Self { address: Some(Box::new(of)), ..self }
     }
 
-    /// Sets a function that tells whether a token is revoked. It is called for each call, even if the token is
+    /// Sets a function that returns whether a token is revoked. It is called for each call, even if the token is
     /// cached. It runs in the call's own task and must not block. Running streams are not ended.
     pub fn revoked(self, is: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
         Self { revoked: Some(Box::new(is)), ..self }

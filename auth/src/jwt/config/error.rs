@@ -53,7 +53,7 @@ pub enum JwtError {
         /// The issuer.
         issuer: String,
     },
-    /// jsonwebtoken panics when it verifies a signature: it has no back end, or two of them. The text is its own.
+    /// jsonwebtoken panics when it verifies a signature: it has no back end, or two of them. Contains its message.
     NoCryptoProvider(String),
     /// [`failures_per_minute`](crate::jwt::JwtBuilder::failures_per_minute) of 0: use
     /// [`any_failures`](crate::jwt::JwtBuilder::any_failures) to disable the limit.
@@ -82,7 +82,7 @@ impl fmt::Display for JwtError {
                 write!(f, "the issuer {issuer:?} has no app client, or one without a name")
             }
             Self::NoTenants(issuer) => write!(f, "the issuer {issuer:?} has no tenant"),
-            Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key and no algorithm"),
+            Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key, or no allowed algorithm"),
             Self::Key { issuer, error } => write!(f, "a key of the issuer {issuer:?}: {error}"),
             Self::Leeway { issuer, leeway } => {
                 write!(f, "a leeway of {leeway:?} for the issuer {issuer:?}: at most 10 min")
@@ -99,7 +99,7 @@ impl fmt::Display for JwtError {
             Self::NoCryptoProvider(message) => write!(
                 f,
                 "jsonwebtoken panics: {message}; turn on exactly one of its features `aws_lc_rs` and \
-                 `rust_crypto`, or install a `CryptoProvider` before"
+                 `rust_crypto`, or install a `CryptoProvider` first"
             ),
             Self::NoFailures => f.write_str(
                 "`failures_per_minute` is 0: set at least 1, or disable the limit with `any_failures`",

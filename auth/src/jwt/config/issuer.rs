@@ -130,8 +130,7 @@ impl Issuer {
     /// returns it. A token whose claims don't fit is refused by the check `claims`: the operator sees the type's
     /// name and serde's error, which can quote a claim. Each issuer can have its own type.
     ///
-    /// They are deserialized after all other checks, but before the check whether the token is
-    /// [revoked](crate::jwt::JwtBuilder::revoked), and
+    /// They are deserialized after all other checks except [revocation](crate::jwt::JwtBuilder::revoked), and
     /// [cached](crate::jwt#cached-tokens) with the token. A panic in it refuses the call with `UNAVAILABLE`.
     ///
     /// ```
@@ -173,8 +172,7 @@ impl Issuer {
     }
 
     /// Requires tokens of Kubernetes service accounts: `sub` begins with `system:serviceaccount:`, and `typ` is
-    /// absent or
-    /// `JWT`.
+    /// absent or `JWT`.
     ///
     /// For keys by discovery or from a URL, the cluster's certificate and the pod's own token are read for each
     /// fetch from where Kubernetes mounts them, unless others are set: the cluster requires both. The pod's token is
@@ -195,8 +193,8 @@ impl Issuer {
         this
     }
 
-    /// Sets how often keys are fetched. Default: every 5 min; for a file, every 5 s. From 1 ms to 1 day, as the two
-    /// settings below.
+    /// Sets how often keys are fetched. Default: every 5 min; for a file, every 5 s. From 1 ms to 1 day, like
+    /// [`fetch_timeout`](Self::fetch_timeout) and [`cool_down`](Self::cool_down).
     pub fn refresh_every(mut self, every: Duration) -> Self {
         self.pace.every = every;
         self

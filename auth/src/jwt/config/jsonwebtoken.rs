@@ -34,32 +34,31 @@ impl JsonwebtokenIssuer {
         self
     }
 
-    /// Adds a key for the tokens without a `kid`, or with the `kid` of no other key. There can be one for each
-    /// family of algorithms.
+    /// Adds a key for tokens without a `kid`, or with an unknown `kid`. There can be one for each family of
+    /// algorithms.
     ///
-    /// Beside keys with a `kid`, a token without one is refused if several keys verify its algorithm.
+    /// If several keys verify the algorithm of a token, counting those with a `kid`, the token must have a `kid`.
     pub fn default_key(mut self, key: DecodingKey) -> Self {
         self.decoding.keys.push((None, key));
         self
     }
 
-    /// Sets the `typ` that tokens must have: see [`Issuer::typ`]. By default it is absent, `JWT` or `at+jwt`.
+    /// Sets the required `typ`: see [`Issuer::typ`]. Default: absent, `JWT` or `at+jwt`.
     pub fn typ(self, typ: impl Into<String>) -> Self {
         Self { issuer: self.issuer.typ(typ), ..self }
     }
 
-    /// Sets the longest lifetime of a token: see [`Issuer::max_lifetime`]. By default there is no limit.
+    /// Sets the maximum lifetime of a token: see [`Issuer::max_lifetime`]. Default: unlimited.
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         Self { issuer: self.issuer.max_lifetime(lifetime), ..self }
     }
 
-    /// Sets where the scopes are, as a JSON pointer: see [`Issuer::scopes_at`]. By default they are in `scope`
-    /// or `scp`.
+    /// Sets where the scopes are, as a JSON pointer: see [`Issuer::scopes_at`]. Default: `scope`, or `scp`.
     pub fn scopes_at(self, pointer: impl Into<String>) -> Self {
         Self { issuer: self.issuer.scopes_at(pointer), ..self }
     }
 
-    /// Reads the claims into a type of yours, for [`Identity::data`](crate::Identity::data): see
+    /// Deserializes the claims into a type of yours, for [`Identity::data`](crate::Identity::data): see
     /// [`Issuer::claims_as`].
     pub fn claims_as<T: DeserializeOwned + Any + Send + Sync>(self) -> Self {
         Self { issuer: self.issuer.claims_as::<T>(), ..self }

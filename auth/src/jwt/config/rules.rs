@@ -139,11 +139,11 @@ impl Rules {
         for name in self.required {
             match get(name) {
                 Some(Value::String(text)) if !text.is_empty() => {}
-                value => return Err(invalid(name, "a text", shown_value(value))),
+                value => return Err(invalid(name, "a string", shown_value(value))),
             }
         }
         if self.issued && claims.issued.is_none() {
-            return Err(invalid("iat", "a date", "nothing"));
+            return Err(invalid("iat", "a number of seconds", "nothing"));
         }
         let subject = match get("sub") {
             value @ Some(Value::String(text)) if !text.is_empty() => match self.subject {
@@ -153,7 +153,7 @@ impl Rules {
             None if self.subject.is_none() => return Ok(()),
             value => value,
         };
-        let expected = self.subject.map_or("a text".to_owned(), |prefix| format!("{prefix}…"));
+        let expected = self.subject.map_or("a string".to_owned(), |prefix| format!("{prefix}…"));
         Err(invalid("sub", expected, shown_value(subject)))
     }
 }
@@ -166,7 +166,7 @@ pub(crate) fn in_time(
     now: Date,
 ) -> Result<(), Failure> {
     if let Some(expires) = expires.filter(|expires| now >= expires.plus(leeway)) {
-        let expected = format!("later than {}, less {} s", now.seconds(), leeway.as_secs());
+        let expected = format!("later than {} minus {} s", now.seconds(), leeway.as_secs());
         let received = expires.seconds().to_string();
         return Err(Failure::new(Reason::TokenExpired, "exp")
             .expected(expected)
@@ -174,7 +174,7 @@ pub(crate) fn in_time(
     }
     match not_before {
         Some(start) if now.plus(leeway) < start => {
-            let expected = format!("at most {}, and {} s", now.seconds(), leeway.as_secs());
+            let expected = format!("at most {} plus {} s", now.seconds(), leeway.as_secs());
             Err(invalid("nbf", expected, start.seconds().to_string()))
         }
         _ => Ok(()),

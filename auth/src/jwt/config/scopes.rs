@@ -36,7 +36,7 @@ impl ScopesAt {
             Self::Usual => "scope",
             Self::Pointer(_) => "scopes_at",
         };
-        scopes.ok_or_else(|| invalid(name, "a text or an array of texts", shown_value(value)))
+        scopes.ok_or_else(|| invalid(name, "a string or an array of strings", shown_value(value)))
     }
 }
 

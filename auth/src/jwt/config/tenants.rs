@@ -39,10 +39,10 @@ impl Tenants {
     /// The error describes what is wrong with the setting.
     pub(crate) fn compile(template: &str, setting: TenantConfig) -> Result<Self, String> {
         let Some((before, after)) = template.split_once(PLACEHOLDER) else {
-            return Err(format!("the issuer has no {PLACEHOLDER} in it"));
+            return Err(format!("the issuer does not contain {PLACEHOLDER}"));
         };
         if after.contains(PLACEHOLDER) {
-            return Err(format!("the issuer has more than one {PLACEHOLDER} in it"));
+            return Err(format!("the issuer contains {PLACEHOLDER} more than once"));
         }
         if setting.claim.is_empty() {
             return Err("the claim has no name".to_owned());

@@ -58,8 +58,7 @@ impl Refresher {
     }
 
     /// The result for a token that can't wait for a fetch: by the last set, unless the issuer is unreachable.
-    /// Invented
-    /// `kid`s must not look like an outage.
+    /// Invented `kid`s must not look like an outage.
     fn without_waiting(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Missing> {
         match self.store.find(id, algorithm) {
             Err(Missing::No(NoKey::Unknown)) if !self.issuer_answers() => {

@@ -26,7 +26,7 @@ pub(crate) struct Refresher {
     pub(crate) waiting: Arc<WaitingCalls>,
     source: Box<dyn Source>,
     on_keys: OnKeys,
-    /// Tells the task to look at the schedule again.
+    /// Wakes the task, so that it reads the schedule again.
     pub(crate) wake: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -49,7 +49,7 @@ impl Refresher {
 
     /// Whether that key is one of the current keys.
     pub(crate) fn holds(self: &Arc<Self>, print: &Fingerprint) -> bool {
-        // The task may have ended with its runtime, and tokens that are remembered look up no key.
+        // The task may have ended with its runtime, and cached tokens do not look up a key.
         if self.store.is_overdue() {
             self.start();
         }
@@ -113,7 +113,7 @@ async fn run(refresher: Weak<Refresher>, wake: Arc<Notify>) {
 async fn fetch(refresher: &Refresher) -> bool {
     let store = &refresher.store;
     let fetched = timeout(store.pace.timeout, refresher.source.fetch()).await;
-    let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "it took too long")));
+    let text = fetched.unwrap_or(Err(NoKeys::new(FetchResult::Timeout, "the fetch took too long")));
     let why = match text.and_then(|text| read(store, &text)) {
         Ok(set) if !set.keys.keys().is_empty() => {
             store.replace(set.keys);

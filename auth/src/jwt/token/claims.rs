@@ -29,11 +29,11 @@ impl Claims {
         let issuer = match members.get("iss") {
             Some(Value::String(issuer)) => Some(issuer.clone()),
             None if !needed.issuer => None,
-            value => return Err(invalid("iss", "a text", shown_value(value))),
+            value => return Err(invalid("iss", "a string", shown_value(value))),
         };
         let expires = date(&members, "exp", Date::from_number)?;
         if needed.expiry && expires.is_none() {
-            return Err(invalid("exp", "a date", "nothing"));
+            return Err(invalid("exp", "a number of seconds", "nothing"));
         }
         let not_before = date(&members, "nbf", Date::start_from_number)?;
         let issued = date(&members, "iat", Date::from_number)?;

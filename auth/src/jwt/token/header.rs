@@ -31,7 +31,7 @@ fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, Failure> {
     value
         .and_then(Value::as_str)
         .and_then(Algorithm::from_name)
-        .ok_or_else(|| invalid("alg", "an algorithm that signs", shown_value(value)))
+        .ok_or_else(|| invalid("alg", "a supported algorithm", shown_value(value)))
 }
 
 /// Refuses extensions that change the meaning of a token.
@@ -42,7 +42,7 @@ fn no_extensions(members: &Map<String, Value>) -> Result<(), Failure> {
     }
     // RFC 7797: an unencoded payload.
     if members.get("b64").is_some_and(|value| value != &Value::Bool(true)) {
-        return Err(invalid("b64", "an encoded payload", "one that is not"));
+        return Err(invalid("b64", "an encoded payload", "an unencoded payload"));
     }
     // Members of encrypted tokens.
     for name in ["enc", "zip"] {
@@ -57,7 +57,7 @@ fn text_of(members: &Map<String, Value>, name: &'static str) -> Result<Option<St
     match members.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        value => Err(invalid(name, "a text", shown_value(value))),
+        value => Err(invalid(name, "a string", shown_value(value))),
     }
 }
 

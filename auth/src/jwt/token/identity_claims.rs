@@ -27,8 +27,8 @@ impl Identity {
     /// # Errors
     ///
     /// If the claims don't fit the type, or there are none. Also if a member has a name that serde_json reserves
-    /// (`$serde_json::private::…`): with some of its features, a type that contains a [`Value`] would get
-    /// something else than what the token says.
+    /// (`$serde_json::private::…`): with some of its features, a type that contains a [`Value`] would get another
+    /// value than the one in the token.
     pub fn claims_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         match claims_of(self) {
             Some(claims) if has_private_names(claims) => {

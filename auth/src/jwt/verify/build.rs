@@ -67,27 +67,30 @@ impl Issuer {
 
 #[cfg(feature = "jsonwebtoken")]
 impl JsonwebtokenIssuer {
-    /// Builds an authenticator that trusts this issuer alone. [`JwtBuilder::issuer`] combines it with others,
-    /// and has settings for the cache, the limit of failed tokens and revocation.
+    /// Builds a verifier that trusts only this issuer. [`JwtBuilder`] combines it with others, and has settings for
+    /// the cache, the limit of failed tokens and revocation.
     ///
     /// # Errors
     ///
-    /// When there is no key, when a key is for none of the algorithms of the `Validation`, when two keys have one
-    /// `kid` or verify the same tokens without one, when a secret is shorter than its hash, when
-    /// the `Validation` can't accept any token, when its leeway is longer than 10 min, and with
-    /// [`NoCryptoProvider`](JwtError::NoCryptoProvider) when jsonwebtoken has no back end, or two of them. Also
-    /// as [`JwtBuilder::build`].
+    /// - There is no key, or a key is for none of the algorithms of the `Validation`.
+    /// - Two keys have the same `kid`, or verify the same tokens without a `kid`.
+    /// - A secret is shorter than its hash.
+    /// - The `Validation` can't accept any token, or its leeway is longer than 10 min.
+    /// - jsonwebtoken has no back end, or two of them: [`NoCryptoProvider`](JwtError::NoCryptoProvider).
+    /// - All errors of [`JwtBuilder::build`].
     pub fn build(self) -> Result<Jwt, JwtError> {
         JwtBuilder::default().issuer(self).build()
     }
 }
 
 impl JwtBuilder {
-    /// Builds the verifier. Keys are fetched in the background; without a Tokio runtime, the first call starts that.
+    /// Builds the verifier. Keys are fetched in the background: from now on inside a Tokio runtime, otherwise from the
+    /// first call on.
     ///
     /// # Errors
     ///
-    /// - There is no issuer, or the same issuer twice, or an issuer without an audience or with an invalid setting.
+    /// - There is no issuer, or the same issuer twice, or an issuer without an audience, or with an invalid key or
+    ///   setting.
     /// - A file of keys can't be read, or contains no usable key.
     /// - There is no [TLS provider](crate#features) for an issuer at an `https` address.
     /// - [`failures_per_minute`](Self::failures_per_minute) is 0.

@@ -73,8 +73,7 @@ impl Unsigned<'_> {
 }
 
 impl Verifier {
-    /// Verifies a token of a caller from that network: at once, or when a key that is not known has been
-    /// fetched.
+    /// Verifies a token of a caller from that network: immediately, or after an unknown key was fetched.
     pub(crate) fn verify(
         self: &Arc<Self>,
         token: &str,
@@ -203,7 +202,8 @@ impl Verifier {
     fn not_revoked(&self, identity: &Identity) -> Result<(), Failure> {
         match &self.revoked {
             Some(revoked) if revoked(identity) => {
-                Err(Failure::new(Reason::TokenInvalid, "revoked").expected("a token that is not"))
+                Err(Failure::new(Reason::TokenInvalid, "revoked")
+                    .expected("a token that is not revoked"))
             }
             _ => Ok(()),
         }

@@ -48,13 +48,15 @@ impl fmt::Display for KeyError {
         match self {
             Self::Malformed(what) | Self::Unsupported(what) | Self::Weak(what) => f.write_str(what),
             Self::Mismatch { algorithm } => write!(f, "not a key for {algorithm}"),
-            Self::NotAllowed { algorithm } => write!(f, "the issuer is not allowed {algorithm}"),
-            Self::OtherUse => f.write_str("its `use` or `key_ops` are not those of a signature"),
+            Self::NotAllowed { algorithm } => {
+                write!(f, "{algorithm} is not allowed for the issuer")
+            }
+            Self::OtherUse => f.write_str("its `use` or `key_ops` is not for verifying signatures"),
             Self::Short { bytes, least } => {
                 write!(f, "a secret of {bytes} bytes, where at least {least} are needed")
             }
-            Self::Secret => f.write_str("a secret or private key, where others can read it"),
-            Self::DuplicateId => f.write_str("its `kid` is that of another key too"),
+            Self::Secret => f.write_str("a secret or private key in a public key set"),
+            Self::DuplicateId => f.write_str("another key has the same `kid`"),
             Self::NoId { algorithm } => {
                 write!(
                     f,

@@ -52,9 +52,7 @@ pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Resul
             for name in ["x", "y"] {
                 let coordinate = bytes(members, name)?;
                 if coordinate.len() != length {
-                    return Err(KeyError::Malformed(
-                        "a coordinate that has not its curve's length",
-                    ));
+                    return Err(KeyError::Malformed("a coordinate of the wrong length"));
                 }
                 point.extend(coordinate);
             }
@@ -64,7 +62,7 @@ pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Resul
             let algorithm = fits(Family::Ed, Algorithm::EdDSA)?;
             let point = bytes(members, "x")?;
             if point.len() != 32 {
-                return Err(KeyError::Malformed("a coordinate that has not its curve's length"));
+                return Err(KeyError::Malformed("a coordinate of the wrong length"));
             }
             Key::public(algorithm, &point)?
         }
@@ -82,7 +80,7 @@ fn for_signatures(members: &Map<String, Value>) -> Result<(), KeyError> {
     let verifies = match members.get("key_ops") {
         None => true,
         Some(Value::Array(all)) => all.iter().any(|one| one == "verify"),
-        Some(_) => return Err(KeyError::Malformed("`key_ops` that are no array")),
+        Some(_) => return Err(KeyError::Malformed("`key_ops` is not an array")),
     };
     if used && verifies { Ok(()) } else { Err(KeyError::OtherUse) }
 }
@@ -108,12 +106,12 @@ fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a
     match members.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(KeyError::Malformed("a member that should be a text and is not")),
+        Some(_) => Err(KeyError::Malformed("a member is not a string")),
     }
 }
 
 fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
     let text = text_of(members, name)?.ok_or(KeyError::Malformed("a member is missing"))?;
-    let malformed = |_| KeyError::Malformed("a member that is not base64url without padding");
+    let malformed = |_| KeyError::Malformed("a member is not base64url without padding");
     URL_SAFE_NO_PAD.decode(text).map_err(malformed)
 }

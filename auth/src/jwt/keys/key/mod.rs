@@ -52,8 +52,7 @@ enum Material {
 
 impl Key {
     /// A secret that issuer and verifier share, at least as long as the algorithm's hash (RFC 7518 §3.2): 32 bytes
-    /// for
-    /// `HS256`. Use random bytes, not a password.
+    /// for `HS256`. Use random bytes, not a password.
     pub fn secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         let (hash, least) = match algorithm {
@@ -83,8 +82,7 @@ impl Key {
 
     /// Sets the key's `kid`. A key without one verifies tokens with no `kid` or an unknown `kid`, so an issuer can
     /// have only one such key per algorithm. With several keys for one algorithm, for example during a rotation,
-    /// tokens must have a
-    /// `kid`.
+    /// tokens must have a `kid`.
     #[must_use]
     pub fn with_id(self, id: impl Into<Arc<str>>) -> Self {
         let Self { algorithm, material, issuers, print, .. } = self;
@@ -132,7 +130,7 @@ impl Key {
             [n, e].map(|number| &number[number.iter().take_while(|&&byte| byte == 0).count()..]);
         // With an exponent of 1 a signature is the message itself, and an even one has no inverse.
         if matches!(e, [] | [1]) || e.last().is_some_and(|last| last % 2 == 0) {
-            return Err(KeyError::Weak("an RSA exponent that signs nothing"));
+            return Err(KeyError::Weak("an RSA exponent that is even, or 1, or missing"));
         }
         let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
         Self::parsed(algorithm, key.map_err(|_| KeyError::Malformed("no RSA key"))?)
@@ -191,7 +189,7 @@ impl Key {
         if is_good {
             Ok(())
         } else {
-            Err(invalid("signature", "one by the issuer's key", "another"))
+            Err(invalid("signature", "a signature by the issuer's key", "another signature"))
         }
     }
 

@@ -83,7 +83,9 @@ impl KeySet {
         for (place, entry) in entries.iter().enumerate() {
             let key = match entry {
                 Value::Object(entry) => jwk::read_public(entry, rsa.unwrap_or(Algorithm::RS256)),
-                _ => Err(KeyError::Malformed("no object, or one with a member twice")),
+                _ => {
+                    Err(KeyError::Malformed("not an object, or an object with a duplicate member"))
+                }
             };
             match key {
                 Ok(key) if allowed.contains(&key.algorithm) => keys.push((place, key)),

@@ -94,16 +94,18 @@ impl HttpClient {
         let response = self.client().await.request(request).await?;
         if response.status() != StatusCode::OK {
             let elsewhere = match &self.bearer {
-                Some(own) if own.to != to => ", without the token, which is the issuer's alone",
+                Some(own) if own.to != to => {
+                    " (without the token, which is only for the issuer's server)"
+                }
                 _ => "",
             };
-            let why = format!("the answer was {}{elsewhere}", response.status());
+            let why = format!("the response was {}{elsewhere}", response.status());
             return Err(NoKeys::new(FetchResult::Status, why));
         }
         match Limited::new(response.into_body(), MAX_SET_BYTES).collect().await {
             Ok(body) => Ok(body.to_bytes().into()),
             Err(error) if error.is::<LengthLimitError>() => {
-                Err(NoKeys::new(FetchResult::TooLarge, "the answer was larger than 1 MiB"))
+                Err(NoKeys::new(FetchResult::TooLarge, "the response was larger than 1 MiB"))
             }
             Err(error) => Err(unreachable(&*error)),
         }
@@ -162,7 +164,7 @@ async fn bearer(path: Arc<Path>) -> Result<HeaderValue, NoKeys> {
     let refused = |why| NoKeys::new(FetchResult::Refused, why);
     let text = read.await.unwrap_or_else(|error| Err(error.to_string())).map_err(refused)?;
     let value = HeaderValue::try_from(format!("Bearer {}", text.trim()));
-    let mut value = value.map_err(|_| refused("the bearer file has no token in it".to_owned()))?;
+    let mut value = value.map_err(|_| refused("the bearer file contains no token".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

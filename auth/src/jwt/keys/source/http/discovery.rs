@@ -26,7 +26,7 @@ pub(super) fn keys_of(
     let members = object(document, Duplicates::Refused)
         .map_err(|why| malformed(format!("the discovery document is {}", why.found())))?;
     if members.get("issuer").and_then(Value::as_str) != Some(issuer) {
-        let why = "the discovery document is another issuer's";
+        let why = "the discovery document is of another issuer";
         return Err(NoKeys::new(FetchResult::WrongIssuer, why));
     }
     let Some(keys) = members.get("jwks_uri").and_then(Value::as_str) else {
@@ -35,7 +35,7 @@ pub(super) fn keys_of(
     let refused = |why| NoKeys::new(FetchResult::Refused, format!("the `jwks_uri` is {why}"));
     let keys = address::parse(keys, plain).map_err(refused)?;
     if from.scheme() == Some(&Scheme::HTTPS) && keys.scheme() != Some(&Scheme::HTTPS) {
-        return Err(refused("plain http, and the document came by https"));
+        return Err(refused("plain http, although the document was fetched over https"));
     }
     Ok(keys)
 }

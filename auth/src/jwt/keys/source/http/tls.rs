@@ -72,7 +72,7 @@ fn certificates(pem: &[u8]) -> Result<RootCertStore, String> {
         let certificate = certificate.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
-    if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(roots) }
+    if roots.is_empty() { Err("it contains no certificate".to_owned()) } else { Ok(roots) }
 }
 
 #[cfg(test)]
