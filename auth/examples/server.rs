@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = Key::secret(Algorithm::HS256, SECRET)?;
     let jwt = Jwt::keys("https://id.example", [key]).audience("orders").build()?;
     let write = Access::scope("orders.write");
+    // The example service is `Kinds` of the test kit, under another name in Rust.
     let auth = AuthLayer::new(jwt).method("test.v1.Kinds", "Unary", write).build()?;
     let (incoming, endpoint) = listen();
     let server =

@@ -174,8 +174,8 @@
 //! | keys are missing, or a check panicked | `UNAVAILABLE` | `VERIFIER_UNAVAILABLE` |
 //! | too many bad credentials from that address | `RESOURCE_EXHAUSTED` | `RATE_LIMITED`, with a `RetryInfo` |
 //!
-//! The caller learns nothing else about the failed check. See [`refusals`] for `www-authenticate` and the HTTP
-//! status.
+//! Besides the required scopes, the caller learns nothing else about the failed check. See [`refusals`] for
+//! `www-authenticate` and the HTTP status.
 //!
 //! # What the operator sees
 //!

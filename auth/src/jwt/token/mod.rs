@@ -1,4 +1,4 @@
-//! What a token is made of, before any of it is trusted.
+//! The parts of a token, parsed and not verified yet.
 
 pub(crate) mod algorithm;
 pub(crate) mod claims;

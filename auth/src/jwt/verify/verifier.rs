@@ -266,7 +266,7 @@ impl TrustedIssuer {
 }
 
 impl Keys {
-    /// The key of that name and algorithm, for a caller from that network; asks the issuer if it is not known.
+    /// The key of that name and algorithm, for a caller from that network. If it is unknown, the keys are fetched.
     fn find(&self, id: Option<&str>, algorithm: Algorithm, from: Option<ClientNetwork>) -> Lookup {
         match self {
             Self::Given(keys) => {

@@ -1,4 +1,4 @@
-//! Keys of jsonwebtoken, which verifies signatures in place of aws-lc-rs.
+//! Keys of jsonwebtoken, which verifies signatures instead of aws-lc-rs.
 
 use std::sync::Arc;
 

@@ -36,7 +36,7 @@ enum Connected {
     Plain(Client<HttpConnector, Empty<Bytes>>),
 }
 
-/// A token that is sent only to one server, whatever a discovery document says.
+/// A token that is sent only to one server, regardless of the discovery document.
 struct Bearer {
     file: Arc<Path>,
     to: Origin,
