@@ -20,6 +20,7 @@ use orders::order_service_server::OrderServiceServer;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
+    // The example service is `Kinds` of the test kit, under another name in Rust.
     let limits = RateLimitLayer::server(Quota::per_second(5).burst(2).by(Key::peer()))
         .method("test.v1.Kinds", "ServerStream", InFlight::new(1).by(Key::peer()))
         .methods(&methods)

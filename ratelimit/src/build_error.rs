@@ -36,7 +36,7 @@ impl fmt::Display for BuildError {
             Self::NeverMatches(error) => error.fmt(f),
             Self::Limit { of, name, wrong } => write!(f, "the limit {name:?} of {of} {wrong}"),
             Self::Network(error) => error.fmt(f),
-            Self::Domain(text) => write!(f, "the domain {text:?} is not printable ASCII"),
+            Self::Domain(text) => write!(f, "the domain {text:?} is empty or not printable ASCII"),
             Self::NoKeys => f.write_str("`max_keys` is 0: no key could be stored"),
         }
     }

@@ -88,8 +88,8 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Sets how many keys each limit stores at most; by default [`DEFAULT_MAX_KEYS`]. Each takes 50 to 100 bytes. Keys
-    /// without room share one bucket.
+    /// Sets how many keys each limit stores at most; by default [`DEFAULT_MAX_KEYS`]. Each takes 50 to 100 bytes. If
+    /// there is no room, new keys share one bucket.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self
@@ -112,7 +112,7 @@ impl RateLimitBuilder {
     /// Calls a hook with every decision, for counts or an audit trail: once for each call that has a limit, and before
     /// that once for each shadow limit that would have refused it.
     ///
-    /// The hook must not block. A panic in it is logged at `ERROR` and does not change the decision.
+    /// It runs in the call's own task and must not block. A panic in it is logged at `ERROR` and does not change the decision.
     pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));
         self

@@ -103,7 +103,7 @@
 //! | [`Key::peer`] | those from one address (for IPv6 one /64), or as [trusted proxies](RateLimitBuilder::behind) report it |
 //! | [`Key::principal`] | those of one authenticated caller; all calls without one |
 //! | [`Key::metadata`] | those with the same value of a metadata key; all calls without it |
-//! | [`Key::function`] | those for which a function returns the same |
+//! | [`Key::function`] | those for which a function returns the same value |
 //!
 //! [`keys`] helps to choose, also behind proxies and meshes.
 //!
@@ -113,7 +113,7 @@
 //!
 //! | problem | code | reason | time to retry |
 //! |---|---|---|---|
-//! | a quota is used up | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | exact: when all quotas that refuse allow the call |
+//! | a quota is used up | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | exact: when all of these quotas allow the call |
 //! | the call costs more than a burst | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | never |
 //! | the caller has too many calls in flight | `RESOURCE_EXHAUSTED` | `CONCURRENCY_LIMITED` | not known, or as [set](Limit::retry_after) |
 //! | the server has too many calls in flight | `UNAVAILABLE` | `OVERLOADED` | not known, or as [set](Limit::retry_after) |
@@ -124,9 +124,9 @@
 //! |---|---|
 //! | bad tokens are expensive to verify | limit by address outside of authentication, by principal inside of it: two layers |
 //! | refusals are missing in logs or metrics | put this layer inside of those that observe calls |
-//! | a browser's CORS preflight is refused, with one WARN | put the CORS layer outside this one, and `GrpcWebLayer` inside: it answers gRPC-Web callers in gRPC-Web |
+//! | a browser's CORS preflight is refused, with one WARN | put the CORS layer outside this one, and `GrpcWebLayer` inside: this layer answers gRPC-Web callers in gRPC-Web |
 //! | all callers share one limit, behind a sidecar, proxy or balancer | see [`keys`]; a WARN reports it after 1,000 calls |
-//! | callers invent keys and share a bucket with honest new callers | see [memory](behaviour#memory); watch [`Handle::usage`] |
+//! | callers invent keys, and honest new callers share a bucket with them | see [memory](behaviour#memory); watch [`Handle::usage`] |
 //! | streams pile up under a quota | add an [`InFlight`]: a quota limits how many calls start |
 //! | several servers | each counts separately: give each of *n* servers an *n*th |
 //! | a stream has many messages | it counts as one call: messages are not counted |
@@ -136,7 +136,7 @@
 //!
 //! | feature | default | effect |
 //! |---|---|---|
-//! | `tls-connect-info` | yes | reads the caller's address below the TLS of your own incoming (not needed for tonic's own TLS); adds rustls, without cryptography |
+//! | `tls-connect-info` | yes | reads the caller's address below the TLS of a custom incoming (tonic's own TLS does not need it); adds rustls, without cryptography |
 //! | `axum` | no | reads the caller's address if `axum::serve` accepts the connections, and the router becomes a service by `into_make_service_with_connect_info::<SocketAddr>()` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -45,7 +45,7 @@ impl Settings {
         let mut checks = self.checks(limits, &rpc, head);
         let now = self.clock.now();
         let passes = take_all_or_none(&mut checks, now, false);
-        // From here on the calls in flight are counted down again, whatever happens.
+        // From here on the calls in flight are counted down again in any case, even after a panic.
         let permits = permits(&checks);
         self.maintain_stores(&checks, now);
         self.report_shadows(&checks, now, &rpc, head);

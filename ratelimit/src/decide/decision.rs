@@ -21,7 +21,7 @@ pub struct Decision<'a> {
     pub(crate) extensions: &'a Extensions,
 }
 
-/// Why a call is refused: the `reason` of the `google.rpc.ErrorInfo` that the caller gets. It fits in a label.
+/// Why a call is refused: the `reason` of the `google.rpc.ErrorInfo` that the caller gets. Fit for a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
@@ -60,7 +60,7 @@ impl<'a> Decision<'a> {
         self.reason
     }
 
-    /// The decision as text that fits in a label: `passed`, or the [reason](Reason::as_str).
+    /// The decision as text, fit for a metric label: `passed`, or the [reason](Reason::as_str).
     pub fn result(&self) -> &'static str {
         self.reason.map_or("passed", Reason::as_str)
     }
@@ -76,8 +76,8 @@ impl<'a> Decision<'a> {
     }
 
     /// The name of the limit that refused the call; of several with the same reason, the one with the longest wait.
-    /// For a call that passed, the limit that has the fewest calls left. It fits in a label, beside the method: limits of
-    /// several rules have the same default name.
+    /// For a call that passed, the limit that has the fewest calls left. Fit for a metric label, together with one for
+    /// the method: limits of several rules can have the same default name.
     pub fn limit(&self) -> &'a str {
         self.limit
     }
@@ -97,7 +97,7 @@ impl<'a> Decision<'a> {
         self.wait
     }
 
-    /// The address at the other end of the connection. Not for labels.
+    /// The peer of the connection. Do not use it as a label.
     pub fn peer(&self) -> Option<Peer> {
         Peer::of(self.extensions)
     }

@@ -17,7 +17,7 @@ use crate::limits::Measure;
 /// When a client with a retry policy retries; -1 means that it does not (gRFC A6).
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// For a longer wait a client is told not to retry.
+/// For a longer wait the value is -1: do not retry.
 const MAX_PUSHBACK: Duration = Duration::from_secs(10);
 
 /// Why a call is refused.

@@ -24,14 +24,14 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// If one of the limits is wrong. The previous limits stay then.
+    /// If one of the limits is invalid. The previous limits then stay in force.
     pub fn replace(&self, limits: impl Into<Limits>) -> Result<(), BuildError> {
         self.0.replace(&limits.into())
     }
 
-    /// How many keys each limit stores, and whether it has no room for more: for gauges and an alert.
+    /// How many keys each limit stores, and whether its shared bucket is in use: for gauges and an alert.
     ///
-    /// It takes the same time however many keys there are.
+    /// The time it takes does not depend on the number of keys.
     ///
     /// ```
     /// # use tonic_ratelimit_layer::{BuildError, Key, Quota, RateLimitLayer};

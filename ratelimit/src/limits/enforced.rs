@@ -1,4 +1,4 @@
-//! A limit as it is enforced: it is possible, and has the state of its keys.
+//! An enforced limit: its settings were checked, and it has the state of its keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Enforced {
         })
     }
 
-    /// Whether the state of keys means the same for both. A number of calls in flight is true whatever the limit.
+    /// Whether the state of keys means the same for both. The number of calls in flight does not depend on the limit.
     pub(crate) fn counts_as(&self, other: &Self) -> bool {
         let same = match (&self.measure, &other.measure) {
             (Measure::Calls { pace, .. }, Measure::Calls { pace: other, .. }) => {

@@ -27,15 +27,15 @@ impl Limit<Concurrency> {
     /// At most `max` calls at the same time, of all callers together. One more is refused with `UNAVAILABLE`; with
     /// a [key](Self::by), where `max` counts for each key, with `RESOURCE_EXHAUSTED`.
     ///
-    /// It counts the calls of its rule. To limit the whole server whatever rules its methods have, add a second
-    /// layer with this limit as its default.
+    /// It counts the calls of its rule. To limit all calls of the server, including those of methods that have rules,
+    /// add a second layer with this limit as its default.
     #[must_use]
     pub fn new(max: u32) -> Self {
         Self::of(Concurrency { max, retry_after: None })
     }
 
-    /// Tells refused callers when to retry. By default a client is told not to retry: the server does not know when
-    /// a running call will end, and retries add load to a server that is full.
+    /// Sets when refused callers should retry. By default the refusal asks clients not to retry: the server does not
+    /// know when a running call will end, and retries add load to a server that is full.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.measure.retry_after = Some(wait);

@@ -16,7 +16,7 @@ pub struct Usage {
     /// The maximum of `keys`; `None` for a limit without keys.
     pub max_keys: Option<usize>,
     /// Whether there was no room for new keys, and their shared bucket is in use now. Callers whose keys share it
-    /// limit each other: someone invents keys, or `max_keys` is too small.
+    /// limit each other: a caller invents keys, or `max_keys` is too small.
     pub overflow_in_use: bool,
 }
 
