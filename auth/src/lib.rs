@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! tonic-auth-layer = { version = "0.1", features = ["tls-aws-lc"] } # or "tls-ring": for an https issuer
+//! tonic-auth-layer = { version = "0.1", features = ["tls-aws-lc"] } # or "tls-ring"; for https keys
 //! prost = "0.14"
 //! prost-types = "0.14"
 //! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
@@ -48,9 +48,9 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` lists the methods that exist: calls
-//! of other methods are refused, and a rule for another method is an error of `build`. It is read from the descriptor
-//! set that `build.rs` writes:
+//! `orders` is the module that tonic generates, and `Orders` your service. `Methods` lists the methods that exist:
+//! calls of other methods are refused, and a rule for another method is an error of `build`. It is read from the
+//! descriptor set that `build.rs` writes:
 //!
 //! ```ignore
 //! // build.rs

@@ -11,8 +11,8 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 pub(crate) struct Date(Duration);
 
 impl Date {
-    /// `None` for a date before 1970 or after the year 9999: it is a mistake (for example milliseconds), or an attempt to
-    /// create a token that never expires.
+    /// `None` for a date before 1970 or after the year 9999: it is a mistake (for example milliseconds), or an
+    /// attempt to create a token that never expires.
     pub(crate) fn from_number(number: &Number) -> Option<Self> {
         let since = match number.as_u64() {
             Some(seconds) => Duration::from_secs(seconds),

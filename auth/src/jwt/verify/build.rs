@@ -84,8 +84,8 @@ impl JsonwebtokenIssuer {
 }
 
 impl JwtBuilder {
-    /// Builds the verifier. Keys are fetched in the background: from now on inside a Tokio runtime, otherwise from the
-    /// first call on.
+    /// Builds the verifier. Keys are fetched in the background: from now on inside a Tokio runtime, otherwise from
+    /// the first call on.
     ///
     /// # Errors
     ///
