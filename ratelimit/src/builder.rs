@@ -81,8 +81,8 @@ impl RateLimitBuilder {
     /// [`Key::peer`](crate::Key::peer) is then the last address in it that is not of a trusted proxy.
     ///
     /// The header of any other peer is ignored. Where the header has no address that a proxy should have added, the
-    /// address of that proxy counts. By default no proxy is trusted. A text that is neither a network nor an address is
-    /// an error of [`build`](Self::build).
+    /// address of that proxy counts. By default no proxy is trusted. A text that is neither a network nor an address
+    /// is an error of [`build`](Self::build).
     pub fn behind<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.behind.extend(networks.into_iter().map(Into::into));
         self
@@ -102,17 +102,18 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Adds the fields `ratelimit-policy` and `ratelimit` to the response head of calls that pass, so that callers see
-    /// how many calls they have left. Costs each call a few allocations.
+    /// Adds the fields `ratelimit-policy` and `ratelimit` to the response head of calls that pass, so that callers
+    /// see how many calls they have left. Costs each call a few allocations.
     pub fn fields_on_accepted(mut self) -> Self {
         self.fields_on_accepted = true;
         self
     }
 
-    /// Calls a hook with every decision, for counts or an audit trail: once for each call that has a limit, and before
-    /// that once for each shadow limit that would have refused it.
+    /// Calls a hook with every decision, for counts or an audit trail: once for each call that has a limit, and
+    /// before that once for each shadow limit that would have refused it.
     ///
-    /// It runs in the call's own task and must not block. A panic in it is logged at `ERROR` and does not change the decision.
+    /// It runs in the call's own task and must not block. A panic in it is logged at `ERROR` and does not change the
+    /// decision.
     pub fn on_decision(mut self, hook: impl Fn(&Decision<'_>) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));
         self

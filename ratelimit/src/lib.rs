@@ -42,8 +42,8 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service. With `Methods`, a rule for a method that does
-//! not exist is an error of `build`. They come from the descriptor set that `build.rs` writes:
+//! `orders` is the module that tonic generates, and `Orders` your service. With `Methods`, a rule for a method that
+//! does not exist is an error of `build`. They come from the descriptor set that `build.rs` writes:
 //!
 //! ```ignore
 //! // build.rs
@@ -92,10 +92,10 @@
 //! # When a call is limited
 //!
 //! When its head arrives, before the request body is read. A call passes or is refused at once; it never waits. A
-//! [`Quota`] limits how many calls start: a burst, refilled at a rate. An [`InFlight`] limits how many run at the same
-//! time, until each has really ended. Several of them make a [`Rule`], and [`Limits`] are rules per method, per service, and
-//! by default: only the most specific rule applies. [`behaviour`] has the details: logs, metrics, replacing limits at run
-//! time, memory and cost.
+//! [`Quota`] limits how many calls start: a burst, refilled at a rate. An [`InFlight`] limits how many run at the
+//! same time, until each has really ended. Several of them make a [`Rule`], and [`Limits`] are rules per method, per
+//! service, and by default: only the most specific rule applies. [`behaviour`] has the details: logs, metrics,
+//! replacing limits at run time, memory and cost.
 //!
 //! | key | calls that share a limit |
 //! |---|---|

@@ -45,7 +45,8 @@ impl Reason {
         }
     }
 
-    /// The status code: `UNAVAILABLE` if the server is overloaded, `RESOURCE_EXHAUSTED` if the caller exceeds its limit.
+    /// The status code: `UNAVAILABLE` if the server is overloaded, `RESOURCE_EXHAUSTED` if the caller exceeds its
+    /// limit.
     pub fn code(self) -> Code {
         match self {
             Self::RateLimited | Self::ConcurrencyLimited => Code::ResourceExhausted,
@@ -76,8 +77,8 @@ impl<'a> Decision<'a> {
     }
 
     /// The name of the limit that refused the call; of several with the same reason, the one with the longest wait.
-    /// For a call that passed, the limit that has the fewest calls left. Fit for a metric label, together with one for
-    /// the method: limits of several rules can have the same default name.
+    /// For a call that passed, the limit that has the fewest calls left. Fit for a metric label, together with one
+    /// for the method: limits of several rules can have the same default name.
     pub fn limit(&self) -> &'a str {
         self.limit
     }

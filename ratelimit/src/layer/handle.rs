@@ -19,8 +19,8 @@ impl Handle {
     ///
     /// A quota keeps its state if it is in a rule for the same method or service, and its rate, burst, key and name
     /// stay the same; its cost and shadow mode may change. A limit of calls in flight keeps its count if its key and
-    /// name stay the same. A [function](crate::Key::function) is the same if the key is a clone. All other limits start
-    /// without state.
+    /// name stay the same. A [function](crate::Key::function) is the same if the key is a clone. All other limits
+    /// start without state.
     ///
     /// # Errors
     ///

@@ -30,8 +30,8 @@ impl Key {
         Self(KeySource::Global)
     }
 
-    /// The caller's address: the whole IPv4 address, or the first 64 bits of an IPv6 address, since one caller usually
-    /// has a whole /64. An IPv4 address in IPv6 (`::ffff:192.0.2.1`) counts as IPv4.
+    /// The caller's address: the whole IPv4 address, or the first 64 bits of an IPv6 address, since one caller
+    /// usually has a whole /64. An IPv4 address in IPv6 (`::ffff:192.0.2.1`) counts as IPv4.
     ///
     /// Calls over a Unix socket, and calls whose server does not know the address, share one limit. Behind a proxy
     /// this is the proxy's address, unless the layer [trusts the proxy](crate::RateLimitBuilder::behind).

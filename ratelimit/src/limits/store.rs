@@ -4,8 +4,9 @@ use tonic_call::{BoundedStore, EntryId};
 
 /// The state of the keys of one limit. It is kept when the limits are replaced and this one stays.
 ///
-/// For a quota the value of a key is a time: when its burst is full again. For calls in flight it is their number, and
-/// a key without any is not stored. A limit without keys has a store of no keys: all calls share its overflow entry.
+/// For a quota the value of a key is a time: when its burst is full again. For calls in flight it is their number,
+/// and a key without any is not stored. A limit without keys has a store of no keys: all calls share its overflow
+/// entry.
 #[derive(Debug)]
 pub(crate) struct Store {
     id: u64,
