@@ -66,7 +66,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Times and absent claims are left to [`Rules`](crate::jwt::config::rules::Rules), which has the layer's
-    /// clock and checks remembered tokens, too.
+    /// clock and checks cached tokens, too.
     pub(super) fn new(
         key: &DecodingKey,
         algorithm: jsonwebtoken::Algorithm,
