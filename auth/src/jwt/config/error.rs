@@ -82,7 +82,7 @@ impl fmt::Display for JwtError {
                 write!(f, "the issuer {issuer:?} has no app client, or one without a name")
             }
             Self::NoTenants(issuer) => write!(f, "the issuer {issuer:?} has no tenant"),
-            Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key, or no allowed algorithm"),
+            Self::NoKeys(issuer) => write!(f, "the issuer {issuer:?} has no key or no algorithm"),
             Self::Key { issuer, error } => write!(f, "a key of the issuer {issuer:?}: {error}"),
             Self::Leeway { issuer, leeway } => {
                 write!(f, "a leeway of {leeway:?} for the issuer {issuer:?}: at most 10 min")
