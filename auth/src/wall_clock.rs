@@ -25,7 +25,7 @@ impl WallClock {
     pub fn now(&self) -> SystemTime {
         let Some(now) = &self.0 else { return SystemTime::now() };
         guarded(|| now()).unwrap_or_else(|_| {
-            tracing::error!("the clock of an `AuthLayer` or a token panicked");
+            tracing::error!(target: "tonic_auth_layer", "the clock of an `AuthLayer` or a token panicked");
             SystemTime::now()
         })
     }

@@ -101,7 +101,7 @@ fn f12_a_name_that_no_call_can_have_is_an_error_with_what_was_meant() {
         for (rule, named) in [
             (
                 builder().service("/test.v1.Kinds", Access::public()),
-                "\"/test.v1.Kinds\" can never match: a service has no slash in its name; a rule \
+                "\"/test.v1.Kinds\" can never match: a service name can't contain a slash; a rule \
                  for one method has two names; did you mean \"test.v1.Kinds\"?",
             ),
             (

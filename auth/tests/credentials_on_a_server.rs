@@ -36,7 +36,7 @@ async fn calls(of_a_generated_client: bool) -> String {
 #[tokio::test]
 async fn credentials_on_a_server_say_so_once_as_a_guess() {
     let text = calls(false).await;
-    assert_eq!(text.matches("seems to stand on a server").count(), 1, "{text}");
+    assert_eq!(text.matches("seems to be on a server").count(), 1, "{text}");
     assert!(text.contains("WARN") && text.contains("CredentialsLayer"), "{text}");
     assert!(text.contains("This is a guess"), "{text}");
     assert!(!text.contains("a-token"), "{text}");

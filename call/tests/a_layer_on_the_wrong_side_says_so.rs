@@ -37,7 +37,7 @@ fn warnings() -> Vec<String> {
         written
     });
     let text = String::from_utf8(std::mem::take(&mut *written.0.lock().unwrap())).unwrap();
-    text.lines().filter(|line| line.contains("seems to stand")).map(str::to_owned).collect()
+    text.lines().filter(|line| line.contains("seems to be on")).map(str::to_owned).collect()
 }
 
 /// Makes five calls, each over its own connection, to a server with the first layer, from a client with the

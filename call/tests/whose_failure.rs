@@ -170,7 +170,7 @@ async fn a_call_that_the_servers_timeout_ends_is_a_deadline_if_the_timeout_is_se
     for call in recorder.until_ended(20).await {
         assert_eq!((call.code, call.by), (Code::DeadlineExceeded, EndedBy::Deadline), "{call:?}");
         assert_eq!(call.ended, Ended::Dropped { responded: false });
-        assert!(call.message.unwrap().contains("server's own time-out"));
+        assert!(call.message.unwrap().contains("server's own timeout"));
     }
 }
 

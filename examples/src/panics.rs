@@ -48,7 +48,7 @@ fn report(info: &PanicHookInfo<'_>) -> String {
 fn text_of(payload: &(dyn Any + Send)) -> &str {
     let literal = payload.downcast_ref::<&'static str>().copied();
     let text = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a payload that is not a text")
+    text.unwrap_or("a payload that is not text")
 }
 
 /// Guards a handler's stream: if it panics, the messages before the panic still arrive, followed by a status.

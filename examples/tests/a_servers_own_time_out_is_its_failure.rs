@@ -1,5 +1,5 @@
 //! A total outage must show: calls that tonic's `Server::timeout` ends are reported as the server's failures by all
-//! three layers that observe, once they know of that time-out.
+//! three layers that observe, once they know of that timeout.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

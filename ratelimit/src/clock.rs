@@ -63,7 +63,7 @@ impl Clock {
             }
             ClockSource::Custom(custom) => {
                 let shown = guarded(|| (custom.now)()).unwrap_or_else(|_| {
-                    tracing::error!("the clock of a `RateLimitLayer` panicked");
+                    tracing::error!(target: "tonic_ratelimit_layer", "the clock of a `RateLimitLayer` panicked");
                     Duration::ZERO
                 });
                 let shown = u64::try_from(shown.as_nanos()).unwrap_or(LATEST).min(LATEST);

@@ -46,7 +46,7 @@ impl<'a> Panic<'a> {
             caught.discard();
             None
         });
-        let message = message.unwrap_or(Cow::Borrowed("a payload that is not a text"));
+        let message = message.unwrap_or(Cow::Borrowed("a payload that is not text"));
         Self { caught, message, place, rpc }
     }
 

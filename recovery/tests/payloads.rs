@@ -56,7 +56,7 @@ async fn a_payload_of_any_type_has_a_message() {
     assert!(seen(|| panic_any(Status::data_loss("a status"))).await.contains("a status"));
     let error = || panic_any(Box::<dyn std::error::Error + Send + Sync>::from("an error"));
     assert_eq!(seen(error).await, "an error");
-    assert_eq!(seen(|| panic_any(7_u8)).await, "a payload that is not a text");
+    assert_eq!(seen(|| panic_any(7_u8)).await, "a payload that is not text");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_payload_whose_display_panics_is_still_reported() {
     impl std::error::Error for Hostile {}
 
     let hostile = || panic_any(Box::<dyn std::error::Error + Send + Sync>::from(Hostile));
-    assert_eq!(seen(hostile).await, "a payload that is not a text");
+    assert_eq!(seen(hostile).await, "a payload that is not text");
 }
 
 /// A body that panics in every method.

@@ -189,7 +189,7 @@ impl File {
     }
 
     fn after_error(&self, loaded: &Loaded, error: &dyn fmt::Display) -> Loaded {
-        tracing::warn!(path = %self.path.display(), %error, "a token file can't be read again");
+        tracing::warn!(target: "tonic_auth_layer", path = %self.path.display(), %error, "a token file can't be read again");
         Loaded {
             token: loaded.token.clone(),
             until: loaded.until,

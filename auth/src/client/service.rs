@@ -99,7 +99,13 @@ fn send<S: GrpcService>(
         Ok(Err(none)) => format!("no token to call with: {none}"),
         Err(panic) => {
             let exception = tonic_call::sanitize(&panic);
-            tracing::error!(exception.message = %exception, "a source of tokens panicked");
+            tracing::error!(
+                target: "tonic_auth_layer",
+                {
+                    exception.message = %exception,
+                },
+                "a source of tokens panicked"
+            );
             "no token to call with".to_owned()
         }
     };

@@ -185,7 +185,7 @@ impl AuthBuilder {
         let domain = self.domain.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
         let realm = self.realm.unwrap_or_else(|| domain.clone());
         if self.shadow {
-            tracing::warn!("authentication is in shadow mode: calls that would be refused pass");
+            tracing::warn!(target: "tonic_auth_layer", "authentication is in shadow mode: calls that would be refused pass");
         }
         Ok(AuthLayer::with(Settings {
             answers: Answers::new(domain, realm, self.authenticator.schemes()),

@@ -56,6 +56,7 @@ impl Settings {
     ) -> Result<Passed, Status> {
         if !self.preflight_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                target: "tonic_auth_layer",
                 shadow = self.shadow,
                 "a CORS preflight was refused: put the CORS layer outside the `AuthLayer`"
             );
@@ -68,6 +69,7 @@ impl Settings {
     fn called(&self, rpc: &Rpc) {
         if let Some(rules) = self.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
             tracing::info!(
+                target: "tonic_auth_layer",
                 calls = UncalledRules::CALLS,
                 rules,
                 "no call has matched these rules for methods and services: check their names, or set \
@@ -183,9 +185,12 @@ impl Settings {
     ) -> Failure {
         let panic = self.secrets.scrubbed_text(panic, &head.headers);
         tracing::error!(
-            rpc.method = &*rpc.shown(),
-            exception.message = %sanitize(&panic),
-            auth.check = check,
+            target: "tonic_auth_layer",
+            {
+                rpc.method = &*rpc.shown(),
+                exception.message = %sanitize(&panic),
+                auth.check = check,
+            },
             "a panic in authentication, the call is refused"
         );
         CallInfo::get_or_insert(Side::Server, &mut head.extensions).set_panic(panic);
@@ -203,16 +208,20 @@ impl Settings {
     ) -> Result<(), Status> {
         explain(failure, info);
         tracing::debug!(
-            rpc.method = &*rpc.shown(),
-            shadow = self.shadow,
-            reason = failure.reason().as_str(),
-            auth.check = failure.check(),
-            auth.expected = failure.expected_value(),
-            auth.received = failure.received_value(),
+            target: "tonic_auth_layer",
+            {
+                rpc.method = &*rpc.shown(),
+                shadow = self.shadow,
+                reason = failure.reason().as_str(),
+                auth.check = failure.check(),
+                auth.expected = failure.expected_value(),
+                auth.received = failure.received_value(),
+            },
             "refused"
         );
         if rpc.is_health() && !self.health_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                target: "tonic_auth_layer",
                 shadow = self.shadow,
                 reason = failure.reason().as_str(),
                 "a health probe was refused: if probes have no credentials, call \
@@ -233,7 +242,7 @@ impl Settings {
     pub(crate) fn tell(&self, decision: &Decision<'_>) {
         let Some(hook) = &self.hook else { return };
         if guarded(|| hook(decision)).is_err() {
-            tracing::error!("the hook of an `AuthLayer` panicked");
+            tracing::error!(target: "tonic_auth_layer", "the hook of an `AuthLayer` panicked");
         }
     }
 }

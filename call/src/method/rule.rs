@@ -52,7 +52,7 @@ impl RuleError {
     /// Checks a rule for a service, without knowing which services exist.
     pub(crate) fn of_service(service: &str) -> Option<Self> {
         let problem = match service.contains('/') {
-            true => "a service has no slash in its name; a rule for one method has two names",
+            true => "a service name can't contain a slash; a rule for one method has two names",
             false => problem(service, "Method")?,
         };
         let nearest = service.trim_matches('/');
@@ -90,7 +90,7 @@ fn problem(service: &str, method: &str) -> Option<&'static str> {
         return Some("a name is empty");
     }
     if service.contains('/') || method.contains('/') {
-        return Some("a name has no slash in it");
+        return Some("a name can't contain a slash");
     }
     // Builds the path of such a call and compares the names parsed from it.
     let path = PathAndQuery::try_from(format!("/{service}/{method}")).ok();

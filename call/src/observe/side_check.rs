@@ -28,7 +28,7 @@ impl SideCheck {
                 tracing::warn!(
                     target: "tonic_call",
                     layer,
-                    "a layer for clients seems to stand on a server: its calls arrive over a connection, and no \
+                    "a layer for clients seems to be on a server: its calls arrive over a connection, and no \
                      generated client made them. Use `server()`, or put the layer around a channel. This is \
                      a guess: ignore it in a proxy that forwards the requests it receives"
                 );

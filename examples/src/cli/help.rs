@@ -16,7 +16,7 @@ Environment variables for --otlp:
   OTEL_BSP_*, OTEL_BLRP_*, OTEL_SPAN_*
           Queue size, batch size, delays and attribute limits, such as OTEL_BSP_SCHEDULE_DELAY
   OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_{TRACES,LOGS}_*
-          Metadata sent to the collector, such as credentials, and its time-out in milliseconds
+          Metadata sent to the collector, such as credentials, and its timeout in milliseconds
 OTEL_EXPORTER_OTLP_ENDPOINT is ignored: without --otlp no spans are sent.
 
 At exit, spans that are still queued are sent for up to three seconds. A failure to send them is logged; it

@@ -71,7 +71,7 @@ impl ServeArgs {
         Some(LimitFile::new(path, &self.limit, &self.behind, self.auth))
     }
 
-    /// Limits and time-outs of connections.
+    /// Limits and timeouts of connections.
     pub fn connections(&self) -> ConnectionLimits {
         let limits = ConnectionLimits::default().max_streams(self.streams).idle_timeout(self.idle);
         match self.connections {

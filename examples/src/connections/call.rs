@@ -45,7 +45,7 @@ where
         let path = request.uri().path();
         let keeps_open = !PUBLIC.iter().any(|service| path.starts_with(service));
         let call = self.activity.begin_call(keeps_open);
-        // A malformed time-out is ignored, as in tonic.
+        // A malformed timeout is ignored, as in tonic.
         let timeout = timeout_of(request.headers()).ok().flatten();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.connect_info.clone());

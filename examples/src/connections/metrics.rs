@@ -8,7 +8,7 @@ const CLOSED: &str = "connections_closed_total";
 /// Why the server closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseReason {
-    /// It had no call for the idle time-out.
+    /// It had no call for the idle timeout.
     Idle,
     /// It did not send its preface in time.
     NoPreface,

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/2 on them, with limits and time-outs.
+//! Accepts connections and serves HTTP/2 on them, with limits and timeouts.
 //!
 //! tonic's server limits neither the number of connections nor their idle time, so this one is built on hyper:
 //! `accept` accepts connections, `admission` closes idle ones when there are too many, `connection` serves one
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub(crate) use accept::serve;
 
-/// Limits and time-outs of a server's connections.
+/// Limits and timeouts of a server's connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     max_connections: usize,

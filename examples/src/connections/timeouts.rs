@@ -1,4 +1,4 @@
-//! Time-outs of a connection: for its preface, while it has no call, and after GOAWAY.
+//! Timeouts of a connection: for its preface, while it has no call, and after GOAWAY.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::activity::Activity;
 /// How long a connection stays open after GOAWAY, from its last call or byte.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The time-outs of one connection.
+/// The timeouts of one connection.
 pub(super) struct Timeouts<'a> {
     activity: &'a Activity,
     limits: &'a ConnectionLimits,
@@ -18,7 +18,7 @@ pub(super) struct Timeouts<'a> {
     goaway: Option<Instant>,
 }
 
-/// The time-out that has expired.
+/// The timeout that has expired.
 pub(super) enum Timeout {
     Preface,
     Idle,
@@ -35,7 +35,7 @@ impl<'a> Timeouts<'a> {
         self.goaway = Some(Instant::now());
     }
 
-    /// The time-out that applies now, and when it expires unless something happens before.
+    /// The timeout that applies now, and when it expires unless something happens before.
     fn current(&self) -> (Option<Instant>, Timeout) {
         let idle = self.activity.idle_since();
         match self.goaway {
@@ -52,7 +52,7 @@ impl<'a> Timeouts<'a> {
     }
 
     /// When to check again. The arrival of the preface and the end of a call wake no timer, so the next check is
-    /// no later than the time-out that would apply after them.
+    /// no later than the timeout that would apply after them.
     pub(super) fn next_check(&self) -> Instant {
         let now = Instant::now();
         let wait = if self.goaway.is_some() { GOAWAY_TIMEOUT } else { self.limits.idle_timeout };
@@ -63,7 +63,7 @@ impl<'a> Timeouts<'a> {
         }
     }
 
-    /// The time-out that has expired, if one has.
+    /// The timeout that has expired, if one has.
     pub(super) fn expired(&self) -> Option<Timeout> {
         let (expiry, timeout) = self.current();
         expiry.is_some_and(|expiry| Instant::now() >= expiry).then_some(timeout)

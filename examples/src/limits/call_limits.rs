@@ -172,7 +172,7 @@ mod tests {
                 &["orders.v1.OrderService/GetOder=5/10"],
                 "no such method; did you mean orders.v1.OrderService/GetOrder?",
             ),
-            (&["orders.v1.OrderService/Get/Order=5/10"], "a name has no slash in it"),
+            (&["orders.v1.OrderService/Get/Order=5/10"], "a name can't contain a slash"),
             (&["**=5/10"], "no such service"),
             (&["*="], "the quota \"\" is not"),
             (&["*=0/10"], "the quota \"0/10\""),

@@ -134,7 +134,7 @@ async fn inspect(path: &Path) -> Result<(i64, i64), sqlx::Error> {
 
 fn open_error(path: &Path, error: &sqlx::Error) -> OpenError {
     let path = path.to_owned();
-    // sqlx tries to connect to a locked file until the time-out.
+    // sqlx tries to connect to a locked file until the timeout.
     if matches!(error, sqlx::Error::PoolTimedOut) {
         return OpenError::InUse(path);
     }

@@ -64,7 +64,7 @@ async fn a_collector_that_is_not_there_changes_nothing() {
     assert!(began.elapsed() < Duration::from_secs(15));
 }
 
-/// Guards against: an exit that waits for the exporter's time-out, ten seconds.
+/// Guards against: an exit that waits for the exporter's timeout, ten seconds.
 #[tokio::test]
 async fn a_collector_that_does_not_answer_cannot_hold_the_end() {
     // It accepts connections, and never reads them.

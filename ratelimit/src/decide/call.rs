@@ -62,6 +62,7 @@ impl Settings {
     fn refuse_preflight(&self, head: &request::Parts) -> Status {
         if !self.warned_of_preflights.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                target: "tonic_ratelimit_layer",
                 "a CORS preflight was refused: put the CORS layer outside the `RateLimitLayer`"
             );
         }
@@ -118,9 +119,12 @@ impl Settings {
             }
             if check.overflowed && check.limit.store.is_first_warning() {
                 tracing::warn!(
-                    ratelimit.limit = &*check.limit.name,
-                    ratelimit.key = check.limit.key.kind(),
-                    max_keys = self.max_keys,
+                    target: "tonic_ratelimit_layer",
+                    {
+                        ratelimit.limit = &*check.limit.name,
+                        ratelimit.key = check.limit.key.kind(),
+                        max_keys = self.max_keys,
+                    },
                     "a limit has reached its maximum of keys: new keys share one bucket"
                 );
             }
@@ -162,12 +166,15 @@ impl Settings {
         let limit = refusal.by.limit;
         let wait_ms = refusal.wait.map(milliseconds);
         tracing::debug!(
-            rpc.method = &*rpc.shown(),
-            shadow = limit.shadow,
-            reason = refusal.reason.as_str(),
-            ratelimit.limit = &*limit.name,
-            ratelimit.key = limit.key.kind(),
-            ratelimit.wait_ms = wait_ms,
+            target: "tonic_ratelimit_layer",
+            {
+                rpc.method = &*rpc.shown(),
+                shadow = limit.shadow,
+                reason = refusal.reason.as_str(),
+                ratelimit.limit = &*limit.name,
+                ratelimit.key = limit.key.kind(),
+                ratelimit.wait_ms = wait_ms,
+            },
             "refused"
         );
         let info = CallInfo::of(&head.extensions);
@@ -217,7 +224,7 @@ impl Settings {
             extensions: &head.extensions,
         };
         if guarded(|| hook(&decision)).is_err() {
-            tracing::error!("the hook of a `RateLimitLayer` panicked");
+            tracing::error!(target: "tonic_ratelimit_layer", "the hook of a `RateLimitLayer` panicked");
         }
     }
 }
@@ -226,6 +233,7 @@ impl Settings {
 fn called(table: &Table, rpc: &Rpc) {
     if let Some(rules) = table.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
         tracing::info!(
+            target: "tonic_ratelimit_layer",
             calls = UncalledRules::CALLS,
             rules,
             "no call has matched these rules for methods and services: check their names. With \

@@ -104,9 +104,12 @@ impl Caller<'_> {
 /// Reports a panic in a function of the user.
 pub(crate) fn panicked(panic: String, of: &'static str, rpc: &Rpc, head: &request::Parts) {
     tracing::error!(
-        rpc.method = &*rpc.shown(),
-        exception.message = %sanitize(&panic),
-        of,
+        target: "tonic_ratelimit_layer",
+        {
+            rpc.method = &*rpc.shown(),
+            exception.message = %sanitize(&panic),
+            of,
+        },
         "a function of a rate limit panicked"
     );
     if let Some(info) = CallInfo::of(&head.extensions) {

@@ -22,6 +22,7 @@ impl Hints {
     pub(crate) fn peer(&self, client: Option<IpAddr>) {
         if self.remote.is_missing(|| client.is_some_and(|client| !client.is_loopback())) {
             tracing::warn!(
+                target: "tonic_ratelimit_layer",
                 calls = CALLS,
                 "a limit by address has seen only callers on loopback or without an address: they all \
                  share one limit. If there is a proxy in front, name it with `behind`, or choose another key"
@@ -33,6 +34,7 @@ impl Hints {
     pub(crate) fn principal(&self, is_known: bool) {
         if self.known.is_missing(|| is_known) {
             tracing::warn!(
+                target: "tonic_ratelimit_layer",
                 calls = CALLS,
                 "a limit by principal has seen only callers without a principal: they all share one limit. \
                  Put the authentication layer outside this one"

@@ -110,7 +110,7 @@ impl OnKeys {
     pub(crate) fn call(&self, event: &KeysEvent<'_>) {
         let Some(hook) = &self.0 else { return };
         if guarded(|| hook(event)).is_err() {
-            tracing::error!(issuer = event.issuer, "the hook for the keys of an issuer panicked");
+            tracing::error!(target: "tonic_auth_layer", issuer = event.issuer, "the hook for the keys of an issuer panicked");
         }
     }
 }

@@ -125,6 +125,7 @@ async fn fetch(refresher: &Refresher) -> bool {
             let had_keys = store.keys().is_some();
             store.clear();
             tracing::error!(
+                target: "tonic_auth_layer",
                 issuer = &*store.issuer,
                 had_keys,
                 "an issuer has no usable key, its previous keys are removed",
@@ -133,6 +134,7 @@ async fn fetch(refresher: &Refresher) -> bool {
         }
         Err(why) => {
             tracing::warn!(
+                target: "tonic_auth_layer",
                 issuer = &*store.issuer,
                 result = why.result.as_str(),
                 %why,
@@ -164,6 +166,7 @@ fn log_changes(store: &Store, set: &ReadSet) {
     let same = before.as_ref().map_or(0, |before| before.keys().len()) == keys.len();
     if !same || !keys.iter().all(|key| held(key.fingerprint())) {
         tracing::info!(
+            target: "tonic_auth_layer",
             issuer = &*store.issuer,
             keys = keys.len(),
             "the keys of an issuer have changed"
@@ -173,7 +176,7 @@ fn log_changes(store: &Store, set: &ReadSet) {
         return;
     }
     for (place, why) in &set.refused {
-        tracing::warn!(issuer = &*store.issuer, place, %why, "a key of an issuer is refused");
+        tracing::warn!(target: "tonic_auth_layer", issuer = &*store.issuer, place, %why, "a key of an issuer is refused");
     }
 }
 

@@ -47,6 +47,7 @@ impl FailureLimit {
         let Some(wait) = self.limiter.wait(from, Instant::now()) else { return Ok(()) };
         self.warned.call_once(|| {
             tracing::warn!(
+                target: "tonic_auth_layer",
                 "an address has sent too many bad tokens, its new tokens are refused: if it is a proxy, \
                  name its network (`JwtBuilder::behind`), set the client's address (`client_address`), \
                  or disable the limit (`any_failures`)",

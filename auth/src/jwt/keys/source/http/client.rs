@@ -158,13 +158,15 @@ fn unreachable(error: &dyn Error) -> NoKeys {
 
 async fn bearer(path: Arc<Path>) -> Result<HeaderValue, NoKeys> {
     let read = tokio::task::spawn_blocking(move || {
-        let told = |error: std::io::Error| format!("{}: {error}", PathBuf::from(&*path).display());
-        std::fs::read_to_string(&path).map_err(told)
+        let describe =
+            |error: std::io::Error| format!("{}: {error}", PathBuf::from(&*path).display());
+        std::fs::read_to_string(&path).map_err(describe)
     });
     let refused = |why| NoKeys::new(FetchResult::Refused, why);
     let text = read.await.unwrap_or_else(|error| Err(error.to_string())).map_err(refused)?;
-    let value = HeaderValue::try_from(format!("Bearer {}", text.trim()));
-    let mut value = value.map_err(|_| refused("the bearer file contains no token".to_owned()))?;
+    let token = Some(text.trim()).filter(|token| !token.is_empty());
+    let value = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    let mut value = value.ok_or_else(|| refused("the bearer file contains no token".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
