@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 /// A signal that shuts the server down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: load balancers are being told at the same time.
+    /// SIGTERM: load balancers learn it at the same time.
     Terminate,
     /// SIGINT (Ctrl-C): a person waits for the end.
     Interrupt,

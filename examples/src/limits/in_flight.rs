@@ -24,7 +24,7 @@ pub enum InFlightLimit {
 }
 
 impl InFlightLimit {
-    /// Without authentication callers cannot be told apart: only the total applies.
+    /// Without authentication callers cannot be distinguished: only the total applies.
     pub(super) fn limits(self, auth: Auth) -> Limits {
         let Self::Max { per_caller, total } = self else { return Limits::none() };
         let all = || Rule::from(InFlight::new(total));

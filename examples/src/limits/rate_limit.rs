@@ -12,7 +12,7 @@ use crate::auth::Auth;
 /// So the default affects only clients that make many calls at once, and it does so before other callers notice.
 pub(crate) const DEFAULT: &str = "*=2000/4000:principal";
 
-/// The default without authentication: all callers are on this machine, and cannot be told apart.
+/// The default without authentication: all callers are on this machine, and cannot be distinguished.
 pub(crate) const DEFAULT_WITHOUT_AUTH: &str = "*=2000/4000";
 
 /// One `--limit`: `off`, `METHODS=RATE/BURST` or `METHODS=RATE/BURST:KEY`.

@@ -1,4 +1,4 @@
-//! When keys are fetched, by a clock that stands still, from a source that does what it is told.
+//! When keys are fetched, by a clock that stands still, from a source that follows a script.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -316,7 +316,7 @@ async fn in_the_cool_down_a_kid_that_the_set_does_not_have_is_unknown() {
     assert_eq!(source.fetches(), 2);
 }
 
-/// Guards against: a new key that is kept out for as long as somebody invents names.
+/// Guards against: a new key that is kept out for as long as callers invent names.
 #[tokio::test(start_paused = true)]
 async fn at_the_cool_downs_end_one_fetch_comes_by_itself_and_brings_a_new_key() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);

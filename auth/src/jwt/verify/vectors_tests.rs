@@ -1,5 +1,5 @@
 //! Vectors of others, where signatures are verified and keys are read: their payloads are no claims.
-//! What they are and where they are from is said in `tests/data/README.md`.
+//! Their contents and origin are described in `tests/data/README.md`.
 
 use std::path::Path;
 

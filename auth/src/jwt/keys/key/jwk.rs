@@ -28,10 +28,10 @@ pub(crate) fn read_public(members: &Map<String, Value>, rsa: Algorithm) -> Resul
         return Err(KeyError::Secret);
     }
     for_signatures(members)?;
-    let said = algorithm(members)?;
-    let fits = |family: Family, usual: Algorithm| match said {
-        Some(said) if said.family() == family => Ok(said),
-        Some(said) => Err(KeyError::Mismatch { algorithm: said }),
+    let named = algorithm(members)?;
+    let fits = |family: Family, usual: Algorithm| match named {
+        Some(named) if named.family() == family => Ok(named),
+        Some(named) => Err(KeyError::Mismatch { algorithm: named }),
         None => Ok(usual),
     };
     let curve = text_of(members, "crv")?;
