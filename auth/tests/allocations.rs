@@ -1,4 +1,4 @@
-//! What a call costs in allocations.
+//! Number of allocations per call.
 #![cfg(feature = "api-keys")]
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ fn inner() -> impl Service<
 }
 
 fn request(side: Side) -> Request<tonic::body::Body> {
-    // As it is behind another layer that has looked at it: shared.
+    // Shared, as behind another layer that has read it.
     static URI: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/test.v1.Kinds/Unary"));
     let mut request = Request::new(tonic::body::Body::empty());
     *request.uri_mut() = URI.clone();
@@ -41,7 +41,7 @@ fn request(side: Side) -> Request<tonic::body::Body> {
     request
 }
 
-/// How often a call allocates.
+/// Number of allocations of a call.
 fn count<S>(service: &mut S, side: Side) -> u64
 where
     S: Service<Request<tonic::body::Body>, Error = Infallible>,

@@ -1,4 +1,4 @@
-//! What is set wrong is seen where the layer is built. Each test is a rule.
+//! Configuration errors are reported when the layer is built. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -22,12 +22,12 @@ fn f01_a_rule_for_a_method_that_does_not_exist_is_named() {
     assert!(error(rule).contains("\"test.v1.Kinds/Unnary\""));
     let rule = builder().methods(&methods()).service("test.v1.Kind", Access::public());
     assert!(error(rule).contains("\"test.v1.Kind\""));
-    // Whatever the order in which they are said.
+    // In any order of the setters.
     let rule = builder().method("test.v1.Kinds", "Unnary", Access::public()).methods(&methods());
     assert!(matches!(rule.build(), Err(BuildError::NeverMatches(_))));
     let rule = builder().methods(&methods()).service("Kinds", Access::public());
     assert!(error(rule).contains("did you mean \"test.v1.Kinds\"?"));
-    // Those are always there.
+    // Health and reflection are always known.
     let rule = builder().methods(&methods()).service("grpc.health.v1.Health", Access::public());
     assert!(rule.build().is_ok());
 }
@@ -89,7 +89,7 @@ fn f05_two_rules_for_the_same_are_an_error_even_if_they_say_the_same() {
         assert!(service(unary(builder())).build().is_ok(), "the most exact one counts");
         assert!(error(service(service(builder()))).contains("two rules for \"test.v1.Kinds\""));
     }
-    // The faults of each rule are seen, too.
+    // The errors of each rule are found, too.
     let rule = builder().method("a.B", "C", Access::scope("")).method("a.B", "C", Access::public());
     assert!(error(rule).contains("requires"));
 }
@@ -136,7 +136,7 @@ async fn f13_without_methods_rules_that_nobody_has_called_are_named_once() {
     };
     let layer = rules(builder()).method("test.v1.Kinds", "Typo", Access::public()).build().unwrap();
     for _ in 0..1_000 {
-        // What a stranger tries does not count.
+        // Calls with invalid credentials do not count.
         call_as(&layer, "/test.v1.Kinds/Other", "bad").await;
     }
     for _ in 0..499 {
@@ -218,7 +218,7 @@ async fn f09_the_first_refused_health_probe_says_which_method_to_call() {
     assert!(warnings[0].contains("`AuthBuilder::public_health`"), "{text}");
 }
 
-/// Guards against two spellings of one method in one log: lines of calls have `orders.v1.OrderService/GetOrder`.
+/// Guards against: two spellings of one method in one log: log lines of calls have `orders.v1.OrderService/GetOrder`.
 #[tokio::test]
 async fn f12_a_refusal_names_its_method_as_all_lines_do() {
     let lines = Lines::default();

@@ -1,4 +1,4 @@
-//! What a client sends, and where. Each test is a rule.
+//! Which credentials a client sends, and to which endpoints. Each test is a rule.
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ fn token(text: &str) -> BearerToken {
     BearerToken::new(text).unwrap()
 }
 
-/// What is sent; or what the caller is told instead.
+/// The headers that are sent, or the status that the caller gets.
 async fn sent(
     layer: &CredentialsLayer,
     uri: &str,
@@ -164,7 +164,7 @@ fn h11_what_is_no_token_is_refused_and_no_token_is_shown() {
     assert_eq!(format!("{:?}", token("abc\n")), "BearerToken");
 }
 
-/// A JWT that expires so many seconds after the clock's start.
+/// A JWT that expires this many seconds after the clock's start.
 fn jwt(name: &str, expires: Option<(SystemTime, u64)>) -> String {
     let claims = match expires {
         Some((start, seconds)) => {
@@ -183,7 +183,7 @@ async fn name(layer: &CredentialsLayer) -> Result<String, Status> {
     Ok(token.rsplit('.').next().unwrap().to_owned())
 }
 
-/// Lets what was begun in the background come to its end.
+/// Waits until all background tasks have ended.
 async fn settle() {
     while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
         tokio::task::yield_now().await;
@@ -220,7 +220,7 @@ async fn h13_a_token_that_is_about_to_expire_is_not_sent() {
     write(&path, &jwt("two", Some((start, 3_600))));
     tokio::time::advance(Duration::from_secs(39)).await;
     assert_eq!(name(&layer).await.unwrap(), "one");
-    // 30 s before its expiry, though the minute is not over.
+    // 30 s before its expiry, before the minute is over.
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(name(&layer).await.unwrap(), "two");
 }
@@ -248,7 +248,7 @@ async fn h14_while_the_file_is_bad_the_old_token_serves_until_it_expires() {
     assert!(status.message().contains("can't be read"), "{}", status.message());
     let folder = folder.path().to_str().unwrap();
     assert!(!status.message().contains(folder), "the caller's caller may see it");
-    // It is looked at again after a second, and no sooner.
+    // The file is read again after a second, and not earlier.
     write(&path, &jwt("two", Some((start, 9_000))));
     assert_eq!(name(&layer).await.unwrap_err().code(), Code::Unavailable);
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -266,7 +266,7 @@ async fn h15_many_callers_read_a_file_once() {
     let lines = common::Lines::default();
     let _collect = lines.collect();
     let reads = || lines.text().matches("can't be read again").count();
-    // Once while the token is still good, once after that.
+    // Once while the token is still valid, and once after that.
     for (seconds, reads_so_far) in [(60, 1), (11, 2)] {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         let callers: Vec<_> = (0..100)

@@ -47,7 +47,7 @@ const GOOD: (&str, &str) = ("authorization", "Bearer ann");
 const BAD: (&str, &str) = ("authorization", "Bearer bad");
 const UNKNOWN: (&str, &str) = ("authorization", "Bearer unknown");
 
-/// Who passes, or why nobody does.
+/// The subject of the caller, or the reason of the refusal.
 async fn who(layer: &AuthLayer, headers: &[(&'static str, &str)]) -> String {
     let called = call(layer, UNARY, headers).await;
     match called.code {
@@ -243,7 +243,7 @@ enum Tree {
     All(Vec<Tree>),
 }
 
-/// What is found, told in one word.
+/// The result of an authenticator.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Known(u8),
@@ -252,7 +252,7 @@ enum Found {
 }
 
 impl Tree {
-    /// What is to be found, said as plainly as possible.
+    /// The expected result, by a simple model.
     fn model(&self) -> Found {
         match self {
             Self::Known(who) => Found::Known(*who),
@@ -286,7 +286,7 @@ impl Tree {
         }
     }
 
-    /// The authenticator; `later` says which leaves have to ask, bit by bit.
+    /// The authenticator; the bits of `later` select the leaves that are asynchronous.
     fn build(&self, later: &mut u64) -> Box<dyn Authenticate> {
         let outcome = match self {
             Self::Known(who) => Identity::new("test").with_subject(who.to_string()).into(),

@@ -1,7 +1,7 @@
-//! Wrong use is told in words.
+//! Wrong use gives a readable compile error.
 #![cfg(all(feature = "api-keys", feature = "client", feature = "http"))]
 
-/// The compiler whose words are stored beside the cases: others say the same a little differently.
+/// The compiler whose messages are stored beside the cases: others have slightly different ones.
 const RUSTC: &str = "rustc 1.95.";
 
 #[test]

@@ -1,4 +1,4 @@
-//! What of `authorization` is taken, and what is not. Each test is a rule.
+//! Which values of `authorization` are accepted, and which are refused. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;

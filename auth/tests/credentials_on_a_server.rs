@@ -1,4 +1,4 @@
-//! Credentials that stand on a server would be put into the calls that come in.
+//! A credentials layer on a server would add its credentials to incoming calls.
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic_auth_layer::{BearerToken, CredentialsLayer};
 use tower::{Layer as _, Service as _, service_fn};
 
-/// Five calls of which a server has said where they come from.
+/// Five calls with the remote address that a server inserts.
 async fn calls(of_a_generated_client: bool) -> String {
     let lines = Lines::default();
     let _collecting = lines.collect();

@@ -1,5 +1,4 @@
-//! Who passes, and who does not. Each test is a rule; its number is that of the list in the crate's
-//! notes.
+//! Which calls pass, and which are refused. Each test is a rule; its number is that of the list in the crate's notes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -182,7 +181,7 @@ async fn a27_where_what_would_apply_is_public_no_caller_is_needed_for_unimplemen
         call(&of_service, path, &[]).await.is_refused(code, reason);
     }
     call(&by_default, UNARY, &[]).await.passed();
-    // Closed is closed: a rule of its own that is not public asks for a caller.
+    // A service with a rule that is not public is closed, in spite of a public default.
     let closed = builder()
         .default_access(Access::public())
         .service("test.v1.Kinds", Access::authenticated())

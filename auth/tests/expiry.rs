@@ -25,7 +25,7 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 const STREAM: &str = "/test.v1.Kinds/ServerStream";
 
-/// Everybody is known for so long.
+/// Identifies every caller for this many seconds.
 fn known_for(seconds: u64) -> (AuthBuilder, WallClock) {
     let (clock, start) = clock();
     let at = start + Duration::from_secs(seconds);
@@ -38,7 +38,7 @@ fn methods() -> Methods {
     Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap()
 }
 
-/// A service whose stream says something once, and then nothing more; it tells when it is dropped.
+/// A service whose stream sends one message and then stalls, and that notifies when it is dropped.
 #[derive(Clone)]
 struct Stalls(Arc<Notify>);
 
@@ -121,7 +121,7 @@ async fn e02_also_while_its_caller_reads_nothing() {
     let dropped = Arc::new(Notify::new());
     let layer = builder.build().unwrap();
     let (info, response) = called(layer.layer(stalls(dropped.clone())), STREAM).await;
-    // Nobody polls the body; what is inside is dropped all the same.
+    // The body is not polled, and the inner body is dropped nevertheless.
     dropped.notified().await;
     assert_eq!(info.refusals(), [Refusal::new("auth", "TOKEN_EXPIRED")]);
     let dropped = End::Dropped { responded: true, cause: tonic_call::Cause::CallerLeft };
@@ -161,7 +161,7 @@ async fn e04_a_call_that_ends_before_leaves_no_timer_behind() {
     tokio::task::yield_now().await;
     assert_eq!(handle.metrics().num_alive_tasks(), before);
 
-    // One that is dropped before its head, too.
+    // Also for a call that is dropped before its response head.
     let hangs = service_fn(|_: Request<tonic::body::Body>| {
         pending::<Result<Response<Script>, Infallible>>()
     });
@@ -264,10 +264,10 @@ async fn e09_a_clock_that_is_set_back_gives_no_less_and_one_set_forward_no_more(
         .unwrap();
     let dropped = Arc::new(Notify::new());
     let (_, response) = called(layer.layer(stalls(dropped.clone())), STREAM).await;
-    // An hour by the timer, but the clock stands still: it is not over.
+    // An hour has passed by the timer, but not by the clock: the token has not expired.
     let early = tokio::time::timeout(Duration::from_secs(3_700), dropped.notified()).await;
     assert!(early.is_err());
-    // Set forward: that is seen within minutes, not after the hour that was left.
+    // A clock that is set forward is noticed within minutes, not after the remaining hour.
     *shown.lock().unwrap() = at;
     let late = tokio::time::timeout(Duration::from_secs(301), dropped.notified()).await;
     assert!(late.is_ok());
@@ -320,7 +320,7 @@ async fn e11_a_call_that_is_over_is_not_ended_again_though_its_body_is_still_the
     drop(body);
 }
 
-/// Says what the call's log line holds when it is dropped.
+/// Records the fields of the call's log line when it is dropped.
 struct Asks(Arc<Mutex<Option<CallInfo>>>, Arc<Mutex<Vec<String>>>);
 
 impl Drop for Asks {

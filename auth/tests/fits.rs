@@ -1,4 +1,4 @@
-//! The layers fit wherever one would put them.
+//! The layers fit every place where they can be used.
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Tokens that jsonwebtoken verifies. The rules that hold for both back ends are in `jwt_rules.rs`.
+//! Tokens that jsonwebtoken verifies. The rules for both back ends are in `jwt_rules.rs`.
 #![cfg(feature = "jsonwebtoken")]
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ use tonic_auth_layer::{Access, AuthLayer, Outcome, Reason, WallClock};
 use self::common::{UNARY, call_as};
 use self::jwt_support::*;
 
-/// Later than any clock that runs this test: `decode` has no other.
+/// Later than the time of any test run: `decode` always uses the system clock.
 const FAR: u64 = 200_000_000_000;
 
 fn hs256() -> Signer {
@@ -90,7 +90,7 @@ fn a_key_verifies_by_each_algorithm_that_the_validation_has_of_its_family() {
     }
 }
 
-/// Each row of the page's table that is about a token.
+/// Each row about a token in the table of the docs.
 #[test]
 fn what_decode_alone_accepts_is_refused() {
     let header = |more: &str| format!(r#"{{"alg":"HS256"{more}}}"#);
@@ -110,7 +110,7 @@ fn what_decode_alone_accepts_is_refused() {
     let jwt = built(validation.clone());
     let plain = hs256().sign_text(&header(""), &tagged(body(far.clone())));
     passes(ask(&jwt, &plain));
-    // Not with the feature `arbitrary_precision` of serde_json: `decode` then reads no date.
+    // Not with the feature `arbitrary_precision` of serde_json: `decode` then reads no dates.
     let decodes = decode::<Value>(&plain, &secret(), &validation).is_ok();
     for (header, claims, check) in [
         (header(""), tagged(changed("iss", Value::Null)), "iss"),
@@ -156,7 +156,7 @@ fn exp_is_required_where_it_is_validated() {
         }
     }
     invalid_by(ask(&jwt, &hs256().token(json!({ "exp": "tomorrow" }))), "exp");
-    // It must be there, and is not compared.
+    // It is required, but not compared.
     let jwt = built(with(|validation| validation.validate_exp = false));
     passes(ask(&jwt, &over));
     invalid_by(ask(&jwt, &without), "exp");
@@ -222,7 +222,7 @@ fn a_key_without_a_kid_verifies_what_names_no_other() {
     passes(ask(&jwt, &a.token_of("a", json!({}))));
     passes(ask(&jwt, &default.token_of("b", json!({}))));
     invalid_by(ask(&jwt, &default.token_of("a", json!({}))), "signature");
-    // Its key might be either.
+    // Both keys are candidates.
     invalid_by(ask(&jwt, &default.token(json!({}))), "kid");
     let alone = by_jsonwebtoken(&[(None, &default)], &[AUDIENCE]).build().unwrap();
     passes(ask(&alone, &default.token(json!({}))));
@@ -260,7 +260,7 @@ fn both_back_ends_refuse_in_the_same_words() {
     assert_eq!(told[0], told[1]);
 }
 
-/// Guards against: a header that jsonwebtoken can't read, taken for a bad signature.
+/// Guards against: a header that jsonwebtoken cannot read, reported as an invalid signature.
 #[test]
 fn what_jsonwebtoken_alone_refuses_has_a_check_of_its_own() {
     let ed = Signer::ed();
@@ -352,7 +352,7 @@ fn other_issuers_stand_beside_it() {
     let jwt = Jwt::builder().issuer(own()).issuer(issuer(lenient)).build().unwrap();
     passes(ask(&jwt, &hs256().token(json!({ "exp": null }))));
     passes(ask(&jwt, &ed.token(json!({ "iss": other }))));
-    // What one may leave out, the other may not.
+    // A claim that is optional for one issuer is still required for the other.
     invalid_by(ask(&jwt, &ed.token(json!({ "iss": other, "exp": null }))), "exp");
     invalid_by(ask(&jwt, &hs256().token(json!({ "iss": other }))), "alg");
     invalid_by(ask(&jwt, &ed.token(json!({}))), "alg");
@@ -408,7 +408,7 @@ fn what_can_verify_nothing_is_an_error_of_build() {
     assert_eq!(key_error(built(nothing, &nameless)), no_id);
 }
 
-/// Guards against: an audience that is set, and not checked.
+/// Guards against: an audience that is set, but not checked.
 #[test]
 fn a_setting_that_the_validation_replaces_is_an_error() {
     let issuer = || Issuer::from(Jwt::by_jsonwebtoken(validation()).default_key(secret()));
@@ -424,7 +424,7 @@ fn a_setting_that_the_validation_replaces_is_an_error() {
             "{built:?}"
         );
     }
-    // The others hold.
+    // The other settings apply.
     let jwt = issuer().rfc9068().build().unwrap();
     invalid_by(ask(&jwt, &hs256().token(json!({}))), "typ");
 }

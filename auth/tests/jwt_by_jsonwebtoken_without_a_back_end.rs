@@ -1,5 +1,5 @@
-//! jsonwebtoken panics where it has no back end, or two of them. Its own stand-in then is a provider that panics,
-//! as the one here does; it is the process's only one, so this test has a file of its own.
+//! jsonwebtoken panics without a back end, or with two of them: it then uses a provider that panics. The provider in
+//! this test does the same; a process has only one provider, so this test has its own file.
 #![cfg(feature = "jsonwebtoken")]
 #![allow(clippy::unwrap_used)]
 

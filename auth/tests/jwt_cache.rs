@@ -1,4 +1,4 @@
-//! What is remembered of good tokens, and what bad ones cost their sender.
+//! Which valid tokens are cached, and which invalid ones count against their sender.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -42,7 +42,7 @@ fn the_second_time_a_token_is_remembered_and_tells_the_same() {
         let (first, second) = (passes(first), passes(second));
         assert_eq!(first.claims(), second.claims());
         assert_eq!(first.scopes().collect::<Vec<_>>(), second.scopes().collect::<Vec<_>>());
-        // A clone of the verifier remembers it too, and another token is another.
+        // Clones of the verifier share the cache, and another token has another entry.
         assert!(is_cached(&ask(&jwt.clone(), &token)));
         assert!(is_new(&ask(jwt, &hs256().token(json!({ "scope": "a b c" })))));
     });
@@ -55,7 +55,7 @@ fn keys_14_only_good_tokens_are_remembered() {
         for _ in 0..3 {
             invalid_by(ask(jwt, &forged), "signature");
         }
-        // A good one with another signature is not the good one.
+        // The same token with another signature is another token.
         let good = hs256().token(json!({}));
         passes(ask(jwt, &good));
         let (message, _) = good.rsplit_once('.').unwrap();
@@ -71,7 +71,7 @@ fn keys_14_a_remembered_token_expires() {
         let end = NOW as f64 + 65.0;
         assert!(is_cached(&ask_at(jwt, &token, end - 0.001)));
         assert_eq!(refusal(ask_at(jwt, &token, end)), (Reason::TokenExpired, "exp"));
-        // It stays so, if the clock goes back a little.
+        // It stays out of the cache if the clock goes back a little.
         assert!(is_new(&ask_at(jwt, &token, end - 1.0)));
     });
 }
@@ -106,7 +106,7 @@ fn keys_14_revocation_is_asked_for_each_call() {
     revoked.store(false, Ordering::Relaxed);
     assert!(is_cached(&ask(&jwt, &token)));
     assert_eq!(asked.load(Ordering::Relaxed), 4);
-    // Also of a token that is not remembered.
+    // Also for a token that is not cached.
     revoked.store(true, Ordering::Relaxed);
     invalid_by(ask(&jwt, &hs256().token(json!({ "jti": "7", "x": 1 }))), "revoked");
 }
@@ -138,10 +138,10 @@ async fn an_address_may_send_so_many_bad_tokens() {
     for _ in 0..10 {
         assert_eq!(forge(here), LIMITED);
     }
-    // Another port is no other caller, another address is.
+    // Another port is the same caller, another address is not.
     assert_eq!(forge(Some("192.0.2.1:2")), LIMITED);
     assert_eq!(forge(there), (Reason::TokenInvalid, "signature"));
-    // What is remembered passes; what is new does not, and what is cheap to see is still told.
+    // Cached tokens pass; new ones do not, and cheap checks still report their reason.
     assert!(is_cached(&ask_from(&jwt, &good, here, NOW as f64)));
     let new = hs256().token(json!({ "jti": "new" }));
     assert_eq!(refusal(ask_from(&jwt, &new, here, NOW as f64)), LIMITED);
@@ -157,7 +157,7 @@ async fn an_address_may_send_so_many_bad_tokens() {
     passes(ask_from(&jwt, &newer, here, NOW as f64));
 }
 
-/// Guards against: a stranger behind the same proxy whose invented names keep everybody's new tokens out.
+/// Guards against: a client behind the same proxy whose invented `kid`s lock out the new tokens of all others.
 #[tokio::test(start_paused = true)]
 async fn what_only_costs_a_look_up_is_not_charged_to_the_address() {
     let signer = Signer::ed();
@@ -171,7 +171,7 @@ async fn what_only_costs_a_look_up_is_not_charged_to_the_address() {
         invalid_by(asked(&signer.token(json!({ "jti": n }))), "kid");
     }
     passes(asked(&signer.token_of("a", json!({}))));
-    // A signature costs more.
+    // A failed signature verification counts against the address.
     invalid_by(asked(&signer.token_of("b", json!({}))), "signature");
     assert_eq!(refusal(asked(&signer.token_of("a", json!({ "jti": "new" })))), LIMITED);
 }
@@ -198,7 +198,7 @@ fn a_limit_of_no_failures_at_all_is_an_error() {
     for name in ["`failures_per_minute`", "`any_failures`"] {
         assert!(error.to_string().contains(name), "{error}");
     }
-    // What was said last counts.
+    // The last setting applies.
     assert!(builder().failures_per_minute(0).any_failures().build().is_ok());
     assert!(builder().any_failures().failures_per_minute(0).build().is_err());
 }
@@ -223,7 +223,7 @@ fn keys_12_a_remembered_token_dies_with_its_key_and_no_other_does() {
             passes(ask(&jwt, token));
             assert!(is_cached(&ask(&jwt, token)));
         }
-        // The same key by another name is another key.
+        // The same key with another `kid` is another key.
         write(&[old.jwk("renamed"), kept.jwk("kept"), Signer::ed().jwk("new")]);
         while fetched.recv().await != Some(3) {}
         invalid_by(ask_and_wait(&jwt, &of_old).await, "kid");

@@ -1,4 +1,4 @@
-//! Claims in a type of one's own, which are read once per token.
+//! Claims in an application's type, which are deserialized once per token.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use self::common::{UNARY, call_as};
 use self::jwt_support::*;
 
 thread_local! {
-    /// How often claims were read, by this test.
+    /// How often this test has deserialized claims.
     static READ: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -78,7 +78,7 @@ fn claims_are_read_once_and_remembered() {
         assert_eq!(passes(ask(&jwt, &bob)).data::<Employee>().unwrap().tenant, "bank");
     }
     assert_eq!(READ.get(), 2);
-    // What is not kept is read again; nobody who has not asked for it pays for it.
+    // Without a cache they are deserialized for each call; without `claims_as` they are not.
     let forgets = Jwt::builder().issuer(issuer().claims_as::<Employee>()).cache(0).build().unwrap();
     for read in 3..6 {
         passes(ask(&forgets, &ann));
@@ -136,7 +136,7 @@ fn what_serde_says_of_a_claim_is_short_and_on_one_line() {
         assert!(received.starts_with("invalid type: string"), "{received}");
         assert!(received.len() <= MAX_RECEIVED_BYTES + '…'.len_utf8(), "{received}");
         assert!(!received.contains(char::is_control), "{received}");
-        // And nothing of how the token is written.
+        // The text contains nothing of the encoded token.
         assert!(unfit.split('.').all(|part| !received.contains(&part[..8])), "{received}");
     }
 }
@@ -150,7 +150,7 @@ fn claims_are_read_last_and_of_good_tokens_alone() {
     invalid_by(ask(&jwt, &Signer::secret(&[7; 32]).token(good.clone())), "signature");
     invalid_by(ask(&jwt, &token(odd_scope)), "scope");
     assert_eq!(READ.get(), 0);
-    // Who asks whether it is revoked can look at them.
+    // The revocation check can use them.
     let revoked = |caller: &Identity| caller.data::<Employee>().unwrap().level == 3;
     let jwt = Jwt::builder().issuer(issuer().claims_as::<Employee>()).revoked(revoked);
     invalid_by(ask(&jwt.build().unwrap(), &token(good)), "revoked");
@@ -184,14 +184,14 @@ fn each_issuer_has_a_type_of_its_own() {
     assert_eq!(all.data::<All>().unwrap().0["tenant"], "shop");
     let wrapped = passes(ask(&jwt, &of("level")));
     assert_eq!(wrapped.data::<Wrapped>().unwrap().0.as_ref().unwrap().level, 3);
-    // As when they are read from an identity.
+    // The same as when they are read from an identity.
     assert_eq!(wrapped.claims_as::<All>().unwrap().0["iss"], "level");
     assert_eq!(wrapped.claims_as::<Wrapped>().unwrap().0.unwrap().level, 3);
     assert!(Identity::new("x").claims_as::<Level>().is_err(), "where there are none");
 }
 
-/// Guards against: serde_json's features `arbitrary_precision` and `raw_value`, which another crate of the
-/// program can turn on, and with which an object that a stranger writes is read as something else.
+/// Guards against: serde_json's features `arbitrary_precision` and `raw_value`, which another crate of the program
+/// can enable, and which make serde_json read an object from an untrusted token as another value.
 #[test]
 fn rule_06_an_object_with_a_private_name_of_serde_json_is_an_object_for_checks_and_handlers() {
     let hostile = [
@@ -202,7 +202,7 @@ fn rule_06_an_object_with_a_private_name_of_serde_json_is_an_object_for_checks_a
         let caller = passes(ask(&by_secret(), &token(json!({ "x": [object], "level": 3.5 }))));
         assert_eq!(caller.claims().unwrap()["x"][0], object);
         assert_eq!(caller.claims().unwrap()["level"], 3.5);
-        // A type with a `Value` in it would be given a number, or the object in the text.
+        // A type that contains a `Value` would get a number, or the object in the text.
         assert!(caller.claims_as::<serde_json::Value>().is_err());
         let typed = issuer().claims_as::<serde_json::Value>().build().unwrap();
         invalid_by(ask(&typed, &token(json!({ "x": [object] }))), "claims");

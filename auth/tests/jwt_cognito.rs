@@ -21,7 +21,7 @@ fn pool() -> Jwt {
     issuer().cognito([CLIENT, "another-client"]).build().unwrap()
 }
 
-/// An access token as Cognito writes it, with these claims changed.
+/// An access token as Cognito issues it, with these claims changed.
 fn token(changed: Value) -> String {
     let mut claims = json!({
         "iss": POOL, "aud": null, "sub": "aaaaaaaa-bbbb-cccc", "client_id": CLIENT, "token_use": "access",
@@ -59,7 +59,7 @@ fn a_token_of_another_client_or_for_another_use_is_refused() {
         (json!({ "client_id": null }), "client_id"),
         (json!({ "client_id": [CLIENT] }), "client_id"),
         (json!({ "token_use": "id" }), "token_use"),
-        // As an ID token is in full.
+        // The claims of an ID token.
         (json!({ "token_use": "id", "aud": CLIENT, "client_id": null }), "token_use"),
         (json!({ "token_use": null }), "token_use"),
         (json!({ "token_use": ["access"] }), "token_use"),
@@ -102,7 +102,7 @@ fn an_audience_that_is_there_counts() {
 fn no_other_issuer_does_without_an_audience() {
     let ours = issuer().audience("orders").build().unwrap();
     invalid_by(ask(&ours, &token(json!({}))), "aud");
-    // Also beside one that does.
+    // Also if the verifier has an issuer without an audience.
     let both = Jwt::builder()
         .issuer(issuer().cognito([CLIENT]))
         .issuer(Jwt::keys("other", [shared_rsa().key()]).audience("orders"))

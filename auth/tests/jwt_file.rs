@@ -18,7 +18,7 @@ fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// A verifier that reads the file all the time, and how that ends.
+/// A verifier that reads the file all the time, and the results of its fetches.
 fn reading(path: &Path) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
     let (told, results) = unbounded_channel();
     let issuer = Jwt::jwks_file(ISSUER, path).audience(AUDIENCE);
@@ -47,7 +47,7 @@ fn a_file_is_read_when_the_verifier_is_built_and_needs_no_runtime() {
     passes(ask(&jwt, &signer.token_of("a", json!({}))));
 }
 
-/// To open a pipe that nobody writes to takes for ever.
+/// Opening a pipe without a writer blocks forever.
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_an_error_at_once() {
@@ -94,11 +94,11 @@ async fn a_file_that_is_replaced_by_way_of_a_link_is_read_again() {
     passes(ask(&jwt, &new.token_of("new", json!({}))));
 }
 
-/// Guards against: a key of small order, by which anybody can sign without any private half.
+/// Guards against: a key of small order, with which signatures can be forged without a private key.
 #[tokio::test]
 async fn rule_16_what_anybody_can_sign_is_not_signed() {
     let good = Signer::ed();
-    // The neutral point, as a key and as the `R` of a signature whose `S` is 0, fits every message.
+    // The neutral point, as a key and as the `R` of a signature with `S` = 0, is valid for every message.
     let mut neutral = vec![0; 32];
     neutral[0] = 1;
     let weak = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": encoded(&neutral) });
@@ -143,7 +143,7 @@ async fn a_file_that_breaks_leaves_the_keys_that_were_in_it() {
     std::fs::write(&path, set(&[signer.jwk("a")])).unwrap();
     let (jwt, mut results) = reading(&path);
     std::fs::write(&path, "{\"keys\":[").unwrap();
-    // Not only the first time that it is seen.
+    // Not only for the first read.
     for _ in 0..3 {
         until(&mut results, (FetchResult::Malformed, 1)).await;
     }
@@ -176,7 +176,7 @@ fn times_that_are_none_or_too_long_can_t_be_built() {
     }
     let nearly_none = issuer().refresh_every(Duration::from_nanos(1)).build();
     assert!(matches!(nearly_none, Err(JwtError::Setting { setting: "refresh_every", .. })));
-    // Keys that are too old before they are fetched again are there for a part of the time only.
+    // Keys that become stale before the next fetch are usable only for a part of the time.
     for stale in [Duration::ZERO, second] {
         let built = issuer().refresh_every(2 * second).stale_for(stale).build();
         let named = matches!(&built, Err(JwtError::Setting { setting: "stale_for", .. }));

@@ -1,4 +1,4 @@
-//! Tokens of other implementations: of Python's, stored with how they were made, and of jsonwebtoken.
+//! Tokens of other implementations: of Python libraries, stored with the script that made them, and of jsonwebtoken.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 

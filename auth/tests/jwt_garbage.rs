@@ -1,4 +1,4 @@
-//! Whatever comes, nothing panics, and nothing but a token that is good in all respects passes.
+//! For all input, nothing panics, and only tokens that are valid in all respects pass.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use tonic_auth_layer::{Authenticating, Outcome};
 
 use self::jwt_support::*;
 
-/// One that believes keys of each kind, so that each is asked.
+/// A verifier with keys of each kind, so that each is used.
 static JWT: LazyLock<Jwt> = LazyLock::new(|| {
     let keys = [Signer::p256().key().with_id("a"), Signer::ed().key(), shared_rsa().key()];
     let issuer = Jwt::keys(ISSUER, keys.into_iter().chain([hs256().key()])).audience(AUDIENCE);
@@ -28,7 +28,7 @@ fn is_refused(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Refused(_) | Outcome::Unavailable(_))
 }
 
-/// JSON that has the names and values that matter in it.
+/// JSON that contains the relevant names and values.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -58,7 +58,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Names of members, each of which some rule looks at.
+/// Names of members, each of which is checked by some rule.
 fn any_name(names: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     proptest::sample::select(names)
 }
@@ -77,7 +77,7 @@ fn changed(mut value: Value, changes: Vec<(&str, Value)>) -> Value {
     value
 }
 
-/// What a good token is, said in another way than the verifier does.
+/// The definition of a valid token, written differently than in the verifier.
 fn is_good(header: &Value, claims: &Value) -> bool {
     let number = |name: &str| claims.get(name).map(Value::as_f64);
     let texts = |value: &Value| match value {

@@ -1,4 +1,4 @@
-//! One address that sends tokens of keys which nobody has, among others that send good ones.
+//! One address that sends tokens with unknown `kid`s, while it and others send valid tokens.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ const ATTACKER: &str = "192.0.2.1:1";
 const ELSEWHERE: &str = "192.0.2.2:1";
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
-/// A verifier whose one key is `a`, which takes so many bad tokens of an address, and what it fetches.
+/// A verifier with the key `a` and a limit of bad tokens per address, and the number of its fetches.
 struct Verifier {
     jwt: Jwt,
     signer: Signer,
@@ -49,7 +49,7 @@ impl Verifier {
             let _ = told.send(());
         });
         let jwt = jwt.build().unwrap();
-        // That of its own, at the start.
+        // The first fetch, at the start.
         first.recv().await.unwrap();
         fetches.store(0, Ordering::SeqCst);
         Self { jwt, signer, fetches, _file: file }
@@ -71,7 +71,7 @@ impl Verifier {
         }
     }
 
-    /// Good in all but that nobody has such a key.
+    /// Valid except that its `kid` is unknown.
     fn forged(&self, n: usize) -> String {
         self.signer.token_of(&format!("random {n}"), json!({}))
     }
@@ -87,7 +87,7 @@ fn is_cached(outcome: &Outcome) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn keys_07_ten_thousand_random_kids_of_one_address_cost_it_and_others_nothing() {
-    // So few that it would be limited at once, were it charged for what was answered in the cool-down.
+    // So low that the address would be limited at once if unknown `kid`s in the cool-down counted.
     let verifier = Verifier::new(3).await;
     let remembered = verifier.good(usize::MAX);
     passes(verifier.ask(&remembered, ELSEWHERE).await);
@@ -124,11 +124,11 @@ async fn keys_07_ten_thousand_random_kids_at_once_take_no_place_from_others() {
             }
         }
     }
-    // Of the 1,024 places it has 64.
+    // The address has 64 of the 1,024 places.
     assert_eq!((waiting.len(), at_once), (64, 9_936));
     let waits = verifier.asked(&verifier.forged(10_000), ELSEWHERE);
     let Authenticating::Later(elsewhere) = waits else { panic!("{waits:?}") };
-    // While they wait, and when they were refused: others are not affected, nor who shares its address.
+    // While they wait, and after they were refused: other callers are not affected, even on the same address.
     for (n, meanwhile) in [true, false].into_iter().enumerate() {
         for (peer, new) in [(ATTACKER, 2 * n + 1), (ELSEWHERE, 2 * n + 2)] {
             assert!(is_cached(&verifier.ask(&remembered, peer).await));
@@ -159,7 +159,7 @@ async fn a_kid_is_shown_to_the_operator_and_its_length_is_bounded() {
     }
 }
 
-/// Keys of a set that are refused verify nothing, and their tokens look like nobody's outage either.
+/// Refused keys of a set verify nothing, and their tokens do not look like an outage.
 #[tokio::test(start_paused = true)]
 async fn a_kid_of_a_key_that_was_refused_is_an_unknown_one() {
     let [good, twice, again, for_encryption] =

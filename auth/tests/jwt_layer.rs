@@ -1,4 +1,4 @@
-//! Tokens as a layer takes them: what the caller is told, and what a remembered token may do.
+//! Tokens in a layer: what the caller receives, and what a cached token may do.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -85,7 +85,7 @@ async fn j04_an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
     let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
     let issuer = Jwt::keys(ISSUER, [key]).audience(AUDIENCE);
     let jwt = Jwt::builder().issuer(issuer).failures_per_minute(2);
-    // The address that a proxy of ours says.
+    // The address that a trusted proxy reports.
     let jwt =
         jwt.client_address(|call| call.headers().get("x-real-ip")?.to_str().ok()?.parse().ok());
     let layer = layer(jwt.build().unwrap()).build().unwrap();
@@ -112,7 +112,7 @@ async fn j04_an_address_that_sends_too_many_bad_tokens_is_told_to_stop() {
     called(3, "192.0.2.2").await.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
 }
 
-/// Guards against: one stranger's bad tokens refusing everybody who comes by the same ingress.
+/// Guards against: bad tokens of one client that lock out all clients behind the same ingress.
 #[tokio::test(start_paused = true)]
 async fn j06_behind_an_ingress_60_bad_tokens_of_one_stranger_refuse_nobody_else() {
     use std::net::SocketAddr;
@@ -133,20 +133,20 @@ async fn j06_behind_an_ingress_60_bad_tokens_of_one_stranger_refuse_nobody_else(
     let forged = |n: u32| Signer::secret(&[7; 32]).token(json!({ "jti": n }));
     let ingress = "10.1.2.3";
     for n in 0..60 {
-        // Whatever it writes itself, the ingress says who it is; and a /64 is one caller.
+        // The ingress appends the caller's address to what the caller has sent, and a /64 is one caller.
         let forwarded = format!("192.0.2.{n}, 2001:db8:0:1::{n:x}");
         let refused = called(&forged(n), ingress, &forwarded).await;
         refused.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
     }
     let refused = called(&forged(60), ingress, "2001:db8:0:1:ffff::1").await;
     refused.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
-    // Others come with tokens that nobody has seen yet.
+    // Others send tokens that are not cached.
     for n in 0..100 {
         let good = token(json!({ "jti": n }));
         called(&good, ingress, &format!("198.51.100.{n}")).await.passed();
     }
     called(&token(json!({ "jti": "of the same" })), ingress, "2001:db8:0:2::1").await.passed();
-    // Who is no proxy of ours only says something.
+    // `x-forwarded-for` of a peer that is not a trusted proxy is ignored.
     for n in 0..60 {
         let forwarded = format!("198.51.100.{n}");
         let refused = called(&forged(100 + n), "203.0.113.9", &forwarded).await;

@@ -1,4 +1,4 @@
-//! Whether tokens can be verified changes in both directions, and what there is to read about it.
+//! Readiness changes in both directions, and what `keys_status` contains.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -27,14 +27,14 @@ fn publish(path: &Path, keys: &[serde_json::Value]) {
     std::fs::write(path, json!({ "keys": keys }).to_string()).unwrap();
 }
 
-/// An issuer whose one key is in a file, and that file.
+/// An issuer with one key in a file, and that file.
 fn issuer(name: &str, signer: &Signer) -> (Issuer, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     publish(file.path(), &[signer.jwk("a")]);
     (Jwt::jwks_file(name, file.path()).audience(AUDIENCE), file)
 }
 
-/// A verifier of these issuers, after its first fetches, and how its fetches end.
+/// A verifier of these issuers, after its first fetches, and the results of its fetches.
 async fn built(
     issuers: impl IntoIterator<Item = Issuer>,
 ) -> (Jwt, UnboundedReceiver<(FetchResult, u64)>) {
@@ -54,7 +54,7 @@ async fn built(
     (jwt, results)
 }
 
-/// Whether it is still waited for.
+/// Whether it is still pending.
 async fn waits(future: impl Future) -> bool {
     tokio::select! {
         biased;
@@ -63,7 +63,7 @@ async fn waits(future: impl Future) -> bool {
     }
 }
 
-/// Guards against: a verifier that is ready for ever once it was.
+/// Guards against: a verifier that stays ready forever after it was ready once.
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_withdrawn_make_it_unready_and_new_ones_ready_again() {
     let signer = Signer::ed();
@@ -94,7 +94,7 @@ async fn keys_that_are_too_old_make_it_unready_to_the_second() {
     let (issuer, file) = issuer(ISSUER, &signer);
     let (jwt, _results) = built([issuer.stale_for(hour())]).await;
     let (mut readiness, begun) = (jwt.readiness(), Instant::now());
-    // The issuer is away: nothing that is a set.
+    // The issuer is unreachable: the file is not a key set.
     std::fs::write(file.path(), "<html>").unwrap();
     assert!(!readiness.changed().await);
     let took = begun.elapsed();
@@ -156,7 +156,7 @@ async fn a_refresh_is_at_once_and_in_the_cool_down_at_its_end() {
     let left = jwt.keys_status()[0].cool_down.unwrap();
     assert!(left > Duration::from_secs(29) && left <= cool_down, "{left:?}");
 
-    // However many ask, and whoever: one fetch.
+    // Any number of refreshes and unknown `kid`s causes one fetch.
     std::fs::write(file.path(), "<html>").unwrap();
     for n in 0..100 {
         assert!(waits(jwt.refresh()).await);

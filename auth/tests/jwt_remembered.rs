@@ -1,5 +1,5 @@
-//! A remembered token under another's conditions: from another address, for another method, in another
-//! combination, after it was revoked, in a shadow. Each is looked at again.
+//! A cached token in other conditions: from another address, for another method, in another combination, after its
+//! revocation, in shadow mode. Each is checked again.
 #![cfg(all(feature = "jwt", feature = "api-keys"))]
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ fn layer(authenticator: impl Authenticate) -> AuthBuilder {
     AuthLayer::new(authenticator).with_clock(WallClock::new(|| at(NOW as f64)))
 }
 
-/// A token that the verifier remembers.
+/// A token that the verifier has cached.
 fn remembered_by(jwt: &Jwt, claims: serde_json::Value) -> String {
     let token = Signer::secret(SECRET).token(claims);
     passes(ask(jwt, &token));
@@ -57,7 +57,7 @@ async fn call_from(layer: &AuthLayer, token: &str, peer: &str, api_key: Option<&
     send(layer, request).await
 }
 
-/// Whether each decision was told as one that is remembered.
+/// The layer, and for each of its decisions whether it was reported as cached.
 fn told(layer: AuthBuilder) -> (AuthLayer, Arc<Mutex<Vec<bool>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let hook = Arc::clone(&told);
@@ -115,11 +115,11 @@ async fn i03_another_any_of_asks_its_first_kind_first() {
     let bad = Some("b7b1f3a05c7e4b5a8e0d6f1c2a3b4c5d");
     let peer = "192.0.2.1:1";
     call_from(&token_first, &token, peer, bad).await.passed();
-    // A bad key is not passed over because the token was good elsewhere.
+    // A bad key is refused although another layer has accepted the token.
     let refused = call_from(&key_first, &token, peer, bad).await;
     refused.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
     call_from(&key_first, &token, peer, None).await.passed();
-    // All of them are asked for, though one is remembered.
+    // All kinds are required, although one is cached.
     let both = layer(all_of(keys()).and(jwt)).build().unwrap();
     let refused = call_from(&both, &token, peer, None).await;
     refused.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING");
@@ -163,7 +163,7 @@ async fn i05_in_a_shadow_too_it_expires_and_lacks_the_scopes_it_lacks() {
         .build()
         .unwrap();
     let tried = call_as(&layer, UNARY, &token).await;
-    // Known, though it may not.
+    // Identified, though not authorized.
     assert_eq!(tried.passed().identity.unwrap().subject(), Some("alice"));
     assert_eq!(&*tried.refusals[0].reason, "SCOPE_INSUFFICIENT");
     now.store(NOW + 360, Ordering::SeqCst);
@@ -191,11 +191,11 @@ async fn i06_of_all_kinds_each_is_asked_each_time_and_remembered_means_all_of_th
     }
     assert_eq!(*first.lock().unwrap(), [true, true]);
     assert_eq!(*second.lock().unwrap(), [false, false]);
-    // What is remembered has not changed by that.
+    // This does not change the cached identity.
     let alone = passes(ask(&jwt, &token));
     assert_eq!(alone.expires_at(), Some(at(NOW as f64 + 360.0)));
     assert!(alone.also().is_empty());
-    // The other kind is over before the token is.
+    // The other credentials expire before the token.
     let late = end + Duration::from_secs(1);
     let late = AuthLayer::new(all_of(jwt).and(soon(true))).with_clock(WallClock::new(move || late));
     let refused = call_as(&late.build().unwrap(), UNARY, &token).await;

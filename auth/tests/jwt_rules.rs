@@ -1,5 +1,5 @@
-//! The rules of a verifier, by their numbers in the checklist that they come from: RFC 8725bis and the
-//! RFCs it rests on. For each, a token that only it keeps out, and one next to it that passes.
+//! The rules of a verifier, by their numbers in the checklist of their origin: RFC 8725bis and the RFCs that it is
+//! based on. For each rule, a token that only this rule refuses, and a similar one that passes.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used)]
 
@@ -47,7 +47,7 @@ fn rule_01_only_algorithms_of_the_allow_list_are_used() {
     let failed = failure(ask(&jwt, &p256.token_of("p256", json!({}))));
     assert_eq!((failed.check(), failed.expected_value()), ("alg", Some("EdDSA")));
     assert_eq!(failed.received_value(), Some("ES256"));
-    // Also with the name of a key that may be used.
+    // Also with the `kid` of an allowed key.
     invalid_by(ask(&jwt, &p256.token_of("ed", json!({}))), "alg");
 }
 
@@ -109,7 +109,7 @@ fn rule_03_a_public_key_is_no_secret() {
 
 #[test]
 fn rule_03_a_key_verifies_by_its_own_algorithm_only() {
-    // The same RSA key, and a signature that would be good by PKCS #1.
+    // The same RSA key, and a signature that would be valid by PKCS #1.
     let rsa = shared_rsa();
     let key = Key::pem(Algorithm::PS256, rsa.pem()).unwrap();
     let issuer = Jwt::keys(ISSUER, [key]).audience(AUDIENCE);
@@ -117,7 +117,7 @@ fn rule_03_a_key_verifies_by_its_own_algorithm_only() {
     invalid_by(ask(&jwt, &rsa.token(json!({}))), "kid");
     let forged = rsa.sign(&json!({ "alg": "PS256" }), &claims(json!({})));
     invalid_by(ask(&jwt, &forged), "signature");
-    // In a set too, by the key's own `alg`.
+    // Also in a set, by the key's own `alg`.
     let mut key = rsa.jwk("rsa");
     key["alg"] = "PS256".into();
     let file = set_of(&[key]);
@@ -160,7 +160,7 @@ fn rule_05_json_serialisation_and_encrypted_tokens_are_refused() {
         invalid_by(ask(jwt, &format!("{header}.{payload}.{signature}.")), "format");
         let jwe = json!({ "alg": "HS256", "enc": "A128GCM" });
         invalid_by(ask(jwt, &hs256().sign(&jwe, &claims(json!({})))), "enc");
-        // `b64token` allows these, a token does not.
+        // `b64token` allows these characters, a JWT does not.
         for odd in ["~", "+", "/", "="] {
             invalid_by(ask(jwt, &format!("{header}.{payload}.{signature}{odd}")), "format");
         }
@@ -289,7 +289,7 @@ fn rule_11_exp_is_required_and_over_at_its_second_and_the_leeway() {
         passes(with(json!(NOW as f64 + 0.5), now + 60.25));
         assert_eq!(refusal(with(json!(0), now)), expired);
         passes(with(json!(253_402_300_799_u64), now));
-        // Also milliseconds where seconds belong.
+        // Also milliseconds instead of seconds.
         for exp in [json!(253_402_300_800_u64), json!(1e300), json!(u64::MAX), json!(NOW * 1_000)] {
             invalid_by(with(exp, now), "exp");
         }
@@ -343,7 +343,7 @@ fn rule_12_a_token_is_good_for_no_longer_than_it_may_be() {
     invalid_by(with(json!({ "iat": NOW - 1_800, "exp": NOW + 1_801 })), "exp");
     passes(with(json!({ "iat": null, "exp": NOW + 3_600 })));
     invalid_by(with(json!({ "iat": null, "exp": NOW + 3_661 })), "exp");
-    // An `iat` in the future makes no token live longer.
+    // An `iat` in the future does not extend the life of a token.
     invalid_by(with(json!({ "iat": NOW + 7_200, "exp": NOW + 10_000 })), "exp");
     invalid_by(with(json!({ "iat": 1e300 })), "iat");
     invalid_by(with(json!({ "iat": -1 })), "iat");
@@ -428,7 +428,7 @@ fn rule_15_a_kid_is_compared_and_used_for_nothing_else() {
         for kid in ["A", "a ", "", "c", "../../etc/passwd", "a' OR 1=1 --", "a\0"] {
             invalid_by(ask(jwt, &keys[0].token_of(kid, json!({}))), "kid");
         }
-        // Which of two it is must be said.
+        // With two keys a `kid` is required.
         let failed = failure(ask(jwt, &keys[0].token(json!({}))));
         assert_eq!(
             (failed.check(), failed.expected_value()),
@@ -487,7 +487,7 @@ fn rule_17_the_same_subject_of_two_issuers_is_two_callers() {
         .issuer(Jwt::keys(other, [ed.key()]).audience(AUDIENCE))
         .build()
         .unwrap();
-    // Twice, so that the second time they are remembered.
+    // Twice: the second time, the tokens are cached.
     for _ in 0..2 {
         let ours = passes(ask(&jwt, &ed.token(json!({}))));
         let theirs = passes(ask(&jwt, &ed.token(json!({ "iss": other }))));

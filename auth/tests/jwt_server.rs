@@ -1,4 +1,4 @@
-//! Keys that come from a server, which rotates them, is slow, lies, or is not there at all.
+//! Keys from a server that rotates them, is slow, sends wrong answers, or is unreachable.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ use self::key_server::{Answer, KeyServer};
 
 const UNAVAILABLE: (Reason, &str) = (Reason::VerifierUnavailable, "keys");
 
-/// A verifier, and how its fetches end.
+/// A verifier, and the results of its fetches.
 fn told(issuer: Issuer) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
     let (told, results) = unbounded_channel();
     let jwt = Jwt::builder().issuer(issuer.audience(AUDIENCE));
@@ -35,7 +35,7 @@ fn told(issuer: Issuer) -> (Jwt, UnboundedReceiver<(FetchResult, usize)>) {
     (jwt.build().unwrap(), results)
 }
 
-/// A good token of that server's.
+/// A valid token of that server.
 fn token(server: &KeyServer, signer: &Signer, kid: &str) -> String {
     signer.token_of(kid, json!({ "iss": server.issuer() }))
 }
@@ -98,7 +98,7 @@ fn who_only_asks_whether_it_is_ready_starts_the_fetching() {
     runtime.block_on(async { tokio::time::timeout(limit, ready).await }).unwrap();
 }
 
-/// A verifier that takes three bad tokens of an address, and asks one from there.
+/// A verifier with a limit of three bad tokens per address, and a function that sends it a token from one address.
 async fn limited(issuer: Issuer) -> (Jwt, impl Fn(&str) -> Authenticating) {
     let jwt = Jwt::builder().issuer(issuer.audience(AUDIENCE)).failures_per_minute(3);
     let jwt = jwt.build().unwrap();
@@ -130,7 +130,7 @@ async fn keys_07_who_waits_for_keys_is_not_charged_and_takes_no_more_than_a_shar
     let forged = token(&server, &Signer::ed(), "forged");
     let waiting: Vec<_> = (0..64).map(|_| ask(&forged)).collect();
     invalid_by(at_once(ask(&forged)), "kid");
-    // Whoever shares the address is let in.
+    // Valid tokens from the same address pass.
     passes(at_once(ask(&token(&server, &signer, "a"))));
     for waiting in waiting {
         assert_eq!(refusal(later(waiting).await), UNAVAILABLE, "the issuer is away");
@@ -150,7 +150,7 @@ async fn keys_07_forged_names_neither_look_like_an_outage_nor_keep_a_new_key_out
     invalid_by(forged, "kid");
     server.now(Answer::Keys(vec![old.jwk("old"), new.jwk("new")]));
     let begun = server.fetches();
-    // In the cool-down the set that was just fetched is what there is to go by, and nobody is charged.
+    // In the cool-down the last set is used, and unknown `kid`s do not count against the address.
     for n in 0..50 {
         for (signer, kid) in [(&new, "new"), (&gone, "gone"), (&gone, &*format!("forged {n}"))] {
             let token = signer.token_of(kid, json!({ "iss": server.issuer(), "jti": n }));
@@ -161,7 +161,7 @@ async fn keys_07_forged_names_neither_look_like_an_outage_nor_keep_a_new_key_out
     passes(at_once(ask(&of_old)));
     assert_eq!(server.fetches(), begun);
     assert!(jwt.keys_status()[0].cool_down.is_some());
-    // Nobody asks: the fetch comes by itself. By a clock that runs, since the server is a real one.
+    // The fetch starts without a call. The clock is not paused, because the server is a real one.
     let comes = async {
         while jwt.keys_status()[0].keys < 2 {
             tokio::task::yield_now().await;
@@ -200,7 +200,7 @@ async fn building_waits_for_nobody_and_a_call_without_keys_neither() {
     let asked = ask(&jwt, &token(&server, &signer, "a"));
     assert!(matches!(&asked, Outcome::Unavailable(_)));
     assert_eq!(refusal(asked), UNAVAILABLE);
-    // What is cheap is told all the same.
+    // Cheap checks still report their reason.
     assert_eq!(refusal(ask(&jwt, &signer.token(json!({})))).1, "iss");
 }
 
@@ -312,7 +312,7 @@ async fn keys_05_a_rotation_while_calls_run_loses_none() {
         }
     };
     more(500).await;
-    // The new key is there, and signs at once: nobody has heard of it.
+    // The new key is published and signs at once: the verifier does not have it yet.
     server.now(Answer::Keys(vec![old.jwk("old"), new.jwk("new")]));
     *signing.lock().unwrap() = (Arc::clone(&new), "new");
     more(count.load(Ordering::Relaxed) + 1_000).await;
@@ -350,7 +350,7 @@ async fn keys_05_a_token_that_expires_while_its_key_is_fetched_is_not_taken() {
     let (jwt, _results) = told(issuer);
     jwt.ready().await;
     server.now(Answer::Keys(vec![signer.jwk("a")]));
-    // A millionth of a second before its end, which no fetch is done in.
+    // A microsecond before its expiry, which is shorter than any fetch.
     let expires = json!({ "iss": server.issuer(), "exp": NOW as f64 + 0.000_001 });
     let outcome = ask_and_wait(&jwt, &signer.token_of("a", expires)).await;
     assert_eq!(refusal(outcome), (Reason::TokenExpired, "exp"));
@@ -405,7 +405,7 @@ async fn keys_08_over_tls_only_the_given_roots_are_trusted() {
     let (jwt, mut results) = told(Jwt::discover(server.issuer()).root_certificates(other));
     assert_eq!(results.recv().await, Some((FetchResult::Unreachable, 0)));
     assert_eq!(refusal(ask(&jwt, &token(&server, &signer, "a"))), UNAVAILABLE);
-    // Nor another name, whoever has signed it.
+    // Another host name is refused as well, even if the certificate is trusted.
     let url = format!("https://127.0.0.1:{}/keys", server.address.port());
     let issuer = Jwt::jwks_url(server.issuer(), url).root_certificates(cert.pem());
     assert_eq!(told(issuer).1.recv().await, Some((FetchResult::Unreachable, 0)));
@@ -446,7 +446,7 @@ fn kubernetes_has_its_certificate_where_it_mounts_it_unless_another_is_given() {
     assert!(issuer().root_certificates(root()).kubernetes().build().is_ok());
 }
 
-/// So that there is TLS with whichever features; `jwt_tls.rs` is about those.
+/// Enables TLS with any set of features; `jwt_tls.rs` tests those.
 fn install_provider() {
     // Another test may have been first.
     let _ = default_provider().install_default();

@@ -1,4 +1,4 @@
-//! One issuer with many tenants, as Microsoft Entra is.
+//! One issuer with many tenants, like Microsoft Entra.
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
@@ -17,7 +17,7 @@ use self::jwt_support::*;
 const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 const A: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
 const B: &str = "bbbbcccc-1111-dddd-2222-eeee3333ffff";
-/// Nobody we know.
+/// A tenant that is not allowed.
 const C: &str = "ccccdddd-2222-eeee-3333-ffff4444aaaa";
 
 fn name_of(tenant: &str) -> String {
@@ -71,7 +71,7 @@ fn a_tenant_that_is_not_allowed_is_refused_however_it_is_named() {
     let failed = failure(asked(C, json!({})));
     assert_eq!((failed.check(), failed.received_value()), ("tenant", Some(C)));
     assert_eq!(failed.expected_value(), Some(format!("{A} or {B}").as_str()));
-    // What it claims to be does not help it.
+    // Its claims do not change that.
     invalid_by(asked(C, json!({ "tid": A })), "tenant");
     invalid_by(asked(A, json!({ "tid": C })), "tenant");
     invalid_by(asked(A, json!({ "tid": B })), "tenant");
@@ -79,7 +79,7 @@ fn a_tenant_that_is_not_allowed_is_refused_however_it_is_named() {
         invalid_by(asked(A, json!({ "tid": tid })), "tenant");
     }
     invalid_by(asked(&A.to_uppercase(), json!({})), "tenant");
-    // Nor does a name that a URL reads as another.
+    // A name that a URL parser would normalize is refused as well.
     for odd in
         ["", "..", &format!("{C}/../{A}"), &format!("{A}/v2.0/x"), "{tenantid}", "a%2f", "a b"]
     {
@@ -89,7 +89,7 @@ fn a_tenant_that_is_not_allowed_is_refused_however_it_is_named() {
     }
     invalid_by(asked(A, json!({ "iss": TEMPLATE })), "iss");
     invalid_by(asked(A, json!({ "iss": format!("{}/", name_of(A)) })), "iss");
-    // All else is checked as for any issuer.
+    // All other checks are the same as for any issuer.
     invalid_by(asked(A, json!({ "aud": "billing" })), "aud");
     invalid_by(asked(A, json!({ "aud": null })), "aud");
     invalid_by(ask(&jwt, &of(&Signer::rsa(), "k", A, json!({}))), "signature");
@@ -115,14 +115,14 @@ fn a_key_signs_tokens_of_its_own_issuer_alone() {
     passes(ask(&jwt, &of(&mine, "mine", A, json!({}))));
     let refused = [(&mine, "mine", B), (&others, "others", A), (&odd, "odd", A)];
     for (signer, kid, tenant) in refused.into_iter().chain([(&version_1, "version 1", A)]) {
-        // Remembered it is not.
+        // It is not cached.
         for _ in 0..2 {
             let failed = failure(ask(&jwt, &of(signer, kid, tenant, json!({}))));
             assert_eq!(failed.check(), "key_issuer", "{kid}");
             assert_eq!(failed.received_value(), Some(name_of(tenant).as_str()));
         }
     }
-    // It means nothing where there are no tenants: no standard has it.
+    // `issuer` of a key is ignored without tenants: it is not in any standard.
     let plain = Jwt::keys(ISSUER, [key(&mine, "mine", json!(name_of(A)))]).audience(AUDIENCE);
     passes(ask(&plain.build().unwrap(), &mine.token_of("mine", json!({}))));
 }
@@ -147,7 +147,7 @@ fn write(path: &Path, keys: &[Value]) {
     std::fs::write(path, json!({ "keys": keys }).to_string()).unwrap();
 }
 
-/// Guards against: a remembered token that outlives what its key was taken for.
+/// Guards against: a cached token that stays valid after the issuer of its key has changed.
 #[tokio::test]
 async fn a_remembered_token_is_looked_at_again_when_its_key_becomes_another_tenants() {
     let (signer, other) = (Signer::ed(), Signer::ed());
@@ -166,7 +166,7 @@ async fn a_remembered_token_is_looked_at_again_when_its_key_becomes_another_tena
         passes(ask(&jwt, token));
         assert!(is_cached(&ask(&jwt, token)));
     }
-    // One more key, so that the set can be told from the one before.
+    // With one more key, to distinguish this set from the previous one.
     write(&path, &[jwk(&signer, "k", json!(name_of(A))), other.jwk("other")]);
     while results.recv().await.unwrap() != (FetchResult::Ok, 2) {}
     passes(ask(&jwt, &tokens[0]));
@@ -217,7 +217,7 @@ fn tenants_that_can_never_match_are_an_error_where_they_are_written() {
         let found = Jwt::discover(TEMPLATE).audience(AUDIENCE).tenants("tid", [A]).build();
         assert!(setting(found).contains("jwks_url"));
     }
-    // Whose rules would hold for a tenant's tokens?
+    // It is ambiguous which rules apply to tokens of that tenant.
     let a = || Jwt::keys(name_of(A), keys()).audience(AUDIENCE);
     let both = || Jwt::keys(TEMPLATE, keys()).audience(AUDIENCE).tenants("tid", [A, B]);
     for twice in [[a(), both()], [both(), a()], [both(), both()]] {

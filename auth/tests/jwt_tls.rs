@@ -1,7 +1,7 @@
 //! Keys over `https`, with each of the features `tls-ring` and `tls-aws-lc`, and without.
 //!
-//! One test, since the default provider of a process can be installed once. The features of rustls itself say
-//! nothing here, since what tests need turns aws-lc-rs on: `.ci/core` looks at those without.
+//! One test, because the default provider of a process can be installed only once. The features of rustls itself are
+//! not tested here, because the tests' dependencies enable aws-lc-rs: `.ci/core` tests without them.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ async fn is_fetched(issuer: Issuer, token: &str) {
     passes(ask(&jwt, token));
 }
 
-/// Guards against: a dependency that gives a program's own rustls a second provider, or is chosen for it.
+/// Guards against: a dependency that adds a second provider to a program's rustls, or selects one for it.
 #[tokio::test]
 async fn a_provider_is_that_of_the_process_or_of_a_feature_and_otherwise_an_error_names_them() {
     let CertifiedKey { cert, signing_key } =
@@ -53,7 +53,7 @@ async fn a_provider_is_that_of_the_process_or_of_a_feature_and_otherwise_an_erro
     let token = |server: &KeyServer| signer.token_of("a", json!({ "iss": server.issuer() }));
     let issuer = || Jwt::discover(secure.issuer()).root_certificates(cert.pem());
 
-    // From loopback, keys come without TLS and without any provider.
+    // From loopback, keys are fetched without TLS and without a provider.
     is_fetched(Jwt::discover(plain.issuer()), &token(&plain)).await;
     if HAS_TLS {
         is_fetched(issuer(), &token(&secure)).await;
@@ -67,7 +67,7 @@ async fn a_provider_is_that_of_the_process_or_of_a_feature_and_otherwise_an_erro
                 assert!(text.contains(name), "{text}");
             }
         }
-        // A document on loopback leads to keys that can't be fetched.
+        // A discovery document on loopback with a URL of keys that cannot be fetched.
         plain.point_to(&secure.keys());
         let (told, mut results) = unbounded_channel();
         let jwt = Jwt::builder().issuer(Jwt::discover(plain.issuer()).audience(AUDIENCE));

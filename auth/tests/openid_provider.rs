@@ -1,6 +1,6 @@
-//! Tokens and keys of a provider that is not ours: the certified `oidc-provider` of npm, on loopback.
+//! Tokens and keys of a third-party provider: the certified `oidc-provider` of npm, on loopback.
 //!
-//! It needs Node.js 22 or newer, and what `npm ci --prefix .ci/openid` installs:
+//! It needs Node.js 22 or newer, and the packages that `npm ci --prefix .ci/openid` installs:
 //! `cargo test -p tonic-auth-layer --test openid_provider -- --ignored`.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used)]
@@ -32,7 +32,7 @@ fn discovered(provider: &Provider) -> Issuer {
     Jwt::discover(&*provider.issuer).audience("orders").rfc9068()
 }
 
-/// How fetches of keys end, and how many keys there are then.
+/// The results of fetches of keys, and the number of keys after each.
 type Fetches = UnboundedReceiver<(FetchResult, usize)>;
 
 async fn verifier(issuer: Issuer) -> (Jwt, Fetches) {
@@ -45,12 +45,12 @@ async fn verifier(issuer: Issuer) -> (Jwt, Fetches) {
     (jwt, fetches)
 }
 
-/// Waits for a fetch after which there are so many keys.
+/// Waits for a fetch after which there are this many keys.
 async fn until_keys(fetches: &mut Fetches, keys: usize) {
     soon(async { while fetches.recv().await.unwrap() != (FetchResult::Ok, keys) {} }).await;
 }
 
-/// A server, and what its layer decides: the result, and who is calling or the check that failed.
+/// A server, and the decisions of its layer: the result, and the caller or the failed check.
 async fn serve(jwt: Jwt) -> (Channel, UnboundedReceiver<(String, String)>) {
     let (told, decisions) = unbounded_channel();
     let layer = AuthLayer::new(jwt)
@@ -113,7 +113,7 @@ async fn a_clients_token_is_taken_and_one_for_somebody_else_is_not() {
     }
     for (resource, check) in [
         (Some(BILLING), "aud: want orders, got billing"),
-        // It is no JWT at all.
+        // It is not a JWT.
         (None, "format: "),
     ] {
         let token = provider.tokens.get(resource, "orders.read").await;
@@ -135,13 +135,13 @@ async fn a_rotation_while_calls_run_loses_none() {
     let (jwt, mut fetches) = verifier(discovered(&provider)).await;
     let (channel, _decisions) = serve(jwt).await;
     let old = provider.tokens.get(Some(ORDERS), "orders.read").await;
-    // They are first used when other keys sign.
+    // They are first used after the rotation.
     let mut unused = Vec::new();
     for resource in [ORDERS, ORDERS_BY_EC] {
         unused.push(provider.tokens.get(Some(resource), "orders.read").await);
     }
 
-    // How many calls there were with tokens of each key.
+    // The number of calls with tokens of each key.
     let calls = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     let (rounds, mut seen) = watch::channel(0);
     let rounds = Arc::new(rounds);
@@ -154,7 +154,7 @@ async fn a_rotation_while_calls_run_loses_none() {
         callers.spawn(async move {
             while !*stopped.borrow() {
                 let new = tokens.get(Some(resource), "orders.read").await;
-                // One that is new, one that is remembered, and one from before all.
+                // A new token, a cached one, and one from before all calls.
                 for token in [&new, &new, &old] {
                     passes(&channel, token).await;
                     *calls.lock().unwrap().entry(key_of(token)).or_default() += 1;
@@ -163,7 +163,7 @@ async fn a_rotation_while_calls_run_loses_none() {
             }
         });
     }
-    // Enough for each caller to have come round more than once since.
+    // Enough for each caller to complete more than one round from now.
     let mut more = async |rounds: usize| {
         let until = *seen.borrow() + rounds;
         soon(seen.wait_for(|seen| *seen >= until)).await.unwrap();
@@ -187,7 +187,7 @@ async fn a_rotation_while_calls_run_loses_none() {
     for (key, calls) in &calls {
         assert!(*calls >= 2 * CALLERS, "{calls} by {key}");
     }
-    // One to begin with, and one for all who had a token of an unknown key.
+    // One at the start, and one for all tokens with an unknown key.
     assert_eq!(soon(fetches.recv()).await, Some((FetchResult::Ok, 2)));
     assert_eq!(soon(fetches.recv()).await, Some((FetchResult::Ok, 4)));
     assert!(fetches.try_recv().is_err());

@@ -1,4 +1,4 @@
-//! What a refused caller is told, and what the operator is. Each test is a rule.
+//! What callers and operators see of a refusal. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -245,7 +245,7 @@ async fn b14_in_a_shadow_a_bad_credential_yields_no_identity() {
         let seen = send(&layer, request).await.passed();
         assert!(seen.identity.is_none() && seen.principal.is_none(), "{token}");
     }
-    // Who is known and may not is still who it is.
+    // A caller that is identified but not authorized keeps its identity.
     let seen = call_as(&layer, UNARY, "ann").await.passed();
     assert_eq!(seen.identity.unwrap().subject(), Some("ann"));
 }

@@ -73,7 +73,7 @@ async fn g03_a_stream_ends_at_expiry_though_its_caller_reads_nothing() {
     let layer = AuthLayer::new(known).end_streams_at_expiry().build().unwrap();
     let (channel, service) = serve(layer).await;
     let mut client = with_token(channel, "ann");
-    // More than any window holds: the server stands still, and is not polled.
+    // More than any window holds: the server stops sending, and is not polled.
     let flood = Ask { notes: u32::MAX, text: "x".repeat(10_000), ..ask(Act::Hang, 0) };
     let mut notes = client.server_stream(flood).await.unwrap().into_inner();
     service.until_alive(1).await;
@@ -229,11 +229,11 @@ async fn g09_who_watches_outside_is_told_that_it_was_a_refusal() {
     tokio::spawn(server.serve_with_incoming(incoming));
     let channel = endpoint.connect().await.unwrap();
 
-    // It is there, and then ended.
+    // It passes, and is then ended.
     let mut client = with_token(channel.clone(), "ann");
     let ended = call(&mut client, MethodKind::ServerStream, ask(Act::Hang, 1), &[]).await;
     assert_eq!((ended.code, ended.notes), (Code::Unauthenticated, 1));
-    // It is not let in.
+    // It is refused.
     call(&mut with_token(channel, "bad"), MethodKind::Unary, Ask::default(), &[]).await;
     for call in recorder.until_ended(2).await {
         assert_eq!(call.code, Code::Unauthenticated);
@@ -246,10 +246,10 @@ async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
     use tokio_rustls::rustls::crypto::aws_lc_rs;
     use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, ServerTlsConfig};
 
-    // With all features there are two providers, of which tonic's server takes none by itself.
+    // With all features there are two providers, and tonic's server does not select one.
     let _ = aws_lc_rs::default_provider().install_default();
     let known = authenticate_fn(|call: &Incoming<'_>| {
-        // Failed attempts are limited by it: it must be there with TLS, too.
+        // Failed attempts are limited by address: it must be known with TLS, too.
         assert!(call.peer().unwrap().ip().unwrap().is_loopback());
         by_token(call)
     });
@@ -275,7 +275,7 @@ async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
     assert!(ann().to(&plain).is_err());
 }
 
-/// The head of an answer to a gRPC request, without what differs from second to second.
+/// The head of the response to a gRPC request, without the fields that change over time.
 async fn head_of(mut channel: Channel, path: &str) -> http::HeaderMap {
     use tower::{Service as _, ServiceExt as _};
 
@@ -290,13 +290,13 @@ async fn head_of(mut channel: Channel, path: &str) -> http::HeaderMap {
     assert!(http_body::Body::is_end_stream(response.body()), "{path}");
     let mut headers = response.headers().clone();
     headers.remove("date");
-    // Of an unknown service tonic's router says it, of an unknown method its generated code does not.
+    // tonic's router sends it for an unknown service; tonic's generated code does not for an unknown method.
     headers.remove("content-length");
     headers
 }
 
-/// Guards against: a client that falls back on an older method when the new one is not there yet, and
-/// cannot because it is told that it may not.
+/// Guards against: a client that falls back to an older method if the new one is missing, and cannot because the call
+/// is refused as unauthorized.
 #[tokio::test]
 async fn g11_a_method_that_is_not_there_is_answered_as_by_tonic_but_for_the_details() {
     let methods = Methods::from_descriptor_set(tonic_call_test_kit::FILE_DESCRIPTOR_SET).unwrap();
@@ -312,7 +312,7 @@ async fn g11_a_method_that_is_not_there_is_answered_as_by_tonic_but_for_the_deta
         assert!(by_auth.remove("grpc-status-details-bin").is_some(), "{path}");
         assert_eq!(by_auth, by_tonic, "{path}");
     }
-    // A method that is served, and not described, stays closed.
+    // A method that is served, but not in the descriptor set, stays closed.
     let (closed, _) = serve(builder().methods(&Methods::default()).build().unwrap()).await;
     assert_eq!(head_of(closed, "/test.v1.Kinds/Unary").await["grpc-status"], "12");
 }

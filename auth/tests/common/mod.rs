@@ -1,5 +1,5 @@
-//! What the tests of the layer share: a service that remembers who came, and requests that do not
-//! like to be read.
+//! Shared by the tests of the layer: a service that records the calls that reach it, and requests that must not be
+//! read.
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 
 pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
 
-/// A service that answers `OK`, and remembers who came.
+/// A service that responds `OK`, and records the calls that reach it.
 #[derive(Clone, Default)]
 pub(crate) struct Inner {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -62,7 +62,7 @@ impl Service<Request<tonic::body::Body>> for Inner {
     }
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) http: StatusCode,
@@ -71,10 +71,10 @@ pub(crate) struct Called {
     pub(crate) message: String,
     pub(crate) info: Option<ErrorInfo>,
     pub(crate) retry_after: Option<Duration>,
-    /// What the layer told of it.
+    /// The refusals that the layer reported.
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) call: CallInfo,
-    /// What reached the service.
+    /// The calls that reached the service.
     pub(crate) seen: Vec<Seen>,
 }
 
@@ -94,7 +94,7 @@ impl Called {
         Some(format!("{value:?}"))
     }
 
-    /// That it was refused before the service, with that code and reason.
+    /// Asserts that it was refused before the service, with that code and reason.
     #[track_caller]
     pub(crate) fn is_refused(&self, code: Code, reason: &str) {
         assert_eq!((self.code, self.reason()), (code, reason), "{self:?}");
@@ -102,7 +102,7 @@ impl Called {
         assert_eq!(self.refusals, [Refusal::new("auth", reason.to_owned())]);
     }
 
-    /// That it reached the service, once; who it was there.
+    /// Asserts that it reached the service once; returns that call.
     #[track_caller]
     pub(crate) fn passed(&self) -> Seen {
         assert_eq!((self.code, self.seen.len()), (Code::Ok, 1), "{self:?}");
@@ -121,7 +121,7 @@ pub(crate) fn request(path: &str, headers: &[(&'static str, &str)]) -> Request<U
     request
 }
 
-/// Makes a call through a layer. A refused one does not touch its body.
+/// Makes a call through a layer. The body of a refused call is not read.
 pub(crate) async fn send(layer: &AuthLayer, mut request: Request<Untouched>) -> Called {
     let inner = Inner::default();
     let polls = Arc::clone(&request.body().0);
@@ -159,8 +159,8 @@ pub(crate) async fn call_as(layer: &AuthLayer, path: &str, token: &str) -> Calle
     call(layer, path, &[("authorization", &format!("Bearer {token}"))]).await
 }
 
-/// Recognises a token `subject`, or `subject.scope.scope…`; `bad…` is not good, `expired…` no longer,
-/// of `unknown…` it can't be told.
+/// Accepts a token `subject` or `subject.scope.scope…`; `bad…` is invalid, `expired…` is expired, and `unknown…`
+/// cannot be verified.
 pub(crate) fn by_token(call: &Incoming<'_>) -> Result<Option<Identity>, Failure> {
     let Some(token) = call.bearer()? else { return Ok(None) };
     let invalid =
@@ -189,14 +189,14 @@ pub(crate) fn builder() -> AuthBuilder {
     AuthLayer::new(tonic_auth_layer::authenticate_fn(by_token))
 }
 
-/// A clock that goes with tokio's, which tests pause.
+/// A clock that follows tokio's clock, which tests pause.
 pub(crate) fn clock() -> (WallClock, SystemTime) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let began = Instant::now();
     (WallClock::new(move || start + began.elapsed()), start)
 }
 
-/// As a `Channel`: a clone is not ready because the original is.
+/// Like a `Channel`: a clone is not ready even if the original is.
 pub(crate) struct MustBeReady(pub(crate) bool);
 
 impl Clone for MustBeReady {
@@ -221,7 +221,7 @@ impl Service<Request<tonic::body::Body>> for MustBeReady {
     }
 }
 
-/// Calls a service several times, each time the one that was ready.
+/// Calls a service several times, each time on the instance that is ready.
 pub(crate) async fn calls_what_was_ready<S>(mut service: S)
 where
     S: Service<Request<Untouched>, Error = Infallible>,

@@ -1,4 +1,4 @@
-//! A server of keys on loopback that does what it is told.
+//! A scripted key server on loopback.
 
 #![allow(unreachable_pub)]
 
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// What it answers where the keys are.
+/// The response to a request for the keys.
 #[derive(Clone)]
 pub enum Answer {
     Keys(Vec<Value>),
@@ -19,14 +19,14 @@ pub enum Answer {
     Text(String),
     Status(u16),
     Redirect(String),
-    /// So many bytes, of which it says how many they are or not.
+    /// This many bytes, with or without a `content-length`.
     Bytes {
         bytes: usize,
         says_so: bool,
     },
-    /// Nothing, with the connection open.
+    /// No response, with the connection open.
     Hang,
-    /// Half of an answer, and then the connection is closed.
+    /// Half of a response, and then the connection is closed.
     Half,
 }
 
@@ -39,9 +39,9 @@ pub struct KeyServer {
 
 struct State {
     answer: Answer,
-    /// What the discovery document says of the issuer, instead of what is right.
+    /// The issuer in the discovery document, instead of the correct one.
     issuer: Option<String>,
-    /// Where it says that the keys are, instead of here.
+    /// The URL of the keys in the discovery document, instead of the correct one.
     keys: Option<String>,
     requests: Vec<String>,
 }
@@ -68,7 +68,7 @@ impl KeyServer {
             while let Ok((socket, _)) = listener.accept().await {
                 let (served, tls) = (served.clone(), tls.clone());
                 tokio::spawn(async move {
-                    // Whether the client liked it is not the server's business.
+                    // Errors of the client are not errors of the server.
                     let _ = match tls {
                         None => served.answer(socket).await,
                         Some(tls) => match tls.accept(socket).await {
@@ -120,7 +120,7 @@ impl KeyServer {
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let discovery = head.starts_with("GET /.well-known/openid-configuration ");
-        // As Kubernetes does: one type is all it has for each.
+        // As Kubernetes does: it has one content type for each.
         let own_type = if discovery { "application/json" } else { "application/jwk-set+json" };
         let accepted = head.lines().any(|line| {
             let is = |one: &str| [own_type, "*/*"].contains(&one.trim());

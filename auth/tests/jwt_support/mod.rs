@@ -1,4 +1,4 @@
-//! Signs tokens, good ones and others, without any JWT library, and asks a verifier about them.
+//! Signs valid and invalid tokens, without a JWT library, and verifies them with a verifier.
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::needless_pass_by_value, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -25,13 +25,13 @@ use tonic_auth_layer::{
 };
 use tonic_call::Rpc;
 
-/// The time that verifiers are told.
+/// The time that is passed to verifiers.
 pub const NOW: u64 = 1_800_000_000;
 pub const ISSUER: &str = "https://id.example";
 pub const AUDIENCE: &str = "orders";
 pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-/// A key with its private half.
+/// A private key.
 pub enum Signer {
     Secret(Vec<u8>),
     P256(EcdsaKeyPair),
@@ -82,7 +82,7 @@ impl Signer {
         }
     }
 
-    /// Signs whatever text header and payload are.
+    /// Signs any text as header and payload.
     pub fn sign_text(&self, header: &str, payload: &str) -> String {
         let message = format!("{}.{}", encoded(header.as_bytes()), encoded(payload.as_bytes()));
         let signature = encoded(&self.signature(message.as_bytes()));
@@ -93,17 +93,17 @@ impl Signer {
         self.sign_text(&header.to_string(), &claims.to_string())
     }
 
-    /// A good token, with these claims changed.
+    /// A valid token, with these claims changed.
     pub fn token(&self, changed: Value) -> String {
         self.sign(&json!({ "alg": self.algorithm().as_str() }), &claims(changed))
     }
 
-    /// A good token of a key that has a name.
+    /// A valid token with this `kid`.
     pub fn token_of(&self, kid: &str, changed: Value) -> String {
         self.sign(&json!({ "alg": self.algorithm().as_str(), "kid": kid }), &claims(changed))
     }
 
-    /// The public half, as an issuer publishes it.
+    /// The public key, as an issuer publishes it.
     pub fn jwk(&self, kid: &str) -> Value {
         let mut key = match self {
             Self::Secret(secret) => json!({ "kty": "oct", "k": encoded(secret) }),
@@ -170,7 +170,7 @@ pub fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Claims of a good token, changed: `null` takes one away.
+/// Claims of a valid token with changes: `null` removes a claim.
 pub fn claims(changed: Value) -> Value {
     let mut claims = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": NOW - 10, "exp": NOW + 300,
@@ -185,19 +185,19 @@ pub fn claims(changed: Value) -> Value {
     claims
 }
 
-/// One RSA key for all tests: they take a while to make.
+/// One RSA key for all tests: generating one is slow.
 pub fn shared_rsa() -> &'static Signer {
     static KEY: OnceLock<Signer> = OnceLock::new();
     KEY.get_or_init(Signer::rsa)
 }
 
-/// A verifier that believes [`ISSUER`] by [`SECRET`].
+/// A verifier that trusts [`ISSUER`], verified with [`SECRET`].
 pub fn by_secret() -> Jwt {
     let key = Key::secret(Algorithm::HS256, SECRET).unwrap();
     Jwt::keys(ISSUER, [key]).audience(AUDIENCE).build().unwrap()
 }
 
-/// Runs a test against each back end: the built-in one, and jsonwebtoken where that feature is on.
+/// Runs a test with each back end: the built-in one, and jsonwebtoken if that feature is enabled.
 pub fn each_back_end(keys: &[(Option<&str>, &Signer)], audiences: &[&str], test: impl Fn(&Jwt)) {
     let given = keys.iter().map(|(kid, signer)| match kid {
         Some(kid) => signer.key().with_id(*kid),
@@ -251,7 +251,7 @@ pub fn call(values: &[&[u8]], peer: Option<&str>) -> Parts {
     parts
 }
 
-/// What a verifier says of a call at a time.
+/// The result of a verifier for a call at this time.
 pub fn ask_parts(jwt: &Jwt, parts: &Parts, now: SystemTime) -> Authenticating {
     let rpc = Rpc::from_head(parts);
     jwt.authenticate(&Incoming::new(parts, &rpc, now))
@@ -298,14 +298,14 @@ pub fn failure(outcome: Outcome) -> Failure {
     }
 }
 
-/// The reason that the caller is told, and the check that the operator is.
+/// The reason for the caller, and the check for the operator.
 #[track_caller]
 pub fn refusal(outcome: Outcome) -> (Reason, &'static str) {
     let failure = failure(outcome);
     (failure.reason(), failure.check())
 }
 
-/// That a token is invalid because of that check.
+/// Asserts that a token is invalid because of that check.
 #[track_caller]
 pub fn invalid_by(outcome: Outcome, check: &str) {
     assert_eq!(refusal(outcome), (Reason::TokenInvalid, check));

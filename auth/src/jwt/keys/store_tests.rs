@@ -1,4 +1,4 @@
-//! When keys are fetched, by a clock that stands still, from a source that follows a script.
+//! When keys are fetched, with a paused clock and a scripted source.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,7 +27,7 @@ const UNKNOWN: Missing = Missing::No(NoKey::Unknown);
 const NONE: Missing = Missing::Unavailable("none");
 const OLD: Missing = Missing::Unavailable("old ones");
 
-/// What a fetch does, and how long it takes to.
+/// The result of a fetch; the number is its duration in seconds.
 #[derive(Clone, Copy)]
 enum Step {
     Keys(&'static [&'static str], u64),
@@ -36,7 +36,7 @@ enum Step {
     Panics,
 }
 
-/// Does the steps one by one, and the last one for ever.
+/// Executes the steps in order, and repeats the last one.
 #[derive(Clone)]
 struct Scripted {
     steps: Arc<Mutex<VecDeque<Step>>>,
@@ -117,7 +117,7 @@ fn refresher_that_tells(source: &Scripted, on_keys: OnKeys) -> Arc<Refresher> {
     keys
 }
 
-/// Lets everything run that can, without any time passing.
+/// Runs all tasks that can make progress, without advancing the clock.
 async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
@@ -156,7 +156,7 @@ async fn keys_10_until_the_first_keys_are_there_nobody_can_tell_and_nobody_waits
     while known(&keys, "a").is_err() {
         ended.changed().await.expect("a store");
     }
-    // After a pause of 1 s and one of 2 s, each less a tenth at most, and the fetch itself.
+    // After pauses of 1 s and 2 s, each at most a tenth shorter, and the fetch itself.
     let took = begun.elapsed().as_secs_f64();
     assert!((4.6..=5.1).contains(&took), "{took}");
 }
@@ -222,7 +222,7 @@ async fn keys_07_ten_thousand_random_kids_cause_one_fetch_per_cool_down() {
             advance(Duration::from_secs(1)).await;
         }
     }
-    // 100 s: at 0, 30, 60 and 90 s, and none of the time's own.
+    // 100 s: fetches at 0, 30, 60 and 90 s, and no scheduled one.
     assert_eq!(source.fetches(), 1 + 4);
 }
 
@@ -249,7 +249,7 @@ async fn keys_07_at_most_1024_calls_wait_and_none_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_05_who_asks_while_a_fetch_is_under_way_waits_for_the_next() {
-    // What is under way may be older than the key.
+    // The running fetch may have read the set before the key was added.
     let source =
         Scripted::new([Step::Keys(&["a"], 0), Step::Keys(&["a"], 4), Step::Keys(&["b"], 0)]);
     let keys = refresher(&source);
@@ -304,7 +304,7 @@ async fn keys_10_an_empty_set_withdraws_the_keys_there_were() {
     assert_eq!(known(&keys, "a"), Ok(()));
 }
 
-/// Guards against: 50 forged tokens among 1,000 good calls, which looked like an outage of the issuer.
+/// Guards against: 50 forged tokens among 1,000 valid calls that look like an outage of the issuer.
 #[tokio::test(start_paused = true)]
 async fn in_the_cool_down_a_kid_that_the_set_does_not_have_is_unknown() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
@@ -316,7 +316,7 @@ async fn in_the_cool_down_a_kid_that_the_set_does_not_have_is_unknown() {
     assert_eq!(source.fetches(), 2);
 }
 
-/// Guards against: a new key that is kept out for as long as callers invent names.
+/// Guards against: a new key that is not fetched while callers send invented `kid`s.
 #[tokio::test(start_paused = true)]
 async fn at_the_cool_downs_end_one_fetch_comes_by_itself_and_brings_a_new_key() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
@@ -334,7 +334,7 @@ async fn at_the_cool_downs_end_one_fetch_comes_by_itself_and_brings_a_new_key() 
     assert_eq!((source.fetches(), known(&keys, "new")), (2, Err(UNKNOWN)));
     pass(1).await;
     assert_eq!((source.fetches(), known(&keys, "new")), (3, Ok(())), "{:?}", begun.elapsed());
-    // It has begun a cool-down of its own.
+    // That fetch has started a new cool-down.
     assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
     pass(29).await;
     assert_eq!(source.fetches(), 3);
@@ -352,7 +352,7 @@ async fn a_fetch_of_the_clock_answers_those_who_asked_before_it() {
     pass(260).await;
     assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
     assert_eq!(source.fetches(), 2);
-    // That moves the clock's own to 270 to 300 s from here, after the cool-down.
+    // That moves the next scheduled fetch to 270 to 300 s from here, after the cool-down.
     pass(31).await;
     assert_eq!(source.fetches(), 2, "none is scheduled unless somebody asks in the cool-down");
     assert_eq!(ask(&keys, "forged").await, Err(UNKNOWN));
@@ -480,7 +480,7 @@ async fn nobody_fetches_for_a_verifier_that_is_gone() {
 #[test]
 fn another_runtime_goes_on_where_one_has_ended() {
     let source = Scripted::new([Step::Keys(&["a"], 0)]);
-    // Without a runtime it can be made, and waits for one.
+    // It can be created without a runtime, and waits for one.
     let keys = refresher(&source);
     assert_eq!(source.fetches(), 0);
     runtime().block_on(async {

@@ -84,7 +84,7 @@ mod tests {
         drop(of_one);
         assert!(take("192.0.2.1").is_some());
         drop(other);
-        // Of no address, as behind a sidecar on loopback: all there are.
+        // Calls without an address, as behind a sidecar on loopback, can take all places.
         let all: Vec<_> = std::iter::from_fn(|| take("127.0.0.1")).take(2_000).collect();
         assert_eq!(all.len(), MAX_WAITING);
         assert!(take("192.0.2.1").is_none());

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn one_token_has_one_spelling() {
-        // `c2k` is `si`; the last two bits of `c2l` are not zero.
+        // `c2k` encodes `si`; the last two bits of `c2l` are not zero.
         assert!(Compact::split("e30.e30.c2k").expect("three parts").signature().is_ok());
         assert!(Compact::split("e30.e30.c2l").expect("three parts").signature().is_err());
         assert!(Compact::split("A.e30.c2k").expect("three parts").header().is_err());

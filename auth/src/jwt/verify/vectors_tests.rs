@@ -1,5 +1,5 @@
-//! Vectors of others, where signatures are verified and keys are read: their payloads are no claims.
-//! Their contents and origin are described in `tests/data/README.md`.
+//! Third-party test vectors for signatures and keys, verified directly: their payloads are not claims. Their contents
+//! and origin are described in `tests/data/README.md`.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn data(name: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The keys of a group: public as an issuer publishes them, secret as an operator gives them.
+/// The keys of a group: public keys as published by an issuer, secret keys as configured by an operator.
 fn keys(group: &Value) -> Option<KeySet> {
     let one_or_set = |key: &Value| {
         key.get("keys").and_then(Value::as_array).cloned().unwrap_or(vec![key.clone()])
@@ -44,7 +44,7 @@ fn keys(group: &Value) -> Option<KeySet> {
     KeySet::given(keys.ok()?).ok()
 }
 
-/// Whether a signature is taken, by the steps that a token's goes through.
+/// Whether a signature is valid, by the same steps as for a token.
 fn is_verified(keys: &KeySet, token: &str) -> bool {
     let Ok(parts) = Compact::split(token) else { return false };
     let (Ok(header), Ok(_)) = (parts.header(), parts.payload()) else { return false };
@@ -53,23 +53,23 @@ fn is_verified(keys: &KeySet, token: &str) -> bool {
     key.verify(&parts).is_ok()
 }
 
-/// On which tests we differ, by their numbers.
+/// The numbers of the tests whose expected result differs from ours.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Differs {
-    /// They are valid, and we refuse them.
+    /// Valid, but refused.
     refused: Vec<u64>,
-    /// They are invalid, and we take them.
+    /// Invalid, but accepted.
     taken: Vec<u64>,
 }
 
-/// Checks a file of Wycheproof's.
+/// Checks a file of Wycheproof.
 fn wycheproof(name: &str, expected: &Differs) {
     let (mut differs, mut count) = (Differs::default(), 0);
     let file = data(&format!("wycheproof/{name}.json"));
     for group in file["testGroups"].as_array().expect("groups") {
         let keys = keys(group);
         for test in group["tests"].as_array().expect("tests") {
-            // The others are encrypted: those are refused, whatever they are.
+            // The others are encrypted, and always refused.
             let (token, valid) = match test.get("jws").or(test.get("jwe")) {
                 Some(Value::String(token)) => (token.clone(), test["result"] == "valid"),
                 Some(token) => (token.to_string(), false),
@@ -93,11 +93,11 @@ fn wycheproof(name: &str, expected: &Differs) {
 #[test]
 fn wycheproof_signatures() {
     let expected = Differs {
-        // In 346 and 350 the token says `PS384` and the key `PS256`, and a key is for one algorithm; the
-        // keys of 347 and 351 are for `ES521`, which there is not. 372 and 373 have a `?` in them that is to
-        // be read as nothing, and base64url has none.
+        // In 346 and 350 the token has `PS384` and the key `PS256`, and a key is for one algorithm; the keys of 347
+        // and 351 are for `ES521`, which does not exist. 372 and 373 contain a `?` that a decoder should ignore, and
+        // base64url has no `?`.
         refused: vec![346, 347, 350, 351, 372, 373],
-        // They are about padding that is not in them: what is in them is a good token.
+        // They test padding, but contain none: each is a valid token.
         taken: vec![367, 370],
     };
     wycheproof("json_web_signature", &expected);
@@ -105,8 +105,8 @@ fn wycheproof_signatures() {
 
 #[test]
 fn wycheproof_keys() {
-    // A secret and a public key in one set, and a token of the secret's. The operator has given both, for
-    // one algorithm each; in a set of an issuer's the secret is refused.
+    // A secret key and a public key in one set, and a token signed with the secret. The operator has configured both,
+    // each for one algorithm; in the set of an issuer, the secret key is refused.
     wycheproof("json_web_key", &Differs { refused: vec![], taken: vec![1] });
 }
 
@@ -122,7 +122,7 @@ fn examples_of_the_rfcs() {
     let examples = examples.as_array().expect("examples");
     assert_eq!(examples.len(), 6);
     for example in examples {
-        // By what its curve and type say; the secret of RFC 7515 is one for HS256.
+        // The algorithm is derived from curve and type; the secret of RFC 7515 is for HS256.
         let key = Key::jwk(example["key"].to_string()).expect("a key");
         let keys = KeySet::given(vec![key]).expect("a set");
         let token = example["token"].as_str().expect("a token");

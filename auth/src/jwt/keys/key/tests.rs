@@ -1,5 +1,5 @@
-//! Which keys of a set are taken (RFC 7517, and what RFC 8725bis asks of keys), and which key a token
-//! gets.
+//! Which keys of a set are accepted (RFC 7517, and the requirements of RFC 8725bis for keys), and which key is found
+//! for a token.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
@@ -49,7 +49,7 @@ fn read(keys: &[Value]) -> ReadSet {
     KeySet::read(json!({ "keys": keys }).to_string().as_bytes(), &ALL).expect("a set")
 }
 
-/// What is wrong with the second of two keys; the first is always taken.
+/// The error of the second of two keys; the first is always accepted.
 fn refused(key: Value) -> Option<KeyError> {
     let set = read(&[p256("good"), key]);
     assert!(set.keys.find(Some("good"), Algorithm::ES256).is_ok());
@@ -125,7 +125,7 @@ fn rule_16_weak_rsa_keys_are_refused() {
     }
     assert!(refused(rsa(1_025, "AQAB")).is_some());
     assert!(refused(rsa(256, "AQAAAAAAAAAAAQ")).is_some(), "an exponent that costs too much");
-    // A sign in front, as some write it, is not a ninth bit.
+    // A leading zero byte, which some issuers write for the sign, does not make a modulus longer.
     let mut n = vec![0xb5; 128];
     n[127] = 0x0b;
     n.splice(..0, [0; 128]);
@@ -135,7 +135,7 @@ fn rule_16_weak_rsa_keys_are_refused() {
 
 #[test]
 fn rule_16_rsa_keys_of_a_faulty_generator_are_refused_as_jwk_and_as_pem() {
-    // One more than a multiple of all the primes: a power of 65537 for each of them, the 0th.
+    // Congruent to 1, that is 65537 to the power of 0, modulo each of the primes.
     let product: u128 = super::roca::PRIMES.iter().map(|&prime| u128::from(prime)).product();
     let rest = (0..2_047).fold(1, |rest, _| rest * 2 % (product * 2));
     let mut n = vec![0; 256];
@@ -155,10 +155,10 @@ fn rule_16_rsa_keys_of_a_faulty_generator_are_refused_as_jwk_and_as_pem() {
     assert_eq!(taken(&n), (None, None));
 }
 
-/// Guards against: a key by which a signature of zeros is good for whatever message.
+/// Guards against: a key with which a signature of zeros is valid for every message.
 #[test]
 fn rule_16_ed25519_keys_of_small_order_are_refused_as_jwk_and_as_pem() {
-    // RFC 8410 §4: what stands before the point.
+    // RFC 8410 §4: the bytes before the point.
     const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
     let taken = |point: &[u8]| {
         let der = STANDARD.encode([&PREFIX, point].concat());
@@ -218,7 +218,7 @@ fn keys_03_keys_of_one_kid_are_all_refused_unless_they_are_one_key() {
     let set = read(&[a.clone(), a.clone()]);
     assert!(set.refused.is_empty());
     assert_eq!(set.keys.keys().len(), 1);
-    // One that is refused anyway takes no name away.
+    // A key that is refused for another reason does not block its `kid`.
     let set = read(&[a, with(b, "use", json!("enc"))]);
     assert!(set.keys.find(Some("same"), Algorithm::ES256).is_ok());
 }
@@ -291,7 +291,7 @@ fn keys_11_of_given_keys_without_a_name_there_is_one_for_an_algorithm() {
     assert_eq!(given(&[secret(1), longer.clone(), secret(2)]).err(), several);
     assert_eq!(given(&[secret(1), secret(1)]).err(), several, "though they are one");
     assert!(given(&[secret(1).with_id("a"), secret(2)]).is_ok(), "in either order");
-    // With a name, a key is told from one without, by tokens that have one.
+    // Tokens with a `kid` distinguish a key with a `kid` from a key without one.
     let set = given(&[secret(1), secret(2).with_id("a"), longer]).expect("a set");
     let found = |id| set.find(id, Algorithm::HS256).map(|key| *key.fingerprint());
     assert_eq!(found(Some("a")), Ok(*secret(2).with_id("a").fingerprint()));

@@ -199,7 +199,7 @@ mod tests {
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate")
     }
 
-    /// Answers each request over TLS that there is nothing there.
+    /// Answers each request over TLS with `404`.
     async fn serve(listener: TcpListener, own: CertifiedKey<rcgen::KeyPair>) {
         let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
         let provider = Arc::new(aws_lc());
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_certificates_is_read_again() {
-        // Whichever features are on; what is installed already serves as well.
+        // Needed with some combinations of features; an installed provider works as well.
         let _ = aws_lc().install_default();
         let own = certified();
         let file = tempfile::NamedTempFile::new().expect("a file");
