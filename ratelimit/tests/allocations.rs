@@ -1,4 +1,4 @@
-//! What a call costs in allocations.
+//! Number of allocations per call.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -26,7 +26,7 @@ fn inner() -> impl Service<
 }
 
 fn request() -> Request<tonic::body::Body> {
-    // Shared, as it is behind another layer that has read it.
+    // Shared, as behind another layer that has read it.
     static URI: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/test.v1.Kinds/Unary"));
     let mut request = Request::new(tonic::body::Body::empty());
     *request.uri_mut() = URI.clone();
@@ -40,7 +40,7 @@ fn request() -> Request<tonic::body::Body> {
     request
 }
 
-/// How often a call that passes allocates, and how many bytes it does not free.
+/// Number of allocations of a call that passes, and number of bytes that it does not free.
 fn count<S>(service: &mut S) -> (u64, i64)
 where
     S: Service<Request<tonic::body::Body>, Error = Infallible>,

@@ -1,4 +1,4 @@
-//! Callers that invent keys can neither fill the memory nor evict the keys of others. Each test is a rule.
+//! Callers that invent keys can neither exhaust the memory nor evict the keys of others. Each test is a rule.
 // The figures are printed, because the docs contain them.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -51,7 +51,7 @@ impl Calls {
     }
 }
 
-/// How many bytes are still allocated after `run`, and the maximum during it.
+/// The number of bytes that are still allocated after `run`, and the maximum during it.
 fn memory(run: impl FnOnce()) -> (i64, u64) {
     let info = allocation_counter::measure(run);
     (info.bytes_current, info.bytes_max)
@@ -64,13 +64,13 @@ fn h01_a_million_invented_keys_take_no_more_memory_than_the_maximum_of_keys() {
     let (_, built) = memory(|| layer = Some(builder.build().unwrap()));
     let layer = layer.unwrap();
     let mut calls = Calls::new(&layer);
-    // A caller that was stored before.
+    // A caller that was stored earlier.
     assert!(calls.call(u64::MAX));
     let mut passed = 0;
     let (_, most) = memory(|| passed = (0..1_000_000).filter(|number| calls.call(*number)).count());
     println!("{built} bytes when built, {most} more for a million keys of which 100,000 are kept");
     assert!(most + built < 100_000 * 90, "{most}");
-    // Those with room, and two without.
+    // The callers for which there was room, and two calls from the shared bucket.
     assert_eq!(passed, 99_999 + 2);
 
     // Stored callers keep their quota. New callers share a bucket that is empty.
@@ -98,7 +98,7 @@ fn h02_a_million_keys_are_stored_if_set_and_removed_a_few_at_a_time() {
     assert!(!calls.call(1));
 
     hand.advance(SECOND * 61);
-    // Steady traffic of a hundred callers.
+    // Constant traffic of a hundred callers.
     let (mut freed, mut rounds, mut most_at_once) = (0, 0, 0);
     while freed < kept * 9 / 10 {
         let (left, _) = memory(|| (0..100).for_each(|number| _ = calls.call(number)));
@@ -131,7 +131,7 @@ fn h03_each_limit_has_its_own_room() {
             })
             .count()
     };
-    // The limit by principal refuses it, whatever keys it invents.
+    // The limit by principal refuses it with any invented key.
     assert_eq!(attack("eve"), 3);
     assert_eq!(attack("eve"), 0);
     // There is room for all keys: refused calls store none.
@@ -209,7 +209,7 @@ fn h07_a_new_key_gets_the_room_of_keys_whose_burst_is_full_again() {
         for known in 0..64 {
             call(&layer, &principal(&known.to_string())).passed();
         }
-        // They share a bucket now, which is empty. All keys were checked, and none removed.
+        // They now share a bucket, which is empty. All keys were checked, and none was removed.
         hand.advance(SECOND * 9 / 10);
         for new in 0..newcomers {
             call(&layer, &principal(&format!("new {new}")));

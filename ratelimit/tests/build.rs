@@ -1,4 +1,4 @@
-//! Errors are found when a layer is built, and contain the name of what is wrong. Each test is a rule.
+//! Errors are found when a layer is built, and name what is wrong. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -100,7 +100,7 @@ fn d03_what_is_possible_is_built() {
         let hand = Hand::default();
         let layer = server(rule).with_clock(hand.clock()).build().unwrap();
         call(&layer, &Who::default()).passed();
-        // Far jumps of the clock break nothing.
+        // Large jumps of the clock break nothing.
         for time in [u64::MAX, 0, 1 << 62, 5] {
             hand.set(time);
             call(&layer, &Who::default());
@@ -127,7 +127,7 @@ fn d04_a_rule_for_a_method_that_does_not_exist_is_named() {
     let handle = rules().build().unwrap().handle();
     let error = handle.replace(Limits::none().method("test.v1.Kinds", "Unnary", quota()));
     assert!(error.unwrap_err().to_string().contains("Unnary"));
-    // Without a descriptor set this is not known.
+    // Without a descriptor set this cannot be checked.
     assert!(server(quota()).method("test.v1.Kinds", "Unnary", quota()).build().is_ok());
 }
 

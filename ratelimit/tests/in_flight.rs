@@ -1,4 +1,4 @@
-//! How many calls are in flight, and when one has ended. Each test is a rule.
+//! How many calls are in flight, and when a call has ended. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -49,11 +49,11 @@ fn is_refused<B>(response: &Response<B>) -> bool {
     response.headers().contains_key("grpc-status")
 }
 
-/// How many calls a limit of 10 has in flight.
+/// The number of calls in flight under a limit of 10.
 fn in_flight(layer: &RateLimitLayer) -> u32 {
     let called = call(layer, &Who::default());
     let left = called.header("ratelimit").unwrap().rsplit("r=").next().unwrap();
-    // This one has ended now.
+    // The call that reads it has ended.
     9 - left.parse::<u32>().unwrap()
 }
 
@@ -128,7 +128,7 @@ fn e04_a_call_that_has_ended_in_any_way_is_not_in_flight() {
         while !body.is_end_stream() && matches!(next(&mut body), Poll::Ready(Some(_))) {}
         assert_eq!(in_flight(&layer), 0, "{number}");
     }
-    // A head that is the whole answer.
+    // A trailers-only response.
     let answer = || std::future::ready(Ok(Status::not_found("no").into_http::<Script>()));
     let response = now(begin(&layer, &Who::default(), answer)).unwrap();
     assert!(is_refused(&response) && in_flight(&layer) == 0);
@@ -304,7 +304,7 @@ fn e12_a_shadow_counts_the_calls_that_it_would_allow() {
     let first = answered(&layer, &Who::default());
     let second = answered(&layer, &Who::default());
     assert_eq!(reports(&call(&layer, &Who::default())), shadow);
-    // The second was not counted.
+    // The second call was not counted.
     drop(second);
     assert_eq!(reports(&call(&layer, &Who::default())), shadow);
     drop(first);
@@ -321,7 +321,7 @@ fn e13_keys_without_room_share_one_count() {
     for who in ["ann", "bob", "eve", "dan"] {
         call(&layer, &principal(who)).is_refused(Code::ResourceExhausted, "CONCURRENCY_LIMITED");
     }
-    // Each call is subtracted where it was added.
+    // Each call is subtracted from the count that it was added to.
     drop(ann);
     let dan = [answered(&layer, &principal("dan")), answered(&layer, &principal("dan"))];
     assert!(!dan.iter().any(is_refused));

@@ -44,7 +44,7 @@ fn b03_the_first_64_bits_of_an_ipv6_address_are_a_key() {
     call(&layer, &peer("2001:db8:1:2:ffff:ffff:ffff:ffff")).passed();
     assert_eq!(passes(&layer, &peer("2001:db8:1:2:3::")), 0);
     assert_eq!(passes(&layer, &peer("2001:db8:1:3::1")), 2);
-    // An IPv4 address has another key than an IPv6 address.
+    // IPv4 and IPv6 addresses have different keys.
     assert_eq!(passes(&layer, &peer("0.0.0.0")), 2);
     assert_eq!(passes(&layer, &peer("::")), 2);
 }
@@ -163,7 +163,7 @@ fn b12_calls_for_which_a_function_panics_share_one_limit() {
         struct Half;
         impl std::hash::Hash for Half {
             fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
-                // What was written before the panic is ignored.
+                // Data that was written before the panic is ignored.
                 hasher.write_u64(std::ptr::from_ref(self) as usize as u64);
                 panic!("in a key, on purpose");
             }
@@ -236,7 +236,7 @@ fn b14_a_limit_by_address_that_sees_only_loopback_warns_once() {
     let layer = by(Key::peer()).behind(["127.0.0.1"]).build().unwrap();
     let through = forwarded("127.0.0.1", &[("x-forwarded-for", "203.0.113.1")]);
     assert_eq!(warnings(&layer, std::iter::repeat_n(through, 1_500)), [""; 0]);
-    // No limit by address, no warning.
+    // Without a limit by address there is no warning.
     let layer = built(Key::global());
     assert_eq!(warnings(&layer, local().chain(local()).chain(local())), [""; 0]);
 }
@@ -258,7 +258,7 @@ fn b15_a_limit_by_principal_that_sees_no_principal_warns_once() {
 
 #[test]
 fn b16_keys_are_hashed_with_seeds_of_each_layer() {
-    // The text of a key is shown nowhere.
+    // The text of a key is not shown anywhere.
     let layer = built(Key::metadata("x-api-key"));
     let secret = [("x-api-key", "s3cret-key")];
     assert_eq!(passes(&layer, &metadata(&secret)), 2);

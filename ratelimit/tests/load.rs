@@ -66,7 +66,7 @@ async fn j02_of_several_quotas_too() {
         let granted = storm(&layer, 20).await;
         assert_eq!(granted.iter().sum::<usize>(), 300, "{granted:?}");
         assert!(granted.iter().all(|granted| *granted <= 100), "{granted:?}");
-        // In 100 ms there are 100 for all, but ten for each caller, whose calls count as four.
+        // In 100 ms the common quota gains 100 units, and each caller ten calls, which cost four units each.
         hand.advance(Duration::from_millis(100));
         let again = storm(&layer, 20).await;
         let left = granted.map(|granted| 100 - granted + 10);
@@ -96,7 +96,7 @@ async fn j03_while_time_goes_on_never_more_than_the_quota_and_at_least_95_hundre
             })
         })
         .collect();
-    // Time goes on when the quota is used up; a task may still use the earlier time.
+    // Time advances when the quota is used up; a task may still use the earlier time.
     for _ in 0..STEPS {
         let before = asked.load(Ordering::SeqCst);
         hand.advance(STEP);

@@ -1,5 +1,4 @@
-//! A CORS preflight that reaches the layer is refused, and one warning says where the CORS layer
-//! belongs.
+//! A CORS preflight that reaches the layer is refused, and one warning says where the CORS layer belongs.
 #![allow(clippy::unwrap_used)]
 
 mod common;

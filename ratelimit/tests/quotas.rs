@@ -89,7 +89,7 @@ fn a05_a_function_returns_the_cost_of_a_call() {
     call(&layer, &metadata(&[("x-cost", "7")])).passed();
     call(&layer, &metadata(&[("x-cost", "4")])).is_limited_for(SECOND / 10);
     call(&layer, &metadata(&[("x-cost", "3")])).passed();
-    // Nothing is left, and the call takes nothing.
+    // The quota is used up, and the call costs nothing.
     call(&layer, &metadata(&[("x-cost", "0")])).passed();
     hand.advance(SECOND);
     call(&layer, &metadata(&[("x-cost", "10")])).passed();
@@ -106,7 +106,7 @@ fn a06_a_call_that_costs_more_than_a_burst_is_not_to_be_retried() {
         assert_eq!(called.header("ratelimit"), Some(r#""10/s:global";r=10"#));
         hand.advance(SECOND * 3_600);
     }
-    // It took nothing.
+    // The refused call took nothing.
     call(&layer, &metadata(&[("x-cost", "10")])).passed();
 }
 
@@ -154,7 +154,7 @@ fn a09_the_wait_is_the_longest_of_those_that_refuse() {
         let named: Vec<_> = called.details.quota_failure().unwrap().violations.iter().collect();
         assert_eq!(named.len(), 2);
         hand.advance(SECOND);
-        // The longest of those that refuse: the other one allows the call now.
+        // The longest wait of the quotas that refuse: the other one allows the call now.
         let called = call(&layer, &anybody());
         called.is_limited_for(SECOND * 4);
         assert_eq!(called.details.quota_failure().unwrap().violations[0].quota_id, "slow");
@@ -179,7 +179,7 @@ fn a11_the_methods_of_a_rule_share_its_quota() {
     call(&layer, &path(UNARY)).passed();
     call(&layer, &path(PEEK)).passed();
     call(&layer, &path(UNARY)).is_limited_for(SECOND / 2);
-    // Other methods have the default, which has no limit here.
+    // Other methods use the default, which has no limit here.
     assert_eq!(passes(&layer, &path("/other.v1.Service/Method")), 10_000);
 }
 
@@ -250,7 +250,7 @@ fn a16_a_shadow_counts_and_reports_and_lets_pass() {
         assert_eq!(called.field("ratelimit.shadow").unwrap(), "Text(\"2/s:global\")");
         assert_eq!(called.field("ratelimit.limit"), None, "nothing has refused it");
     }
-    // The calls that it would have refused have taken nothing.
+    // Calls that it would have refused took nothing.
     hand.advance(SECOND / 2);
     assert_eq!(call(&layer, &anybody()).refusals, []);
     assert_eq!(call(&layer, &anybody()).refusals.len(), 1);
@@ -269,7 +269,7 @@ fn a17_a_shadow_takes_when_the_call_passes_and_not_when_another_refuses() {
     }
     hand.advance(SECOND / 10);
     assert_eq!(call(&layer, &anybody()).refusals, []);
-    // The shadow would refuse the call; the real limit takes.
+    // The shadow would refuse the call; only the real limit is charged.
     hand.advance(SECOND / 10);
     let called = call(&layer, &anybody());
     called.passed();
@@ -277,7 +277,7 @@ fn a17_a_shadow_takes_when_the_call_passes_and_not_when_another_refuses() {
     let called = call(&layer, &anybody());
     called.is_limited_for(SECOND / 10);
     assert_eq!(called.refusals.len(), 2);
-    // The shadow has a longer wait, which does not count.
+    // The shadow has a longer wait, which is ignored.
     assert_eq!(called.details.error_info().unwrap().metadata["limit"], "real");
     assert_eq!(called.details.quota_failure().unwrap().violations.len(), 1);
     assert_eq!(called.header("ratelimit"), Some(r#""real";r=0;t=1"#));
@@ -300,7 +300,7 @@ fn a18_clones_and_services_count_together() {
 fn a21_a_call_reads_the_clock_once() {
     let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let reads = std::sync::Arc::clone(&read);
-    // It goes on with each reading.
+    // It advances with each reading.
     let clock = Clock::new(move || {
         Duration::from_nanos(reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
     });
@@ -311,7 +311,7 @@ fn a21_a_call_reads_the_clock_once() {
     assert_eq!(read.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
 
-/// A bucket that holds `burst` calls and gets one each `interval`: the plain model.
+/// The reference model: a bucket that holds `burst` calls and gets one each `interval`.
 #[derive(Clone, Debug)]
 struct Bucket {
     level: i128,

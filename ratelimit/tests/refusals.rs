@@ -1,4 +1,4 @@
-//! What the caller and the operator see of a refusal. Each test is a rule.
+//! What callers and operators see of a refusal. Each test is a rule.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -127,7 +127,7 @@ fn c03_a_request_that_is_not_grpc_gets_no_200() {
         let called = call(&layer, &Who { content_type: Some(kind), ..Who::default() });
         assert_eq!((called.http, called.header("retry-after")), (StatusCode::OK, None), "{kind}");
     }
-    // A call that can never pass has no time to retry.
+    // A call that can never pass has no retry delay.
     let costs = Quota::per_second(1).cost_by(|_, _| 2);
     let (builder, _) = built(costs);
     let called = call(&builder.build().unwrap(), &Who { content_type: None, ..Who::default() });
@@ -227,7 +227,7 @@ fn c09_a_method_without_limits_has_no_fields() {
     let called = call(&layer.fields_on_accepted().build().unwrap(), &Who::default());
     called.passed();
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);
-    // Nor has one with only a shadow limit.
+    // A layer with only a shadow limit has none either.
     let (builder, _) = built(Quota::per_second(1).shadow());
     let called = call(&builder.fields_on_accepted().build().unwrap(), &Who::default());
     assert_eq!(called.headers.len(), 1, "{:?}", called.headers);

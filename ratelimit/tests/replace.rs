@@ -236,7 +236,7 @@ async fn swapped_under_load(key: Key, buckets: usize) {
         for task in tasks {
             task.await.unwrap();
         }
-        // There were 1,280 calls, and time stood still.
+        // There were 1,280 calls, and the clock was not advanced.
         assert_eq!(granted.load(Ordering::SeqCst), buckets * (50 + round * 50));
         hand.advance(Duration::from_millis(50));
     }

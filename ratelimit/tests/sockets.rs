@@ -114,7 +114,7 @@ async fn g04_accepted_calls_have_the_fields_only_in_the_head() {
     while notes.get_mut().message().await.unwrap().is_some() {}
     let trailers = notes.get_mut().trailers().await.unwrap();
     assert!(trailers.is_none_or(|trailers| trailers.get("ratelimit").is_none()));
-    // An error of the handler is a response without a body, and has the fields too.
+    // An error of the handler is a response without a body, and has these fields, too.
     let fails = Ask { code: Code::NotFound.into(), ..ask(Act::Fail, 0) };
     let status = client.unary(fails).await.unwrap_err();
     assert_eq!(status.metadata().get("ratelimit").unwrap(), r#""10/s:peer";r=7;t=1"#);
@@ -137,7 +137,7 @@ async fn g05_a_caller_that_makes_one_call_after_the_other_needs_a_limit_of_one()
     }
 }
 
-/// Waits until no call is in flight under a limit of one: the server learns late of a cancel.
+/// Waits until no call is in flight under a limit of one: the server notices a cancellation later.
 async fn until_free(client: &mut KindsClient<Channel>) {
     for _ in 0..10_000 {
         match client.unary(Ask::default()).await {
@@ -197,7 +197,7 @@ async fn g08_the_calls_of_a_broken_connection_are_not_in_flight() {
     tokio::spawn(server.serve_with_incoming(incoming));
     let mut client = KindsClient::new(endpoint.connect().await.unwrap());
     for _ in 0..5 {
-        // A separate runtime, which drops all its tasks at its end.
+        // A separate runtime, which drops all its tasks when it ends.
         let endpoint = endpoint.clone();
         let (held, holds) = tokio::sync::oneshot::channel();
         let (leave, left) = std::sync::mpsc::channel::<()>();
@@ -241,7 +241,7 @@ async fn g09_after_a_panic_a_call_is_not_in_flight_with_recovery_outside_inside_
             for (act, notes) in
                 [(Act::PanicInHandler, 0), (Act::Panic, 0), (Act::Panic, 3), (Act::PanicInDrop, 0)]
             {
-                // This drop waits forever.
+                // In this case the drop blocks forever.
                 if act == Act::PanicInDrop && (!recovers || kind.has_one_response()) {
                     continue;
                 }

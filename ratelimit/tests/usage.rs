@@ -9,7 +9,7 @@ use common::{Hand, PEEK, Who, call, principal};
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitLayer, Usage};
 use tower::{Layer as _, Service as _};
 
-/// Rule, limit, keys, maximum of keys, whether the overflow is in use.
+/// Rule, limit, number of keys, maximum number of keys, whether the overflow is in use.
 type Read<'u> = (&'u str, &'u str, usize, Option<usize>, bool);
 
 fn read(usage: &[Usage]) -> Vec<Read<'_>> {
@@ -47,7 +47,7 @@ fn keys_and_overflow_of_a_quota_are_read_per_rule_and_limit() {
         call(&layer, &principal(who));
         now((keys, false), 0);
     }
-    // No room: this key shares the bucket.
+    // There is no room: this key uses the shared bucket.
     call(&layer, &principal("eve"));
     now((2, true), 0);
     call(&layer, &Who { path: PEEK, ..principal("ann") });

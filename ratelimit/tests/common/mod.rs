@@ -1,5 +1,4 @@
-//! What the tests share: a clock that stands still, a service that counts who came, and requests that do
-//! not like to be read.
+//! Shared by the tests: a paused clock, a service that counts calls, and requests that must not be read.
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -23,7 +22,7 @@ use tower::{Layer as _, Service};
 pub(crate) const UNARY: &str = "/test.v1.Kinds/Unary";
 pub(crate) const PEEK: &str = "/test.v1.Kinds/Peek";
 
-/// A clock that goes when it is told.
+/// A clock that tests advance.
 #[derive(Clone, Default)]
 pub(crate) struct Hand(Arc<AtomicU64>);
 
@@ -42,7 +41,7 @@ impl Hand {
     }
 }
 
-/// A service that answers with a message and `OK`, and counts who came.
+/// A service that responds with a message and `OK`, and counts the calls that reach it.
 #[derive(Clone, Default)]
 pub(crate) struct Inner(pub(crate) Arc<AtomicUsize>);
 
@@ -61,7 +60,7 @@ impl Service<Request<tonic::body::Body>> for Inner {
     }
 }
 
-/// Who calls, and what.
+/// A call and its caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Who<'a> {
     pub(crate) path: &'a str,
@@ -122,7 +121,7 @@ impl Who<'_> {
     }
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) http: StatusCode,
@@ -130,7 +129,7 @@ pub(crate) struct Called {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) details: ErrorDetails,
-    /// What the layer told of it.
+    /// The refusals that the layer reported.
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) info: CallInfo,
     pub(crate) came_through: bool,
@@ -141,7 +140,7 @@ impl Called {
         self.details.error_info().map_or("", |info| &info.reason)
     }
 
-    /// What `RetryInfo` says.
+    /// The delay in `RetryInfo`.
     pub(crate) fn wait(&self) -> Option<Duration> {
         self.details.retry_info().map(|info| info.retry_delay.expect("a `RetryInfo` has a time"))
     }
@@ -161,7 +160,7 @@ impl Called {
         assert!(self.came_through && self.code == Code::Ok, "{self:?}");
     }
 
-    /// That it was refused before the service, with that code and reason.
+    /// Asserts that it was refused before the service, with that code and reason.
     #[track_caller]
     pub(crate) fn is_refused(&self, code: Code, reason: &'static str) {
         assert_eq!((self.code, self.reason()), (code, reason), "{self:?}");
@@ -170,7 +169,7 @@ impl Called {
         assert_eq!(refusals, [&Refusal::new("ratelimit", reason)]);
     }
 
-    /// That a quota refused it, for so long.
+    /// Asserts that a quota refused it, with that wait.
     #[track_caller]
     pub(crate) fn is_limited_for(&self, wait: Duration) {
         self.is_refused(Code::ResourceExhausted, "RATE_LIMITED");
@@ -178,7 +177,7 @@ impl Called {
     }
 }
 
-/// What a poll gives at once.
+/// The output of a future that must be ready at the first poll.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match std::pin::pin!(future).poll(&mut Context::from_waker(std::task::Waker::noop())) {
         Poll::Ready(output) => output,
@@ -186,7 +185,7 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Makes a call through a layer, and drops its answer. The layer does not touch the body.
+/// Makes a call through a layer, and drops its response. The layer does not read the body.
 pub(crate) fn send(layer: &RateLimitLayer, request: Request<Untouched>) -> Called {
     let inner = Inner::default();
     let polls = Arc::clone(&request.body().0);
@@ -211,7 +210,7 @@ pub(crate) fn send(layer: &RateLimitLayer, request: Request<Untouched>) -> Calle
     }
 }
 
-/// Whether a call passes; nothing else is looked at.
+/// Whether a call passes; everything else is ignored.
 pub(crate) fn came_through(layer: &RateLimitLayer, from: &Who<'_>) -> bool {
     let response = now(layer.layer(Inner::default()).call(from.request())).unwrap();
     !response.headers().contains_key("grpc-status")
@@ -221,7 +220,7 @@ pub(crate) fn call(layer: &RateLimitLayer, from: &Who<'_>) -> Called {
     send(layer, from.request())
 }
 
-/// How many calls pass one after the other, without time going on.
+/// How many calls pass one after the other, without advancing the clock.
 pub(crate) fn passes(layer: &RateLimitLayer, from: &Who<'_>) -> usize {
     (0..10_000).take_while(|_| came_through(layer, from)).count()
 }
