@@ -1,5 +1,5 @@
-//! A total outage must show: calls that tonic's `Server::timeout` ends are reported as the server's failures by all
-//! three layers that observe, once they know of that timeout.
+//! A total outage must be visible: the three observing layers report calls that tonic's `Server::timeout` ends as
+//! failures of the server if they are configured with that timeout.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! gRPC-Web and CORS: layers outside tonic-web refuse in the caller's own form, and let no preflight pass.
+//! gRPC-Web and CORS: layers outside tonic-web refuse in the caller's protocol, and let no preflight pass.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Drop for Service {
 }
 
 impl Service {
-    /// Observer, limits and auth outside tonic-web; CORS outermost.
+    /// Observer, limits and auth outside tonic-web; CORS is the outermost layer.
     async fn start(quota: Quota) -> Self {
         let recorder = Recorder::new();
         let reached = Arc::new(AtomicUsize::new(0));
@@ -86,7 +86,7 @@ impl Service {
         format!("http://{}/test.v1.Kinds/Unary", self.address)
     }
 
-    /// A call as a browser makes it.
+    /// A call as a browser sends it.
     async fn call(&self, kind: &str, key: Option<&str>) -> Response<Bytes> {
         let mut request = Request::post(self.uri()).header("content-type", kind);
         request = request.header("accept", kind).header("origin", ORIGIN);
@@ -179,7 +179,7 @@ async fn a_preflight_is_answered_by_the_cors_layer_outside_and_is_no_call() {
     assert_eq!((service.reached(), service.recorder.begun()), (0, 0));
 }
 
-/// tonic would run the method for it, without credentials: over HTTP/2 tonic-web passes it on.
+/// tonic would call the method, without credentials: over HTTP/2, tonic-web forwards the preflight.
 #[tokio::test]
 async fn a_preflight_that_no_cors_layer_outside_has_answered_reaches_no_method() {
     let auth = |default| {

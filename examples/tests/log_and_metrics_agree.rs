@@ -236,7 +236,7 @@ async fn every_ending_is_one_line_and_one_increment_in_either_order() {
     for side in SIDES {
         for (ending, code, ended_by) in ENDINGS.into_iter().filter(|(ending, ..)| *ending != IsCut)
         {
-            // Services always send a status: a client without one has lost it on the way.
+            // Services always send a status: for a client, a missing one was lost in transit.
             let ended_by = match (side, ending) {
                 (Side::Client, WithoutStatus) => "transport",
                 _ => ended_by,

@@ -49,7 +49,7 @@ enum Outside {
 enum Answer {
     Well,
     Fails,
-    /// It does not: the caller resets the stream.
+    /// No response: the caller resets the stream.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! Clients of a server in its own process.
+//! Clients of a server that runs in its own process.
 
 use futures_util::stream;
 use orders::v1::order_service_client::OrderServiceClient;

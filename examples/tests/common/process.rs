@@ -1,4 +1,4 @@
-//! `orders` as a process of its own.
+//! `orders` as a separate process.
 
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};

@@ -157,7 +157,7 @@ async fn a_panic_is_internal_to_the_caller_and_one_event_to_the_operator() {
     assert!(log.contains("ERROR") && log.contains("faults.rs"), "{log}");
 }
 
-/// Guards against: a line that a container runtime splits, and a stack without frames of the service.
+/// Guards against: a line that a container runtime splits, and a backtrace without frames of the service.
 #[tokio::test]
 async fn a_panic_is_one_short_line_with_the_frames_of_the_service_alone() {
     for (backtrace, has_stack) in [("1", true), ("0", false)] {

@@ -56,7 +56,7 @@ async fn calls_health_and_the_drain_go_on_and_what_is_dropped_is_counted() {
     served.signal(Signal::TERM);
     assert_eq!(served.ended().await.0.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // The pipe had a reader the whole time.
+    // The read end of the pipe was open the whole time.
     assert_ne!(nobody_reads.read(&mut [0; 16]).unwrap(), 0);
 }
 

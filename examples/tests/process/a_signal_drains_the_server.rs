@@ -29,7 +29,7 @@ async fn watcher(served: &Served) -> Streaming<OrderEvent> {
     caller_and_watcher(served).await.1
 }
 
-/// The same, and a client that shares its connection.
+/// The same watcher, and a client that shares its connection.
 async fn caller_and_watcher(
     served: &Served,
 ) -> (OrderServiceClient<Channel>, Streaming<OrderEvent>) {
@@ -149,7 +149,7 @@ async fn it_can_be_stopped_before_it_serves() {
 
     let mut command = orders(&SERVE);
     let mut child = command.current_dir(folder.path()).env("RUST_LOG", "debug").spawn().unwrap();
-    // The first log line is that it opens the file.
+    // The first log line says that it opens the file.
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     soon(log.read_line(&mut line)).await.unwrap();
@@ -161,8 +161,7 @@ async fn it_can_be_stopped_before_it_serves() {
     assert!(began.elapsed() < Duration::from_secs(4));
 }
 
-/// Guards against: a server that accepts no more connections, or tries to without a pause, after it has had too
-/// many.
+/// Guards against: a server that, after it has had too many connections, accepts no more or retries without a pause.
 #[tokio::test]
 async fn too_many_connections_are_waited_out() {
     let mut command = orders(&[]);

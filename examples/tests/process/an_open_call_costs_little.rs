@@ -17,7 +17,7 @@ fn resident(served: &Served) -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
-/// The figure on the pages of ratelimit and logging is measured here.
+/// Measures the figure in the docs of ratelimit and logging.
 #[tokio::test]
 #[allow(clippy::print_stdout)]
 async fn a_watcher_costs_some_kilobytes_with_all_layers_on() {

@@ -1,6 +1,6 @@
 //! `orders serve --issuer` with a third-party OpenID provider: the certified `oidc-provider` of npm.
 //!
-//! It needs Node.js 22 or newer, and what `npm ci --prefix .ci/openid` installs:
+//! It needs Node.js 22 or newer, and the packages that `npm ci --prefix .ci/openid` installs:
 //! `cargo test -p orders --test process -- --ignored openid`.
 
 use std::collections::BTreeMap;
@@ -176,7 +176,7 @@ async fn its_tokens_are_good_for_what_they_say_while_its_keys_are_rotated() {
     let of_calls: Vec<_> = lines.filter(|line| line["message"] == "finished call").collect();
     let who = format!("{}#orders-caller", provider.issuer);
     let passed = of_calls.iter().filter(|line| line["enduser.id"] == *who);
-    // A caller with too few scopes is known.
+    // A caller with too few scopes is identified.
     assert_eq!(passed.count() as u64, of("passed") + 1);
     let invalid = of_calls.iter().find(|line| line["grpc.refused_reason"] == "TOKEN_INVALID");
     let invalid = invalid.expect("a line");

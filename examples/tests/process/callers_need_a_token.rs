@@ -1,4 +1,4 @@
-//! Authentication and authorization, and what callers and the log say about refusals.
+//! Authentication and authorization, and what callers and the log contain about refusals.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::common::{keyed, order, reason, soon};
 
 const SERVE: [&str; 7] = ["serve", "--listen", "127.0.0.1:0", "--db", ":memory:", "--log", "json"];
 
-/// A server with a development key, in a folder of its own.
+/// A server with a development key, in a separate folder.
 async fn start(more: &[&str]) -> (TempDir, Served) {
     let folder = tempfile::tempdir().unwrap();
     let own_metrics = more.contains(&"--metrics");

@@ -238,7 +238,7 @@ async fn the_environment_decides_only_if_it_says_something() {
     assert!(String::from_utf8_lossy(&shown.stderr).contains("finished call"), "{shown:?}");
 }
 
-/// Guards against: errors that happen only on a terminal, which no other test has.
+/// Guards against: errors that happen only on a terminal, which no other test uses.
 #[tokio::test]
 async fn on_a_terminal_the_log_is_readable_and_coloured_unless_unwanted() {
     for (no_color, coloured) in [("", true), ("1", false)] {

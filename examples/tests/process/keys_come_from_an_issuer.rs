@@ -176,7 +176,7 @@ async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_
     until_sample(&metrics, "auth_jwks_ready 1").await;
     until_sample(&metrics, "auth_jwks_keys 1").await;
 
-    // An unknown kid makes the server fetch the keys, and there are none any more.
+    // An unknown `kid` makes the server fetch the keys, and there are none now.
     "{\"keys\": []}".clone_into(&mut answer.lock().unwrap());
     let refused = list(&served, &forged).await;
     assert!(refused.err.contains("UNAVAILABLE"), "{refused:?}");
@@ -191,7 +191,7 @@ async fn withdrawn_keys_make_the_service_unready_until_there_are_some_again_and_
     until(ServingStatus::Serving).await;
     assert_eq!(list(&served, &good).await.code, Some(0));
     until_sample(&metrics, "auth_jwks_ready 1").await;
-    // The new set has no such key: the token is invalid, and this is not an outage.
+    // The new set does not have this key: the token is invalid, and this is not an outage.
     let refused = list(&served, &forged).await;
     assert!(refused.err.contains("UNAUTHENTICATED"), "{refused:?}");
     until_sample(&metrics, "auth_jwks_unknown_kids_total 1").await;

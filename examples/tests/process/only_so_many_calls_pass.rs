@@ -1,7 +1,7 @@
-//! Rate limits, and what callers and the log say about refused calls.
+//! Rate limits, and what callers and the log contain about refused calls.
 //!
-//! Nothing waits here: a quota that refills in a second may refill during a test. So the tests know the minimum number
-//! of calls that pass and, from the elapsed time, the maximum.
+//! These tests do not wait: a quota that refills in a second may refill during a test. So they know the minimum
+//! number of calls that pass and, from the elapsed time, the maximum.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ async fn caller(served: &Served, issuer: &Issuer, name: &str) -> Client {
     with_token(served, &issuer.token_of(name, "orders", BOTH)).await
 }
 
-/// Calls with a limit of this many at once, and one more each second.
+/// Calls under a limit of this many at once, and one more each second.
 struct Calls {
     began: Instant,
     passed: u64,
@@ -124,7 +124,7 @@ async fn a_burst_passes_and_who_wants_more_is_told_when_to_come_back() {
     for refused in &calls.refused {
         tells_when_to_come_back(refused, 3);
     }
-    // Other callers have a limit of their own.
+    // Other methods have no limit.
     let list = ann.list_orders(ListOrdersRequest::default()).await.unwrap();
     assert!(!list.metadata().contains_key("ratelimit"), "{list:?}");
 }
@@ -222,7 +222,7 @@ async fn every_kind_of_call_is_refused_alike() {
     soon(all).await;
 }
 
-/// Guards against: a caller that never stops sending, and a server that responds after it has read everything.
+/// Guards against: a caller that never stops sending, and a server that responds only after it has read everything.
 #[tokio::test]
 async fn a_refusal_does_not_wait_for_the_end_of_the_request() {
     let served = Served::start(&["--limit", "*=1/1"]).await;
@@ -336,7 +336,7 @@ async fn the_log_and_the_metrics_say_who_has_refused_and_by_which_limit() {
         start(&["--metrics", "127.0.0.1:0", "--limit", limit]).await;
     let metrics = served.metrics_address().await;
     let mut calls = Calls::begin();
-    // No more refusals than have a log line each in one second.
+    // Few enough that each refusal has a log line within one second.
     calls.get(&mut caller(&served, &issuer, "ann").await, 13).await;
     calls.are_limited_to(3);
     let refused = calls.refused.len();

@@ -58,7 +58,7 @@ async fn a_caller_and_all_together_hold_so_many_and_probes_are_answered() {
     let mut health = HealthClient::new(channel(&served).await);
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 
-    // A call that ends makes room as soon as the server knows.
+    // A call that ends frees its place as soon as the server notices.
     drop(held.remove(0));
     soon(async { while watch(&mut ann, &id).await.is_err() {} }).await;
 }

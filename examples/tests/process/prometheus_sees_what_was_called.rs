@@ -41,7 +41,7 @@ impl Prometheus {
         );
         let file = folder.join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
-        // It cannot select a free port: it does not report which one it selected.
+        // It cannot select a free port, because it does not report the selected one.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))

@@ -62,7 +62,7 @@ async fn a_database_that_cannot_be_is_1_and_says_what_to_do() {
     }
 }
 
-/// Guards against: a name that SQLite reads as a URI, and so opens another file than the one that was checked.
+/// Guards against: a name that SQLite reads as a URI, and therefore opens another file than the one that was checked.
 #[tokio::test]
 async fn a_name_that_looks_like_a_uri_is_a_name() {
     let folder = tempfile::tempdir().unwrap();

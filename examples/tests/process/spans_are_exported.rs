@@ -37,7 +37,7 @@ async fn stopped(served: Served) -> String {
     log
 }
 
-/// How `orders call -v` shows it.
+/// The trace id that `orders call -v` prints.
 fn shown_trace(ran: &Ran) -> Option<&str> {
     ran.err.lines().find_map(|line| line.strip_prefix("trace-id: "))
 }
@@ -99,7 +99,7 @@ async fn what_the_exporters_send_has_no_spans() {
     let served = Served::spawn(command).await;
     for n in 1..=5 {
         call(&served, &CREATE).await.json();
-        // Sent while the server runs: each in a batch of its own.
+        // Sent while the server runs: each in a separate batch.
         soon(async {
             while collector.spans().len() < n {
                 tokio::task::yield_now().await;
@@ -148,7 +148,7 @@ async fn a_call_shows_its_trace_only_if_asked_and_if_there_is_one() {
     let shown = traced(&served, &collector, &[&["-v"], &CREATE[..]].concat()).await;
     assert_eq!((shown.code, shown.out.lines().count()), (Some(0), 1), "{shown:?}");
     let trace = shown_trace(&shown).unwrap();
-    // The line of the log has it, too.
+    // The log line contains it, too.
     assert!(shown.err.contains(&format!("trace_id={trace} ")), "{}", shown.err);
     let failed = traced(&served, &collector, &["-v", "get-order", "--id", "x"]).await;
     assert_eq!(failed.code, Some(1));

@@ -89,7 +89,7 @@ async fn a_collector_that_goes_and_comes_back_is_told_of_once() {
     command.args(["--db", ":memory:", "--drain-delay", "0", "--otlp", &collector.url()]);
     command.env("OTEL_BSP_SCHEDULE_DELAY", "1");
     let mut served = Served::spawn(command).await;
-    // The second is sent after the first was refused.
+    // The second batch is sent after the first was refused.
     for n in 1..=2 {
         call(&served, &CREATE).await.json();
         let refused = async {

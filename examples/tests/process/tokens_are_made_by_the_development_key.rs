@@ -142,7 +142,7 @@ async fn a_token_is_taken_from_where_it_is_said_to_be() {
 async fn a_token_does_not_leave_this_machine_in_plain_text() {
     let (folder, served) = start(&["--db", ":memory:"]).await;
     let token = ran_in(folder.path(), &["token", "--scope", "orders.read"]).await.out;
-    // This machine, by an address that does not look like it.
+    // This machine, by an address that does not look local.
     let elsewhere = served.url().replace("127.0.0.1", "0.0.0.0");
     let list = |more: &[&str]| {
         let arguments = [&["call", "--to", &elsewhere, "list-orders"], more].concat();

@@ -81,7 +81,7 @@ async fn a_database_of_somebody_else_in_wal_mode_is_left_as_it_is() {
     let mut before = contents(crashed.path());
     assert!(matches!(refusal(&crashed.path().join("other.db")).await, OpenError::NotOurs(_)));
     let mut after = contents(crashed.path());
-    // Shared memory, which is created whenever it is needed.
+    // Shared memory, which SQLite creates when it needs it.
     after.remove("other.db-shm");
     before.remove("other.db-shm");
     assert!(after == before, "{:?}", after.keys());
@@ -162,7 +162,7 @@ async fn an_empty_one_that_is_locked_is_in_use() {
     assert!(matches!(error, OpenError::InUse(_)), "{error}");
 }
 
-/// Guards against: a caller that leaves while its connection is tested, which closed it, and with it the
+/// Guards against: a caller that leaves while its connection is tested, which closes the connection, and with it the
 /// database.
 #[tokio::test]
 async fn a_database_in_memory_outlives_callers_that_leave() {

@@ -129,7 +129,7 @@ async fn a_change_between_its_look_and_its_first_event_is_told() {
         got.unwrap();
 
         let mut watch = orders.watch_order(Request::new(WatchOrderRequest { id: id.clone() }));
-        // SQLite begins to read, and may have finished: how far it gets differs by round.
+        // SQLite begins to read, and may have finished: its progress differs by round.
         let mut begun = None;
         for _ in 0..=cents % 4 {
             begun = begun.or_else(|| (&mut watch).now_or_never());
@@ -169,7 +169,7 @@ async fn one_that_lags_reads_anew() {
 
     let shipped = Request::new(advance_to(&watched.id, OrderStage::Shipped));
     orders.advance_order(shipped).await.unwrap();
-    // More notifications than the channel holds: those of its own order are lost.
+    // More notifications than the channel holds: those of the watched order are lost.
     for cents in 0..600 {
         let id = create(cents).await.id;
         for stage in [OrderStage::Shipped, OrderStage::Delivered] {

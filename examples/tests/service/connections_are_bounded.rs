@@ -33,7 +33,7 @@ fn says_goodbye(heard: &[u8]) -> bool {
     frames::read(heard).iter().any(|(kind, _)| *kind == frames::GO_AWAY)
 }
 
-/// Guards against: slow loris, which kept a file and a task for each connection.
+/// Guards against: slow loris, which kept a file descriptor and a task for each connection.
 #[tokio::test]
 async fn one_that_does_not_send_its_preface_is_closed() {
     let connections = ConnectionLimits::default().preface_timeout(SHORT).idle_timeout(LONG);
@@ -73,13 +73,14 @@ async fn one_with_a_stream_is_not_idle_and_a_client_whose_was_closed_connects_an
     let mut watcher = OrderServiceClient::new(server.channel().await);
     let mut events = watcher.watch_order(WatchOrderRequest { id }).await.unwrap().into_inner();
     soon(events.message()).await.unwrap().unwrap();
-    // An idle connection that began after the watch was closed: by then the watch's would be closed, too.
+    // Idle connections that were opened after the watch are closed: by then the watch's would be closed, too, if it
+    // were idle.
     for _ in 0..2 {
         let mut silent = TcpStream::connect(server.address).await.unwrap();
         silent.write_all(&frames::hello()).await.unwrap();
         until_closed(&mut silent).await;
     }
-    // On the connection that the watch keeps open, and on one that was closed.
+    // On the connection that the watch keeps open, and on a connection that was closed.
     call(&mut watcher).await;
     call(&mut server.client.clone()).await;
 }
@@ -128,7 +129,7 @@ async fn silent_ones_give_way_and_one_with_a_call_stays() {
     call(&mut fresh).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     call(&mut watcher).await;
-    // The oldest were closed first, and the maximum number is left.
+    // The oldest were closed first, and the maximum number remains.
     let mut closed = 0;
     for socket in &mut silent[..9 * AT_MOST] {
         until_closed(socket).await;
@@ -171,7 +172,7 @@ async fn a_call_that_takes_longer_than_its_caller_waits_ends_by_its_deadline() {
     let socket = TcpStream::connect(server.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
-    // A client without a timer of its own.
+    // A client without its own timer.
     let request = http::Request::post("http://orders/orders.v1.OrderService/GetOrder")
         .header("content-type", "application/grpc")
         .header("te", "trailers")

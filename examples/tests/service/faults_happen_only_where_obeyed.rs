@@ -79,7 +79,7 @@ async fn a_stream_panics_after_what_it_has_sent() {
     }
     assert_eq!(soon(orders.message()).await.unwrap_err().code(), Code::Internal);
 
-    // For a method with one response it happens before the response.
+    // For a method with one response, the fault happens before the response.
     let request = asking("panic-after=3", order("a@b", 1));
     let panicked = server.client.clone().create_order(request).await.unwrap_err();
     assert_eq!(panicked.code(), Code::Internal);

@@ -16,7 +16,7 @@ mod v2 {
     include!(concat!(env!("OUT_DIR"), "/orders.v2.rs"));
 }
 
-/// The second version, over the same orders.
+/// The second version, with the same orders.
 struct Second(Store);
 
 #[tonic::async_trait]
