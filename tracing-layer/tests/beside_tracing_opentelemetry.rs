@@ -1,5 +1,5 @@
-//! With `tracing-opentelemetry` on the same provider, and a logging layer inside: the spans that a handler
-//! opens with `tracing` are children of its call's span, and so are the calls that it makes.
+//! With `tracing-opentelemetry` on the same provider and a logging layer inside: the `tracing` spans of a handler
+//! and the spans of its outgoing calls are children of the call's span.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -33,7 +33,7 @@ const HANDLER: &str = "tonic_logging_layer::handler";
 
 // Subscribers.
 
-/// The logging layer's lines of finished calls.
+/// The log lines of finished calls.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
 
@@ -61,7 +61,7 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Lines {
 }
 
 impl Lines {
-    /// Takes the ids in the call's line.
+    /// Takes the trace id and span id of the call's line.
     #[track_caller]
     fn take(&self, side: &str) -> (String, String) {
         let mut lines = self.0.lock().unwrap();
@@ -74,11 +74,11 @@ impl Lines {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum HandlerSpan {
-    /// It is a span of the trace.
+    /// The handler span is part of the trace.
     Seen,
-    /// A directive turns it off.
+    /// A filter directive disables it.
     Filtered,
-    /// Only `tracing-opentelemetry` ignores it.
+    /// Only the `tracing-opentelemetry` layer ignores it.
     FilteredHere,
 }
 
@@ -104,7 +104,7 @@ fn listen(traces: &Traces, handler: HandlerSpan) -> (Lines, tracing::subscriber:
 
 // Services.
 
-/// A stream of two messages that opens a span in each poll and in its drop.
+/// A stream of two messages that opens a span on each poll and when it is dropped.
 struct Speaks {
     left: usize,
     is_pending: bool,
@@ -146,7 +146,7 @@ impl Drop for Speaks {
 /// How often [`Speaks`] is polled: it is pending before each message and before its end.
 const POLLS: usize = 6;
 
-/// Opens its own spans, and calls another service in one of them.
+/// Opens its own spans, and calls another service inside one of them.
 async fn handler<C>(mut next: C, request: Request<Body>) -> Result<Response<Speaks>, Status>
 where
     C: Service<Request<Script>, Error = Status>,
@@ -210,7 +210,7 @@ impl Tree {
         all[0]
     }
 
-    /// Asserts that all spans of this name are direct children of that one.
+    /// Asserts that all spans with these names are direct children of `parent`.
     #[track_caller]
     fn assert_below(&self, names: &[&str], parent: &SpanData) {
         for name in names {
@@ -268,7 +268,7 @@ async fn what_a_handler_and_its_stream_open_hangs_below_the_span_of_the_call() {
         assert_eq!(events(tree.one("later")), ["answering"]);
         assert_eq!(events(tree.one("in drop")), ["dropped"]);
 
-        // Its calls are children of the span that is current.
+        // The outgoing calls are children of the span that is current.
         let client = tree.one("a.B/Next");
         assert_eq!(client.span_kind, SpanKind::Client);
         tree.assert_below(&["a.B/Next"], tree.one("work"));
@@ -317,7 +317,7 @@ async fn nothing_is_entered_across_a_yield() {
     }
 }
 
-/// Calls that alternate on one thread must not become each other's parents.
+/// Interleaved calls on one thread must not become each other's parents.
 #[tokio::test]
 async fn two_calls_in_turn_keep_their_spans_apart() {
     for shown in [Filtered, FilteredHere, Seen] {
@@ -343,7 +343,7 @@ async fn two_calls_in_turn_keep_their_spans_apart() {
     }
 }
 
-/// A program's own span of `tracing` is the parent of the calls that it makes.
+/// A `tracing` span of the program is the parent of the calls made inside it.
 #[tokio::test]
 async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     let traces = Traces::new();
@@ -357,7 +357,7 @@ async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     assert_eq!(lines.take("client"), ids);
 }
 
-/// If a trace is not sampled, the handler's spans are not either.
+/// If a trace is not sampled, the handler's spans are not sampled either.
 #[tokio::test]
 async fn a_call_that_is_not_sampled_has_no_spans_below_it_either() {
     let traces = Traces::new();

@@ -36,7 +36,7 @@ fn well() -> Answer {
 
 // Metadata.
 
-/// A response with metadata in its head, and other metadata in its trailers.
+/// A response with metadata in its head and different metadata in its trailers.
 fn answer_with(
     head: &'static [(&'static str, &'static str)],
     trailers: &'static [(&'static str, &'static str)],
@@ -101,7 +101,7 @@ async fn what_is_asked_for_is_shown_with_all_its_values() {
         );
         let tenants = texts(&span, "rpc.request.metadata.x-tenant").unwrap();
         assert_eq!(tenants, ["blue", "green, red", ""]);
-        // One value is a list, too.
+        // A single value is also recorded as a list.
         assert_eq!(texts(&span, "rpc.response.metadata.x-region").unwrap(), ["eu"]);
         assert_eq!(texts(&span, "rpc.response.metadata.x-cost").unwrap(), ["3"]);
     }
@@ -258,7 +258,7 @@ async fn at_a_public_endpoint_the_trace_that_is_told_is_the_new_one() {
     assert_ne!(told, TRACE);
 }
 
-/// The trace that code in a call sees.
+/// The trace that a handler sees.
 #[derive(Clone, Debug, Default)]
 struct Seen(Arc<Mutex<Vec<Sight>>>);
 
@@ -271,7 +271,7 @@ struct Sight {
 }
 
 impl Seen {
-    /// What code in a call through this layer sees.
+    /// Makes a call through this layer; returns what its handler sees.
     async fn by(layer: &TracingLayer, request: Request<Script>) -> Sight {
         let seen = Self::default();
         let all = seen.clone();
@@ -308,7 +308,7 @@ async fn code_in_a_call_can_ask_for_its_trace() {
         assert_eq!(sight.trace_id, Some(trace_id(&traces.only())));
         assert_eq!(current_trace_id(), None, "{side:?}");
     }
-    // A call that is excluded has no trace either, whatever its caller sent.
+    // An excluded call has no trace either, even if its caller sent one.
     let layer = Traces::new().described(Side::Server).filter(|_, _| false);
     let request = with(unary(), &[("traceparent", TRACEPARENT)]);
     assert_eq!(Seen::by(&layer, request).await.trace_id, None);
@@ -321,7 +321,7 @@ async fn without_a_provider_the_trace_of_a_call_is_its_callers() {
     assert_eq!(sight.trace_id.as_deref(), Some(TRACE));
     assert_eq!(sight.span.span_id().to_string(), PARENT);
     assert_eq!(sight.baggage, [("role".to_owned(), "admin".to_owned())]);
-    // But the call has no span, and none is reported.
+    // The call itself has no span, so none is reported.
     assert_eq!(sight.info, None);
     let head = call(&telling(layer.clone()), from_a_stranger(), well).await.unwrap();
     assert!(!head.headers().contains_key(TRACE_ID));
@@ -443,7 +443,7 @@ async fn an_endpoint_can_be_public_by_its_method() {
     let sight = Seen::by(&layer, request).await;
     assert_believed(&traces.take_only(), &sight);
 
-    // All but one.
+    // All methods are public except one.
     let public = MethodTable::new(true).method("test.v1.Kinds", "Unary", false);
     let layer = traces.described(Side::Server).public_endpoint_per_method(public);
     let sight = Seen::by(&layer, from_a_stranger()).await;
@@ -481,7 +481,7 @@ async fn a_stranger_does_not_decide_what_is_sampled() {
             let layer = traces.described(Side::Server);
             call_well(&layer.clone().public_endpoint(), request(flags)).await;
             assert_eq!(traces.take().len(), usize::from(sampled), "{root:?} {flags}");
-            // A trusted caller does.
+            // The sampled flag of a trusted caller is used.
             call_well(&layer, request(flags)).await;
             assert_eq!(traces.take().len(), usize::from(flags == "01"), "{root:?} {flags}");
         }
@@ -500,7 +500,7 @@ async fn a_sampler_is_given_the_link_and_no_parent() {
     assert_eq!(asked.links[0].span_context.span_id().to_string(), PARENT);
 }
 
-/// Even if a span is current already, for example of the code that accepts connections.
+/// This also holds if a span is already current, for example that of the code that accepts connections.
 #[tokio::test]
 async fn a_public_endpoint_is_a_root_wherever_its_server_runs_and_keeps_the_programs_own_baggage() {
     let traces = Traces::new();
@@ -552,7 +552,7 @@ async fn a_server_is_called_what_its_callers_call_it() {
         ("http://192.0.2.7:1/", None, Some("192.0.2.7"), Some(1)),
         ("http://[2001:db8::1]:7/", None, Some("2001:db8::1"), Some(7)),
         ("http://user:secret@orders.example:1/", None, Some("orders.example"), Some(1)),
-        // `host`, without an `:authority`.
+        // The `host` header, without an `:authority`.
         ("/", Some("orders.example:8443"), Some("orders.example"), Some(8443)),
         ("/", Some("orders.example"), Some("orders.example"), None),
         ("/", Some("[2001:db8::1]:7"), Some("2001:db8::1"), Some(7)),
@@ -577,7 +577,7 @@ async fn a_server_is_called_what_its_callers_call_it() {
     }
 }
 
-/// OpenTelemetry's semantic conventions for gRPC, the examples for `server.address`, and what tonic takes.
+/// The `server.address` examples of OpenTelemetry's semantic conventions for gRPC, and targets that tonic accepts.
 #[tokio::test]
 async fn a_client_calls_its_server_what_its_target_says() {
     for (target, address, port) in [
@@ -600,7 +600,7 @@ async fn a_client_calls_its_server_what_its_target_says() {
     ] {
         let traces = Traces::new();
         let layer = TracingLayer::client(target).with_tracer_provider(traces.provider());
-        // The request's own authority is ignored: a channel sets it further in.
+        // The request's own authority is ignored, because the inner channel replaces it.
         call_well(&layer, to("http://other.example:1/test.v1.Kinds/Unary")).await;
         let span = traces.only();
         assert_eq!(server_of(&span), (Some(address.to_owned()), port), "{target}");
@@ -622,7 +622,7 @@ async fn both_sides_name_the_server_alike() {
     let (servers, clients) = (Traces::new(), Traces::new());
     let (incoming, endpoint) = listen();
     let port = endpoint.uri().port_u16().unwrap();
-    // By a name, which differs from the socket's address.
+    // The endpoint has a host name, which differs from the socket's address.
     let endpoint = Endpoint::from_shared(format!("http://localhost:{port}")).unwrap();
     tokio::spawn(
         Server::builder()
@@ -673,7 +673,7 @@ async fn a_call_has_one_span_on_a_server_however_many_layers_there_are() {
         assert_eq!(traces.spans().len(), usize::from(sampled));
         inner.none();
     }
-    // A client further in is different: each attempt has a span inside its call's span.
+    // An inner client layer does record a span: each attempt has a span inside its call's span.
     let traces = Traces::new();
     let service = traces.client().layer(answers(|| Ok(stream(1, &Status::ok("")))));
     run(traces.client().layer(service), to_kind(MethodKind::Unary)).await;

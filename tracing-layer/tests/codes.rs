@@ -20,8 +20,8 @@ use tower::ServiceBuilder;
 
 use self::common::*;
 
-/// OpenTelemetry's semantic conventions for gRPC, "gRPC Status": which codes make the span of a server
-/// an error, and which that of a client.
+/// OpenTelemetry's semantic conventions for gRPC, "gRPC Status". For each code: its name, whether it makes a server
+/// span an error, and whether it makes a client span an error.
 const CODES: [(Code, &str, bool, bool); 17] = [
     (Ok, "OK", false, false),
     (Cancelled, "CANCELLED", false, true),
@@ -42,7 +42,7 @@ const CODES: [(Code, &str, bool, bool); 17] = [
     (Unauthenticated, "UNAUTHENTICATED", false, true),
 ];
 
-/// Asserts that the span is exactly what the conventions define for this method and ending.
+/// Asserts that the span is exactly the one that the conventions define for this method and ending.
 #[track_caller]
 fn assert_span(
     span: &SpanData,
@@ -105,7 +105,7 @@ async fn each_code_makes_exactly_the_span_that_the_conventions_say() {
             };
             for kind in KINDS {
                 for in_head in [false, true] {
-                    // As gRPC sends it: a failure has a message, `OK` has none.
+                    // As gRPC sends it: a failure has a message, and `OK` has none.
                     let message = if code == Ok { "" } else { "a ü % text" };
                     let status = Status::new(code, message);
                     call(&layer, to_kind(kind), move || match in_head {
@@ -191,7 +191,7 @@ async fn each_code_of_each_kind_is_one_span_on_the_server_and_one_on_the_client(
             let asked = Ask { code: code as i32, ..ask(act, 3) };
             let outcome = call_kind(&mut kinds, kind, asked, &[]).await;
             assert_eq!(outcome.code, code);
-            // These observers end after the layers inside.
+            // The outer observers end after the inner layers.
             calls += 1;
             server.until_ended(calls).await;
             client.until_ended(calls).await;

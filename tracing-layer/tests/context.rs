@@ -1,4 +1,4 @@
-//! Where a call's span is current: in its handler, in tasks that the handler gives its context, and
+//! Where a call's span is current: in its handler, in tasks that receive the handler's context, and
 //! nowhere else.
 #![allow(clippy::unwrap_used)]
 
@@ -24,13 +24,13 @@ use tower::{Layer as _, Service, service_fn};
 
 use self::common::*;
 
-/// Trace and span, if there is one.
+/// Trace id and span id of a span, if there is one.
 type Ids = Option<(String, String)>;
 
-/// The current span at each look.
+/// The recorded current spans.
 type Told = Arc<Mutex<Vec<Ids>>>;
 
-/// The current span here.
+/// Returns the ids of the current span.
 fn here() -> Ids {
     Context::map_current(|context| {
         let span = context.span();
@@ -50,7 +50,7 @@ fn well() -> Answer {
     Ok(trailers_only(&Status::ok("")))
 }
 
-/// A service that answers at once, and records the current span.
+/// A service that records the current span and answers at once.
 fn tells(
     told: &Told,
 ) -> impl Service<
@@ -98,7 +98,7 @@ async fn a_call_made_outside_any_context_is_a_root() {
         assert_eq!(span.parent_span_id, SpanId::INVALID);
     }
     assert_ne!(trace_id(&one), trace_id(&two));
-    // Layers further in run in the call's span.
+    // Inner layers run in the call's span.
     assert_eq!(*told.lock().unwrap(), [ids(&one), ids(&two)]);
 }
 
@@ -118,7 +118,7 @@ async fn a_call_made_in_a_span_of_the_program_is_its_child() {
     assert!(!span.parent_span_is_remote);
 }
 
-/// A handler that spawns work which outlives its call.
+/// A handler that spawns a task which outlives its call.
 #[tokio::test]
 async fn a_task_that_a_handler_spawns_is_in_the_call_only_if_it_is_given_the_context() {
     for given in [true, false] {
@@ -166,7 +166,7 @@ async fn a_task_that_a_handler_spawns_is_in_the_call_only_if_it_is_given_the_con
     }
 }
 
-/// A span that a handler makes current is the parent of its calls, and ends with it.
+/// A span that a handler makes current for an outgoing call is that call's parent, and is not current afterwards.
 #[tokio::test]
 async fn a_span_that_a_handler_opens_is_between_its_calls_and_its_own() {
     let traces = Traces::new();
@@ -264,7 +264,7 @@ async fn an_observer_further_in_begins_and_ends_in_the_span() {
     }
 }
 
-/// Regression: the trace was interrupted during shutdown, when the provider is gone and calls still
+/// Regression: the trace was interrupted during shutdown, when the provider is already shut down but calls still
 /// arrive and are made.
 #[tokio::test]
 async fn after_its_provider_was_shut_down_a_service_passes_on_what_its_callers_sent() {

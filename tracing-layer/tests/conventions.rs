@@ -128,7 +128,7 @@ async fn the_old_ones_name_service_and_method_apart_and_give_the_code_as_a_numbe
     }
 }
 
-/// The peer attributes of this version for a Unix socket.
+/// The peer attributes of a call over a Unix socket, by this version.
 #[cfg(unix)]
 async fn unix_peer(conventions: Conventions, path: Option<&str>) -> Vec<(String, Value)> {
     use std::os::unix::net::SocketAddr as UnixAddr;
@@ -292,7 +292,7 @@ async fn only_the_released_and_the_old_ones_have_a_schema_and_it_is_theirs() {
     for (conventions, url) in [
         (Conventions::Old, Some("https://opentelemetry.io/schemas/1.37.0")),
         (Conventions::Released, Some("https://opentelemetry.io/schemas/1.44.0")),
-        // Not published, or not of one version.
+        // Unpublished, or a mix of two versions.
         (Conventions::Next, None),
         (Conventions::OldAndReleased, None),
     ] {
@@ -304,8 +304,8 @@ async fn only_the_released_and_the_old_ones_have_a_schema_and_it_is_theirs() {
     }
 }
 
-/// The names in OpenTelemetry's crate of constants. It has version 1.42, and also contains
-/// what was removed since 1.37.
+/// The names in OpenTelemetry's crate of constants. The crate follows version 1.42, and still contains the names
+/// that were removed since 1.37.
 const CONSTANTS: [&str; 20] = [
     attribute::RPC_SYSTEM_NAME,
     attribute::RPC_METHOD,
@@ -334,7 +334,7 @@ const CONSTANTS: [&str; 20] = [
     attribute::RPC_GRPC_RESPONSE_METADATA,
 ];
 
-/// No constants: the first attribute comes after 1.44, the second is from gRPC's proposal A72.
+/// Keys without a constant: the first was added after 1.44, the second is from gRPC's proposal A72.
 const WITHOUT_CONSTANT: [&str; 2] = ["rpc.status_code", "previous-rpc-attempts"];
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn every_key_is_one_of_opentelemetry() {
     }
     used.sort();
     used.dedup();
-    // Prefixes of metadata names.
+    // The metadata constants are key prefixes.
     let used: Vec<_> = used
         .iter()
         .map(|key| key.trim_end_matches(".x-tenant").trim_end_matches(".x-region"))
@@ -364,7 +364,7 @@ async fn every_key_is_one_of_opentelemetry() {
     }
 }
 
-/// Shows which of them the released version has, by the constants alone.
+/// Lists the keys of the released version by their constants.
 #[tokio::test]
 async fn the_released_keys_are_the_constants() {
     let span = full_span(Side::Server, Conventions::Released, "/test.v1.Kinds/Unnary").await;

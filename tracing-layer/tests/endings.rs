@@ -1,4 +1,4 @@
-//! Whatever ends a call, its span ends once, at that time, with its status.
+//! A call's span ends exactly once, when the call ends, with the call's status. Tests each kind of ending.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -31,7 +31,7 @@ use self::common::*;
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 
-/// Asserts that the span has this code, and the status that follows for its side.
+/// Asserts that the span has this code, and the span status that follows from it on this side.
 #[track_caller]
 fn assert_ended(span: &SpanData, side: Side, name: &str, failed: bool, description: &str) {
     assert_eq!(code(span), name, "{side:?}");
@@ -78,7 +78,7 @@ async fn a_head_that_is_the_whole_answer_ends_the_span() {
         let mut service =
             traces.described(side).layer(answers(|| Ok(trailers_only(&Status::internal("no")))));
         let response = service.call(to_kind(STREAM)).await.unwrap();
-        // tonic drops such a body.
+        // tonic drops a body that is already at its end.
         assert_ended(&traces.only(), side, "INTERNAL", true, "no");
         drop(response);
         traces.only();
@@ -211,7 +211,7 @@ async fn every_other_ending_is_one_span_which_says_it() {
             false,
             "conflict",
         ),
-        // Ended without a status.
+        // The response ends without a status.
         (|| Ok(Script::new().messages(1).respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().respond()), "UNKNOWN", true, ""),
         (|| Ok(Script::new().says_end().respond()), "UNKNOWN", true, ""),
@@ -253,7 +253,7 @@ async fn every_other_ending_is_one_span_which_says_it() {
             assert_ended(&traces.only(), side, name, failed, description);
         }
     }
-    // What any client can cause is not a server failure.
+    // A result that any client can cause is not a server failure.
     for (http, on_client) in
         [(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"), (StatusCode::NOT_FOUND, "UNIMPLEMENTED")]
     {
@@ -302,7 +302,7 @@ async fn a_request_that_broke_off_is_cancelled_whatever_is_answered() {
                 Ok(stream(1, &Status::new(answered, "")))
             })
             .await;
-            // On a client its own request stream has failed, with its own reason.
+            // On a client, the call's own request stream has failed, and its error is the description.
             let description = if side == Side::Client { "reset" } else { "" };
             assert_ended(&traces.only(), side, "CANCELLED", side == Side::Client, description);
         }
@@ -331,7 +331,7 @@ enum Recovery {
 
 const RECOVERIES: [Recovery; 3] = [Recovery::Inside, Recovery::Outside, Recovery::Nowhere];
 
-/// Where a call panics.
+/// The place where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Call,
@@ -373,7 +373,7 @@ fn panics_at(
     })
 }
 
-/// Runs a call as HTTP does, with a guard outside that catches panics.
+/// Runs a call like an HTTP server, and catches panics outside all layers.
 fn drive<S, B>(mut service: S, request: Request<Script>)
 where
     S: Service<Request<Script>, Response = Response<B>>,
@@ -421,7 +421,7 @@ fn a_panic_is_an_error_once_wherever_it_is_and_whoever_recovers_it() {
                 let case = format!("{side:?} {place:?} {recovery:?}");
                 assert_eq!(code(&span), "INTERNAL", "{case}");
                 assert_eq!(text(&span, "error.type").as_deref(), Some("INTERNAL"), "{case}");
-                // Never the message of the panic: only the exception has it.
+                // The span status never contains the panic message: only the exception does.
                 let SpanStatus::Error { description } = &span.status else { panic!("{case}") };
                 assert!(["", "internal error"].contains(&&**description), "{case}: {description}");
                 assert!(span.events.events.is_empty(), "{case}");
@@ -449,7 +449,7 @@ fn a_panic_in_dropping_an_unfinished_call_loses_no_span() {
             for place in [Place::FutureDrop, Place::StreamDrop] {
                 let span = panicked(&traces, side, recovery, place);
                 let name = code(&span);
-                // If no layer inside recovered the panic, it has ended the call.
+                // A panic that no inner layer recovered ends the call.
                 let expected = match recovery {
                     Recovery::Inside => "CANCELLED",
                     _ => "INTERNAL",

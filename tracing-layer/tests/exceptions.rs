@@ -1,4 +1,4 @@
-//! Exceptions are reported to the operator, in the chosen conventions, and never to
+//! Exceptions are reported to the operator, in the configured conventions, and never to
 //! the caller.
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,7 @@ use tower::{Layer as _, service_fn};
 
 use self::common::*;
 
-/// A log in memory.
+/// An in-memory log.
 struct Logs {
     exporter: InMemoryLogExporter,
     provider: SdkLoggerProvider,
@@ -128,7 +128,7 @@ fn panics(before_head: bool) -> impl Fn() -> Answer + Clone + Send + 'static {
 const IN_HANDLER: &str = "in a handler, on purpose";
 const IN_BODY: &str = "in a body, on purpose";
 
-/// Runs a call as HTTP does, with a guard outside that catches panics.
+/// Runs a call like an HTTP server, and catches panics outside all layers.
 fn drive<S, B>(mut service: S, request: Request<Script>)
 where
     S: tower::Service<Request<Script>, Response = http::Response<B>>,
@@ -187,7 +187,7 @@ fn a_panic_that_is_recovered_further_out_or_nowhere_is_an_event_too() {
                 }
                 let (record, span) = (logs.only(), traces.only());
                 assert_event(&record, side, &span);
-                // Only the code that catches it, later and further out, has its message.
+                // The message is available only to the code that catches the panic later, outside this layer.
                 let told = attributes_of(&record);
                 assert_eq!(told, pairs(&[("exception.type", "panic")]), "{side:?} {recovered}");
                 assert_eq!(code(&span), "INTERNAL");
@@ -220,7 +220,7 @@ fn a_panic_after_the_end_is_an_event_of_the_log_and_the_span_stays_as_it_was() {
     }
 }
 
-/// A handler that panics, and then a destructor of its values: one call, one exception.
+/// A handler panics, and then a destructor of its values panics: one call, one exception.
 #[test]
 fn two_panics_of_one_call_are_one_event() {
     silence_panics();
@@ -416,7 +416,7 @@ async fn its_text_is_bounded_and_shows_what_is_not_printable() {
     }
 }
 
-/// Over a real socket: the operator sees everything, the caller nothing.
+/// Over a real socket: the operator sees the panic message, the caller does not.
 #[tokio::test]
 async fn no_caller_sees_the_text_of_a_panic_and_the_operator_sees_it_once_per_call() {
     silence_panics();
@@ -457,7 +457,7 @@ async fn no_caller_sees_the_text_of_a_panic_and_the_operator_sees_it_once_per_ca
     }
 }
 
-/// From then on the panics of the other tests are captured, too.
+/// After this test, panics of the other tests are captured, too.
 #[tokio::test]
 async fn a_captured_panic_has_its_stack() {
     silence_panics();

@@ -36,7 +36,7 @@ async fn a_provider_that_is_set_late_gets_the_spans_from_then_on() {
             assert_eq!(outcome.code, tonic::Code::Ok);
         }
     }
-    // A call that starts before and ends after.
+    // A call that starts before the provider is set, and ends afterwards.
     let mut early = kinds.server_stream(ask(Act::Hang, 1)).await.unwrap().into_inner();
     early.message().await.unwrap().unwrap();
 
@@ -64,13 +64,13 @@ async fn a_provider_that_is_set_late_gets_the_spans_from_then_on() {
         assert_eq!(scope.version(), Some(env!("CARGO_PKG_VERSION")));
     }
 
-    // Layers that are built afterwards.
+    // Layers that are built after the provider was set.
     let mut later = KindsClient::new(layer.layer(endpoint.connect().await.unwrap()));
     later.unary(Ask::default()).await.unwrap();
     traces.until_ended(2).await;
     assert_eq!(traces.take().len(), 2);
 
-    // A given provider has precedence over the global one.
+    // An explicit provider has precedence over the global one.
     let given = Traces::new();
     let layer = TracingLayer::client(TARGET).with_tracer_provider(given.provider());
     let mut kinds = KindsClient::new(layer.layer(endpoint.connect().await.unwrap()));

@@ -1,4 +1,4 @@
-//! Trace headers of callers: a valid trace is continued, any other is replaced by a new one, and the forwarded
+//! Trace headers of callers: a valid trace is continued, an invalid one is replaced by a new trace, and the forwarded
 //! headers are well formed and bounded. The expected results come from a model that shares no code with
 //! the layer.
 #![allow(clippy::unwrap_used)]
@@ -29,9 +29,9 @@ use self::common::*;
 struct Hop {
     server: SpanData,
     client: SpanData,
-    /// In the handler: value and properties of each key.
+    /// The baggage in the handler: value and properties of each key.
     baggage: Baggage,
-    /// The client's headers.
+    /// The headers of the client's request.
     sent: HeaderMap,
 }
 
@@ -39,7 +39,7 @@ type Baggage = BTreeMap<String, (String, String)>;
 
 type Member = (String, (String, String));
 
-/// From a caller: any bytes that HTTP allows.
+/// Header values of a caller: any bytes that HTTP allows.
 type Values = Vec<Vec<u8>>;
 
 fn hop(traces: &Traces, sent: &[(&'static str, &[Vec<u8>])]) -> Hop {
@@ -81,7 +81,7 @@ fn hop(traces: &Traces, sent: &[(&'static str, &[Vec<u8>])]) -> Hop {
     hop
 }
 
-/// Records every span, whatever the caller sends.
+/// Samples every span, whatever the caller sends.
 fn traces() -> Traces {
     Traces::sampled_by(Sampler::AlwaysOn)
 }
@@ -95,7 +95,7 @@ fn baggage_of(context: &Context) -> Baggage {
     context.baggage().iter().map(member).collect()
 }
 
-/// The value of a forwarded header, which must be there at most once.
+/// The value of a forwarded header. Asserts that the header occurs at most once.
 #[track_caller]
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut all = headers.get_all(name).iter();
@@ -134,7 +134,7 @@ fn right_parent(values: &[Vec<u8>]) -> Option<Parent> {
     Some(Parent { trace, span, flags: u8::from_str_radix(&flags, 16).unwrap() & known })
 }
 
-/// The text of a header; one that is not text is dropped.
+/// The header values that are text; others are dropped.
 fn texts_of(values: &[Vec<u8>]) -> impl Iterator<Item = &str> {
     let is_text = |value: &&Vec<u8>| value.iter().all(|b| matches!(b, b'\t' | b' '..=b'~'));
     values.iter().filter(is_text).map(|value| std::str::from_utf8(value).unwrap())
@@ -159,7 +159,7 @@ fn is_entry(entry: &str) -> bool {
         && !value.ends_with(' ')
 }
 
-/// The well-formed entries, of each key the first, as many as are passed on.
+/// The forwarded entries: well formed, the first one of each key, up to the limits.
 fn right_state(values: &[Vec<u8>]) -> Vec<String> {
     let mut keys = HashSet::new();
     let mut entries: Vec<_> = texts_of(values)
@@ -181,7 +181,7 @@ fn right_state(values: &[Vec<u8>]) -> Vec<String> {
     entries
 }
 
-/// The library is stricter about keys with a tenant; then the whole list is dropped.
+/// The OpenTelemetry library is stricter about keys with a tenant, and then drops the whole list.
 fn is_odd(entry: &str) -> bool {
     let key = entry.split('=').next().unwrap();
     let Some((_, system)) = key.split_once('@') else { return false };
@@ -326,7 +326,7 @@ fn assert_right(traces: &Traces, parents: &[Vec<u8>], states: &[Vec<u8>], baggag
 
 // Generated headers.
 
-/// Anything that HTTP allows in a header.
+/// Any value that HTTP allows in a header.
 fn any_value(length: usize) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![9 => b' '..=b'~', 1 => 0x80..=0xff_u8, 1 => Just(b'\t')];
     prop::collection::vec(byte, 0..=length)
@@ -454,7 +454,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
     let good = |values: &[&str]| {
         let values: Values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         let states = [b"vendor=1".to_vec()];
-        // The model must match the table, and the layer the model.
+        // The model must match the table, and the layer must match the model.
         assert_right(&traces, &values, &states, &[]);
         let Hop { server, sent, .. } =
             hop(&traces, &[("traceparent", &values), ("tracestate", &states)]);
@@ -467,7 +467,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
     let continued = |flags: &str| (true, flags.to_owned());
     let anew = (false, "01".to_owned());
 
-    // Known flags are kept, except that all is sampled here; the others are cleared.
+    // Known flags are kept, except that every span is sampled here; unknown flags are cleared.
     for (flags, sent) in [
         ("00", "01"),
         ("01", "01"),
@@ -480,7 +480,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
         assert_eq!(good(&[&with("00", flags)]), continued(sent), "{flags}");
     }
 
-    // A future version is read as far as it is known, and forwarded as version 0.
+    // The known part of a future version is used, and forwarded as version 0.
     for version in ["01", "cc", "fe"] {
         for flags in ["00", "01", "02", "ff"] {
             assert_eq!(good(&[&with(version, flags)]), continued("01"), "{version} {flags}");
@@ -529,7 +529,7 @@ fn a_traceparent_is_taken_as_the_table_of_the_specification_says() {
         assert_eq!(good(&[&bad]), anew, "{bad:?}");
     }
 
-    // With several headers none is used.
+    // If there are several headers, none is used.
     for several in
         [[TRACEPARENT, OTHER], [TRACEPARENT, TRACEPARENT], [TRACEPARENT, ""], ["", OTHER]]
     {
@@ -567,12 +567,12 @@ fn more_headers_than_anyone_sends_do_no_harm() {
     assert_right(&traces, &parent, &huge("x"), &huge("%20"));
 }
 
-/// Decoded text may become longer when it is encoded again.
+/// Decoded values may become longer when they are encoded again.
 #[test]
 fn baggage_that_grows_on_its_way_is_bounded_all_the_same() {
     let traces = traces();
     for value in ["%", "%FF", "%20", "~"] {
-        // All of it is read, short and long.
+        // All members are read, long and short ones.
         let value = value.repeat(700 / value.len());
         let members: Vec<_> = (0..11).map(|number| format!("k{number}={value}")).collect();
         let baggage = [[&members[..], &["short=1".to_owned()]].concat().join(",").into_bytes()];

@@ -1,4 +1,4 @@
-//! A span has the name of its method if the service has it; all others share one name.
+//! A span has the name of its method if the service has that method; all other spans share one name.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -25,7 +25,7 @@ use self::common::*;
 
 const METHOD: &str = "test.v1.Kinds/Unary";
 
-/// Name, `rpc.method` and `rpc.method_original`.
+/// The span's name, `rpc.method` and `rpc.method_original`.
 #[track_caller]
 fn named(span: &SpanData) -> (String, String, Option<String>) {
     let method = text(span, "rpc.method").expect("a method");
@@ -40,7 +40,7 @@ fn other(original: &str) -> (String, String, Option<String>) {
     ("grpc".to_owned(), "_OTHER".to_owned(), Some(original.to_owned()))
 }
 
-/// A response without reading the request, like that of a layer that refuses, or of a router.
+/// Responds without reading the request, like a router or a layer that refuses calls.
 fn refusal() -> Answer {
     Ok(trailers_only(&Status::unauthenticated("no token")))
 }
@@ -54,7 +54,7 @@ async fn with_a_descriptor_set_exactly_its_methods_have_names() {
             run(layer.layer(refuses(refusal)), to_kind(kind)).await;
             assert_eq!(named(&traces.take_only()), known(method_of(kind)));
         }
-        // Even if it is answered with `OK`.
+        // An unknown method keeps the shared name even if its call is answered with `OK`.
         call_well(&layer, to("/test.v1.Kinds/Unnary")).await;
         assert_eq!(named(&traces.take_only()), other("test.v1.Kinds/Unnary"));
         call_well(&layer, to("/test.v1.Kinds/unary")).await;
@@ -69,7 +69,7 @@ async fn the_first_call_of_a_method_has_its_name_if_a_service_answered() {
         ("OK", || Ok(stream(1, &Status::ok("")))),
         ("OK", || Ok(trailers_only(&Status::ok("")))),
         ("DATA_LOSS", || Ok(stream(1, &Status::data_loss("")))),
-        // In a trailers-only response, like a failed unary call that has read its message.
+        // A trailers-only response, like that of a failed unary call that has read its message.
         ("NOT_FOUND", || Ok(trailers_only(&Status::not_found("")))),
         ("UNIMPLEMENTED", || Ok(trailers_only(&Status::unimplemented("")))),
         ("UNAVAILABLE", || Err(Status::unavailable(""))),
@@ -81,7 +81,7 @@ async fn the_first_call_of_a_method_has_its_name_if_a_service_answered() {
         let span = traces.take_only();
         assert_eq!(named(&span), known(METHOD), "{name}");
         assert_eq!(code(&span), name);
-        // From then on, whatever ends its calls.
+        // From then on the method is known, however its calls end.
         run(layer.layer(refuses(refusal)), to("/test.v1.Kinds/Unary")).await;
         assert_eq!(named(&traces.take_only()), known(METHOD), "{name}");
     }
@@ -106,7 +106,7 @@ async fn a_first_call_that_its_caller_leaves_has_its_name_once_a_message_was_rea
     }
 }
 
-/// On a client the transport reads the request, even if the call is refused.
+/// On a client, the transport reads the request even if the call is refused.
 #[tokio::test]
 async fn on_a_client_a_message_that_was_read_says_nothing_of_its_method() {
     let traces = Traces::new();
@@ -125,14 +125,14 @@ async fn a_refused_call_of_a_method_that_nobody_answered_for_yet_is_other() {
             run(layer.layer(refuses(refusal)), to("/test.v1.Kinds/Unary")).await;
             assert_eq!(named(&traces.take_only()), other(METHOD), "{side:?}");
         }
-        // A refusal after half a message, or an empty frame, has read no message.
+        // After half a message or an empty frame, no message has been read.
         for data in [&b""[..], &frame_of(b"whole")[..7]] {
             let data = bytes::Bytes::copy_from_slice(data);
             let request = to("/test.v1.Kinds/Unary").map(|_| Script::new().data(data));
             call(&layer, request, refusal).await;
             assert_eq!(named(&traces.take_only()), other(METHOD), "{side:?}");
         }
-        // It is still learned when it is answered.
+        // The method is still learned when a call is answered.
         run(layer.layer(refuses(|| Ok(stream(1, &Status::ok(""))))), to("/test.v1.Kinds/Unary"))
             .await;
         assert_eq!(named(&traces.take_only()), known(METHOD), "{side:?}");
@@ -152,7 +152,7 @@ async fn what_tonics_router_does_not_know_is_other() {
             ("/test.v1.Kinds/Unnary", "test.v1.Kinds/Unnary"),
             ("/test.v1.Unkind/Unary", "test.v1.Unkind/Unary"),
             ("/test.v1.Unkind/Unary?query", "test.v1.Unkind/Unary"),
-            // Not of the form of a method: the path as sent.
+            // A path that does not have the form of a method is recorded as sent.
             ("/", "/"),
             ("/a", "/a"),
             ("/test.v1.Kinds/", "/test.v1.Kinds/"),
@@ -179,7 +179,7 @@ async fn methods_behind_tonics_router_have_their_names_from_their_first_call_on(
             let asked = Ask { code: code_sent as i32, ..ask(act, 0) };
             let outcome = call_kind(&mut kinds, kind, asked, &[]).await;
             assert_eq!(outcome.code, code_sent);
-            // A generated client sets its method in the extensions; a server ignores it.
+            // A generated client sets its method in the extensions; a server ignores that.
             assert_eq!(named(&traces.only()), known(method_of(kind)), "{code_sent:?}");
         }
     }
@@ -209,7 +209,7 @@ async fn what_a_generated_client_calls_has_its_name_at_once() {
     assert_eq!(asked.name, METHOD);
     assert_eq!(asked.attributes["rpc.method"], METHOD.into());
 
-    // Also behind a path prefix of its origin.
+    // The same with a path prefix in the origin.
     let origin = "http://orders.svc:8080/prefix".parse().unwrap();
     let mut kinds = KindsClient::with_origin(layer.layer(refuses(refusal)), origin);
     kinds.unary(Ask::default()).await.unwrap_err();
@@ -236,7 +236,7 @@ fn asking_for(samples: bool) -> (Traces, Asking) {
 
 #[tokio::test]
 async fn once_it_is_learnt_a_sampler_is_given_the_method() {
-    // Learned from an answer, and from a message that was read before a failure.
+    // Learned from a response, and from a request message that was read before a failure.
     type Answers = fn() -> Answer;
     let learnt_from: [Answers; 2] =
         [|| Ok(stream(1, &Status::ok(""))), || Ok(trailers_only(&Status::not_found("")))];
@@ -250,7 +250,7 @@ async fn once_it_is_learnt_a_sampler_is_given_the_method() {
         call(&layer, to("/test.v1.Kinds/Unary"), answer).await;
         let second = sampler.take_only();
         assert_eq!(second.attributes["rpc.method"], METHOD.into());
-        // All clones of the layer know it.
+        // All clones of the layer know the method.
         call(&layer.clone().filter(|_, _| true), to("/test.v1.Kinds/Unary"), answer).await;
         assert_eq!(sampler.take_only().attributes["rpc.method"], METHOD.into());
         assert!(traces.spans().iter().all(|span| named(span) == known(METHOD)));
@@ -359,8 +359,8 @@ async fn names_that_strangers_invent_add_no_name_of_a_span() {
     }
 }
 
-/// With a layer inside that reads every request before it refuses it, and a service that answers
-/// every request: the number of names stays bounded.
+/// With an inner layer that reads every request before it refuses it, and with a service that answers
+/// every request, the number of names stays bounded.
 #[tokio::test]
 async fn names_that_are_answered_for_are_bounded() {
     let reads_and_refuses = service_fn(async |request: Request<Body>| {

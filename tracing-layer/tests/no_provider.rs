@@ -53,7 +53,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Capture {
     }
 }
 
-/// Collects the events of all tests of this process.
+/// Starts to collect the events of all tests of this process.
 fn hear() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -62,7 +62,7 @@ fn hear() {
     });
 }
 
-/// Once for all calls, layers and tests.
+/// Asserts one warning for all calls, layers and tests.
 #[track_caller]
 fn assert_warned_once() {
     let events = EVENTS.lock().unwrap();
@@ -75,14 +75,14 @@ fn assert_warned_once() {
 
 // Propagation.
 
-/// The trace in a handler, and in the request of a client that it calls.
+/// The trace in a handler, and in the request of a client that the handler calls.
 #[derive(Debug, Default)]
 struct Hop {
     trace: Option<String>,
     sent: HeaderMap,
 }
 
-/// A call to a server whose handler calls the next server.
+/// Makes a call to a server whose handler calls the next server.
 async fn hop(request: Request<Script>) -> Hop {
     hear();
     let hop: Arc<Mutex<Hop>> = Arc::default();
@@ -96,7 +96,7 @@ async fn hop(request: Request<Script>) -> Hop {
     let handler = service_fn(move |request: Request<Body>| {
         keeps.lock().unwrap().trace = current_trace_id().map(|id| id.to_string());
         assert_eq!(current_trace_id().is_some(), Context::map_current(Context::has_active_span));
-        // There is no span whose id a log line could have.
+        // There is no span, so a log line gets no ids.
         let info = CallInfo::of_side(Side::Server, request.extensions());
         assert_eq!(info.and_then(CallInfo::trace), None);
         client.clone().call(to("/a.B/Next"))

@@ -1,4 +1,4 @@
-//! Other formats than W3C Trace Context: propagators can be replaced.
+//! Propagators can be replaced, for formats other than W3C Trace Context.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -25,7 +25,7 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use self::common::*;
 
-/// B3 in one header: trace, span, sampled.
+/// B3 in one header: trace id, span id, sampled flag.
 #[derive(Debug)]
 struct B3 {
     fields: [String; 1],
@@ -66,7 +66,7 @@ impl TextMapPropagator for B3 {
 
 const B3_OF_CALLER: &str = "0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-1";
 
-/// A server whose handler calls the next server; returns the spans of both calls, and the sent headers.
+/// Calls a server whose handler calls the next server; returns the spans of both calls, and the sent headers.
 async fn hop(
     traces: &Traces,
     set: impl Fn(TracingLayer) -> TracingLayer,
@@ -112,7 +112,7 @@ async fn a_propagator_of_ones_own_reads_and_writes_all_there_is() {
     assert!(server.parent_span_is_remote);
     assert_sent(&sent, &[("b3", &format!("{TRACE}-{}-1", span_id(&client)))]);
 
-    // It ignores W3C headers.
+    // The B3 propagator ignores W3C headers.
     let w3c = [("traceparent", TRACEPARENT), ("tracestate", "a=1"), ("baggage", "a=1")];
     let (server, client, sent) = hop(&traces, set, with(to("/a.B/First"), &w3c)).await;
     assert_eq!(server.parent_span_id, SpanId::INVALID);
@@ -144,7 +144,7 @@ async fn a_public_endpoint_links_to_what_the_propagator_read() {
     assert_eq!(link.span_context.span_id().to_string(), PARENT);
 }
 
-/// The only test here that sets the global propagator, which is that of the whole process.
+/// The only test here that sets the global propagator of the process.
 #[tokio::test]
 async fn the_global_propagator_counts_from_when_it_is_set() {
     let traces = Traces::new();
@@ -155,7 +155,7 @@ async fn the_global_propagator_counts_from_when_it_is_set() {
         with(b3, &[("traceparent", TRACEPARENT), ("tracestate", "a=1")])
     };
 
-    // Until then nothing is read or written.
+    // Before it is set, no headers are read or written.
     let (server, client, sent) = hop(&traces, set, request()).await;
     assert_eq!(server.parent_span_id, SpanId::INVALID);
     assert_ne!(trace_id(&server), TRACE);
@@ -170,7 +170,7 @@ async fn the_global_propagator_counts_from_when_it_is_set() {
     );
     assert_sent(&sent, &[("b3", &format!("{TRACE}-{}-1", span_id(&client)))]);
 
-    // Also in layers that were built before.
+    // It also applies to layers that were built before.
     for layer in layers {
         call_well(&layer, request()).await;
     }
@@ -185,7 +185,7 @@ async fn the_global_propagator_counts_from_when_it_is_set() {
     assert_sent(&sent, &[("traceparent", &format!("00-{TRACE}-{}-01", span_id(&client)))]);
 }
 
-/// The default propagation matches OpenTelemetry's own propagators.
+/// The default propagation is compatible with OpenTelemetry's own propagators.
 #[tokio::test]
 async fn the_layer_and_opentelemetrys_own_propagators_understand_each_other() {
     let own = |layer: TracingLayer| {
@@ -204,7 +204,7 @@ async fn the_layer_and_opentelemetrys_own_propagators_understand_each_other() {
         let parent = format!("00-{TRACE}-{}-01", span_id(&client));
         assert_sent(&sent, &[("traceparent", &parent), headers[1], headers[2]]);
 
-        // Each reads what the other sent.
+        // Each reads the headers that the other sent.
         let mut request = to("/a.B/Third");
         *request.headers_mut() = sent;
         let (server, client, sent) =
@@ -247,7 +247,7 @@ async fn a_malformed_state_costs_neither_the_trace_nor_its_good_entries() {
     }
 }
 
-/// Regression: a proxy forwarded the received headers, which have another parent.
+/// Regression: a proxy forwarded the headers that it received, which name another parent.
 #[tokio::test]
 async fn a_request_that_is_forwarded_names_who_forwards_it() {
     let traces = Traces::new();

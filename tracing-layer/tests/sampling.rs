@@ -1,4 +1,4 @@
-//! What a sampler receives, and calls without a span or with a span that is not recorded.
+//! The input of a sampler, and calls without a span or with a span that is not recorded.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,7 +30,7 @@ use self::common::*;
 
 const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
 
-/// What an inner service sees.
+/// What an inner service observed, for each call.
 #[derive(Clone, Debug, Default)]
 struct Found(Arc<Mutex<Vec<Finding>>>);
 
@@ -65,7 +65,7 @@ impl http_body::Body for Looking {
 }
 
 impl Found {
-    /// What the service saw in one call through this layer.
+    /// Makes a call through this layer; returns what the service observed.
     async fn by(layer: &TracingLayer, request: Request<Script>) -> Finding {
         let found = Self::default();
         let all = found.clone();
@@ -91,7 +91,7 @@ impl Found {
 }
 
 impl Finding {
-    /// The span that was current in all of them.
+    /// The current span. Asserts that it is the same in all three places.
     #[track_caller]
     fn span(&self) -> &SpanContext {
         assert_eq!(self.current[0], self.current[1]);
@@ -159,7 +159,7 @@ async fn a_sampler_is_given_all_that_it_needs_and_all_of_it_before_the_call() {
                     assert!(asked.parent.is_remote() && asked.parent.is_sampled());
                     assert_eq!(asked.trace.to_string(), TRACE);
                 } else {
-                    // Headers that the program itself set are not a parent.
+                    // Headers that the program itself set are not used as the parent.
                     assert!(!asked.parent.is_valid());
                 }
             }
@@ -175,7 +175,7 @@ async fn the_span_that_is_current_is_the_parent_where_the_caller_names_none() {
         let around = Context::new().with_span(around);
         sampler.take();
         let guard = around.clone().attach();
-        // All of it in one poll, so that nothing is attached across an `await`.
+        // Everything runs in one poll, so that no context is attached across an `await`.
         let mut service = traces.described(side).layer(refuses(|| Ok(stream(0, &Status::ok("")))));
         let mut future = Box::pin(service.call(to_kind(MethodKind::Unary)));
         drop(guard);
@@ -255,7 +255,7 @@ async fn a_filtered_call_is_not_touched() {
         let unary = method_of(MethodKind::Unary).to_owned();
         assert_eq!(*asked_of.lock().unwrap(), [(unary.clone(), true, tenant), (unary, true, None)]);
 
-        // All others have spans.
+        // All other calls have spans.
         call_well(&layer, to_kind(MethodKind::ServerStream)).await;
         assert_eq!(traces.only().name, method_of(MethodKind::ServerStream));
     }
@@ -277,7 +277,7 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
             let found = Found::by(&traces.layer(side), request).await;
             assert_eq!(found.span(), &SpanContext::empty_context());
             assert!(found.info.is_none());
-            // Even if they fail.
+            // They have no spans even if they fail.
             call(&traces.layer(side), to(path), || Err(Status::internal(""))).await;
         }
         traces.none();
@@ -287,7 +287,7 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
             call_well(&traces.layer(side).include_infrastructure(), to(path)).await;
             assert_eq!(format!("/{}", traces.take_only().name), path);
         }
-        // A filter still decides.
+        // A filter still applies.
         let layer = traces.layer(side).include_infrastructure().filter(|rpc, _| !rpc.is_health());
         for path in INFRASTRUCTURE {
             call_well(&layer, to(path)).await;
@@ -296,7 +296,7 @@ async fn health_and_reflection_have_no_spans_unless_they_are_asked_for() {
     }
 }
 
-/// Like other routes in an axum router.
+/// Requests that are not gRPC, like other routes in an axum router.
 #[tokio::test]
 async fn what_is_none_of_grpcs_has_no_span_on_a_server() {
     let (traces, sampler) = asking(true);
@@ -310,7 +310,7 @@ async fn what_is_none_of_grpcs_has_no_span_on_a_server() {
     assert!(sampler.take().is_empty());
 }
 
-/// tonic runs a method for any content type. Its response shows that it was a call.
+/// tonic runs a method for any content type; the response shows that the request was a gRPC call.
 #[tokio::test]
 async fn what_is_answered_as_grpc_has_a_span_from_its_request_on() {
     let (traces, _) = asking(true);
@@ -334,7 +334,7 @@ async fn where_telemetry_is_suppressed_there_is_no_span() {
             assert_eq!(current_trace_id(), None);
             Ok(stream(0, &Status::ok("")))
         }));
-        // Like an exporter that sends spans with a client that has this layer.
+        // Like an exporter whose client has this layer.
         let suppressed = Context::enter_telemetry_suppressed_scope();
         let request = with(to_kind(MethodKind::Unary), &[("traceparent", TRACEPARENT)]);
         let mut future = Box::pin(service.call(request));
@@ -391,7 +391,7 @@ async fn after_its_provider_was_shut_down_a_client_still_names_the_span_around_i
 
 // Cost.
 
-/// An observer that watches no call.
+/// An observer that is not interested in any call.
 #[derive(Clone)]
 struct NoInterest;
 
@@ -498,7 +498,7 @@ fn a_call_without_a_span_costs_what_one_of_no_interest_does() {
 #[test]
 fn a_call_that_is_not_sampled_makes_no_attribute_but_what_the_sampler_is_given() {
     for side in SIDES {
-        // Recorded spans are not exported: that would cost more than everything else.
+        // Recorded spans are not exported: the export would cost more than everything else.
         let plain = |sampler: Sampler| {
             let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
             Traces::new().described(side).with_tracer_provider(&provider)

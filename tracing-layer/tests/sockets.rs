@@ -1,5 +1,5 @@
-//! Over a real socket, with tonic's own server and client: both sides have one span per call, whatever ends
-//! it.
+//! Over a real socket, with tonic's own server and client: both sides have one span per call, however the call
+//! ends.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -33,7 +33,7 @@ use self::common::*;
 
 type Client = KindsClient<Observe<Channel, Tracing>>;
 
-/// A server and a client, with a layer each.
+/// A server and a client, each with a layer.
 struct Pair {
     traces: Traces,
     service: KindsService,
@@ -44,7 +44,7 @@ async fn pair() -> Pair {
     pair_with(|layer| layer).await
 }
 
-/// The settings of the server's layer; a recovery layer is inside it.
+/// Starts a pair with a configured server layer; a recovery layer is inside it.
 async fn pair_with(set: impl FnOnce(TracingLayer) -> TracingLayer) -> Pair {
     let traces = Traces::new();
     let service = KindsService::default();
@@ -61,7 +61,7 @@ async fn pair_with(set: impl FnOnce(TracingLayer) -> TracingLayer) -> Pair {
 }
 
 impl Pair {
-    /// Takes the spans of the only call: the server's and the client's.
+    /// Takes the server's and the client's span of the only call.
     async fn both(&self) -> [SpanData; 2] {
         self.traces.until_ended(2).await;
         let mut spans = self.traces.take();
@@ -74,7 +74,7 @@ impl Pair {
         [server, client]
     }
 
-    /// Asserts that both ended with this code.
+    /// Asserts that both spans ended with this code.
     async fn assert_both(&self, code: Code, message: &str) {
         for span in self.both().await {
             assert_span(&span, code, message);
@@ -82,7 +82,7 @@ impl Pair {
     }
 }
 
-/// Asserts this code, and the status that follows for its side.
+/// Asserts this code, and the span status that follows from it on this side.
 #[track_caller]
 fn assert_span(span: &SpanData, code: Code, message: &str) {
     let name = tonic_call::code_name(code);
@@ -122,7 +122,7 @@ async fn a_call_that_its_caller_cancels_is_cancelled_at_both_ends() {
     call.abort();
     pair.assert_both(Code::Cancelled, "").await;
 
-    // While it is still sending.
+    // While the caller is still sending.
     let (sender, receiver) = mpsc::channel(1);
     let mut kinds = pair.kinds.clone();
     let call =
@@ -132,7 +132,7 @@ async fn a_call_that_its_caller_cancels_is_cancelled_at_both_ends() {
     call.abort();
     pair.assert_both(Code::Cancelled, "").await;
 
-    // In both directions at once.
+    // While both sides are sending.
     let (sender, receiver) = mpsc::channel(1);
     sender.send(ask(Act::Hang, 1)).await.unwrap();
     let mut kinds = pair.kinds.clone();
@@ -150,7 +150,7 @@ async fn a_call_whose_deadline_expires_ends_once_at_both_ends() {
     pair.kinds.unary(request).await.unwrap_err();
     pair.service.until_alive(0).await;
     for span in pair.both().await {
-        // Either timer may fire first, and tonic's own report `Cancelled`.
+        // Either timer may fire first, and tonic's own timers report `Cancelled`.
         let code = code(&span);
         assert!(["DEADLINE_EXCEEDED", "CANCELLED"].contains(&&*code), "{span:#?}");
         let is_error = matches!(span.status, SpanStatus::Error { .. });
@@ -160,7 +160,7 @@ async fn a_call_whose_deadline_expires_ends_once_at_both_ends() {
     }
 }
 
-/// tonic's timers stop at the head: here the caller has its own timer, which starts later than that of the
+/// tonic's timers stop at the head, so this caller has its own timer, which starts later than that of the
 /// server.
 #[tokio::test]
 async fn a_stream_that_its_caller_gives_up_after_its_deadline_is_a_deadline_at_the_server() {
@@ -254,7 +254,7 @@ async fn both_ends_tell_of_each_call_once() {
 
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// What the caller receives.
+/// The trace ids in the response that the caller receives.
 #[track_caller]
 fn told(metadata: &tonic::metadata::MetadataMap) -> Vec<String> {
     let all = metadata.get_all(X_TRACE_ID.as_str());
@@ -271,7 +271,7 @@ async fn a_caller_is_told_its_trace_however_it_is_answered() {
     assert_eq!(told(response.metadata()), [trace_id(&server)]);
 
     let response = pair.kinds.server_stream(ask(Act::Hang, 1)).await.unwrap();
-    // With the head, not at the end.
+    // The trace id is sent with the head, not at the end.
     let told_at_head = told(response.metadata());
     pair.traces.none();
     drop(response);
@@ -287,7 +287,7 @@ async fn a_caller_is_told_its_trace_however_it_is_answered() {
         assert_eq!(told(status.metadata()), [trace_id(&server)], "{act:?}");
     }
 
-    // A trace of the caller: its own layer would send another one, so it is turned off.
+    // The caller sends its own trace. Its layer is disabled, because it would send another one.
     let mut request = Request::new(Ask::default());
     request.metadata_mut().insert("traceparent", TRACEPARENT.parse().unwrap());
     let suppressed = Context::new().with_telemetry_suppressed();
@@ -302,7 +302,7 @@ async fn a_caller_is_told_nothing_unless_the_layer_is_set_so() {
     assert_eq!(told(response.metadata()), [""; 0]);
 }
 
-/// An exporter over gRPC must not create spans for its own calls.
+/// An exporter over gRPC must not record spans for its own calls.
 #[tokio::test]
 async fn a_call_made_where_telemetry_is_suppressed_has_no_span_and_sends_no_trace() {
     let mut pair = pair().await;
@@ -319,17 +319,17 @@ async fn a_call_made_where_telemetry_is_suppressed_has_no_span_and_sends_no_trac
             assert_eq!(server.parent_span_id, SpanId::INVALID);
         }
     }
-    // Afterwards spans are made again.
+    // Afterwards spans are recorded again.
     pair.kinds.unary(Ask::default()).await.unwrap();
     pair.both().await;
 }
 
-/// A server that stops in the middle of a stream.
+/// The server stops in the middle of a stream.
 #[tokio::test]
 async fn a_stream_whose_connection_is_lost_is_an_error_at_the_client() {
     let (traces, server) = (Traces::new(), Traces::new());
     let (incoming, endpoint) = listen();
-    // Its connections run in its runtime, and end with it.
+    // Its connections run in its runtime, and end with that runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let serve = {
         let _entered = runtime.enter();

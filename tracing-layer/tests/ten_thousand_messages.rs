@@ -1,5 +1,5 @@
-//! A stream of many messages keeps one context until its end, and leaves none current on the thread that
-//! polled it, whatever ends it.
+//! A stream of many messages keeps one context until its end, and leaves no context current on the thread that
+//! polled it, however it ends.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -50,9 +50,9 @@ fn name_of(span: &SpanData) -> String {
     format!("{}-{}", trace_id(span), span_id(span))
 }
 
-// Inside.
+// Inside the layer.
 
-/// The current span of a stream, at each poll.
+/// The spans that were current when a stream was polled, and the number of polls.
 #[derive(Clone, Default)]
 struct Stood(Arc<Mutex<(HashSet<Option<String>>, u32)>>);
 
@@ -63,7 +63,7 @@ impl Stood {
         *times += 1;
     }
 
-    /// Asserts that it was polled at least this often, and always in this span.
+    /// Asserts that the stream was polled at least this often, and always in one of these spans.
     #[track_caller]
     fn assert_in(&self, spans: &[&SpanData], at_least: u32) {
         let (stood, times) = &*self.0.lock().unwrap();
@@ -91,7 +91,7 @@ impl<T: Clone + Unpin> Stream for Many<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.stood.look();
-        // Sometimes yields to another call or thread.
+        // Returns `Pending` from time to time, so that other calls and threads run.
         self.is_pending = !self.is_pending && self.left.is_multiple_of(8);
         if self.is_pending {
             cx.waker().wake_by_ref();
@@ -165,9 +165,9 @@ impl Kinds for Streams {
     }
 }
 
-// Outside.
+// Outside the layer.
 
-/// What was still current on a thread after the call was polled.
+/// The spans that were still current on a thread after a call was polled.
 #[derive(Clone, Default)]
 struct Leaks(Arc<(AtomicUsize, Mutex<Vec<String>>)>);
 
@@ -192,10 +192,10 @@ impl Drop for AfterDrop {
     }
 }
 
-/// Looks after the field before it was dropped.
+/// Checks the current context after the previous field was dropped.
 struct AfterDrop(Leaks);
 
-/// A service outside the layer that looks after each poll of the layer's future.
+/// A service outside the layer that checks the current context after each poll of the layer's future.
 #[derive(Clone)]
 struct Outside<S>(S, Leaks);
 
@@ -230,7 +230,7 @@ where
     }
 }
 
-/// Looks after each poll of a body.
+/// Checks the current context after each poll of a body.
 struct Watched<B> {
     body: Pin<Box<B>>,
     after: AfterDrop,
@@ -265,7 +265,7 @@ impl<B: Body<Data = Bytes>> Body for Watched<B> {
 }
 
 /// A server and a client, each with a layer that is checked from outside. The client's request bodies are
-/// checked, too, in the connection's task that polls them.
+/// also checked, in the connection's task that polls them.
 struct Pair {
     traces: Traces,
     handler: Stood,
@@ -301,7 +301,7 @@ impl Pair {
         Self { traces, handler: service.stood, server, client, sent, kinds }
     }
 
-    /// The spans of both ends of the only call.
+    /// The server's and the client's span of the only call.
     async fn ended(&self) -> [SpanData; 2] {
         let mut spans = self.traces.until_ended(2).await;
         spans.sort_by_key(|span| !span.parent_span_is_remote);
@@ -335,7 +335,7 @@ async fn a_stream_of_the_server_keeps_its_context_and_leaves_none_behind() {
     assert_eq!(count, MESSAGES);
     let [server, _] = pair.ended().await;
     pair.handler.assert_in(&[&server], MESSAGES);
-    // The encoder takes several messages per poll, but not all.
+    // The encoder takes several messages per poll, but not all of them.
     pair.assert_nothing_leaked([MESSAGES / 100, MESSAGES / 100, 2]);
 }
 
@@ -369,7 +369,7 @@ async fn streams_both_ways_keep_their_contexts_and_leave_none_behind() {
     pair.assert_nothing_leaked([2, 2, MESSAGES / 100]);
 }
 
-/// Calls that alternate on two threads must not see each other's contexts.
+/// Interleaved calls on two threads must not see each other's contexts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_at_once_half_of_them_cancelled_keep_their_contexts_apart() {
     const CALLS: usize = 200;
@@ -402,7 +402,7 @@ async fn many_streams_at_once_half_of_them_cancelled_keep_their_contexts_apart()
     let (servers, clients): (Vec<_>, Vec<_>) =
         spans.iter().partition(|span| span.parent_span_is_remote);
     pair.handler.assert_in(&servers, CALLS as u32);
-    // Each stream ran in the span of one client, and no two in the same.
+    // Each stream ran in the span of one client, and no two streams in the same span.
     let mut names = HashSet::new();
     for stood in stood {
         let spans = std::mem::take(&mut stood.0.lock().unwrap().0);
@@ -467,8 +467,8 @@ fn service(
     })
 }
 
-/// Runs a part of a call and catches a panic, like a recovery layer outside. The current context
-/// must be unchanged afterwards.
+/// Runs a part of a call and catches a panic, like an outer recovery layer. Asserts that the current context
+/// is unchanged afterwards.
 #[track_caller]
 fn caught<T>(piece: impl FnOnce() -> T) -> Option<T> {
     let before = here();
@@ -477,7 +477,7 @@ fn caught<T>(piece: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Polls until it is ready, panics, or was polled this often.
+/// Polls until the future is ready, panics, or was polled this often.
 fn poll_caught<T>(
     polls: &mut usize,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -492,7 +492,7 @@ fn poll_caught<T>(
     None
 }
 
-/// Makes a call, polls it at most this often, and drops it.
+/// Makes a call, polls it at most `polls` times, and drops it.
 fn call_and_drop(layer: &tonic_tracing_layer::TracingLayer, goes: Goes, mut polls: usize) {
     let mut service = layer.layer(service(goes));
     let mut request = to("/a.B/C");
@@ -509,8 +509,8 @@ fn call_and_drop(layer: &tonic_tracing_layer::TracingLayer, goes: Goes, mut poll
     caught(|| drop(body));
 }
 
-/// A call that is dropped after any number of polls, and one that panics anywhere, restore what was
-/// current before: nothing, or the caller's span.
+/// A call that is dropped after any number of polls, and a call that panics at any point, restore the context that
+/// was current before: none, or the caller's span.
 #[test]
 fn a_panic_or_a_cancel_at_any_point_leaves_no_context_behind() {
     silence_panics();

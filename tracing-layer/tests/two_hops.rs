@@ -1,5 +1,5 @@
-//! A client calls a server that calls another one, over real sockets, with a layer in all four places: this is
-//! one trace.
+//! A client calls a server that calls another server over real sockets, with a layer in all four places: the spans
+//! form one trace.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -39,21 +39,21 @@ fn client(traces: &Traces, endpoint: &Endpoint) -> Client {
     KindsClient::new(layer.layer(endpoint.connect_lazy()))
 }
 
-/// A service that calls the next one, if there is one, and records its current span.
+/// A service that records its current span, and calls the next service, if there is one.
 #[derive(Clone)]
 struct Hop {
     next: Option<Client>,
     stood: Arc<Mutex<Vec<Stood>>>,
 }
 
-/// The current span of a handler or its response stream.
+/// The current span of a handler or of its response stream.
 #[derive(Debug, Clone)]
 struct Stood {
     trace: String,
     span: String,
     sampled: bool,
     tenant: String,
-    /// The caller's headers.
+    /// The `traceparent` header of the request.
     traceparent: String,
 }
 
@@ -143,7 +143,7 @@ impl Running {
         Self { endpoint, stop, served, stood }
     }
 
-    /// Then all its calls have ended and are reported.
+    /// Stops the server, and waits until all its calls have ended and are reported.
     async fn stop(self) {
         self.stop.send(()).unwrap();
         self.served.await.unwrap();
@@ -163,7 +163,7 @@ impl Running {
     }
 }
 
-/// Calls the first server, which calls the second one, with baggage.
+/// Calls the first server with baggage; it calls the second one.
 async fn call_through(client: &mut Client, kind: MethodKind) {
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme, inc.")]);
     let outcome = call_kind(client, kind, Ask::default(), &[]).with_context(tenant).await;
@@ -267,7 +267,7 @@ async fn a_trace_whose_root_is_not_sampled_is_recorded_nowhere_and_goes_on_all_t
     }
 }
 
-/// Regression: concurrent calls had each other's parents.
+/// Regression: concurrent calls got each other's parents.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_at_once_keep_their_traces_apart() {
     const CALLS: usize = 100;

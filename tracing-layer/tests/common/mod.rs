@@ -1,4 +1,4 @@
-//! What these tests share: a provider that keeps its spans, their attributes, and scripted calls.
+//! Shared test code: a provider that records its spans, their attributes, and scripted calls.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(crate) use tonic_call_test_kit::{
 use tonic_tracing_layer::{Conventions, TracingLayer};
 use tower::{Layer, Service, service_fn};
 
-/// Where the client's calls go, as they are told.
+/// The target of the client layers.
 pub(crate) const TARGET: &str = "orders.svc:8080";
 
 /// A trace that a caller sent.
@@ -36,12 +36,12 @@ pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067
 pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 pub(crate) const PARENT: &str = "00f067aa0ba902b7";
 
-/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+/// A long timeout: a test that waits for something that never happens fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-// What is seen.
+// Recorded spans.
 
-/// A tracer provider, and the spans that ended. Clones share them.
+/// A tracer provider and its finished spans. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Traces {
     exporter: InMemorySpanExporter,
@@ -50,7 +50,7 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Samples what its parent is, and every root.
+    /// Samples every root span, and child spans according to their parent.
     pub(crate) fn new() -> Self {
         Self::sampled_by(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
     }
@@ -69,7 +69,7 @@ impl Traces {
         &self.provider
     }
 
-    /// A layer that makes its spans here, with the released conventions whatever the environment says.
+    /// A layer that records its spans here. It uses the released conventions regardless of the environment.
     pub(crate) fn layer(&self, side: Side) -> TracingLayer {
         let layer = match side {
             Side::Server => TracingLayer::server(),
@@ -86,17 +86,17 @@ impl Traces {
         self.layer(Side::Client)
     }
 
-    /// As [`layer`](Self::layer), with the methods of `test.v1`.
+    /// Like [`layer`](Self::layer), with the methods of `test.v1`.
     pub(crate) fn described(&self, side: Side) -> TracingLayer {
         self.layer(side).methods(&methods())
     }
 
-    /// The spans that ended, in the order in which they did.
+    /// The finished spans, in the order in which they ended.
     pub(crate) fn spans(&self) -> Vec<SpanData> {
         self.exporter.get_finished_spans().unwrap()
     }
 
-    /// The only span that ended.
+    /// The only finished span.
     #[track_caller]
     pub(crate) fn only(&self) -> SpanData {
         let mut spans = self.spans();
@@ -104,14 +104,14 @@ impl Traces {
         spans.remove(0)
     }
 
-    /// No span has ended.
+    /// Asserts that no span has ended.
     #[track_caller]
     pub(crate) fn none(&self) {
         let spans = self.spans();
         assert!(spans.is_empty(), "{spans:#?}");
     }
 
-    /// Forgets what ended so far, and gives it.
+    /// Removes and returns the finished spans.
     pub(crate) fn take(&self) -> Vec<SpanData> {
         let spans = self.spans();
         self.exporter.reset();
@@ -119,7 +119,7 @@ impl Traces {
         spans
     }
 
-    /// The only span that ended, and nothing is left of it.
+    /// Removes and returns the only finished span.
     #[track_caller]
     pub(crate) fn take_only(&self) -> SpanData {
         let span = self.only();
@@ -127,7 +127,7 @@ impl Traces {
         span
     }
 
-    /// Waits until so many spans have ended.
+    /// Waits until this many spans have ended.
     pub(crate) async fn until_ended(&self, count: usize) -> Vec<SpanData> {
         let mut ended = self.count.subscribe();
         let ended = ended.wait_for(|ended| *ended >= count);
@@ -136,7 +136,7 @@ impl Traces {
     }
 }
 
-/// Rings when a span has ended and is kept.
+/// Counts finished spans after the exporter has stored them.
 #[derive(Debug)]
 struct Bell(watch::Sender<usize>);
 
@@ -156,14 +156,14 @@ impl SpanProcessor for Bell {
     }
 }
 
-/// A sampler that keeps what it is asked, and samples all of it or nothing.
+/// A sampler that records its arguments, and samples either everything or nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
     asked: Arc<Mutex<Vec<Asked>>>,
     samples: bool,
 }
 
-/// What a sampler was asked.
+/// The arguments of one sampling decision.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) name: String,
@@ -179,12 +179,12 @@ impl Asking {
         Self { asked: Arc::default(), samples }
     }
 
-    /// What was asked so far, which is then forgotten.
+    /// Removes and returns the recorded arguments.
     pub(crate) fn take(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
-    /// The only thing that was asked, which is then forgotten.
+    /// Removes and returns the arguments of the only decision.
     #[track_caller]
     pub(crate) fn take_only(&self) -> Asked {
         let mut all = self.take();
@@ -226,7 +226,7 @@ impl ShouldSample for Asking {
     }
 }
 
-/// All attributes of a span; none of them stands twice.
+/// All attributes of a span. Asserts that no key is repeated.
 #[track_caller]
 pub(crate) fn attributes(span: &SpanData) -> BTreeMap<String, Value> {
     assert_eq!(span.dropped_attributes_count, 0);
@@ -238,7 +238,7 @@ pub(crate) fn attributes(span: &SpanData) -> BTreeMap<String, Value> {
     all
 }
 
-/// Its keys, in alphabetical order.
+/// The attribute keys of a span, in alphabetical order.
 #[track_caller]
 pub(crate) fn keys(span: &SpanData) -> Vec<String> {
     attributes(span).into_keys().collect()
@@ -270,7 +270,7 @@ pub(crate) fn texts(span: &SpanData, key: &str) -> Option<Vec<String>> {
     })
 }
 
-/// The code by its name, of the released conventions.
+/// The name of the status code, by the released conventions.
 #[track_caller]
 pub(crate) fn code(span: &SpanData) -> String {
     text(span, "rpc.response.status_code").expect("a code")
@@ -284,9 +284,9 @@ pub(crate) fn span_id(span: &SpanData) -> String {
     span.span_context.span_id().to_string()
 }
 
-// What is called.
+// Services and calls.
 
-/// A service that answers without a look at its request's body, as a layer that refuses does.
+/// A service that answers without reading the request body, like a layer that refuses calls.
 pub(crate) fn refuses<F>(
     answer: F,
 ) -> impl Service<
@@ -301,8 +301,8 @@ where
     service_fn(move |_: Request<Body>| std::future::ready(answer()))
 }
 
-/// Makes one call through a layer to a service that reads its request and gives that answer, reads it to
-/// the end, and gives the head.
+/// Makes one call through a layer to a service that reads its request and returns this answer. Reads the response
+/// to its end, and returns its head.
 pub(crate) async fn call<F>(
     layer: &TracingLayer,
     request: Request<Script>,
@@ -314,7 +314,7 @@ where
     run(layer.layer(answers(answer)), request).await
 }
 
-/// One call that ends well.
+/// Makes one successful call.
 pub(crate) async fn call_well(layer: &TracingLayer, request: Request<Script>) {
     call(layer, request, || Ok(stream(1, &Status::ok("")))).await;
 }
