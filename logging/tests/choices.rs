@@ -1,4 +1,4 @@
-//! Settings that choose which calls and which other events are written.
+//! Settings that select the calls and the additional events that are logged.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -82,7 +82,7 @@ async fn a_share_of_the_successes_is_kept_across_clones() {
     let lines = Lines::listen();
     let layer = LoggingLayer::server().sample_successes(0.25);
     for _ in 0..200 {
-        // Like many connections or routes.
+        // Each call uses a clone, as with many connections or routes.
         with_status(&layer.clone(), "/a.B/C", Status::ok("")).await;
     }
     let kept = lines.finished().len();
@@ -101,7 +101,7 @@ async fn sampling_keeps_slow_successes() {
 
 // Slow calls.
 
-/// Answers `OK` after this time.
+/// A service that answers `OK` after this time.
 fn takes(
     time: Duration,
 ) -> impl tower::Service<
@@ -214,7 +214,7 @@ async fn infrastructure_is_quiet_unless_it_fails() {
         for path in INFRASTRUCTURE {
             let layer = layer(side).starts(Level::INFO).messages(Level::INFO);
             with_status(&layer, path, Status::ok("")).await;
-            // A watcher may leave at any time.
+            // A watcher may cancel its call at any time.
             with_status(&layer, path, Status::cancelled("")).await;
             let mut service = layer.layer(answers(|| Ok(stream(1, &Status::ok("")))));
             drop(service.call(to(path)).await.unwrap());
@@ -227,7 +227,7 @@ async fn infrastructure_is_quiet_unless_it_fails() {
     }
 }
 
-/// Kubernetes and load balancers watch with their own deadlines, and start again.
+/// Kubernetes and load balancers set deadlines on their watches, and start them again.
 #[tokio::test]
 async fn a_watch_that_ends_by_its_own_deadline_is_quiet_and_a_check_that_does_is_not() {
     let lines = Lines::listen();
@@ -258,7 +258,7 @@ async fn infrastructure_that_is_included_is_like_any_other_call() {
             lines.take_only();
             let layer = layer.starts(Level::INFO).messages(Level::INFO);
             with_status(&layer, path, Status::ok("")).await;
-            // Started, one message in each direction, finished.
+            // One event for the start, one for each message, and one for the end.
             assert_eq!(lines.take().len(), 4);
         }
     }
@@ -273,7 +273,7 @@ async fn infrastructure_that_fails_is_as_loud_as_its_code_beside_a_descriptor_se
     assert_eq!(lines.take_only().level, Level::ERROR);
 }
 
-// Starts and messages.
+// Start and message events.
 
 #[tokio::test]
 async fn starts_and_messages_are_not_written_unless_asked_for() {
@@ -373,7 +373,7 @@ async fn each_message_is_told_with_its_number_and_size() {
     }
 }
 
-// The hook.
+// The `on_finished` hook.
 
 type Told = Arc<Mutex<Vec<String>>>;
 

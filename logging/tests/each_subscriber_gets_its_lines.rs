@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets, dynamic_filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// The levels of the lines that it received.
+/// An output that records the levels of the lines it receives.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 

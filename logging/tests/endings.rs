@@ -1,4 +1,4 @@
-//! Every call has one line, whatever ends it, with what ended it and when.
+//! Every call has exactly one line, with the reason of its end and its duration. Tests each kind of ending.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -29,7 +29,7 @@ use tracing::Level;
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 
-/// One message each second, then this status in trailers.
+/// A body with one message each second, then this status in trailers.
 struct Slowly {
     left: usize,
     pause: Pin<Box<tokio::time::Sleep>>,
@@ -263,7 +263,7 @@ async fn a_timeout_that_is_there_twice_is_as_malformed_for_the_line_as_for_the_e
     assert_eq!(line.number("grpc.timeout_ms"), None);
 }
 
-/// Where a call panics.
+/// The place where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Call,
@@ -315,7 +315,7 @@ async fn a_recovered_panic_is_one_line_whichever_layer_is_outside() {
                     assert_eq!(line.ending(), ("INTERNAL", "panic"), "{case}");
                     let messages = if place == Place::Stream { 2 } else { 0 };
                     assert_eq!(line.messages(), (0, messages), "{case}");
-                    // Outside, the line has the caller's status, and never the message of the panic.
+                    // If the logging layer is outside, the line has the status that the caller gets, never the panic message.
                     let told = outside.then_some("internal error");
                     assert_eq!(line.text("grpc.status_message"), told, "{case}");
                 }
@@ -357,13 +357,13 @@ async fn a_panic_in_the_destructor_of_a_dropped_stream_is_one_line() {
             drop(service.call(to_kind(STREAM)).await);
         }
         let line = lines.take_only();
-        // A recovery layer inside hides it from the layers outside.
+        // An inner recovery layer hides the panic from the outer layers.
         let ending = if outside { ("CANCELLED", "caller") } else { ("INTERNAL", "panic") };
         assert_eq!(line.ending(), ending, "outside: {outside}");
     }
 }
 
-/// A layer that ends each call after its first message.
+/// Makes a call that a layer ends after the first message.
 async fn cut_after_a_message(logging_outside: bool, by: EndedBy, status: Status) {
     let service = answers(|| Ok(Script::new().messages(1).stall().respond()));
     if logging_outside {
@@ -381,7 +381,7 @@ async fn cut_after_a_message(logging_outside: bool, by: EndedBy, status: Status)
     } else {
         let mut service = described(Side::Server).layer(service);
         let mut request = to_kind(STREAM);
-        // Like a layer outside both.
+        // This simulates a layer outside both.
         tonic_call::CallInfo::get_or_insert(Side::Server, request.extensions_mut());
         let (cut, response) = Cut::call(&mut service, request.map(Body::new));
         let mut body = response.await.unwrap().into_body();

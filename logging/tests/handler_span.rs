@@ -1,4 +1,4 @@
-//! The span around a handler has the call's fields, and never stays current outside.
+//! The span around a handler has the call's fields, and is never current outside the handler.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -86,7 +86,7 @@ async fn all_that_a_handler_and_its_streams_say_carries_the_calls_fields() {
     for (what, message, times) in [
         (None, "called", 1),
         (None, "answering", 1),
-        // Pending before each message, and before the end.
+        // The stream is pending before each message, and before its end.
         (Some("request"), "polled", 6),
         (Some("request"), "dropped", 1),
         (Some("response"), "polled", 6),
@@ -116,7 +116,7 @@ async fn all_that_a_handler_and_its_streams_say_carries_the_calls_fields() {
 async fn the_line_is_written_outside_the_span_whatever_ends_the_call() {
     let lines = Lines::listen();
     let layer = described(Side::Server).starts(Level::INFO).messages(Level::INFO);
-    // Trailers; dropped before the head; dropped in the stream; never polled.
+    // Ended by trailers; dropped before the head; dropped in the stream; never polled.
     for polls in 0..4 {
         let mut service = layer.layer(service_fn(speaks));
         let mut response = Box::pin(service.call(request(Speaks::new("request", 1))));
@@ -134,7 +134,7 @@ async fn the_line_is_written_outside_the_span_whatever_ends_the_call() {
     let all = lines.all();
     for line in &all {
         assert!(line.is_root && line.spans.is_empty(), "{line:#?}");
-        // The handler reads its request in the span.
+        // The handler reads its request inside the span.
         let in_handler = (line.message() == "request received").then_some(HANDLER);
         assert_eq!(line.emitted_in.as_deref(), in_handler, "{line:#?}");
     }
@@ -232,7 +232,7 @@ async fn the_span_stands_in_the_one_around_the_layer() {
     assert_eq!(names, ["outer", "call"]);
 }
 
-/// Health and reflection have no span, so probes have none.
+/// Health and reflection calls have no handler span, so probes have none.
 #[tokio::test]
 async fn infrastructure_has_no_span_unless_it_is_included() {
     let lines = Lines::listen();
@@ -244,8 +244,8 @@ async fn infrastructure_has_no_span_unless_it_is_included() {
     }
 }
 
-/// Regression: a handler's events and the call's line had different trace ids. A tracing layer
-/// outside may start a new trace.
+/// Regression: a handler's events and the call's line had different trace ids, because an outer tracing layer may
+/// start a new trace.
 #[tokio::test]
 async fn the_span_names_the_trace_that_the_line_names() {
     let lines = Lines::listen();

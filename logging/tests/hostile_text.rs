@@ -1,4 +1,4 @@
-//! Whatever a caller or a service sends, a call has one bounded line, in every format.
+//! A call has one bounded line in every format, whatever its caller or its service sends.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,13 +30,13 @@ const HOSTILE: [&[u8]; 12] = [
     b"",
 ];
 
-/// Whether a line may contain this character.
+/// Whether this character is allowed in a line.
 fn is_fit(char: char) -> bool {
     !char.is_control()
         && !matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{feff}')
 }
 
-/// Asserts one valid line in every format; returns its text fields.
+/// Asserts one valid line in every format; returns that line.
 #[track_caller]
 fn one_line(lines: &Lines) -> Seen {
     let line = lines.only();
@@ -70,7 +70,7 @@ fn to_path(path: &[u8]) -> Request<Script> {
 }
 
 fn bytes_of_header(text: &[u8]) -> Vec<u8> {
-    // What HTTP allows in a header: no line breaks, no NUL.
+    // Only bytes that HTTP allows in a header: no line breaks, no NUL.
     text.iter().copied().filter(|byte| *byte == b'\t' || (*byte >= 32 && *byte != 127)).collect()
 }
 

@@ -62,7 +62,7 @@ const ALWAYS: [&str; 11] = [
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
-/// A request with all headers that a line contains.
+/// A request with every header that a line includes.
 fn full_request() -> Request<Script> {
     let mut request = with(
         to_kind(MethodKind::ServerStream),
@@ -80,7 +80,7 @@ fn full_request() -> Request<Script> {
     request
 }
 
-/// A service whose layers and handler set everything that a line contains.
+/// A service whose layers and handler set every value that a line includes.
 async fn full(request: Request<Body>) -> Result<Response<Script>, Status> {
     let info = CallInfo::of(request.extensions()).unwrap();
     info.set_principal("spiffe://example.org/billing");
@@ -148,7 +148,7 @@ async fn a_full_line_has_exactly_the_keys_of_the_design_and_they_are_right() {
     assert_eq!((line.level, line.is_root), (Level::WARN, true));
     assert!(line.spans.is_empty());
 
-    // As JSON the keys are the same, at the top level, next to those of the formatter.
+    // In JSON the keys are the same, at the top level, next to the formatter's own keys.
     let [mut json] = <[_; 1]>::try_from(lines.json()).unwrap();
     let timestamp = json.remove("timestamp").unwrap();
     assert!(timestamp.as_str().unwrap().ends_with('Z'));
@@ -256,7 +256,7 @@ async fn a_unix_peer_is_told_by_its_path_on_one_line_and_has_no_port() {
     }
 }
 
-/// Regression: in a handler that forwards a request with its extensions, the caller was logged as the
+/// Regression: if a handler forwarded a request with its extensions, the caller was logged as the
 /// peer of the next call.
 #[tokio::test]
 async fn a_clients_line_has_no_peer_even_if_the_request_was_handed_on() {
@@ -291,7 +291,7 @@ async fn the_trace_is_what_a_tracing_layer_says_or_else_the_request() {
     assert_eq!(line.text("trace_id"), Some("0af7651916cd43dd8448eb211c80319c"));
     assert_eq!(line.text("span_id"), Some("00f067aa0ba902b7"));
 
-    // With leading zeros.
+    // The ids have leading zeros.
     let line = traced(&lines, Some(TRACEPARENT), TraceIds::new(0xab, 0xcd)).await;
     assert_eq!(line.text("trace_id"), Some("000000000000000000000000000000ab"));
     assert_eq!(line.text("span_id"), Some("00000000000000cd"));
@@ -318,7 +318,7 @@ async fn with_fields(
     let line = lines.only();
     let [json] = <[_; 1]>::try_from(lines.json()).unwrap();
     for (key, value) in &line.fields {
-        // Values that JSON does not have are `null`.
+        // Values that JSON cannot represent are `null`.
         let same = json.get(key).is_some_and(|in_json| in_json == value || in_json.is_null());
         assert!(same, "{key} is {value:?}, and in JSON {:?}", json.get(key));
     }

@@ -112,7 +112,7 @@ async fn an_answer_without_a_status_is_as_loud_as_what_its_http_status_means() {
     let lines = Lines::listen();
     for (http, name, level, by) in [
         (200, "UNKNOWN", Level::ERROR, "service"),
-        // Any client can cause these: they must not page anyone.
+        // Any client can cause these, so they must not page anyone.
         (400, "INVALID_ARGUMENT", Level::INFO, "caller"),
         (404, "INVALID_ARGUMENT", Level::INFO, "caller"),
         (405, "INVALID_ARGUMENT", Level::INFO, "caller"),
@@ -132,7 +132,7 @@ async fn an_answer_without_a_status_is_as_loud_as_what_its_http_status_means() {
     }
 }
 
-/// Paths that are in no descriptor set; some are not even methods.
+/// Paths that are in no descriptor set; some do not even have the form of a method.
 const STRANGE: [&str; 6] =
     ["/a.B/C", "/test.v1.Kinds/Unary/", "/test.v1.Kinds/unary", "/", "/.env", "//"];
 
@@ -167,7 +167,7 @@ async fn without_methods_a_methods_first_failure_is_as_loud_as_any() {
     for (number, name, server, _) in
         TABLE.into_iter().filter(|(_, name, ..)| *name != "UNIMPLEMENTED")
     {
-        // No method is known yet.
+        // The layer does not know any method yet.
         let status = Status::new(Code::from_i32(number), "");
         call(&LoggingLayer::server(), to_kind(MethodKind::Unary), move || {
             Ok(trailers_only(&status))
@@ -201,7 +201,7 @@ async fn a_client_calls_what_it_likes_and_no_path_is_unknown_to_it() {
     }
 }
 
-/// Regression: the layer used its own flag instead of `known`, which may be described, too.
+/// Regression: the layer checked its own flag instead of `known`, which may also have a descriptor set.
 #[tokio::test]
 async fn what_is_known_of_the_methods_counts_however_the_layer_was_told() {
     let lines = Lines::listen();
@@ -216,7 +216,7 @@ async fn what_is_known_of_the_methods_counts_however_the_layer_was_told() {
     assert_eq!(lines.take_only().level, Level::ERROR, "nothing says that the path is unknown");
 }
 
-/// Regression: methods that an observer learns in a shared pass are not those of the layer, and errors had no line.
+/// Regression: a shared pass learns other methods than those of the logging layer, and errors had no line.
 #[tokio::test]
 async fn in_one_pass_with_others_a_methods_first_internal_is_an_error() {
     let lines = Lines::listen();

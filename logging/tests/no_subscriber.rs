@@ -18,7 +18,7 @@ use tonic_logging_layer::LoggingLayer;
 use tower::{Layer, Service, service_fn};
 use tracing::Level;
 
-/// A service that does not allocate, for as many calls as it has answers.
+/// A service that does not allocate.
 fn answers(
     has_info: bool,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Status, Future: Send> + Clone {
@@ -39,7 +39,7 @@ fn request() -> Request<Body> {
     request
 }
 
-/// The allocations of a call, from its request to the drop of its response.
+/// The number of allocations of a call, from its request to the drop of its response.
 fn allocations<S, B>(service: &mut S) -> u64
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,

@@ -1,4 +1,4 @@
-//! An output may have one level only, even without errors.
+//! An output may accept only one level, even one that excludes errors.
 //!
 //! In its own process, because `tracing` caches interest for all threads.
 #![allow(clippy::unwrap_used)]
@@ -18,7 +18,7 @@ async fn an_output_for_one_level_gets_the_lines_of_that_level() {
     let subscriber = tracing_subscriber::registry().with(filter).with(Capture);
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let lines = Lines::of_this_thread();
-    // On a client successful calls are `DEBUG`.
+    // On a client, successful calls are logged at `DEBUG`.
     call(&layer(Side::Client), to("/a.B/C"), || Ok(stream(1, &Status::ok("")))).await;
     assert_eq!(lines.take_only().level, Level::DEBUG);
     call(&layer(Side::Client), to("/a.B/C"), || Ok(stream(1, &Status::internal("")))).await;

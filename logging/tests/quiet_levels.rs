@@ -1,4 +1,4 @@
-//! A disabled level costs no more than watching the call.
+//! A disabled level costs no more than observing the call.
 //!
 //! In its own process: its subscriber accepts only errors.
 #![allow(clippy::unwrap_used)]
@@ -16,7 +16,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Only creates the `CallInfo` that layers share.
+/// An observer that only creates the `CallInfo` that layers share.
 #[derive(Clone)]
 struct Nothing;
 
@@ -49,7 +49,7 @@ fn answers(
     })
 }
 
-/// The allocations of a call, from its request to the drop of its response.
+/// The number of allocations of a call, from its request to the drop of its response.
 fn allocations<S, B>(service: &mut S) -> u64
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,
@@ -57,7 +57,7 @@ where
 {
     let body = Body::new(Script::new().messages(2));
     let mut request = Request::post("/test.v1.Kinds/ServerStream").body(body).unwrap();
-    // Like tonic's server and generated clients, each with its extensions.
+    // tonic's server and generated clients set extensions, too.
     request.extensions_mut().insert("something");
     for (name, value) in [
         ("user-agent", "test/1"),
@@ -88,7 +88,7 @@ fn a_level_that_nobody_listens_to_is_neither_formatted_nor_allocated_for() {
             Side::Server => ObserveLayer::server(Nothing),
             Side::Client => ObserveLayer::client(Nothing),
         };
-        // The cost of learning a method does not count here.
+        // The cost of learning a method is not counted here.
         let methods = common::methods();
         let (nothing, logging) = (nothing.methods(&methods), layer(side).methods(&methods));
         let logging = logging.starts(Level::INFO).messages(Level::DEBUG);
@@ -109,7 +109,7 @@ fn a_level_that_nobody_listens_to_is_neither_formatted_nor_allocated_for() {
     }
 }
 
-/// Does nothing.
+/// An observer that does nothing.
 #[derive(Clone)]
 struct Bare;
 

@@ -1,4 +1,4 @@
-//! Refused calls cannot fill the log.
+//! Refused calls cannot flood the log.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -39,7 +39,7 @@ fn count(seen: &Seen) -> u64 {
     seen.number("grpc.refusals_left_out").unwrap()
 }
 
-/// Runs the tasks that are due.
+/// Advances the clock by this time, and runs the tasks that are due.
 async fn pass(time: Duration) {
     advance(time).await;
     for _ in 0..10 {
@@ -60,7 +60,7 @@ async fn so_many_lines_are_written_per_second_and_one_says_how_many_were_not() {
     assert_eq!(seen.load(Ordering::SeqCst), 1_000, "the hook is given all of them");
     assert!(left_out(&lines).is_empty(), "the second is not over");
 
-    // The flood is over: it is still reported.
+    // The flood is reported even though no further call is refused.
     pass(Duration::from_secs(1)).await;
     let [line] = &left_out(&lines)[..] else { panic!("{:#?}", lines.all()) };
     assert_eq!(count(line), 997);
@@ -70,7 +70,7 @@ async fn so_many_lines_are_written_per_second_and_one_says_how_many_were_not() {
     assert_eq!(line.side(), "server");
     assert_eq!(line.level, Level::INFO, "that of the lines that are left out");
 
-    // The next second has its own lines, and nothing is reported twice.
+    // The next second has its own lines, and no refusal is reported twice.
     lines.take();
     refused(&layer, UNARY, "TOKEN_MISSING", 3).await;
     assert_eq!(lines.finished().len(), 3);

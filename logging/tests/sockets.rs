@@ -45,7 +45,7 @@ async fn pair() -> Pair {
 }
 
 impl Pair {
-    /// Takes the server's line of the only call, then the client's.
+    /// Takes the two lines of the only call: the server's, then the client's.
     async fn both(&self) -> [Seen; 2] {
         self.lines.until_finished(2).await;
         let mut all = self.lines.take();
@@ -125,7 +125,7 @@ async fn a_call_that_its_caller_cancels_is_one_line_on_each_side() {
         assert_eq!(line.messages(), (1, 0));
     }
 
-    // In the stream.
+    // In the middle of the stream.
     let mut notes = pair.kinds.server_stream(ask(Act::Hang, 2)).await.unwrap().into_inner();
     for _ in 0..2 {
         notes.message().await.unwrap().unwrap();
@@ -147,7 +147,7 @@ async fn a_call_that_its_caller_cancels_is_one_line_on_each_side() {
         assert_eq!(line.ending(), ("CANCELLED", "caller"));
     }
 
-    // With an unread body.
+    // The response body is never read.
     let response = pair.kinds.server_stream(ask(Act::Hang, 1)).await.unwrap();
     drop(response);
     for line in pair.both().await {
@@ -182,7 +182,7 @@ async fn a_call_that_its_server_times_out_was_ended_by_its_deadline() {
             .add_service(KindsServer::new(KindsService::default()))
             .serve_with_incoming(incoming),
     );
-    // A client without a timer of its own.
+    // A client without its own timer.
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);

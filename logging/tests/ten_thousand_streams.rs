@@ -22,11 +22,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 const STREAMS: usize = 10_000;
 
-/// A window for everything that all streams send before it is read: h2 closes a connection with more
-/// small frames than fit into its window.
+/// The window holds everything that all streams send before it is read: h2 closes a connection with more small
+/// frames than fit into its window.
 const WINDOW: u32 = 1 << 24;
 
-/// From a line: side, code, what ended the call, response messages.
+/// The parts of a line that are counted: side, code, what ended the call, response messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     side: String,
@@ -91,14 +91,14 @@ async fn ten_thousand_streams_half_of_which_are_dropped_add_up() {
     let channel = endpoint.initial_connection_window_size(WINDOW).connect().await.unwrap();
     let kinds = KindsClient::new(LoggingLayer::client().layer(channel));
 
-    // All are open at the same time before any ends.
+    // All streams are open at the same time before any of them ends.
     let open = Arc::new(Barrier::new(STREAMS));
     let mut streams = JoinSet::new();
     for number in 0..STREAMS {
         let (mut kinds, open) = (kinds.clone(), Arc::clone(&open));
         streams.spawn(async move {
             let is_dropped = number % 2 == 0;
-            // Those that hang end with their drop.
+            // A stream that hangs ends when it is dropped.
             let act = if is_dropped { Act::Hang } else { Act::Unspecified };
             let mut notes = kinds.server_stream(ask(act, 2)).await.unwrap().into_inner();
             notes.message().await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What these tests share: a subscriber that keeps every event, and calls that follow a script.
+//! Shared test code: a subscriber that records all events, and scripted calls.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -31,20 +31,20 @@ pub(crate) const TARGET: &str = "tonic_logging_layer";
 /// The target of the span around handlers.
 pub(crate) const HANDLER: &str = "tonic_logging_layer::handler";
 
-/// Far longer than anything takes: a test that waits for what does not come fails instead of hanging.
+/// A long timeout: a test that waits for something that never happens fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-// What is seen.
+// Recorded events.
 
-/// One event, as a subscriber is given it.
+/// One event, as the subscriber receives it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) level: Level,
     pub(crate) target: String,
     pub(crate) is_root: bool,
-    /// The spans around it that it is not a root beside, from the outermost.
+    /// The parent spans of the event, outermost first; empty for a root event.
     pub(crate) spans: Vec<SeenSpan>,
-    /// The target of the span that is current where it is emitted.
+    /// The target of the span that is current when the event is emitted.
     pub(crate) emitted_in: Option<String>,
     pub(crate) fields: Map<String, Value>,
 }
@@ -86,7 +86,7 @@ impl Seen {
         self.fields["duration_ms"].as_f64().unwrap()
     }
 
-    /// Messages of the request, then of the response.
+    /// The number of request messages and of response messages.
     pub(crate) fn messages(&self) -> (u64, u64) {
         (
             self.number("grpc.request.messages").unwrap(),
@@ -94,7 +94,7 @@ impl Seen {
         )
     }
 
-    /// Code, and what ended the call.
+    /// The status code, and what ended the call.
     pub(crate) fn ending(&self) -> (&str, &str) {
         (self.code(), self.ended_by())
     }
@@ -107,18 +107,18 @@ impl Seen {
 }
 
 thread_local! {
-    // A test, and all tasks of its runtime, stand on one thread; no other test does at that time.
+    // A test and all tasks of its runtime run on one thread, which no other test uses at the same time.
     static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
     static WRITTEN: RefCell<[Vec<u8>; FORMATS]> = const { RefCell::new([const { Vec::new() }; FORMATS]) };
     static COUNT: watch::Sender<usize> = watch::Sender::new(0);
 }
 
-/// What a subscriber is given on this thread.
+/// Access to the events that were recorded on this thread.
 pub(crate) struct Lines(());
 
 impl Lines {
-    /// Begins to listen. There is one subscriber per process: which of them are there is remembered
-    /// for all threads.
+    /// Starts to record. The subscriber is global, because `tracing` caches interest in events for
+    /// all threads.
     pub(crate) fn listen() -> Self {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -133,36 +133,36 @@ impl Lines {
         Self::of_this_thread()
     }
 
-    /// Begins to listen where a test has set up a subscriber of its own, with [`Capture`].
+    /// Starts to record in a test that installed its own subscriber with [`Capture`].
     pub(crate) fn of_this_thread() -> Self {
         let lines = Self(());
         lines.take();
         lines
     }
 
-    /// Forgets what was seen so far, and gives it.
+    /// Removes and returns the recorded events.
     pub(crate) fn take(&self) -> Vec<Seen> {
         WRITTEN.with_borrow_mut(|written| written.iter_mut().for_each(Vec::clear));
         COUNT.with(|count| count.send_replace(0));
         SEEN.take()
     }
 
-    /// All events of the layer so far.
+    /// All recorded events of the layer.
     pub(crate) fn all(&self) -> Vec<Seen> {
         SEEN.with_borrow(|seen| seen.iter().filter(|seen| seen.target == TARGET).cloned().collect())
     }
 
-    /// All events, those of handlers as well.
+    /// All recorded events, including those of handlers.
     pub(crate) fn events(&self) -> Vec<Seen> {
         SEEN.with_borrow(Clone::clone)
     }
 
-    /// The lines of calls that are over.
+    /// The lines of finished calls.
     pub(crate) fn finished(&self) -> Vec<Seen> {
         self.all().into_iter().filter(|seen| seen.message() == "finished call").collect()
     }
 
-    /// The only event of the layer there was, which is the line of a call that is over.
+    /// The only event of the layer, which must be the line of a finished call.
     #[track_caller]
     pub(crate) fn only(&self) -> Seen {
         let all = self.all();
@@ -177,7 +177,7 @@ impl Lines {
         assert!(all.is_empty(), "{all:#?}");
     }
 
-    /// The one line there was, and nothing is left of it.
+    /// Removes all events, and returns the only line.
     #[track_caller]
     pub(crate) fn take_only(&self) -> Seen {
         let line = self.only();
@@ -185,7 +185,7 @@ impl Lines {
         line
     }
 
-    /// Waits until there are so many lines of calls that are over.
+    /// Waits until there are this many lines of finished calls.
     pub(crate) async fn until_finished(&self, count: usize) -> Vec<Seen> {
         let mut events = COUNT.with(watch::Sender::subscribe);
         loop {
@@ -198,12 +198,12 @@ impl Lines {
         }
     }
 
-    /// What a formatter wrote.
+    /// The output of one formatter.
     pub(crate) fn written(&self, format: usize) -> Vec<u8> {
         WRITTEN.with_borrow(|written| written[format].clone())
     }
 
-    /// The lines of JSON, each parsed strictly: a key that stands twice is an error.
+    /// The lines of the JSON output. Each is parsed strictly: a duplicate key is an error.
     pub(crate) fn json(&self) -> Vec<Map<String, Value>> {
         let text = String::from_utf8(self.written(0)).expect("UTF-8");
         text.lines()
@@ -216,7 +216,7 @@ impl Lines {
     }
 }
 
-/// How many keys the object has at its top level, doubles counted.
+/// The number of keys at the object's top level, including duplicates.
 fn top_level_keys(line: &str) -> usize {
     let (mut depth, mut in_text, mut escaped, mut keys) = (0, false, false, 0);
     for char in line.chars() {
@@ -234,7 +234,7 @@ fn top_level_keys(line: &str) -> usize {
     keys
 }
 
-/// JSON with the fields at the top, full, compact, JSON with the fields apart.
+/// The number of output formats: JSON with flattened fields, full, compact, JSON with nested fields.
 pub(crate) const FORMATS: usize = 4;
 
 fn format<S>() -> tracing_subscriber::fmt::Layer<S>
@@ -266,7 +266,7 @@ impl<'w> MakeWriter<'w> for Format {
     }
 }
 
-/// Keeps every event for the thread it is emitted on.
+/// Records every event on the thread that emits it.
 pub(crate) struct Capture;
 
 #[derive(Default)]
@@ -343,7 +343,7 @@ where
     }
 }
 
-// What is called.
+// Layers and calls.
 
 pub(crate) fn layer(side: Side) -> LoggingLayer {
     match side {
@@ -352,7 +352,7 @@ pub(crate) fn layer(side: Side) -> LoggingLayer {
     }
 }
 
-/// As the layer with a descriptor set.
+/// A layer with the methods of the descriptor set.
 pub(crate) fn described(side: Side) -> LoggingLayer {
     layer(side).methods(&methods())
 }
@@ -364,7 +364,7 @@ pub(crate) fn name_of(side: Side) -> &'static str {
     }
 }
 
-/// Makes one call through a layer to a service that gives that answer, and reads it to the end.
+/// Makes one call through a layer to a service that returns this answer, and reads the response to its end.
 pub(crate) async fn call<F>(layer: &LoggingLayer, request: Request<Script>, answer: F)
 where
     F: Fn() -> Answer + Clone + Send + 'static,
