@@ -1,4 +1,4 @@
-//! The allocations of a call.
+//! The number of allocations per call.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -21,7 +21,7 @@ use tower::{Layer, Service as _, service_fn};
 
 use self::readings::Readings;
 
-/// Observes nothing, and only creates the `CallInfo` of a server's layers.
+/// An observer that only creates the `CallInfo` that a server's layers share.
 #[derive(Clone)]
 struct Looks;
 
@@ -40,7 +40,7 @@ impl Call for Looks {
     fn end(&self, _: End<'_>) {}
 }
 
-/// The allocations of a call of a known method, after the first call.
+/// The number of allocations of a call of a known method, after the first call.
 fn allocations<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
     fn one_call<O: Observer>(layer: &ObserveLayer<O>) -> u64 {
         let cx = &mut Context::from_waker(Waker::noop());

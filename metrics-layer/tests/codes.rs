@@ -40,9 +40,9 @@ fn moved(
     all.into_iter().filter(|(_, value)| *value != 0.0).collect()
 }
 
-/// Calls a method once with this ending; returns what changed on the server and on the client.
+/// Calls a method once with this ending; returns the changed series of the server and of the client.
 async fn one_call(kind: MethodKind, code: Code, spelling: CodeSpelling) -> [Vec<(String, f64)>; 2] {
-    // The client knows the method, and the server learns it.
+    // The client knows the method in advance, and the server learns it.
     let known = Arc::new(KnownMethods::learning());
     let readings = [Readings::new(), Readings::new()];
     let layer = |layer: MetricsLayer, readings: &Readings| {
@@ -65,7 +65,7 @@ async fn one_call(kind: MethodKind, code: Code, spelling: CodeSpelling) -> [Vec<
     let asked = Ask { code: code as i32, ..ask(act, 3) };
     let outcome = call(&mut KindsClient::new(channel), kind, asked, &[]).await;
     assert_eq!(outcome.code, code);
-    // These observers end after the layers inside.
+    // The outer observers end after the inner layers.
     server.until_ended(1).await;
     client.until_ended(1).await;
     readings.map(|readings| readings.moved())

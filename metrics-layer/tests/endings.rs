@@ -1,4 +1,4 @@
-//! Each ending is counted once, with its code and its whole duration, and nothing stays in flight.
+//! Each ending is counted once, with its code and the call's full duration, and no call stays in flight.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -42,7 +42,7 @@ fn family(side: Side, name: &str) -> String {
     }
 }
 
-/// Asserts that one call has started and ended with this code, and that none is in flight.
+/// Asserts that one call has started and ended with this code, and that no call is in flight.
 #[track_caller]
 fn assert_one(side: Side, readings: &Readings, code: &str) {
     let sum = |name: &str, labels: &str| readings.sum(&family(side, name), labels);

@@ -15,7 +15,7 @@ use tonic_metrics_layer::{
 
 static METADATA: Metadata<'static> = Metadata::new("test", Level::INFO, None);
 
-/// Serves a scrape with one counter in it.
+/// Serves a scrape that contains one counter.
 async fn serve() -> (SocketAddr, Scrape, tokio::task::JoinHandle<()>) {
     let (recorder, scrape) = Prometheus::new().build().unwrap();
     recorder.register_counter(&Key::from_name("things_total"), &METADATA).increment(7);
@@ -30,7 +30,7 @@ async fn ask(address: SocketAddr, line: &str) -> (String, String, String) {
     let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // It ends, because the request asks to close the connection.
+    // The connection ends here, because the request asks to close it.
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let (status, headers) = head.split_once("\r\n").unwrap();
@@ -89,11 +89,11 @@ async fn what_is_no_request_ends_its_own_connection_only() {
     assert_eq!(status, "HTTP/1.1 200 OK");
 }
 
-/// Requests the metrics on a connection that stays open.
+/// Requests the metrics on a connection, and keeps it open.
 async fn scrape_on(stream: &mut TcpStream) -> std::io::Result<String> {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
     let mut answer = Vec::new();
-    // Only the body of these tests ends like this.
+    // In these tests every response body ends with this text, and nothing else does.
     while !answer.ends_with(b"things_total 7\n\n") {
         let mut bytes = [0; 1024];
         match stream.read(&mut bytes).await? {
@@ -123,7 +123,7 @@ async fn the_first_request_comes_within_a_second_and_the_next_within_sixty() {
     let begin = tokio::time::Instant::now();
     let mut silent = TcpStream::connect(address).await.unwrap();
     silent.write_all(b"GET /metr").await.unwrap();
-    // A close with unread bytes may be a reset.
+    // Closing a connection with unread bytes may reset it.
     let _ = silent.read_to_end(&mut Vec::new()).await;
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
@@ -151,7 +151,7 @@ async fn the_connection_that_has_been_idle_for_longest_gives_way_to_a_new_one() 
         scrape_on(&mut stream).await.expect("a place");
         open.push(stream);
     }
-    // The first connection is now the most recently used.
+    // The first connection is the most recently used one now.
     scrape_on(&mut open[0]).await.expect("still open");
     for _ in 0..8 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -274,7 +274,7 @@ async fn the_exporter_s_own_settings_count_but_for_what_would_harm() {
         assert!(bounds(&text, name).len() > 2);
     }
     assert!(text.contains("# TYPE grpc_server_in_flight gauge\n"), "{text}");
-    // A series that was idle for longer is kept.
+    // A series is kept even if it was idle for longer than the timeout.
     assert_eq!(scrape.render().lines().count(), text.lines().count());
     assert_eq!(scrape.render().lines().count(), text.lines().count());
 }

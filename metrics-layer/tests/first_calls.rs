@@ -1,4 +1,4 @@
-//! Counts of the first calls after a start, without a descriptor set.
+//! How the first calls after a start are counted, without a descriptor set.
 #![allow(clippy::unwrap_used)]
 
 mod readings;

@@ -1,7 +1,7 @@
-//! A recorder that is installed after the layer was built counts from then on, and before that one warning
+//! A recorder that is installed after the layer was built counts from its installation on; before that, one warning
 //! is logged.
 //!
-//! The only test in its file, because a process has one installed recorder.
+//! This is the only test in its file, because a process has one installed recorder.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -33,7 +33,7 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
         Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
     }));
     let readings = Readings::new();
-    // A program may build its layers first.
+    // A program may build its layers before it installs a recorder.
     assert_eq!(warnings.lines(), [""; 0]);
     for installed in [false, true] {
         if installed {
@@ -57,7 +57,7 @@ async fn a_layer_counts_as_soon_as_there_is_a_recorder() {
     assert!(readings.all().keys().any(|key| key.contains("Peek")));
 }
 
-/// The output.
+/// The captured log output.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<u8>>>);
 

@@ -35,13 +35,13 @@ fn configured(label: &str) -> Prometheus {
     })
 }
 
-/// In its own runtime, like each test of a program.
+/// Installs the exporter in its own runtime, like each test of a program does.
 fn install(prometheus: Prometheus) -> Scrape {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { prometheus.install().unwrap() })
 }
 
-/// Gauges that are read at a scrape.
+/// The value of a gauge that is set before each scrape.
 fn metrics_read() -> f64 {
     5.0
 }

@@ -1,4 +1,4 @@
-//! Extra labels have declared values only.
+//! Extra labels only have declared values.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -74,7 +74,7 @@ async fn a_call_has_the_labels_that_its_head_says_and_other_for_what_was_not_dec
         }
     }
     assert_eq!(readings.sum("grpc_server_started_total", ""), 7.0);
-    // All families have them.
+    // Every family has the extra labels.
     for key in readings.all().keys() {
         assert!(key.contains("tier=") && key.contains("region=\"eu\",zone="), "{key}");
     }

@@ -1,6 +1,6 @@
-//! A process without free file descriptors serves its metrics again once it has some.
+//! A process that ran out of file descriptors serves its metrics again once some are free.
 //!
-//! The only test in its file, because the limit applies to the whole process.
+//! This is the only test in its file, because the limit applies to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ async fn without_descriptors_nothing_spins_and_with_them_it_goes_on() {
     listener.set_nonblocking(true).unwrap();
     tokio::spawn(scrape.serve(tokio::net::TcpListener::from_std(listener).unwrap()));
 
-    // The kernel has the connection; the server has not accepted it.
+    // The kernel has accepted the connection; the server has not.
     let stream = std::net::TcpStream::connect(address).unwrap();
     let limit = getrlimit(Resource::Nofile);
     let low = Rlimit { current: Some(64), maximum: limit.maximum };
@@ -34,8 +34,8 @@ async fn without_descriptors_nothing_spins_and_with_them_it_goes_on() {
     };
     assert_eq!(error.raw_os_error(), Some(24), "EMFILE: {error}");
 
-    // The paused clock advances only while all tasks wait: if the server retried without a pause,
-    // this would not end.
+    // The paused clock advances only while all tasks wait: if the server retried without waiting,
+    // this sleep would not end.
     tokio::time::sleep(Duration::from_secs(10)).await;
     drop(files);
 

@@ -1,4 +1,4 @@
-//! The names of OpenTelemetry.
+//! The metric names of OpenTelemetry.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -14,7 +14,7 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use self::readings::Readings;
 
-/// The codes that are server failures in the semantic conventions for gRPC.
+/// The codes that the semantic conventions for gRPC define as server errors.
 const FAULTS: [&str; 6] =
     ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 
@@ -36,7 +36,7 @@ async fn each_code_is_timed_and_named_a_failure_as_the_side_has_it() {
     ] {
         for side in [Side::Server, Side::Client] {
             let (layer, readings) = layer(side, names);
-            // Without effect here.
+            // The setting has no effect on these names.
             let layer = layer.code_spelling(CodeSpelling::Go);
             let prefix = if side == Side::Server { "rpc_server" } else { "rpc_client" };
             for (path, method) in
@@ -65,7 +65,7 @@ async fn each_code_is_timed_and_named_a_failure_as_the_side_has_it() {
                     assert_eq!(readings.all()[&key], 1.0);
                 }
             }
-            // Nothing else has changed, and nothing is in flight.
+            // No other series has changed, and no call is in flight.
             assert_eq!(readings.moved().len(), 2 * 17, "{:?}", readings.moved());
         }
     }

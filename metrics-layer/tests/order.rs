@@ -1,4 +1,4 @@
-//! The order in which a call is counted: in flight first and last.
+//! The order of a call's updates: the in-flight gauge changes first and last.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tonic_call_test_kit::{Script, silence_panics};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service as _, service_fn};
 
-/// Records the order of the counted names.
+/// Records the names of the updated metrics in order.
 #[derive(Clone, Default)]
 struct Events {
     events: Arc<Mutex<Vec<String>>>,

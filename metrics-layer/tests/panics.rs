@@ -1,4 +1,4 @@
-//! A panic is counted once, whatever layer recovers it, and nothing stays in flight.
+//! A panic is counted once, wherever it is recovered, and no call stays in flight.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -35,7 +35,7 @@ enum Recovery {
 
 const RECOVERIES: [Recovery; 3] = [Recovery::Inside, Recovery::Outside, Recovery::Nowhere];
 
-/// Where a call panics.
+/// The place where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Call,
@@ -76,7 +76,7 @@ fn panics_at(
     })
 }
 
-/// Runs a call as HTTP does, with a guard outside that catches panics.
+/// Runs a call like an HTTP server, and catches panics outside all layers.
 fn drive<S, B>(mut service: S)
 where
     S: Service<Request<Script>, Response = Response<B>>,

@@ -17,7 +17,7 @@ use self::readings::Readings;
 
 type Answer = Response<AnswerBody<Script>>;
 
-/// Calls a known method once for each refusal; `answer` is the service inside the layer.
+/// Calls a known method once for each refusal. `answer` is the service inside the layer.
 async fn calls(
     count: usize,
     answer: impl Fn(usize, &Request<tonic::body::Body>) -> Answer,

@@ -1,4 +1,4 @@
-//! What is registered, when, and where.
+//! Which series are registered, when, and in which recorder.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -43,7 +43,7 @@ fn layer(side: Side) -> MetricsLayer {
     }
 }
 
-/// The series of all methods, with all codes.
+/// The series of all methods of the descriptor set, with all codes.
 fn described(side: Side, more: &[&str]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let prefix = if side == Side::Server { "grpc_server" } else { "grpc_client" };
@@ -191,7 +191,7 @@ async fn health_and_reflection_are_counted_unless_they_are_left_out() {
             "/grpc.health.v1.Health/Check",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/test.v1.Kinds/Unary",
-            // It has no such method: such a call is still counted.
+            // The service does not have this method; its call is still counted.
             "/grpc.health.v1.Health/Invented",
         ] {
             one_call(layer.clone(), path).await;
@@ -277,7 +277,7 @@ async fn an_observer_in_a_layer_that_numbers_methods_otherwise_counts_right() {
         let _ = metrics.observer();
         readings.all().len()
     };
-    // Learns in the order of the calls, including methods that are not in the descriptor set.
+    // Methods are learned in the order of the calls, including methods that are not in the descriptor set.
     let known = Arc::new(KnownMethods::learning());
     let layer = ObserveLayer::server(metrics.observer()).known(known);
     let names = ["Peek", "BidiStream", "Unary", "A", "B", "C", "D", "E", "F"];
@@ -293,7 +293,7 @@ async fn an_observer_in_a_layer_that_numbers_methods_otherwise_counts_right() {
     let kind =
         "grpc_type=\"bidi_stream\",grpc_service=\"test.v1.Kinds\",grpc_method=\"BidiStream\"";
     assert_eq!(readings.sum("grpc_server_started_total", kind), 2.0);
-    // Six methods that were not described, and `unknown`: six families and one code each.
+    // Six methods that are not in the descriptor set, and `unknown`: six families and one code each.
     assert_eq!(readings.all().len(), series + 7 * 7);
 }
 
@@ -303,8 +303,8 @@ async fn a_method_beyond_the_table_does_not_take_the_place_of_those_that_are_not
     let metrics = MetricsLayer::client().methods(&methods()).with_recorder(readings.clone());
     let layer = ObserveLayer::client(metrics.observer());
     let mut service = layer.layer(Answers);
-    // Methods that generated code calls are known at once: here more than in the descriptor set, with the five
-    // standard methods.
+    // Methods that generated code calls are known at once. With the five standard methods, these are more than the
+    // descriptor set has.
     for name in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"] {
         let mut request = Request::post(format!("/a.B/{name}")).body(Script::new()).unwrap();
         request.extensions_mut().insert(GrpcMethod::new("a.B", name));

@@ -80,7 +80,7 @@ fn read_labels(mut labels: &str) {
     }
 }
 
-/// Each series has its buckets up to infinity, its sum and its count.
+/// Asserts that each series has its buckets up to infinity, its sum and its count.
 fn check_histogram(family: &str, samples: &[Sample<'_>]) {
     let mut samples = samples.iter().peekable();
     while samples.peek().is_some() {
@@ -142,7 +142,7 @@ async fn every_family_is_there_and_well_formed() {
     assert_eq!(total("grpc_server_refused_total", ""), 2.0);
     assert_eq!(total("grpc_server_panics_total", ""), 1.0);
     assert_eq!(total("grpc_server_in_flight", ""), 0.0);
-    // Described methods with 17 codes and 3 tiers each; `unknown` with its only code.
+    // The methods of the descriptor set with 17 codes and 3 tiers each; `unknown` with its only code.
     assert_eq!(families["grpc_server_handled_total"].1.len(), 5 * 17 * 3 + 1);
 }
 
@@ -196,7 +196,7 @@ async fn opentelemetry_s_names_are_these_to_the_letter() {
             ]
         );
 
-        // A client registers only what it calls: the exact text of the family.
+        // A client registers only the methods that it calls, so this is the exact text of the family.
         let block = text.split("\n\n").find(|block| block.contains("rpc_client_call_duration"));
         let name = "rpc_client_call_duration_seconds";
         let mut expected = format!(
@@ -229,7 +229,7 @@ async fn opentelemetry_s_names_are_these_to_the_letter() {
         expected.extend(samples);
         assert_eq!(block.len(), expected.len(), "and nothing else: {block}");
 
-        // On a server a caller's fault is not a failure, and all unknown methods have one name.
+        // On a server, an error that the caller causes is not a failure, and all unknown methods have one name.
         for labels in [
             format!(
                 "rpc_system_name=\"grpc\",rpc_method=\"_OTHER\",region=\"eu-north-1\",\

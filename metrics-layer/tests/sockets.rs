@@ -1,4 +1,4 @@
-//! Abandoned calls over a real socket, on both sides.
+//! Calls that their callers abandon, over a real socket, on both sides.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -21,7 +21,7 @@ use self::readings::Readings;
 
 type Client = KindsClient<Observe<Observe<Channel, Metrics>, Recorder>>;
 
-/// A server and a client, both counted. The recorders see an end after the counts.
+/// A server and a client, each with metrics. The recorders observe the end of a call after it was counted.
 struct Pair {
     server: (Readings, Recorder),
     client: (Readings, Recorder),
@@ -48,7 +48,7 @@ async fn pair() -> Pair {
 }
 
 impl Pair {
-    /// Asserts that this many calls have ended on both sides with one of these codes, and none is in flight.
+    /// Asserts that this many calls ended on both sides with one of these codes, and that no call is in flight.
     async fn assert_ended(&self, count: usize, codes: &[&str]) {
         for ((readings, calls), side) in [(&self.server, "server"), (&self.client, "client")] {
             calls.until_ended(count).await;
@@ -116,7 +116,7 @@ async fn a_call_whose_deadline_expires_is_counted_once_on_both_sides() {
     let mut request = tonic::Request::new(ask(Act::Hang, 0));
     request.set_timeout(Duration::from_millis(50));
     pair.kinds.unary(request).await.unwrap_err();
-    // Either timer may fire first, and tonic's own reports `Cancelled`.
+    // Either timer may fire first, and tonic's own timers report `Cancelled`.
     pair.assert_ended(1, &["DeadlineExceeded", "Canceled"]).await;
 }
 

@@ -1,4 +1,4 @@
-//! Thousands of streams, half of them dropped.
+//! Thousands of streams; half of them are dropped.
 #![allow(clippy::unwrap_used)]
 
 mod readings;

@@ -1,4 +1,4 @@
-//! Paths that callers invent become one label value, and take no memory.
+//! All invented paths share one label value, and use no memory.
 #![allow(clippy::unwrap_used)]
 
 mod readings;
@@ -25,7 +25,7 @@ use self::readings::Readings;
 
 const PATHS: u64 = 100_000;
 
-/// Keeps no samples: their memory is the recorder's.
+/// A recorder without histogram samples: their memory belongs to the recorder, not to the layer.
 #[derive(Clone, Default)]
 struct NoSamples(Readings);
 
@@ -50,7 +50,7 @@ impl Recorder for NoSamples {
     }
 }
 
-/// A plausible path that is used only once.
+/// A plausible path, unique for each number.
 fn path(number: u64) -> String {
     let scattered = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     match number % 10 {
@@ -70,7 +70,7 @@ fn served() -> Response<AnswerBody<Script>> {
     Script::new().messages(1).trailers(Code::Ok).respond().map(AnswerBody::inner)
 }
 
-/// Calls these paths; no call waits.
+/// Calls these paths. The calls never wait.
 fn call<S, B>(layer: &MetricsLayer, inner: impl Fn() -> S, numbers: impl Iterator<Item = u64>)
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Calls these paths; returns the memory and the series that they added.
+/// Calls these paths; returns the memory that was allocated and the series that were added.
 fn scan<S, B>(
     methods: Option<&Methods>,
     numbers: impl Iterator<Item = u64>,
@@ -109,7 +109,7 @@ where
     };
     let _ = layer.observer();
     let before: BTreeSet<_> = readings.all().into_keys().collect();
-    // Allocated once, for the first path.
+    // The first path allocates memory once.
     call(&layer, &inner, 0..10);
     let scanned = measure(|| call(&layer, &inner, numbers));
     let after: BTreeSet<_> = readings.all().into_keys().collect();
@@ -165,7 +165,7 @@ fn paths_that_are_served_are_learnt_which_this_would_see() {
     let twice = (0..2_000).chain(0..2_000);
     let (bytes, series) = scan(None, twice.clone(), answers);
     assert!(bytes > 1_000_000, "{bytes}");
-    // A thousand methods and `unknown`: six families each that every call counts, and one code.
+    // A thousand methods and `unknown`: six families that every call counts, and one code each.
     assert_eq!(series.len(), 1_001 * 7);
 
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).unwrap();

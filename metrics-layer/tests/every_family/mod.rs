@@ -1,4 +1,4 @@
-//! A scrape with values in every family.
+//! A scrape in which every family has values.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -15,7 +15,7 @@ use tonic_metrics_layer::{Labels, MetricsLayer, Names};
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Service as _, ServiceBuilder, service_fn};
 
-/// The destination and the ending of a call.
+/// The service, the method and the ending of each call.
 const CALLS: [(&str, &str, Fate); 5] = [
     ("test.v1.Kinds", "ServerStream", Fate::Answered),
     ("test.v1.Kinds", "ServerStream", Fate::Fails),
@@ -32,7 +32,7 @@ enum Fate {
     Panics,
 }
 
-/// Makes each call on both sides. Each takes 30 ms of the clock, which must be paused.
+/// Makes each call on both sides. Each call takes 30 ms by the clock, which must be paused.
 pub(crate) async fn scrape(names: Names) -> Result<String, Box<dyn Error>> {
     silence_panics();
     let (recorder, scrape) = Prometheus::new().build()?;

@@ -1,4 +1,4 @@
-//! A recorder whose series can be read exactly.
+//! A recorder whose series can be read.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) const GO_CODES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// Clones share their series.
+/// The recorded series. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readings {
     series: Arc<Mutex<BTreeMap<String, Series>>>,
@@ -38,7 +38,7 @@ pub(crate) struct Readings {
     registered: Arc<AtomicUsize>,
 }
 
-/// The name and the unit of a family.
+/// The description of a family: name and unit.
 pub(crate) type Described = (String, Option<Unit>);
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ enum Series {
 struct Samples(Mutex<Vec<f64>>);
 
 impl Default for Samples {
-    /// With capacity, so that a test that counts allocations sees none of the recorder.
+    /// The capacity is reserved, so that a test that counts allocations does not count those of the recorder.
     fn default() -> Self {
         Self(Mutex::new(Vec::with_capacity(100)))
     }
@@ -69,7 +69,7 @@ impl Readings {
         Self::default()
     }
 
-    /// Every series as `name{label="value"}`, with its value; for a histogram the number of samples.
+    /// Every series as `name{label="value"}`, with its value. The value of a histogram is its number of samples.
     pub(crate) fn all(&self) -> BTreeMap<String, f64> {
         let value = |series: &Series| match series {
             Series::Counter(value) => value.load(Ordering::SeqCst) as f64,
@@ -84,13 +84,13 @@ impl Readings {
         self.all().into_iter().filter(|(_, value)| *value != 0.0).collect()
     }
 
-    /// The sum of all series of a family with these labels.
+    /// The sum of all series of a family that have these labels.
     pub(crate) fn sum(&self, family: &str, labels: &str) -> f64 {
         let is_of = |key: &str| key.split('{').next() == Some(family) && key.contains(labels);
         self.all().iter().filter(|(key, _)| is_of(key)).map(|(_, value)| value).sum()
     }
 
-    /// Whether there is any series of a family.
+    /// Whether a family has any series.
     pub(crate) fn has(&self, family: &str) -> bool {
         self.all().keys().any(|key| key.split('{').next() == Some(family))
     }
@@ -108,7 +108,7 @@ impl Readings {
         all
     }
 
-    /// How often a handle was registered.
+    /// How often handles were registered.
     pub(crate) fn registered(&self) -> usize {
         self.registered.load(Ordering::SeqCst)
     }
