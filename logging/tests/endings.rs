@@ -315,7 +315,7 @@ async fn a_recovered_panic_is_one_line_whichever_layer_is_outside() {
                     assert_eq!(line.ending(), ("INTERNAL", "panic"), "{case}");
                     let messages = if place == Place::Stream { 2 } else { 0 };
                     assert_eq!(line.messages(), (0, messages), "{case}");
-                    // If the logging layer is outside, the line has the status that the caller gets, never the panic message.
+                    // If the logging layer is outside, the line has the caller's status, never the panic message.
                     let told = outside.then_some("internal error");
                     assert_eq!(line.text("grpc.status_message"), told, "{case}");
                 }
