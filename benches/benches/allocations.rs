@@ -1,12 +1,12 @@
-//! How many allocations a call makes, and how many of them are the layer's; and how much a limit keeps.
+//! Allocations per call, with and without each layer, and the memory that a limit holds per key.
 #![allow(clippy::print_stdout)]
 
 use tonic_layers_benches::{Call, Limiter, Listener, Subject, subjects};
 
-/// After so many calls all is there that is made once: what is learnt, and what is kept to be used
-/// again.
+/// Calls before the measurement. They create everything that is created only once, such as learned methods and
+/// reusable buffers.
 const WARM: usize = 10;
-/// Over so many calls the average is taken: a recorder keeps its samples in blocks.
+/// The number of calls that are averaged: a recorder stores its samples in blocks.
 const CALLS: u64 = 1_000;
 
 fn main() {
@@ -35,7 +35,7 @@ fn table(listener: Listener, call: Call) {
     }
 }
 
-/// Allocations and bytes.
+/// The allocations per call, and their bytes.
 fn per_call(subject: &mut Subject, call: Call) -> [f64; 2] {
     for _ in 0..WARM {
         subject.call(call);
@@ -44,8 +44,8 @@ fn per_call(subject: &mut Subject, call: Call) -> [f64; 2] {
     [info.count_total, info.bytes_total].map(|total| total as f64 / CALLS as f64)
 }
 
-/// What is kept of each of many keys; at most, while they come; and when most of them have lost their use, and
-/// others have called for a while.
+/// Memory per key of a limiter with many keys: after all keys were added, the peak while they were added, and
+/// after most of them have expired and other callers have called for a while.
 fn keys() {
     const KEYS: u32 = 1_000_000;
     println!(

@@ -1,6 +1,6 @@
-//! How many calls a second a server answers behind each layer, over loopback, beside the bare server
-//! in the same rounds. Server and client share one thread: on several, where the runtime happens to
-//! put a connection's tasks decides more than any layer does.
+//! Calls per second of a server behind each layer, over loopback, compared with the bare server in the same
+//! rounds. Server and client share one thread: on several threads, the placement of a connection's tasks by the
+//! runtime has more effect than any layer.
 #![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_layers_benches::{Listener, Server, servers};
 
-/// How many calls are under way at once.
+/// The number of concurrent calls.
 const AT_ONCE: usize = 64;
-/// How many calls make a round.
+/// The number of calls per round.
 const CALLS: usize = 1_280;
 const ROUNDS: usize = 101;
 

@@ -1,8 +1,8 @@
-//! How long good calls take while somebody sends tokens that only their signature tells from good ones,
-//! as many as the server answers; how many these are, and what each costs the server.
+//! The latency of valid calls while a sender floods the server with tokens that are valid except for their
+//! signature, as fast as the server answers; the rate of these bad calls, and the server's CPU time for each.
 //!
-//! Over loopback, to a server on one thread: what garbage takes from good calls is the core that looks at
-//! it. In process each caller's thread would do the server's work, and a good call would wait for nobody.
+//! Over loopback, to a server on one thread: valid and bad calls compete for that thread's core. In process, each
+//! caller's thread would do the server's work, and a valid call would not wait for any other.
 #![allow(clippy::print_stdout)]
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,15 +19,15 @@ use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_layers_benches::{CALLER, Core, Flood, Issuer, Server, verifying_servers};
 
-/// How many calls with garbage are under way at once.
+/// The number of concurrent bad calls.
 const AT_ONCE: usize = 16;
-/// After so much garbage its sender is limited, where there is a limit.
+/// The number of bad calls after which their sender is limited, if the server has a limit.
 const SETTLED: u64 = 1_000;
-/// How many good calls of each kind are made, without garbage and then with it.
+/// The number of valid calls of each kind, first without bad calls and then with them.
 const CALLS: usize = 200;
-/// How many at once make them.
+/// The number of concurrent senders of valid calls.
 const CALLERS: usize = 4;
-/// After this long no other round begins.
+/// No further round starts after this time.
 const AT_MOST: Duration = Duration::from_secs(22);
 
 const GOOD: &str = "192.0.2.1";
@@ -62,13 +62,13 @@ async fn table(core: &Core, sender: &Core) {
     print(&subjects);
 }
 
-/// A server, its callers, and what was seen.
+/// A server, its callers, and the measured rounds.
 struct Subject {
     name: &'static str,
     issuer: Arc<Issuer>,
     good: KindsClient<Channel>,
     bad: KindsClient<Channel>,
-    /// How many tokens were sent that are sent only once.
+    /// The number of single-use tokens that were sent.
     sent: usize,
     rounds: Vec<Round>,
 }
@@ -76,16 +76,16 @@ struct Subject {
 struct Round {
     quiet: Took,
     fed: Took,
-    /// How garbage was answered at last.
+    /// The status code of the last bad call.
     code: Code,
-    /// How much of it in a second.
+    /// Bad calls per second.
     rate: f64,
-    /// What each took of the server's core.
+    /// CPU time of the server per bad call.
     cost: Duration,
 }
 
-/// Microseconds of a good call, the median and the 99th percentile: with a token that was sent before, and
-/// with one that was not.
+/// The latency of valid calls in microseconds, as median and 99th percentile: `warm` with a token that was sent
+/// before, `cold` with a new token.
 struct Took {
     warm: [f64; 2],
     cold: [f64; 2],
@@ -114,7 +114,7 @@ impl Subject {
         let (before, answered, start) = (core.busy().await, flood.answered(), Instant::now());
         let fed = self.calls().await;
         let (took, answered) = (start.elapsed(), (flood.answered() - answered) as f64);
-        // The good calls were as many as without.
+        // Subtracts the CPU time of the valid calls, which are as many as without bad calls.
         let cost = (core.busy().await - before).saturating_sub(busy).div_f64(answered);
         let last = self.bad.unary(request(self.issuer.forged("eve"), BAD)).await;
         flood.stop().await;
@@ -165,14 +165,14 @@ fn request(authorization: HeaderValue, caller: &'static str) -> Request<Ask> {
     Request::from_parts(MetadataMap::from_headers(headers), Extensions::new(), Ask::default())
 }
 
-/// How many microseconds it took.
+/// Makes one valid call; returns its latency in microseconds.
 async fn call(kinds: &mut KindsClient<Channel>, authorization: HeaderValue) -> f64 {
     let start = Instant::now();
     kinds.unary(request(authorization, GOOD)).await.expect("a good token passes");
     start.elapsed().as_secs_f64() * 1e6
 }
 
-/// Of any length, so that good calls are not in step with garbage.
+/// Waits for a random time, so that valid calls are not synchronized with bad ones.
 async fn pause() {
     let random = RandomState::new().hash_one(());
     tokio::time::sleep(Duration::from_micros(random % 2_000)).await;
@@ -183,7 +183,7 @@ fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
     values[((values.len() - 1) as f64 * quantile).round() as usize]
 }
 
-/// Of each subject a line without garbage, and one with it.
+/// Prints two lines per subject: without bad calls, and with them.
 fn print(subjects: &[Subject]) {
     let rounds = subjects.first().map_or(0, |subject| subject.rounds.len());
     let title = format!("ES256, {AT_ONCE} bad at once, µs");

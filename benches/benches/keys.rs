@@ -1,4 +1,4 @@
-//! What limits cost with many keys, with many new ones, and on two threads at once, beside `tower_governor`.
+//! The cost of limits with many keys, with many new keys, and on two threads, compared with `tower_governor`.
 #![allow(clippy::print_stdout)]
 
 use std::sync::Barrier;
@@ -8,9 +8,9 @@ use std::time::Instant;
 use tonic_layers_benches::{Call, Limiter, Rounds, Subject, quantile};
 
 const MANY: u32 = 1_000_000;
-/// How many rounds each line is the median of.
+/// The number of rounds; each line is their median.
 const ROUNDS: usize = 7;
-/// More than it takes until ours has forgotten what it can.
+/// More calls than our layer needs to remove all expired keys.
 const CALLS: u32 = 400_000;
 
 fn main() {
@@ -19,7 +19,7 @@ fn main() {
     two_threads();
 }
 
-/// Calls of callers who have called before.
+/// Prints the cost of calls whose keys the limiter already holds.
 fn known() {
     const COUNTS: [u32; 4] = [1, 1_000, 100_000, MANY];
     let columns = COUNTS.map(|count| format!("{count:>12}")).concat();
@@ -43,11 +43,11 @@ fn make(subject: &mut Subject, calls: u32) {
     }
 }
 
-/// What befalls the keys of a limiter, one after the other.
+/// The successive states of a limiter's keys.
 const STAGES: [&str; 4] =
     ["all new", "all known", "all new, and no room", "most forgotten, 1,000 known"];
 
-/// How long single calls take, in microseconds, at each stage.
+/// Prints the latency of single calls in microseconds, at each stage.
 fn stages() {
     println!("\n{:<34}{:>10}{:>10}{:>10}", "1,000,000 keys, µs", "p50", "p99", "longest");
     let mut limiters: [(&str, Vec<Stages>); 3] = Default::default();
@@ -65,17 +65,17 @@ fn stages() {
         for (name, rounds) in &limiters {
             let of = |at: usize| rounds.iter().map(|took| took[stage][at]).collect();
             let (p50, p99) = (quantile(of(0), 0.5), quantile(of(1), 0.5));
-            // What is there in every round; the rest is other programs.
+            // The longest call is the minimum over the rounds; longer times are caused by other programs.
             let longest = quantile(of(2), 0.0);
             println!("  {name:<32}{p50:>10.2}{p99:>10.2}{longest:>10.0}");
         }
     }
 }
 
-/// The median, the 99th percentile and the longest, at each stage.
+/// The median, the 99th percentile and the maximum, at each stage.
 type Stages = [[f64; 3]; STAGES.len()];
 
-/// How many microseconds each call takes, at each stage.
+/// The latency of each call in microseconds, at each stage.
 fn live(limiter: &Limiter) -> [Vec<f64>; STAGES.len()] {
     let mut subject = limiter.subject();
     subject.called_by(0..MANY);
@@ -92,7 +92,7 @@ fn live(limiter: &Limiter) -> [Vec<f64>; STAGES.len()] {
     [new, known, no_room, forgotten]
 }
 
-/// How many microseconds each of so many calls takes.
+/// Makes this many calls; returns the latency of each in microseconds.
 fn singly(subject: &mut Subject, calls: u32) -> Vec<f64> {
     let mut one = |_| {
         let start = Instant::now();
@@ -102,7 +102,7 @@ fn singly(subject: &mut Subject, calls: u32) -> Vec<f64> {
     (0..calls).map(&mut one).collect()
 }
 
-/// How many calls a second two threads make, beside those of the bare service.
+/// Prints the calls per second of two threads, compared with the bare service.
 fn two_threads() {
     println!("\n{:<30}{:>16}{:>20}", "two threads", "calls a second", "of bare throughput");
     let bare = Limiter::none();
@@ -127,7 +127,7 @@ fn two_threads() {
     }
 }
 
-/// How many calls a second they make together.
+/// The sum of both threads' calls per second.
 fn both(limiter: &Limiter, callers: u32) -> f64 {
     const EACH: u32 = 20_000;
     let ready = Barrier::new(2);

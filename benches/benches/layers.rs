@@ -1,7 +1,7 @@
-//! How long a call takes behind each layer, beside the bare service in the same rounds.
+//! The time per call behind each layer, compared with the bare service in the same rounds.
 //!
-//! A machine's speed drifts while a bench runs: each round of a subject is preceded by one of the
-//! bare service, and what counts is the difference and the ratio between the two.
+//! The speed of a machine drifts while a bench runs. Therefore each round of a subject follows a round of the
+//! bare service, and the results are the difference and the ratio between the two.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::cell::RefCell;

@@ -1,8 +1,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-/// Who calls: so many addresses, each of them once before the first calls again, in no order that memory
-/// follows.
+/// A cycle of client addresses: each address calls once per cycle, in an order that is not sequential in
+/// memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Callers {
     first: u32,
@@ -10,11 +10,11 @@ pub(crate) struct Callers {
     at: u32,
 }
 
-/// A prime: no count that is used here is a multiple of it.
+/// A prime: no number of addresses used here is a multiple of it.
 const STEP: u32 = 433_494_437;
 
 impl Callers {
-    /// The numbered ones.
+    /// The addresses with these numbers.
     pub(crate) fn of(numbers: Range<u32>) -> Self {
         Self { first: numbers.start, count: numbers.len() as u32, at: 0 }
     }

@@ -1,4 +1,4 @@
-//! The layers, and what one would use instead, as a program has them.
+//! The layers and their alternatives, configured as in a program.
 
 use tonic_call::ObserveLayer;
 use tonic_logging_layer::{Logging, LoggingLayer};
@@ -17,7 +17,7 @@ pub(crate) fn observe() -> ObserveLayer<Nothing> {
     ObserveLayer::server(Nothing)
 }
 
-/// Counts in a Prometheus recorder of its own, whose upkeep needs a tokio runtime.
+/// A layer with its own Prometheus recorder. The recorder's upkeep needs a tokio runtime.
 pub(crate) fn metrics() -> MetricsLayer {
     let (recorder, _) = Prometheus::new().build().expect("there is a runtime");
     MetricsLayer::server().with_recorder(recorder)
@@ -27,7 +27,7 @@ pub(crate) fn logging() -> LoggingLayer {
     LoggingLayer::server()
 }
 
-/// Both, each call watched once.
+/// Metrics and logging in one layer, which observes each call once.
 pub(crate) fn metrics_and_logging() -> ObserveLayer<(Metrics, Logging)> {
     let metrics = metrics();
     ObserveLayer::server((metrics.observer(), logging().observer())).known(metrics.known_methods())
@@ -35,7 +35,7 @@ pub(crate) fn metrics_and_logging() -> ObserveLayer<(Metrics, Logging)> {
 
 pub(crate) type Trace = TraceLayer<SharedClassifier<GrpcErrorsAsFailures>>;
 
-/// By default it says nothing that is `INFO`: so it writes one line per call, in a span.
+/// By default it logs nothing at `INFO`. Configured like this, it logs one line per call, in a span.
 pub(crate) fn trace() -> Trace {
     TraceLayer::new_for_grpc()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))

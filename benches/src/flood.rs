@@ -9,7 +9,7 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 
 use crate::one_core::Core;
 
-/// Calls as many as a server answers: the next is sent when one is answered, however it is.
+/// A sender that keeps a server busy: it sends the next call when one is answered, with any status.
 #[derive(Debug)]
 pub struct Flood {
     answered: Arc<AtomicU64>,
@@ -17,7 +17,7 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Has so many under way at once, sent from that core. `request` makes each of them, by its number.
+    /// Starts this many concurrent senders on that core. `request` creates the request with the given number.
     pub fn start(
         from: &Core,
         kinds: &KindsClient<Channel>,
@@ -42,12 +42,12 @@ impl Flood {
         Self { answered, callers }
     }
 
-    /// How many were answered until now.
+    /// The number of calls that were answered so far.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Ends it; what is under way is given up.
+    /// Stops the senders, and cancels calls in flight.
     pub async fn stop(mut self) {
         self.callers.shutdown().await;
     }

@@ -28,7 +28,7 @@ pub use self::subject::{Call, Subject};
 pub use self::subjects::subjects;
 pub use self::tokens::{CALLER, Issuer};
 
-/// The code on the page that compares: here are all the crates that it names.
+/// Compiles the code of the comparison page; this crate depends on all crates that the page names.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/compare.md")]
 struct Compare;

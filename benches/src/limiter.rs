@@ -14,9 +14,9 @@ use crate::subject::Subject;
 const OURS: &str = "ratelimit";
 const PEER: &str = "tower_governor";
 
-/// A layer that limits, or none, for any number of threads: what its subjects count, they count together.
+/// A limiting layer, or no layer, for any number of threads. Its subjects share their limits.
 pub struct Limiter {
-    /// What it is.
+    /// The name of the layer.
     pub name: &'static str,
     subject: Box<dyn Fn() -> Subject + Send + Sync>,
     expire: Box<dyn Fn() + Send + Sync>,
@@ -24,18 +24,18 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// None.
+    /// No limiter: the bare service.
     pub fn none() -> Self {
         Self::new("bare", Subject::alone)
     }
 
-    /// One limit of all calls: ours, and what one would use instead.
+    /// One limit for all calls: our layer, and the alternative.
     pub fn global() -> [Self; 2] {
         let peer = governor(GlobalKeyExtractor, EACH, BURST);
         [Self::ours(ours(plenty())), Self::new(PEER, move || Subject::new(PEER, peer.clone()))]
     }
 
-    /// One of each address, with room for so many in ours: its peer has no bound.
+    /// One limit per address. Our layer has room for this many keys; the alternative has no bound.
     pub fn by_peer(keys_at_most: usize) -> [Self; 2] {
         let peer = governor(ByPeer, EACH, BURST);
         [
@@ -44,13 +44,13 @@ impl Limiter {
         ]
     }
 
-    /// The same, in which what is kept of a key can lose its use before the next call.
+    /// Like [`by_peer`](Self::by_peer), but keys can expire before the next call.
     pub fn expiring(keys_at_most: usize) -> [Self; 2] {
         let now = Arc::new(AtomicU64::new(0));
         let read = Arc::clone(&now);
         let clock = Clock::new(move || Duration::from_secs(read.load(Ordering::Relaxed)));
         let ours = built(server(by_peer()).max_keys(keys_at_most).with_clock(clock));
-        // Its clock can't be set.
+        // The alternative's clock can't be set.
         let each = Duration::from_micros(1);
         let mut config = GovernorConfigBuilder::default();
         let config = config.period(each).burst_size(BURST).key_extractor(ByPeer).finish();
@@ -76,18 +76,18 @@ impl Limiter {
         Self { name, subject: Box::new(subject), expire: nothing(), forget: nothing() }
     }
 
-    /// The service behind it.
+    /// A subject behind this limiter.
     pub fn subject(&self) -> Subject {
         (self.subject)()
     }
 
-    /// Lets so much time pass that nothing kept of any key has its use, if it was made for that.
+    /// Advances the clock until all keys have expired, if the limiter has such a clock.
     pub fn expire(&self) {
         (self.expire)();
     }
 
-    /// Forgets what has lost its use: what a program with `tower_governor` does on a thread of its own, once in a
-    /// while. Ours does so while calls come.
+    /// Removes expired keys. A program with `tower_governor` does this now and then on its own thread; our layer does
+    /// it during calls.
     pub fn forget(&self) {
         (self.forget)();
     }

@@ -1,4 +1,4 @@
-//! Limits that no call reaches, and what one would use instead of them.
+//! Limits that no call reaches, and their alternatives.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -20,12 +20,12 @@ use tower_governor::{GovernorError, GovernorLayer};
 use crate::service::AtOnce;
 use crate::subject::{Call, Subject};
 
-/// What a call uses up comes back after so long: while a bench runs, what is kept of a key has its use.
+/// The time until one call is available again. It is long, so that no key expires during a bench.
 pub(crate) const EACH: Duration = Duration::from_secs(60);
 /// More calls than a bench makes.
 pub(crate) const BURST: u32 = 5_000_000;
 
-/// Of one caller.
+/// The subjects with a limit, called by one caller.
 pub(crate) fn limited() -> Vec<Subject> {
     let known = CallInfo::new(Side::Server);
     known.set_principal("ann");
@@ -53,7 +53,7 @@ pub(crate) fn limited() -> Vec<Subject> {
     ]
 }
 
-/// So many that no call is refused.
+/// A quota that no call exceeds.
 pub(crate) fn plenty() -> Quota {
     Quota::every(EACH).burst(BURST)
 }
@@ -88,7 +88,7 @@ pub(crate) fn built(limits: RateLimitBuilder) -> RateLimitLayer {
 
 pub(crate) type Governor<K, M = NoOpMiddleware> = GovernorLayer<K, M, Body>;
 
-/// Lets so many calls come at once, of which one comes back each so long.
+/// A `tower_governor` layer that allows `burst` calls at once, and one more per `each`.
 pub(crate) fn governor<K: KeyExtractor>(by: K, each: Duration, burst: u32) -> Governor<K> {
     let mut config = GovernorConfigBuilder::default();
     let config = config.period(each).burst_size(burst).key_extractor(by).finish();
@@ -101,7 +101,7 @@ fn governor_with_fields() -> Governor<GlobalKeyExtractor, StateInformationMiddle
     GovernorLayer::new(config.use_headers().finish().expect("a possible quota"))
 }
 
-/// After its first call it lets none pass.
+/// A subject that refuses every call after the first.
 fn refusing<L, B>(name: &'static str, layer: L) -> Subject
 where
     L: Layer<KindsServer<AtOnce>>,
@@ -113,8 +113,8 @@ where
     subject.refused()
 }
 
-/// By the address that tonic knows. The key extractor that is the default knows only axum's, and each call of a
-/// tonic server is answered `INTERNAL`.
+/// Extracts the peer address that tonic provides. The default key extractor only reads axum's extension, so that
+/// each call of a tonic server would be answered with `INTERNAL`.
 #[derive(Clone, Debug)]
 pub(crate) struct ByPeer;
 
@@ -127,7 +127,7 @@ impl KeyExtractor for ByPeer {
     }
 }
 
-/// By what an authenticating layer of ours has found.
+/// Extracts the principal that our authentication layer has set.
 #[derive(Clone, Debug)]
 struct ByPrincipal;
 

@@ -7,18 +7,18 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::spans;
 
-/// Who listens to the events and spans of `tracing`.
+/// The `tracing` subscriber of a bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// Nobody does.
+    /// No subscriber.
     Nobody,
-    /// Whoever writes what is `INFO` or louder as JSON, to where nothing takes it.
+    /// Writes events at `INFO` and above as JSON to a sink.
     Json,
-    /// Whoever makes OpenTelemetry spans of those of `tracing`, which nobody exports.
+    /// Converts `tracing` spans to OpenTelemetry spans, which are not exported.
     Spans,
 }
 
-/// Says which of them the bench runs with now.
+/// The environment variable that selects the subscriber.
 const LISTENER: &str = "BENCH_LISTENER";
 
 impl Listener {
@@ -33,12 +33,12 @@ impl Listener {
         }
     }
 
-    /// Runs the bench once for each of them, in a process of its own, since who listens in a process
-    /// listens to its end.
+    /// Runs the bench once for each subscriber, each in its own process, because a process cannot replace its
+    /// subscriber.
     ///
     /// # Panics
     ///
-    /// If one of those fails.
+    /// If the bench fails with one of them.
     pub fn each(run: impl FnOnce(Self)) {
         let asked = std::env::var(LISTENER).unwrap_or_default();
         if let Some(listener) = Self::ALL.into_iter().find(|listener| listener.name() == asked) {
@@ -65,7 +65,7 @@ impl Listener {
             Self::Spans => {
                 let tracer = spans::provider().tracer("tracing");
                 let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-                // The peer's spans have levels and targets of their own.
+                // The spans of the alternative have their own levels and targets.
                 let heard = EnvFilter::new("info,otel::tracing=trace");
                 tracing_subscriber::registry().with(heard).with(layer).init();
             }

@@ -5,7 +5,7 @@ use prost_types::{
 use tonic_call::Methods;
 use tonic_call_test_kit::FILE_DESCRIPTOR_SET;
 
-/// The methods of the service, and others that nobody calls: `count` of them in all.
+/// The methods of the service, and others that are never called: `count` methods in total.
 pub(crate) fn many(count: usize) -> Methods {
     let known = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).expect("it describes methods");
     let method = |number| MethodDescriptorProto {

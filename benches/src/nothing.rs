@@ -1,6 +1,6 @@
 use tonic_call::{Call, End, Observer, Rpc, Side};
 
-/// Watches, and does nothing with what it sees.
+/// An observer that does nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing;
 

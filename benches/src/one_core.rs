@@ -5,15 +5,15 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Handle};
 
-/// A thread with a runtime of its own, until the program ends: a program that has one core.
+/// A thread with its own runtime that runs until the program ends. It simulates a program with one core.
 pub struct Core(Handle);
 
 impl Core {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Panics
     ///
-    /// If there is no thread or no runtime to be had.
+    /// If the thread or its runtime cannot be created.
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let handle = runtime.handle().clone();
@@ -21,16 +21,16 @@ impl Core {
         Self(handle)
     }
 
-    /// What runs there.
+    /// The handle of the thread's runtime.
     pub fn runtime(&self) -> &Handle {
         &self.0
     }
 
-    /// How much time the thread has had of a processor.
+    /// The CPU time that the thread has used.
     ///
     /// # Panics
     ///
-    /// If a task on it has stopped it.
+    /// If a task has stopped the runtime.
     pub async fn busy(&self) -> Duration {
         let clock = self.0.spawn(async { clock_gettime(ClockId::ThreadCPUTime) });
         clock.await.expect("it runs").try_into().expect("it is not negative")

@@ -2,24 +2,24 @@ use std::time::{Duration, Instant};
 
 use crate::subject::{Call, Subject};
 
-/// How many calls are made between two looks at the clock.
+/// The number of calls between two reads of the clock.
 const ROUND: u64 = 64;
 
-/// The time of calls, of a subject and of the bare service by turns: a machine's speed drifts.
+/// The time per call of a subject and of the bare service, in alternating rounds, because a machine's speed drifts.
 #[derive(Debug)]
 pub struct Rounds {
     bare: Subject,
-    /// The nanoseconds per call of each round: of the bare service, and of the subject.
+    /// Nanoseconds per call in each round: of the bare service, and of the subject.
     took: Vec<(f64, f64)>,
 }
 
 impl Rounds {
-    /// None yet, of that subject.
+    /// No rounds yet, for this subject.
     pub fn of(subject: &Subject) -> Self {
         Self { bare: subject.bare(), took: Vec::new() }
     }
 
-    /// Makes so many calls of the subject, and as many of the bare service; says how long the first took.
+    /// Makes this many calls of the subject and of the bare service; returns the time of the subject's calls.
     pub fn run(&mut self, subject: &mut Subject, call: Call, calls: u64) -> Duration {
         let mut total = Duration::ZERO;
         for start in (0..calls).step_by(ROUND as usize) {
@@ -33,22 +33,22 @@ impl Rounds {
         total
     }
 
-    /// Whether there were none.
+    /// Whether there are no rounds.
     pub fn is_empty(&self) -> bool {
         self.took.is_empty()
     }
 
-    /// The nanoseconds of a call of the bare service.
+    /// Nanoseconds per call of the bare service.
     pub fn bare(&self) -> f64 {
         self.median(|bare, _| bare)
     }
 
-    /// How many more one of the subject takes.
+    /// The additional nanoseconds per call of the subject.
     pub fn added(&self) -> f64 {
         self.median(|bare, took| took - bare)
     }
 
-    /// How many times as many.
+    /// The ratio of the subject's time to that of the bare service.
     pub fn ratio(&self) -> f64 {
         self.median(|bare, took| took / bare)
     }
@@ -66,7 +66,7 @@ fn timed(subject: &mut Subject, call: Call, times: u64) -> Duration {
     start.elapsed()
 }
 
-/// The value that this part of them does not exceed; of none, 0.
+/// The quantile `part` of the values; 0 if there are none.
 pub fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len().saturating_sub(1) as f64 * part).round() as usize;

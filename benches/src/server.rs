@@ -23,14 +23,14 @@ use crate::tokens::Issuer;
 /// A server on loopback, bare or behind a layer. It serves until its runtime ends.
 #[derive(Debug)]
 pub struct Server {
-    /// What stands around its service.
+    /// The name of the layer around the service.
     pub name: &'static str,
-    /// How to call it.
+    /// The endpoint to connect to.
     pub endpoint: Endpoint,
 }
 
-/// Bare first; then each layer, followed by what one would use instead. Which of them are of interest
-/// depends on who listens.
+/// The bare server first, then each layer followed by its alternative. The selection depends on the
+/// subscriber.
 ///
 /// # Panics
 ///
@@ -74,8 +74,8 @@ pub fn servers(listener: Listener) -> Vec<Server> {
     }
 }
 
-/// Bare first, which believes everybody; then our layer as it is by default, with no limit of failures, and
-/// what one would use instead.
+/// The bare server, which accepts every call; our layer with its defaults, our layer without a limit of failures,
+/// and the alternative.
 ///
 /// # Panics
 ///
@@ -100,8 +100,8 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let (incoming, endpoint) = listen();
-        // As tonic has it for a listener of its own: else a short answer may wait 40 ms for the client's
-        // acknowledgement of the one before.
+        // tonic sets this on its own listeners. Without it, a short response may wait 40 ms for the client's
+        // acknowledgement of the previous one.
         let incoming = incoming.with_nodelay(Some(true));
         let serve = tonic::transport::Server::builder()
             .layer(layer)

@@ -2,11 +2,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_call_test_kit::v1::kinds_server::Kinds;
 use tonic_call_test_kit::v1::{Ask, Note};
 
-/// Answers at once: what a call costs is then what stands around it.
+/// A service that answers at once, so that the measured cost is that of the layers around it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AtOnce;
 
-/// How many notes a stream sends.
+/// The number of notes that a stream sends.
 const NOTES: u32 = 100;
 
 fn note(number: u32) -> Result<Note, Status> {

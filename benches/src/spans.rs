@@ -1,4 +1,4 @@
-//! The SDK that spans are made with, the same for the layer and for its peer.
+//! The OpenTelemetry SDK for spans, shared by our layer and its alternative.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
 use tower::{Layer, Service};
 
-/// Samples all or nothing.
+/// A sampler that samples everything or nothing.
 #[derive(Clone, Debug)]
 struct Switch;
 
@@ -34,14 +34,14 @@ impl ShouldSample for Switch {
     }
 }
 
-/// Makes spans that nobody exports.
+/// A provider whose spans are not exported.
 pub(crate) fn provider() -> &'static SdkTracerProvider {
     static PROVIDER: LazyLock<SdkTracerProvider> =
         LazyLock::new(|| SdkTracerProvider::builder().with_sampler(Switch).build());
     &PROVIDER
 }
 
-/// Lets the calls behind it be sampled, or not.
+/// Turns sampling on or off for the calls of the inner service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampledLayer(pub(crate) bool);
 

@@ -19,17 +19,17 @@ use tower::{Layer, Service};
 use crate::callers::Callers;
 use crate::service::AtOnce;
 
-/// What kind of call is made.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// One message each way.
+    /// One message in each direction.
     Unary,
-    /// One request, a hundred messages back.
+    /// One request message, a hundred response messages.
     Stream,
 }
 
 impl Call {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Unary, Self::Stream];
 
     /// A short name.
@@ -50,10 +50,10 @@ impl Call {
 
 /// The service, bare or behind a layer, called in process.
 ///
-/// Everything is ready at once and nothing is sent, so that what is measured is what tonic and the
-/// layers do for a call: decoding, the handler, encoding, and reading the response to its end.
+/// Everything is ready at once and nothing is sent over a network. This measures the work of tonic and the
+/// layers per call: decoding, the handler, encoding, and reading the response to its end.
 pub struct Subject {
-    /// What stands around it.
+    /// The name of the layer around the service.
     pub name: &'static str,
     call: Box<dyn FnMut(Request<tonic::body::Body>) -> Answer>,
     expects: Answer,
@@ -63,7 +63,7 @@ pub struct Subject {
     known: Option<CallInfo>,
 }
 
-/// Where the status of an answer is.
+/// Where the response has its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Trailers,
@@ -71,12 +71,12 @@ enum Answer {
 }
 
 impl Subject {
-    /// The service alone.
+    /// The service without layers.
     pub(crate) fn alone() -> Self {
         Self::new("bare", Identity::new())
     }
 
-    /// The service alone, called as this one is.
+    /// The service without layers, called with the same requests as this one.
     pub fn bare(&self) -> Self {
         Self {
             callers: self.callers.clone(),
@@ -107,27 +107,27 @@ impl Subject {
         }
     }
 
-    /// Its callers send this.
+    /// Sends this header with each call.
     pub(crate) fn authorized(self, authorization: HeaderValue) -> Self {
         Self { authorization: Some(authorization), ..self }
     }
 
-    /// An authenticating layer further out has said this of its callers.
+    /// Adds the `CallInfo` of an outer authentication layer to each call.
     pub(crate) fn known(self, info: CallInfo) -> Self {
         Self { known: Some(info), ..self }
     }
 
-    /// It refuses all calls.
+    /// Expects that all calls are refused.
     pub(crate) fn refused(self) -> Self {
         Self { expects: Answer::Head, ..self }
     }
 
-    /// From now on these call it, one after the other.
+    /// From now on, callers with these numbers call in turn.
     pub fn called_by(&mut self, numbers: Range<u32>) {
         self.callers = Callers::of(numbers);
     }
 
-    /// Makes one call, with what a server finds in every request, and reads its response to the end.
+    /// Makes one call with the headers and extensions that a server's requests have, and reads the response to its end.
     pub fn call(&mut self, call: Call) {
         let body = tonic::body::Body::new(Once(Some(self.message.clone())));
         let mut request = Request::new(body);
@@ -148,7 +148,7 @@ impl Subject {
     }
 }
 
-/// Polls a call to its end. Nothing in it ever waits.
+/// Polls a call to its end. It never waits.
 fn run<S, B>(service: &mut S, request: Request<tonic::body::Body>) -> Answer
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,

@@ -18,13 +18,13 @@ use crate::spans::SampledLayer;
 use crate::subject::Subject;
 use crate::tokens::Issuer;
 
-/// Where the upkeep of recorders runs, beside the calls.
+/// The runtime for the upkeep of recorders, next to the calls.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime")
 });
 
-/// Bare first; then each layer, followed by what one would use instead. Which of them are of interest
-/// depends on who listens.
+/// The bare service first, then each layer followed by its alternative. The selection depends on the
+/// subscriber.
 pub fn subjects(listener: Listener) -> Vec<Subject> {
     let _inside = RUNTIME.enter();
     match listener {
@@ -58,7 +58,7 @@ fn unheard() -> Vec<Subject> {
     .collect()
 }
 
-/// A bearer token in each call.
+/// Subjects that verify the bearer token of each call.
 fn authenticated() -> impl Iterator<Item = Subject> {
     const NAMES: [[&str; 3]; 4] = [
         ["auth HS256, warm", "auth HS256, cold", "jsonwebtoken HS256"],

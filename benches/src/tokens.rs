@@ -1,4 +1,4 @@
-//! Tokens, and the keys that they are verified by.
+//! Tokens, and the keys that verify them.
 
 use std::fmt;
 
@@ -19,16 +19,16 @@ use tonic::{Request, Status};
 use tonic_auth_layer::AuthLayer;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, JwtBuilder, Key};
 
-/// The header in which a proxy says whose call it is.
+/// The header in which a proxy names the caller.
 pub const CALLER: &str = "x-forwarded-for";
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "orders";
 
-/// The year 2100: no run of a bench outlives its tokens.
+/// The year 2100: tokens do not expire during a bench.
 const EXPIRES: u64 = 4_102_444_800;
 
-/// Makes the signature of a message.
+/// Signs a message.
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// An issuer: its key, and the tokens that it signs.
@@ -37,12 +37,12 @@ pub struct Issuer {
     /// The secret, or the public key in PEM.
     key: Vec<u8>,
     sign: Sign,
-    /// Of something else than any token.
+    /// The signature of another message, which is valid for no token.
     false_signature: String,
 }
 
 impl Issuer {
-    /// One for each of the usual algorithms.
+    /// One issuer for each of the usual algorithms.
     pub(crate) fn all() -> Vec<Self> {
         [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
             .into_iter()
@@ -50,16 +50,16 @@ impl Issuer {
             .collect()
     }
 
-    /// One that signs by ES256: of the usual algorithms, the one that costs most to verify.
+    /// An issuer that signs with ES256, the usual algorithm that is the most expensive to verify.
     pub fn es256() -> Self {
         Self::by(Algorithm::ES256)
     }
 
-    /// One with a new key of that kind.
+    /// An issuer with a new key for this algorithm.
     ///
     /// # Panics
     ///
-    /// For an algorithm that [`all`](Self::all) has not.
+    /// For an algorithm that is not in [`all`](Self::all).
     fn by(algorithm: Algorithm) -> Self {
         let random = SystemRandom::new();
         let made = "a key is made and signs";
@@ -99,19 +99,19 @@ impl Issuer {
         Self { algorithm, key, sign, false_signature }
     }
 
-    /// What a caller sends: a good token.
+    /// An `authorization` header with a valid token.
     pub fn authorization(&self, subject: &str) -> HeaderValue {
         let message = self.message(subject);
         let signature = encoded(&(self.sign)(message.as_bytes()));
         bearer(&message, &signature)
     }
 
-    /// What somebody sends who has no key: nothing but the signature tells it from a good token.
+    /// An `authorization` header with a forged token: it differs from a valid one only in its signature.
     pub fn forged(&self, subject: &str) -> HeaderValue {
         bearer(&self.message(subject), &self.false_signature)
     }
 
-    /// What is signed.
+    /// The part of a token that is signed.
     fn message(&self, subject: &str) -> String {
         let header = format!(r#"{{"alg":"{}","typ":"at+jwt"}}"#, self.algorithm);
         let claims = format!(
@@ -120,12 +120,12 @@ impl Issuer {
         format!("{}.{}", encoded(header.as_bytes()), encoded(claims.as_bytes()))
     }
 
-    /// Our layer, which remembers so many tokens.
+    /// Our layer with a cache of this many tokens, and without a limit of failures.
     pub(crate) fn layer(&self, remembered: usize) -> AuthLayer {
         layer(self.jwt().cache(remembered).any_failures())
     }
 
-    /// Our layer with its defaults, behind a proxy that says [who calls](CALLER): callers on loopback
+    /// Our layer with its defaults, behind a proxy that names [the caller](CALLER): callers on loopback
     /// are not limited.
     pub(crate) fn limiting_layer(&self) -> AuthLayer {
         layer(self.jwt().client_address(|call| {
@@ -145,7 +145,7 @@ impl Issuer {
         Jwt::builder().issuer(issuer)
     }
 
-    /// What one would use instead.
+    /// The alternative to our layer.
     pub(crate) fn interceptor(&self) -> InterceptorLayer<Interceptor> {
         let (algorithm, key) = match self.algorithm {
             Algorithm::HS256 => {
@@ -167,7 +167,7 @@ impl Issuer {
     }
 }
 
-/// Verifies each call's token by `jsonwebtoken`, and hands the claims on.
+/// Verifies the token of each call with `jsonwebtoken`, and adds its claims to the request's extensions.
 #[derive(Clone)]
 pub(crate) struct Interceptor {
     key: DecodingKey,
