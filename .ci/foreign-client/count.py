@@ -24,7 +24,7 @@ from tokens import READ, WRITE, Tokens
 SERVICE = "orders.v1.OrderService"
 CALLERS = 4
 
-# Why a call may be refused, and by which layer.
+# The reasons for refusals, and the layers that refuse.
 REFUSALS = {
     "CREDENTIALS_MISSING": "auth",
     "CREDENTIALS_MALFORMED": "auth",
@@ -35,7 +35,7 @@ REFUSALS = {
     "RATE_LIMITED": "ratelimit",
 }
 
-# The codes of those refusals: the log leaves most of their lines out, and says how many of which reason.
+# The status codes of these refusals. The log leaves out most of their lines, and reports the count per reason.
 CODES = {
     "CREDENTIALS_MISSING": "UNAUTHENTICATED",
     "CREDENTIALS_MALFORMED": "UNAUTHENTICATED",
@@ -46,7 +46,7 @@ CODES = {
     "RATE_LIMITED": "RESOURCE_EXHAUSTED",
 }
 
-# What is far less than the callers make together: of a method with one answer, and of one with a stream of them.
+# Much lower than the callers' rate: for a method with one response, and for one with a stream of responses.
 LIMITS = [
     "--limit",
     f"{SERVICE}/AdvanceOrder=1/5:principal",
@@ -66,7 +66,7 @@ class Caller:
         self.reader = bearer(tokens.by_orders(READ))
         self.expired = bearer(tokens.by_python(exp=time.time() - 1))
         self.forged = bearer(tokens.by_python(key=b"x" * 32))
-        # Each has a connection of its own.
+        # Each caller has its own connection.
         options = [("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(address, options)
         self.stub = services.OrderServiceStub(self.channel)
@@ -84,7 +84,7 @@ class Caller:
 
     def failed(self, method, error):
         code = error.code().name
-        # tonic's own timer, which stands outside every layer, says so of a deadline that has passed.
+        # tonic's own timer, outside every layer, reports an expired deadline as `CANCELLED`.
         if (code, error.details()) == ("CANCELLED", "Timeout expired"):
             code = "DEADLINE_EXCEEDED"
         self.counted(method, code)

@@ -18,7 +18,7 @@ from tokens import READ, WRITE, Tokens
 
 SERVICE = "orders.v1.OrderService"
 
-# One call comes back each second: on a slow machine more than two pass. What refuses goes on refusing.
+# One call per second becomes available: a slow machine may pass more than two. A limit that refused keeps refusing.
 BY_CALLER = ["CreateOrder", "ListOrders", "ImportOrders", "QuoteOrders"]
 RETRIED = "GetOrder"
 LIMITS = [
@@ -26,10 +26,10 @@ LIMITS = [
     f"{SERVICE}/{RETRIED}=1/1",
 ]
 
-# So many calls at once, of which one passes each second. None needs more attempts than it has.
+# The number of concurrent calls; one passes per second. Each has enough attempts.
 AT_ONCE = 4
 
-# Left to itself, a client with this policy has no attempt left after a fifth of a second.
+# Without the server's delay, a client with this policy would use up its attempts within a fifth of a second.
 POLICY = {
     "maxAttempts": 5,
     "initialBackoff": "0.01s",
@@ -124,7 +124,7 @@ def check_told(method, error):
     expect("  QuotaFailure", words, ("principal", "1 call per second, 2 at once"))
     wait = -(-found["RetryInfo"].retry_delay.ToNanoseconds() // 1_000_000)
     expect("  RetryInfo, within a second", 0 < wait <= 1000, True)
-    # What has only a head is, to grpcio, all trailers.
+    # grpcio treats the headers of a response without a body as trailers.
     metadata = {**dict(error.initial_metadata()), **dict(error.trailing_metadata())}
     expect("  grpc-retry-pushback-ms", metadata["grpc-retry-pushback-ms"], str(wait))
     expect("  ratelimit-policy", metadata["ratelimit-policy"], '"1/2:principal";q=2;w=2')

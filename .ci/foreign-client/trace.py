@@ -345,7 +345,7 @@ def made(orders, receiver):
         foreign = made_by_foreign(address, receiver.endpoint, services, pb, order)
         ours = made_by_orders(orders, address, receiver.endpoint, order, receiver)
         until_over(metrics)
-    # The server has ended, so all was sent.
+    # The server has stopped, so all spans were sent.
     method = f"{SERVICE}/CreateOrder"
     traces = [span.trace for span in receiver.spans if span.name == method]
     first = Call("a call without a trace", method, "OK", "", only(method, traces))

@@ -1,5 +1,5 @@
-# Writes the code blocks of a Markdown page that a newcomer pastes into files of `dir`: `toml`, `build`
-# (build.rs), `generated` (the module of src/main.rs), `server` and `client` (the first ones under these
+# Writes those code blocks of a Markdown page that a user pastes into files to the folder `dir`: `toml`, `build`
+# (build.rs), `generated` (the module of src/main.rs), `server` and `client` (the first blocks under these
 # headings). Lines that rustdoc hides are left out.
 function file(info, heading, first) {
   if (info == "toml") return "toml"
