@@ -127,7 +127,7 @@ impl Subject {
         self.callers = Callers::of(numbers);
     }
 
-    /// Makes one call with the headers and extensions that a server's requests have, and reads the response to its end.
+    /// Makes one call with the headers and extensions of a server's requests, and reads the response to its end.
     pub fn call(&mut self, call: Call) {
         let body = tonic::body::Body::new(Once(Some(self.message.clone())));
         let mut request = Request::new(body);
