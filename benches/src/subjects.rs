@@ -60,17 +60,38 @@ fn unheard() -> Vec<Subject> {
 
 /// Subjects that verify the bearer token of each call.
 fn authenticated() -> impl Iterator<Item = Subject> {
-    const NAMES: [[&str; 3]; 4] = [
-        ["auth HS256, warm", "auth HS256, cold", "jsonwebtoken HS256"],
-        ["auth RS256, warm", "auth RS256, cold", "jsonwebtoken RS256"],
-        ["auth ES256, warm", "auth ES256, cold", "jsonwebtoken ES256"],
-        ["auth EdDSA, warm", "auth EdDSA, cold", "jsonwebtoken EdDSA"],
+    const NAMES: [[&str; 4]; 4] = [
+        [
+            "auth HS256, warm",
+            "auth HS256, cold",
+            "auth by jsonwebtoken HS256, cold",
+            "jsonwebtoken HS256",
+        ],
+        [
+            "auth RS256, warm",
+            "auth RS256, cold",
+            "auth by jsonwebtoken RS256, cold",
+            "jsonwebtoken RS256",
+        ],
+        [
+            "auth ES256, warm",
+            "auth ES256, cold",
+            "auth by jsonwebtoken ES256, cold",
+            "jsonwebtoken ES256",
+        ],
+        [
+            "auth EdDSA, warm",
+            "auth EdDSA, cold",
+            "auth by jsonwebtoken EdDSA, cold",
+            "jsonwebtoken EdDSA",
+        ],
     ];
-    Issuer::all().into_iter().zip(NAMES).flat_map(|(issuer, [warm, cold, peer])| {
+    Issuer::all().into_iter().zip(NAMES).flat_map(|(issuer, [warm, cold, foreign, peer])| {
         let authorization = issuer.authorization("ann");
         [
             Subject::new(warm, issuer.layer(10_000)),
             Subject::new(cold, issuer.layer(0)),
+            Subject::new(foreign, issuer.layer_by_jsonwebtoken()),
             Subject::new(peer, issuer.interceptor()),
         ]
         .map(|subject| subject.authorized(authorization.clone()))

@@ -145,8 +145,20 @@ impl Issuer {
         Jwt::builder().issuer(issuer)
     }
 
+    /// Our layer without a cache, and with jsonwebtoken as its back end.
+    pub(crate) fn layer_by_jsonwebtoken(&self) -> AuthLayer {
+        let (key, validation) = self.decoding();
+        let issuer = Jwt::by_jsonwebtoken(validation).default_key(key);
+        layer(Jwt::builder().issuer(issuer).cache(0).any_failures())
+    }
+
     /// The alternative to our layer.
     pub(crate) fn interceptor(&self) -> InterceptorLayer<Interceptor> {
+        let (key, validation) = self.decoding();
+        InterceptorLayer::new(Interceptor { key, validation })
+    }
+
+    fn decoding(&self) -> (DecodingKey, Validation) {
         let (algorithm, key) = match self.algorithm {
             Algorithm::HS256 => {
                 (jsonwebtoken::Algorithm::HS256, Ok(DecodingKey::from_secret(&self.key)))
@@ -163,7 +175,7 @@ impl Issuer {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        InterceptorLayer::new(Interceptor { key: key.expect("a key"), validation })
+        (key.expect("a key"), validation)
     }
 }
 
