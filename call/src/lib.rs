@@ -201,7 +201,7 @@
 //! |---|---|
 //! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
-//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`guarded`] | answering instead of the service, and ending a call from outside |
+//! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
 //! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
@@ -238,9 +238,9 @@ mod peer;
 mod show;
 
 pub use self::answer::{
-    AnswerBody, AnswerFuture, Cut, CutBody, CutFuture, Deadline, GRPC_TIMEOUT, Guarded, Held,
-    HeldBody, MalformedTimeout, Rejection, drop_caught, format_timeout, guarded, panic_message,
-    parse_timeout, timeout_of,
+    Alarm, AnswerBody, AnswerFuture, Cut, CutBody, CutFuture, Deadline, DeadlineScope,
+    GRPC_TIMEOUT, Guarded, Held, HeldBody, MalformedTimeout, Rejection, drop_caught,
+    format_timeout, guarded, panic_message, parse_timeout, timeout_of,
 };
 pub use self::bounded::{BoundedStore, EntryId, KeyHash, KeySeeds, LockedEntry, StoreUsage};
 pub use self::fit::{
@@ -254,7 +254,7 @@ pub use self::method::{
 pub use self::observe::{
     Batch, Call, CallInfo, Cause, EarlyMessages, End, EndedBy, Flow, Message, Observe,
     ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody, ResponseFuture, Side, SideCheck,
-    Stopwatch, code_of_error, is_grpc, is_preflight,
+    Stopwatch, as_error, code_of_error, is_grpc, is_preflight,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};

@@ -1,10 +1,15 @@
 //! Deadlines, and the `grpc-timeout` header.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use pin_project::pin_project;
 use tokio::time::Instant;
 
 use crate::observe::headers;
@@ -22,6 +27,20 @@ pub struct Deadline(Instant);
 /// A `grpc-timeout` header that is malformed, or present more than once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MalformedTimeout(());
+
+/// A future with a deadline of its own, or without one: see [`Deadline::scope`].
+#[pin_project]
+#[derive(Debug)]
+pub struct DeadlineScope<F> {
+    deadline: Option<Deadline>,
+    #[pin]
+    future: F,
+}
+
+thread_local! {
+    /// The deadline of the call that this thread polls now.
+    static CURRENT: Cell<Option<Deadline>> = const { Cell::new(None) };
+}
 
 /// A caller may stop slightly before the local clock reaches the deadline.
 const ABOUT_TO_EXPIRE: Duration = Duration::from_millis(5);
@@ -49,6 +68,53 @@ impl Deadline {
         extensions.get().copied()
     }
 
+    /// The deadline of the call that the running code belongs to: `Some` in a handler, and in all that the
+    /// handler's task polls, if a layer enforces a deadline there. A task that the handler spawns has none, unless
+    /// it runs in a [scope](Self::scope).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tonic_call::Deadline;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let handler = async {
+    /// // A spawned task inherits it only if told to.
+    /// let deadline = Deadline::current();
+    /// let task = tokio::spawn(Deadline::scope(deadline, async { Deadline::current() }));
+    /// assert_eq!(task.await.unwrap(), deadline);
+    /// # assert!(deadline.is_some());
+    /// # };
+    /// # Deadline::scope(Deadline::after(Duration::from_secs(1)), handler).await;
+    /// # }
+    /// ```
+    pub fn current() -> Option<Self> {
+        CURRENT.get()
+    }
+
+    /// Runs a future with that [current](Self::current) deadline, or without one.
+    pub fn scope<F: Future>(deadline: Option<Self>, future: F) -> DeadlineScope<F> {
+        DeadlineScope { deadline, future }
+    }
+
+    /// Runs a future without a [current](Self::current) deadline: the client calls it makes do not inherit that of
+    /// the inbound call.
+    pub fn detached<F: Future>(future: F) -> DeadlineScope<F> {
+        Self::scope(None, future)
+    }
+
+    /// Runs a function with that [current](Self::current) deadline, or without one.
+    pub fn enter<T>(deadline: Option<Self>, run: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Deadline>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _restore = Restore(CURRENT.replace(deadline));
+        run()
+    }
+
     /// The time at which the call must be over.
     pub fn instant(self) -> Instant {
         self.0
@@ -66,8 +132,17 @@ impl Deadline {
 
     /// Whether the deadline has passed or passes within 5 ms: the clocks of caller and server differ by about
     /// that much.
-    pub(crate) fn is_about_to_expire(self) -> bool {
+    pub fn is_about_to_expire(self) -> bool {
         self.remaining() <= ABOUT_TO_EXPIRE
+    }
+}
+
+impl<F: Future> Future for DeadlineScope<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        Deadline::enter(*this.deadline, || this.future.poll(cx))
     }
 }
 
@@ -205,6 +280,24 @@ mod tests {
 
         headers.append(GRPC_TIMEOUT, HeaderValue::from_static("2S"));
         assert_eq!(Deadline::from_headers(&headers), Err(MalformedTimeout(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_current_in_its_scope_alone() {
+        let (long, short) =
+            (Deadline::after(Duration::from_secs(2)), Deadline::after(Duration::ZERO));
+        assert_eq!(Deadline::current(), None);
+        let inner = async {
+            tokio::task::yield_now().await;
+            assert_eq!(Deadline::current(), long);
+            Deadline::scope(short, async { assert_eq!(Deadline::current(), short) }).await;
+            Deadline::detached(async { assert_eq!(Deadline::current(), None) }).await;
+            assert_eq!(Deadline::current(), long);
+        };
+        Deadline::scope(long, inner).await;
+        let panics = || Deadline::enter(long, || std::panic::panic_any(()));
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert_eq!(Deadline::current(), None);
     }
 
     proptest! {

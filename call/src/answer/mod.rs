@@ -1,5 +1,6 @@
 //! Answers calls instead of the service, and ends running calls.
 
+mod alarm;
 mod caught;
 mod cut;
 mod deadline;
@@ -7,10 +8,12 @@ mod held;
 mod rejection;
 mod response;
 
+pub use self::alarm::Alarm;
 pub use self::caught::{Guarded, drop_caught, guarded, panic_message};
 pub use self::cut::{Cut, CutBody, CutFuture};
 pub use self::deadline::{
-    Deadline, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout, timeout_of,
+    Deadline, DeadlineScope, GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout,
+    timeout_of,
 };
 pub use self::held::{Held, HeldBody};
 pub use self::rejection::Rejection;

@@ -1,6 +1,7 @@
 //! Settings per method.
 
 use std::fmt;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -173,6 +174,20 @@ impl<T> MethodTable<T> {
 impl<T: Default> Default for MethodTable<T> {
     fn default() -> Self {
         Self::new(T::default())
+    }
+}
+
+/// A table that has nothing but a default.
+impl<T> From<T> for MethodTable<T> {
+    fn from(default: T) -> Self {
+        Self::new(default)
+    }
+}
+
+/// A table that has nothing but a default, of times that may be absent.
+impl From<Duration> for MethodTable<Option<Duration>> {
+    fn from(default: Duration) -> Self {
+        Self::new(Some(default))
     }
 }
 

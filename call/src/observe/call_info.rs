@@ -163,6 +163,10 @@ impl CallInfo {
     /// Sets what ended the call, where its [`End`] does not show it: for a layer that answers instead of the
     /// service, or that ends the call from outside, as [`Cut`](crate::Cut) does. The last value set is used.
     pub fn set_ended_by(&self, by: EndedBy) {
+        if by == EndedBy::Deadline {
+            // Layers inside see the call dropped.
+            self.slot.drop_cause.get_or_init(|| Cause::DeadlineExpired);
+        }
         self.facts_mut().ended_by = Some(by);
     }
 
@@ -208,9 +212,10 @@ impl CallInfo {
         }
     }
 
-    /// Sets the caller's deadline. The first call wins, so that all layers use the same moment.
-    pub(crate) fn expires_after(&self, timeout: Duration) {
-        self.slot.deadline.get_or_init(|| Deadline::after(timeout));
+    /// The deadline of a caller that waits for this time from now; `None` if it is never reached. The first call
+    /// counts it, so that all layers of a call use the same moment.
+    pub fn caller_deadline(&self, timeout: Duration) -> Option<Deadline> {
+        *self.slot.deadline.get_or_init(|| Deadline::after(timeout))
     }
 
     /// Sets the server's own timeout for the response head. The first call wins.

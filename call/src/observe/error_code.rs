@@ -35,10 +35,11 @@ fn is_from_transport(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Converts an error of a service or body to `dyn Error`.
+/// Converts an error of a service or body to `dyn Error`, for [`code_of_error`]; `None` if its type is none that
+/// occurs in tonic.
 ///
 /// A boxed error does not implement `Error`, so the concrete types that occur are tried one by one.
-pub(crate) fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
+pub fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     fn is<T: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
         error.downcast_ref::<T>().map(|error| error as _)
     }

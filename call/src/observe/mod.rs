@@ -28,7 +28,7 @@ pub use self::call_info::{CallInfo, Refusal};
 pub use self::early::EarlyMessages;
 pub use self::end::{Cause, End};
 pub use self::ended_by::EndedBy;
-pub use self::error_code::code_of_error;
+pub use self::error_code::{as_error, code_of_error};
 pub use self::future::ResponseFuture;
 pub use self::headers::is_preflight;
 pub use self::layer::ObserveLayer;

@@ -191,7 +191,7 @@ fn info(
     }
     let info = CallInfo::get_or_insert(side, &mut head.extensions);
     if let Some(timeout) = timeout {
-        info.expires_after(timeout);
+        info.caller_deadline(timeout);
     }
     if let Some(timeout) = server_timeout {
         info.server_times_out_after(timeout);
