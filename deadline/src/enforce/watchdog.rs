@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tonic_call::{Alarm, CallInfo, Cut, Deadline, EndedBy};
+
+use super::limit::Limit;
+use super::stall::Stall;
+
+/// Ends one call at its limits, in two ways: an alarm ends it while nobody polls it, and each poll first looks at the
+/// clock. tonic has timers for `grpc-timeout` on both sides that answer `CANCELLED`; without that look they would
+/// often win.
+pub(crate) struct Watchdog {
+    cut: Cut,
+    call: Option<Limit>,
+    head: Option<Limit>,
+    stall: Option<Arc<Stall>>,
+    alarm: Option<Alarm>,
+    on: On,
+}
+
+/// The side of the call.
+enum On {
+    /// The handler sees the deadline as [`Deadline::current`].
+    Server,
+    /// Late answers are replaced.
+    Client(CallInfo),
+}
+
+impl Watchdog {
+    pub(crate) fn on_server(
+        cut: Cut,
+        call: Option<Limit>,
+        head: Option<Limit>,
+        stall: Option<std::time::Duration>,
+    ) -> Self {
+        let stall = stall.map(|limit| Arc::new(Stall::new(limit)));
+        let mut watchdog = Self { cut, call, head, stall, alarm: None, on: On::Server };
+        watchdog.set_alarm(Limit::earlier(call, head));
+        watchdog
+    }
+
+    pub(crate) fn on_client(cut: Cut, limit: Limit, info: CallInfo) -> Self {
+        let (call, on) = (Some(limit), On::Client(info));
+        let mut watchdog = Self { cut, call, head: None, stall: None, alarm: None, on };
+        watchdog.set_alarm(call);
+        watchdog
+    }
+
+    /// Polls the call, unless one of its limits has been reached: then it is cut, and the poll finds that.
+    pub(crate) fn poll<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let mut limits = self.call.into_iter().chain(self.head);
+        if let Some(reached) = limits.find(|limit| limit.deadline.has_passed()) {
+            self.cut.cut(EndedBy::Deadline, reached.status());
+        }
+        match self.on {
+            On::Server => Deadline::enter(self.call.map(|limit| limit.deadline), poll),
+            On::Client(_) => poll(),
+        }
+    }
+
+    /// The status instead of the one that a call has ended with, if that only reports the deadline in other words. A
+    /// server or channel whose timer fires first says `CANCELLED` ("Deadlines and cancellation" in gRPC's guide).
+    pub(crate) fn instead_of(&self, code: Code) -> Option<Status> {
+        let On::Client(info) = &self.on else { return None };
+        let limit = self.call.filter(|limit| limit.deadline.is_about_to_expire())?;
+        matches!(code, Code::Cancelled | Code::DeadlineExceeded).then(|| {
+            info.set_ended_by(EndedBy::Deadline);
+            limit.status()
+        })
+    }
+
+    /// The head of the response is here, and a body that has not ended.
+    pub(crate) fn responded(&mut self) {
+        let had_head = self.head.take().is_some();
+        if had_head || self.stall.is_some() {
+            self.set_alarm(self.call);
+        }
+    }
+
+    /// HTTP asks for a frame: the caller has read what it was sent.
+    pub(crate) fn read(&self) {
+        if let Some(stall) = &self.stall {
+            stall.read();
+        }
+    }
+
+    /// A frame is given to HTTP: the caller has something to read.
+    pub(crate) fn sent(&self) {
+        if let Some(stall) = &self.stall {
+            stall.sent();
+        }
+    }
+
+    pub(crate) fn watches_stalls(&self) -> bool {
+        self.stall.is_some()
+    }
+
+    fn set_alarm(&mut self, limit: Option<Limit>) {
+        // Before the head there is nothing to read.
+        let stall = self.stall.clone().filter(|_| self.head.is_none());
+        let first_look = stall.as_ref().and_then(|stall| Instant::now().checked_add(stall.limit()));
+        let at = limit.map(|limit| limit.deadline.instant()).into_iter().chain(first_look).min();
+        let cut = self.cut.clone();
+        self.alarm = at.map(|at| Alarm::set(at, move || ring(&cut, limit, stall.as_deref())));
+    }
+}
+
+/// Ends the call, or says when to look again.
+fn ring(cut: &Cut, limit: Option<Limit>, stall: Option<&Stall>) -> Option<Instant> {
+    if let Some(limit) = limit.filter(|limit| limit.deadline.has_passed()) {
+        cut.cut(EndedBy::Deadline, limit.status());
+        return None;
+    }
+    let stall = stall?;
+    let now = Instant::now();
+    let next = match stall.ends_at() {
+        Some(at) if at <= now => {
+            let read_nothing = format!("the caller has read nothing for {:?}", stall.limit());
+            cut.cut(EndedBy::Deadline, Status::deadline_exceeded(read_nothing));
+            return None;
+        }
+        Some(at) => at,
+        None => now.checked_add(stall.limit())?,
+    };
+    Some(limit.map_or(next, |limit| next.min(limit.deadline.instant())))
+}
