@@ -72,6 +72,8 @@ impl Watchdog {
 
     /// The head of the response is here, and a body that has not ended.
     pub(crate) fn responded(&mut self) {
+        // Until HTTP asks for the first frame, the caller leaves no room to send it.
+        self.sent();
         let had_head = self.head.take().is_some();
         if had_head || self.stall.is_some() {
             self.set_alarm(self.call);
