@@ -213,16 +213,32 @@ async fn a_caller_that_reads_nothing_gets_its_status_when_it_reads_again() {
 async fn a_deadline_that_has_passed_when_it_is_polled_wins_over_the_answer() {
     // As under load: the timer has not fired yet, and the handler is ready.
     let layer = DeadlineLayer::server();
-    let answer =
-        async { Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond()) };
+    let answer = async {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(Script::new().messages(1).trailers(Code::Ok).respond())
+    };
     let answer = std::sync::Mutex::new(Some(answer));
     let mut service = layer.layer(service_fn(move |_: Request<tonic::body::Body>| {
         answer.lock().unwrap().take().unwrap()
     }));
     let mut response = Box::pin(service.call(request(MethodKind::Unary, Some("1S"))));
+    assert!(poll_once(response.as_mut()).is_pending());
     tokio::time::advance(2 * SECOND).await;
     let Poll::Ready(Ok(response)) = poll_once(response.as_mut()) else { panic!("no answer") };
     assert_eq!(status(response.headers()).0, Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_before_anything_is_done_is_a_refusal_too() {
+    // A stranger may send `1u` with every call.
+    let observed = Observed::by(DeadlineLayer::server());
+    let mut service = observed.service(Handler::EndsWell);
+    let mut response = Box::pin(service.call(request(MethodKind::Unary, Some("1u"))));
+    tokio::time::advance(SECOND).await;
+    let Poll::Ready(Ok(response)) = poll_once(response.as_mut()) else { panic!("no answer") };
+    assert_eq!(status(response.headers()).0, Code::DeadlineExceeded);
+    assert_eq!(observed.outside.only().by, EndedBy::Refusal { by: "deadline" });
+    assert_eq!(observed.inside.only().code, Code::DeadlineExceeded);
 }
 
 #[tokio::test(start_paused = true)]

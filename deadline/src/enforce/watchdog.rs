@@ -1,11 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_call::{Alarm, CallInfo, Cut, Deadline, EndedBy};
 
-use super::limit::Limit;
+use super::limit::{Limit, SetBy};
 use super::stall::Stall;
+use crate::refusal;
 
 /// Ends one call at its limits, in two ways: an alarm ends it while nobody polls it, and each poll first looks at the
 /// clock. tonic has timers for `grpc-timeout` on both sides that answer `CANCELLED`; without that look they would
@@ -21,8 +23,8 @@ pub(crate) struct Watchdog {
 
 /// The side of the call.
 enum On {
-    /// The handler sees the deadline as [`Deadline::current`].
-    Server,
+    /// The handler sees the deadline as [`Deadline::current`]. Until the first poll nothing has been done for the call.
+    Server { has_begun: bool },
     /// Late answers are replaced.
     Client(CallInfo),
 }
@@ -32,12 +34,10 @@ impl Watchdog {
         cut: Cut,
         call: Option<Limit>,
         head: Option<Limit>,
-        stall: Option<std::time::Duration>,
+        stall: Option<Duration>,
     ) -> Self {
         let stall = stall.map(|limit| Arc::new(Stall::new(limit)));
-        let mut watchdog = Self { cut, call, head, stall, alarm: None, on: On::Server };
-        watchdog.set_alarm(Limit::earlier(call, head));
-        watchdog
+        Self { cut, call, head, stall, alarm: None, on: On::Server { has_begun: false } }
     }
 
     pub(crate) fn on_client(cut: Cut, limit: Limit, info: CallInfo) -> Self {
@@ -48,13 +48,26 @@ impl Watchdog {
     }
 
     /// Polls the call, unless one of its limits has been reached: then it is cut, and the poll finds that.
-    pub(crate) fn poll<T>(&self, poll: impl FnOnce() -> T) -> T {
+    pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let mut limits = self.call.into_iter().chain(self.head);
-        if let Some(reached) = limits.find(|limit| limit.deadline.has_passed()) {
-            self.cut.cut(EndedBy::Deadline, reached.status());
+        let reached = limits.find(|limit| limit.deadline.has_passed());
+        match (&mut self.on, reached) {
+            // Any caller can do this, so it must not look like a failure of the service.
+            (On::Server { has_begun: false }, Some(limit)) if limit.set_by == SetBy::Caller => {
+                let refused = refusal::expired();
+                self.cut.refuse(refused.refusal(), refused.status().clone());
+            }
+            (_, Some(limit)) => {
+                self.cut.cut(EndedBy::Deadline, limit.status());
+            }
+            (On::Server { has_begun }, None) if !*has_begun => {
+                *has_begun = true;
+                self.set_alarm(Limit::earlier(self.call, self.head));
+            }
+            (_, None) => {}
         }
         match self.on {
-            On::Server => Deadline::enter(self.call.map(|limit| limit.deadline), poll),
+            On::Server { .. } => Deadline::enter(self.call.map(|limit| limit.deadline), poll),
             On::Client(_) => poll(),
         }
     }
