@@ -10,6 +10,8 @@ use super::service::DeadlineChannel;
 
 /// Sets and enforces the deadlines of a client's calls: see the [crate's page](crate). Made by
 /// [`DeadlineLayer::client`](crate::DeadlineLayer::client).
+///
+#[doc = include_str!("../../docs/propagation.md")]
 #[derive(Clone, Debug)]
 pub struct ClientDeadlineLayer {
     settings: Settings,

@@ -12,6 +12,8 @@ use crate::client::{ClientDeadlineLayer, ClientDeadlines};
 ///
 /// The caller's own deadline, its `grpc-timeout`, is always enforced. The settings add limits of the server; none is
 /// set by default. Each takes a `Duration`, `None`, or a [`MethodTable`] of them, for limits per method and service.
+///
+#[doc = include_str!("../../docs/limits.md")]
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     limits: Limits,
@@ -69,7 +71,7 @@ impl DeadlineLayer {
 
     /// Ends a call whose caller has read nothing of the response for this long, although there is something to read.
     ///
-    /// A caller that reads slowly is not affected: each 16 KiB that it reads count as progress.
+    /// A caller that reads slowly is not affected: each 16 KiB that it reads counts as progress.
     #[must_use]
     pub fn stall(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
         self.limits.stall = limit.into();
