@@ -79,7 +79,7 @@ impl Deadline {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// # let handler = async {
-    /// // A spawned task inherits it only if told to.
+    /// // A spawned task has it only in a scope.
     /// let deadline = Deadline::current();
     /// let task = tokio::spawn(Deadline::scope(deadline, async { Deadline::current() }));
     /// assert_eq!(task.await.unwrap(), deadline);
