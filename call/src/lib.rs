@@ -199,7 +199,7 @@
 //!
 //! | part | for |
 //! |---|---|
-//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call |
+//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`], [`code_of_error`], [`as_error`] | watching a call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
