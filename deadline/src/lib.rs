@@ -65,6 +65,8 @@
 //! }
 //! ```
 //!
+//! The layer belongs inside recovery and the layers that observe calls, and outside authentication and rate limits.
+//!
 //! # On a client
 //!
 //! ```no_run
@@ -86,7 +88,7 @@
 //!     let methods = Methods::from_descriptor_set(orders::FILE_DESCRIPTOR_SET)?;
 //!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
 //!     let channel = ServiceBuilder::new()
-//!         // At most 5 s for a unary call. `client(None)` only passes deadlines on.
+//!         // At most 5 s for a unary call. `client(None)` sets no limit of its own.
 //!         .layer(DeadlineLayer::client(Duration::from_secs(5)).methods(&methods))
 //!         .service(channel);
 //!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
@@ -161,7 +163,8 @@
 //!
 //! # Cost
 //!
-//! A call without a deadline and without limits costs no timer and no allocation on a server.
+//! A call without a deadline or limit costs no timer and no allocation. One with a deadline costs nine allocations,
+//! or seven inside a layer that watches calls.
 //!
 //! # Features
 //!

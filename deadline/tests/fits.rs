@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tonic::Code;
 use tonic::transport::{Channel, Server};
+use tonic_call::MethodKind;
 use tonic_call_test_kit::v1::Act;
 use tonic_call_test_kit::{KINDS, ask, call, methods};
-use tonic_deadline_layer::{DeadlineChannel, DeadlineLayer};
-use tonic_web::{GrpcWebClientLayer, GrpcWebLayer};
+use tonic_deadline_layer::{DeadlineChannel, DeadlineLayer, MethodTable};
+use tonic_web::{GrpcWebCall, GrpcWebClientLayer, GrpcWebClientService, GrpcWebLayer};
 use tower::ServiceBuilder;
 
 tonic_call_test_kit::fits! {
@@ -58,25 +60,32 @@ mod turned_off {
     }
 }
 
-/// The deadline ends the calls of a gRPC-Web client whose server has the layer outside and inside of tonic-web.
-#[tokio::test]
-async fn with_tonic_web() {
-    let layer = DeadlineLayer::server().stall(MINUTE);
-    for is_outside in [true, false] {
-        let (incoming, endpoint) = tonic_call_test_kit::listen();
-        let (outer, inner) =
-            (is_outside.then(|| layer.clone()), (!is_outside).then(|| layer.clone()));
-        let server = Server::builder()
-            .accept_http1(true)
-            .layer(tonic_call::option_layer(outer))
-            .layer(GrpcWebLayer::new())
-            .layer(tonic_call::option_layer(inner))
-            .add_service(service());
-        tokio::spawn(server.serve_with_incoming(incoming));
+/// A client's service that speaks gRPC-Web over HTTP/1.1.
+type WebClient = GrpcWebClientService<Client<HttpConnector, GrpcWebCall<tonic::body::Body>>>;
 
-        let http = Client::builder(TokioExecutor::new()).build_http();
-        let channel = ServiceBuilder::new().layer(GrpcWebClientLayer::new()).service(http);
-        let mut client = KindsClient::with_origin(channel, endpoint.uri().clone());
+fn web_client() -> WebClient {
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    ServiceBuilder::new().layer(GrpcWebClientLayer::new()).service(http)
+}
+
+/// Serves with the layer outside or inside of tonic-web.
+fn serve_web(is_outside: bool) -> http::Uri {
+    let (incoming, endpoint) = tonic_call_test_kit::listen();
+    let layer = || DeadlineLayer::server().stall(MINUTE);
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(tonic_call::option_layer(is_outside.then(layer)))
+        .layer(GrpcWebLayer::new())
+        .layer(tonic_call::option_layer((!is_outside).then(layer)))
+        .add_service(service());
+    tokio::spawn(server.serve_with_incoming(incoming));
+    endpoint.uri().clone()
+}
+
+#[tokio::test]
+async fn on_a_server_with_tonic_web() {
+    for is_outside in [true, false] {
+        let mut client = KindsClient::with_origin(web_client(), serve_web(is_outside));
         for kind in KINDS {
             let ended =
                 call(&mut client, kind, ask(Act::Hang, 2), &[("grpc-timeout", "50m")]).await;
@@ -88,4 +97,15 @@ async fn with_tonic_web() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn on_a_client_with_tonic_web() {
+    let limit = MethodTable::new(None).service("test.v1.Kinds", Some(Duration::from_millis(50)));
+    let layer = DeadlineLayer::client(limit).methods(&methods());
+    let channel = ServiceBuilder::new().layer(layer).service(web_client());
+    let mut client = KindsClient::with_origin(channel, serve_web(true));
+    let ended = call(&mut client, MethodKind::Unary, ask(Act::Hang, 2), &[]).await;
+    assert_eq!(ended.code, Code::DeadlineExceeded);
+    assert_eq!(ended.message, "the client's limit of 50ms for this call has passed");
 }
