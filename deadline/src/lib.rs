@@ -153,6 +153,7 @@
 //! | `Server::timeout` of tonic is shorter: its callers get `CANCELLED`, "Timeout expired", since it acts outside all layers | leave it unset, or set it longer than `cap` |
 //! | `Endpoint::timeout` is shorter: it is not sent to the server, and ends at the head of the response | leave it unset |
 //! | [`client`](DeadlineLayer::client) with a `Duration` but without [`methods`](ClientDeadlineLayer::methods) limits nothing, and logs one WARN | set `methods`, or rules for methods |
+//! | a rule of a [`MethodTable`] has a misspelt name, and never applies | end the table with [`checked(&methods)?`](MethodTable::checked) |
 //! | refused calls are missing in logs and metrics | put this layer inside those that observe calls, and inside recovery |
 //! | the time that auth takes does not count | put auth and rate limits inside this layer |
 //! | a task that the handler has spawned goes on after the deadline | only the handler is dropped: hold the task in a `JoinSet`, or give it the deadline |

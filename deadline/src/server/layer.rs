@@ -48,7 +48,7 @@ impl DeadlineLayer {
         self
     }
 
-    /// How long a unary call may take at most, even if its caller would wait longer.
+    /// How long a unary call may take at most, even if its caller would wait longer, or has set no deadline.
     #[must_use]
     pub fn cap(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
         self.limits.unary.cap = limit.into();
