@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tonic_call::{AnswerFuture, BoxError, Cut, Deadline, GrpcService, Side};
+use tonic_call::{AnswerFuture, BoxError, CallInfo, Cut, Deadline, GrpcService, Side};
 use tower_service::Service;
 
 use super::limits::Limits;
@@ -59,6 +59,8 @@ where
         if let Some(deadline) = deadline {
             head.extensions.insert(deadline);
         }
+        // Layers inside learn from it that it was not the caller who left.
+        CallInfo::get_or_insert(Side::Server, &mut head.extensions);
         let request = Request::from_parts(head, body);
         let (cut, response) = Deadline::enter(deadline, || Cut::call(&mut self.inner, request));
         let watchdog = Watchdog::on_server(cut, limits.call, limits.head, limits.stall);
