@@ -1,38 +1,34 @@
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
 use tokio::runtime::Handle;
-use tokio::task::coop::Unconstrained;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Calls a function at a given time, unless it is dropped before.
 ///
-/// There is no task until then, so an alarm that does not ring costs a timer. It rings in a task of its own: even
-/// while the task that set it is not polled, for example because an HTTP caller reads nothing. Time is tokio's, which
-/// tests can pause.
+/// There is no task until then, so an alarm that does not ring costs a timer and two allocations. It rings in a task
+/// of its own: even while the task that set it is not polled, for example because an HTTP caller reads nothing. Time is
+/// tokio's, which tests can pause.
 ///
 /// The function returns when to ring again, or `None`.
-pub struct Alarm(#[expect(dead_code, reason = "dropped with the alarm")] Arc<Bell>);
+pub struct Alarm(Arc<dyn Stop>);
 
-struct Bell {
-    state: Mutex<State>,
-    /// For the waker of the timer. Weak, so that dropping the alarm drops the timer.
-    this: Weak<Bell>,
+/// The state of an alarm, and the waker of its timer: they hold each other until the alarm is dropped.
+struct Bell<F> {
+    /// `None` once the alarm was dropped.
+    timer: Mutex<Option<Pin<Box<Sleep>>>>,
     runtime: Handle,
-    ring: Box<dyn Fn() -> Option<Instant> + Send + Sync>,
+    ring: F,
 }
 
-struct State {
-    at: Instant,
-    /// A task must not run out of its budget here: nothing would poll the timer again.
-    timer: Pin<Box<Unconstrained<Sleep>>>,
+/// A bell without the type of its function.
+trait Stop: Send + Sync {
+    fn stop(&self);
 }
-
-/// Wakes the bell of an alarm that has not been dropped.
-struct Clapper(Weak<Bell>);
 
 impl Alarm {
     /// Sets an alarm.
@@ -41,56 +37,75 @@ impl Alarm {
     ///
     /// Outside a tokio runtime with time enabled.
     pub fn set(at: Instant, ring: impl Fn() -> Option<Instant> + Send + Sync + 'static) -> Self {
-        let timer = Box::pin(tokio::task::unconstrained(sleep_until(at)));
-        let bell = Arc::new_cyclic(|this| Bell {
-            state: Mutex::new(State { at, timer }),
-            this: Weak::clone(this),
-            runtime: Handle::current(),
-            ring: Box::new(ring),
-        });
+        let timer = Mutex::new(Some(Box::pin(sleep_until(at))));
+        let bell = Arc::new(Bell { timer, runtime: Handle::current(), ring });
         bell.wait();
         Self(bell)
     }
 }
 
-impl Bell {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.stop();
     }
+}
 
+impl<F: Send + Sync> Stop for Bell<F> {
+    fn stop(&self) {
+        // Dropped without the lock: the timer takes a lock of the runtime.
+        let timer = self.timer().take();
+        drop(timer);
+    }
+}
+
+impl<F> Bell<F> {
+    fn timer(&self) -> MutexGuard<'_, Option<Pin<Box<Sleep>>>> {
+        self.timer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> Bell<F>
+where
+    F: Fn() -> Option<Instant> + Send + Sync + 'static,
+{
     /// Lets the timer wake this bell, or rings if the time has come.
-    fn wait(&self) {
-        let waker = Waker::from(Arc::new(Clapper(Weak::clone(&self.this))));
-        let mut state = self.state();
-        if state.timer.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            drop(state);
+    fn wait(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        let mut timer = self.timer();
+        let Some(sleep) = timer.as_mut() else { return };
+        // A task must not run out of its budget here: nothing would poll the timer again.
+        let poll = pin!(unconstrained(sleep)).poll(&mut Context::from_waker(&waker));
+        drop(timer);
+        if poll.is_ready() {
             waker.wake();
         }
     }
 
-    fn wake(&self) {
-        let at = self.state().at;
-        if at <= Instant::now() { self.ring() } else { self.wait() }
-    }
-
-    fn ring(&self) {
-        let Some(at) = (self.ring)() else { return };
-        let mut state = self.state();
-        state.at = at;
-        state.timer = Box::pin(tokio::task::unconstrained(sleep_until(at)));
-        drop(state);
+    /// Rings, unless it is too early, or the alarm was dropped.
+    fn woken(self: &Arc<Self>) {
+        let Some(at) = self.timer().as_ref().map(|timer| timer.deadline()) else { return };
+        if at <= Instant::now() {
+            let Some(next) = (self.ring)() else { return };
+            if let Some(timer) = self.timer().as_mut() {
+                timer.set(sleep_until(next));
+            }
+        }
         self.wait();
     }
 }
 
-impl Wake for Clapper {
+impl<F> Wake for Bell<F>
+where
+    F: Fn() -> Option<Instant> + Send + Sync + 'static,
+{
     /// Runs in the timer driver, where foreign code must not: that of `ring` may take long, or panic.
     fn wake(self: Arc<Self>) {
-        let Some(bell) = self.0.upgrade() else { return };
+        // Weak, so that dropping the alarm before this task runs drops what its function holds.
+        let bell = Arc::downgrade(&self);
         // When the runtime shuts down, the driver wakes too, and the task is dropped.
-        bell.runtime.clone().spawn(async move {
-            if let Some(bell) = self.0.upgrade() {
-                bell.wake();
+        self.runtime.spawn(async move {
+            if let Some(bell) = bell.upgrade() {
+                bell.woken();
             }
         });
     }
@@ -154,6 +169,24 @@ mod tests {
         assert_eq!(held.strong_count(), 1);
         tokio::time::sleep(5 * SECOND).await;
         assert_eq!(rung(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_its_function_drops_is_silent_and_holds_nothing() {
+        let (count, rung) = counter();
+        let held = Arc::downgrade(&count);
+        let slot = Arc::new(Mutex::new(None));
+        let own = Arc::clone(&slot);
+        let alarm = Alarm::set(Instant::now() + SECOND, move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            drop(own.lock().expect("no panic").take());
+            Some(Instant::now() + SECOND)
+        });
+        *slot.lock().expect("no panic") = Some(alarm);
+        tokio::time::sleep(5 * SECOND).await;
+        assert_eq!(rung(), 1);
+        assert_eq!(held.strong_count(), 1);
+        assert_eq!(Arc::strong_count(&slot), 1);
     }
 
     #[tokio::test(start_paused = true)]
