@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -208,7 +209,11 @@ pub fn format_timeout(timeout: Duration) -> HeaderValue {
     ];
     let fits = units.into_iter().find(|(unit, _)| nanos / unit <= MOST);
     let (number, unit) = fits.map_or((MOST, 'H'), |(unit, name)| (nanos / unit, name));
-    HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter")
+    let mut value = [0; 9];
+    let mut rest = &mut value[..];
+    write!(rest, "{number}{unit}").expect("at most eight digits and a letter");
+    let length = 9 - rest.len();
+    HeaderValue::from_bytes(&value[..length]).expect("digits and a letter")
 }
 
 impl fmt::Display for MalformedTimeout {
