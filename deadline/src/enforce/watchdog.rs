@@ -43,7 +43,7 @@ impl Watchdog {
     pub(crate) fn on_client(cut: Cut, limit: Limit, info: CallInfo) -> Self {
         let (call, on) = (Some(limit), On::Client(info));
         let mut watchdog = Self { cut, call, head: None, stall: None, alarm: None, on };
-        watchdog.set_alarm(call);
+        watchdog.set_alarm(call, None);
         watchdog
     }
 
@@ -62,7 +62,8 @@ impl Watchdog {
             }
             (On::Server { has_begun }, None) if !*has_begun => {
                 *has_begun = true;
-                self.set_alarm(Limit::earlier(self.call, self.head));
+                // There is nothing to read yet.
+                self.set_alarm(Limit::earlier(self.call, self.head), None);
             }
             (_, None) => {}
         }
@@ -76,11 +77,12 @@ impl Watchdog {
     /// server or channel whose timer fires first says `CANCELLED` ("Deadlines and cancellation" in gRPC's guide).
     pub(crate) fn instead_of(&self, code: Code) -> Option<Status> {
         let On::Client(info) = &self.on else { return None };
+        if !matches!(code, Code::Cancelled | Code::DeadlineExceeded) {
+            return None;
+        }
         let limit = self.call.filter(|limit| limit.deadline.is_about_to_expire())?;
-        matches!(code, Code::Cancelled | Code::DeadlineExceeded).then(|| {
-            info.set_ended_by(EndedBy::Deadline);
-            limit.status()
-        })
+        info.set_ended_by(EndedBy::Deadline);
+        Some(limit.status())
     }
 
     /// The head of the response is here, and a body that has not ended.
@@ -89,7 +91,7 @@ impl Watchdog {
         self.sent();
         let had_head = self.head.take().is_some();
         if had_head || self.stall.is_some() {
-            self.set_alarm(self.call);
+            self.set_alarm(self.call, self.stall.clone());
         }
     }
 
@@ -111,9 +113,7 @@ impl Watchdog {
         self.stall.is_some()
     }
 
-    fn set_alarm(&mut self, limit: Option<Limit>) {
-        // Before the head there is nothing to read.
-        let stall = self.stall.clone().filter(|_| self.head.is_none());
+    fn set_alarm(&mut self, limit: Option<Limit>, stall: Option<Arc<Stall>>) {
         let first_look = stall.as_ref().and_then(|stall| Instant::now().checked_add(stall.limit()));
         let at = limit.map(|limit| limit.deadline.instant()).into_iter().chain(first_look).min();
         let cut = self.cut.clone();
