@@ -33,6 +33,11 @@ use tonic_call::{Matches, MethodKind, MethodTable, Methods, Rpc};
 pub struct ClientDeadlines(MethodTable<Option<Duration>>);
 
 impl ClientDeadlines {
+    /// Whether there is any limit.
+    pub(super) fn are_set(&self) -> bool {
+        self.0.iter().any(|(_, limit)| limit.is_some())
+    }
+
     /// The limit of a call, by the kinds of these methods.
     pub(super) fn of(&self, rpc: &Rpc, methods: Option<&Methods>) -> Option<Duration> {
         if rpc.is_well_formed()

@@ -20,7 +20,8 @@ pub struct ClientDeadlineLayer {
 
 impl ClientDeadlineLayer {
     pub(crate) fn new(deadlines: ClientDeadlines) -> Self {
-        let settings = Settings { deadlines, methods: None, margin: Duration::ZERO };
+        let are_set = deadlines.are_set();
+        let settings = Settings { deadlines, are_set, methods: None, margin: Duration::ZERO };
         Self { settings, side_check: Arc::default() }
     }
 

@@ -18,6 +18,8 @@ use crate::refusal;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) deadlines: ClientDeadlines,
+    /// Whether `deadlines` has any.
+    pub(super) are_set: bool,
     pub(super) methods: Option<Methods>,
     pub(super) margin: Duration,
 }
@@ -34,7 +36,10 @@ impl Settings {
             let deadline = info.caller_deadline(timeout)?;
             Some(Limit { deadline, set_by: SetBy::Caller })
         });
-        let client = self.deadlines.of(&Rpc::from_head(head), self.methods.as_ref());
+        let client = self
+            .are_set
+            .then(|| self.deadlines.of(&Rpc::from_head(head), self.methods.as_ref()))
+            .flatten();
         let client = client.and_then(|limit| {
             Some(Limit { deadline: Deadline::after(limit)?, set_by: SetBy::Client(limit) })
         });

@@ -64,14 +64,14 @@ where
             Err(status) => {
                 // What was ready stays so, for the next call.
                 self.readiness = readiness;
-                return ResponseFuture::unlimited(AnswerFuture::answer(status));
+                return ResponseFuture::answer(AnswerFuture::answer(status));
             }
         };
         let deadline = limit.map(|limit| limit.deadline);
         let mut outbound = Outbound { channel: &mut self.inner, readiness, deadline };
         let Some(limit) = limit else {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
-            return ResponseFuture::unlimited(AnswerFuture::inner(outbound.call(request)));
+            return ResponseFuture::unlimited(outbound.call(request));
         };
         let info = CallInfo::get_or_insert(Side::Client, &mut head.extensions);
         let (cut, response) = Cut::call(&mut outbound, Request::from_parts(head, body));

@@ -35,6 +35,10 @@ struct Limited<B, E> {
 }
 
 impl<B, E> ResponseBody<B, E> {
+    pub(super) fn of_service(body: B) -> Self {
+        Self::unlimited(AnswerBody::inner(body))
+    }
+
     pub(super) fn unlimited(body: AnswerBody<B>) -> Self {
         Self(Kind::Unlimited(body))
     }

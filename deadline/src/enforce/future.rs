@@ -18,14 +18,20 @@ pub struct ResponseFuture<F, B, E>(#[pin] Kind<F, B, E>);
 
 #[pin_project(project = Projection)]
 enum Kind<F, B, E> {
-    Unlimited(#[pin] AnswerFuture<F>),
+    Unlimited(#[pin] F),
+    /// The layer's own.
+    Answer(#[pin] AnswerFuture<F>),
     /// The watchdog moves to the body.
     Limited(#[pin] CutFuture<B, E>, Option<Watchdog>),
 }
 
 impl<F, B, E> ResponseFuture<F, B, E> {
-    pub(crate) fn unlimited(response: AnswerFuture<F>) -> Self {
+    pub(crate) fn unlimited(response: F) -> Self {
         Self(Kind::Unlimited(response))
+    }
+
+    pub(crate) fn answer(answer: AnswerFuture<F>) -> Self {
+        Self(Kind::Answer(answer))
     }
 
     pub(crate) fn limited(response: CutFuture<B, E>, watchdog: Watchdog) -> Self {
@@ -44,7 +50,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
             Projection::Unlimited(response) => {
-                response.poll(cx).map_ok(|response| response.map(ResponseBody::unlimited))
+                response.poll(cx).map_ok(|response| response.map(ResponseBody::of_service))
+            }
+            Projection::Answer(answer) => {
+                answer.poll(cx).map_ok(|response| response.map(ResponseBody::unlimited))
             }
             Projection::Limited(response, watchdog) => {
                 let Some(running) = watchdog else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::request;
 use tonic_call::{
-    CallInfo, Deadline, Method, MethodKind, MethodTable, Methods, Rejection, Rpc, Side, timeout_of,
+    CallInfo, Deadline, Method, MethodKind, MethodTable, Methods, Rejection, Rpc, Side,
 };
 
 use crate::enforce::{Limit, SetBy};
@@ -29,6 +29,7 @@ pub(super) struct KindLimits {
 }
 
 /// The limits of one call.
+#[derive(Default)]
 pub(super) struct CallLimits {
     /// For the whole call.
     pub(super) call: Option<Limit>,
@@ -46,10 +47,24 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a call can have a limit that its caller has not set, or be refused for not having one.
+    pub(super) fn are_set(&self) -> bool {
+        let is_set = |limits: &MethodTable<Option<Duration>>| {
+            limits.iter().any(|(_, limit)| limit.is_some())
+        };
+        [&self.unary.default, &self.unary.cap, &self.stream.default, &self.stream.cap, &self.stall]
+            .into_iter()
+            .any(is_set)
+            || self.required.iter().any(|(_, required)| *required)
+    }
+
     /// The limits of a call that arrives now, or why it is refused.
-    pub(super) fn of(&self, head: &mut request::Parts) -> Result<CallLimits, Rejection> {
+    pub(super) fn of(
+        &self,
+        caller: Option<Duration>,
+        head: &mut request::Parts,
+    ) -> Result<CallLimits, Rejection> {
         let rpc = Rpc::from_head(head);
-        let caller = timeout_of(&head.headers).map_err(|error| refusal::malformed(&error))?;
         if caller.is_none() && self.is_required(&rpc) {
             return Err(refusal::required());
         }

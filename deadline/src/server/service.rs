@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::Body;
-use tonic_call::{AnswerFuture, BoxError, CallInfo, Cut, Deadline, GrpcService, Side};
+use tonic_call::{
+    AnswerFuture, BoxError, CallInfo, Cut, Deadline, GrpcService, Rejection, Side, timeout_of,
+};
 use tower_service::Service;
 
-use super::limits::Limits;
+use super::limits::{CallLimits, Limits};
 use crate::enforce::{ResponseBody, ResponseFuture, Watchdog};
 use crate::refusal;
 
@@ -17,11 +19,22 @@ use crate::refusal;
 pub struct DeadlineService<S> {
     inner: S,
     limits: Arc<Limits>,
+    are_set: bool,
 }
 
 impl<S> DeadlineService<S> {
     pub(super) fn new(inner: S, limits: Arc<Limits>) -> Self {
-        Self { inner, limits }
+        let are_set = limits.are_set();
+        Self { inner, limits, are_set }
+    }
+
+    fn limits_of(&self, head: &mut request::Parts) -> Result<CallLimits, Rejection> {
+        let timeout = timeout_of(&head.headers).map_err(|error| refusal::malformed(&error))?;
+        // Without settings, most calls need no lookup of their method.
+        if timeout.is_none() && !self.are_set {
+            return Ok(CallLimits::default());
+        }
+        self.limits.of(timeout, head)
     }
 }
 
@@ -44,16 +57,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let limits = match self.limits.of(&mut head) {
+        let limits = match self.limits_of(&mut head) {
             Ok(limits) => limits,
             Err(refused) => {
                 let status = refusal::record(Side::Server, &mut head.extensions, refused);
-                return ResponseFuture::unlimited(AnswerFuture::answer_to(&head.headers, status));
+                return ResponseFuture::answer(AnswerFuture::answer_to(&head.headers, status));
             }
         };
         if limits.is_unlimited() {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
-            return ResponseFuture::unlimited(AnswerFuture::inner(self.inner.call_grpc(request)));
+            return ResponseFuture::unlimited(self.inner.call_grpc(request));
         }
         let deadline = limits.call.map(|limit| limit.deadline);
         if let Some(deadline) = deadline {
