@@ -1,7 +1,7 @@
 //! Allocations per call, with and without each layer, and the memory that a limit holds per key.
 #![allow(clippy::print_stdout)]
 
-use tonic_layers_benches::{Call, Limiter, Listener, Subject, subjects};
+use tonic_layers_benches::{Call, Limiter, Listener, Subject, enter_runtime, subjects};
 
 /// Calls before the measurement. They create everything that is created only once, such as learned methods and
 /// reusable buffers.
@@ -11,6 +11,7 @@ const CALLS: u64 = 1_000;
 
 fn main() {
     Listener::each(|listener| {
+        let _inside = enter_runtime();
         for call in Call::ALL {
             table(listener, call);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
+use tonic::Request;
 use tonic::transport::Channel;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
@@ -18,14 +19,16 @@ const AT_ONCE: usize = 64;
 const CALLS: usize = 1_280;
 const ROUNDS: usize = 101;
 
-async fn round(kinds: &KindsClient<Channel>) -> Duration {
+async fn round(kinds: &KindsClient<Channel>, timeout: Option<Duration>) -> Duration {
     let start = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..AT_ONCE {
         let mut kinds = kinds.clone();
         callers.spawn(async move {
             for _ in 0..CALLS / AT_ONCE {
-                kinds.unary(Ask::default()).await.expect("it answers");
+                let mut request = Request::new(Ask::default());
+                timeout.into_iter().for_each(|timeout| request.set_timeout(timeout));
+                kinds.unary(request).await.expect("it answers");
             }
         });
     }
@@ -56,12 +59,12 @@ async fn table(listener: Listener) {
     let bare = connect(&servers[0]).await;
     for server in &servers {
         let kinds = connect(server).await;
-        round(&kinds).await;
+        round(&kinds, server.timeout).await;
         let mut rates = Vec::new();
         let mut ratios = Vec::new();
         for _ in 0..ROUNDS {
-            let beside = round(&bare).await;
-            let took = round(&kinds).await;
+            let beside = round(&bare, server.timeout).await;
+            let took = round(&kinds, server.timeout).await;
             rates.push(CALLS as f64 / took.as_secs_f64());
             ratios.push(beside.as_secs_f64() / took.as_secs_f64() * 100.0);
         }

@@ -8,10 +8,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use criterion::Criterion;
-use tonic_layers_benches::{Call, Listener, Rounds, subjects};
+use tonic_layers_benches::{Call, Listener, Rounds, enter_runtime, subjects};
 
 fn main() {
     Listener::each(|listener| {
+        let _inside = enter_runtime();
         let mut criterion = Criterion::default()
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_secs(2))

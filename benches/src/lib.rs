@@ -3,6 +3,7 @@
 
 mod callers;
 mod configured;
+mod deadlines;
 mod flood;
 mod limiter;
 mod limits;
@@ -25,7 +26,7 @@ pub use self::one_core::Core;
 pub use self::rounds::{Rounds, quantile};
 pub use self::server::{Server, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
-pub use self::subjects::subjects;
+pub use self::subjects::{enter_runtime, subjects};
 pub use self::tokens::{CALLER, Issuer};
 
 /// Compiles the code of the comparison page; this crate depends on all crates that the page names.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use tonic::body::Body;
@@ -6,8 +8,10 @@ use tonic::transport::Endpoint;
 use tonic_call::BoxError;
 use tonic_call_test_kit::listen;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_deadline_layer::DeadlineLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::layer::util::Identity;
+use tower::timeout::TimeoutLayer;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -15,6 +19,7 @@ use crate::configured::{
     logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
     trace, tracing,
 };
+use crate::deadlines::HOUR;
 use crate::limits::{BURST, ByPeer, EACH, by_peer, governor, ours, three};
 use crate::listener::Listener;
 use crate::service::AtOnce;
@@ -27,6 +32,8 @@ pub struct Server {
     pub name: &'static str,
     /// The endpoint to connect to.
     pub endpoint: Endpoint,
+    /// The deadline that its calls have.
+    pub timeout: Option<Duration>,
 }
 
 /// The bare server first, then each layer followed by its alternative. The selection depends on the
@@ -54,6 +61,10 @@ pub fn servers(listener: Listener) -> Vec<Server> {
                 Server::new("ratelimit by peer", ours(by_peer())),
                 Server::new("ratelimit, three quotas", ours(three())),
                 Server::new("tower_governor by peer", governor(ByPeer, EACH, BURST)),
+                Server::new("deadline, no deadline", DeadlineLayer::server()),
+                Server::new("deadline", DeadlineLayer::server()).with_timeout(HOUR),
+                Server::new("deadline, stall", DeadlineLayer::server().stall(HOUR)),
+                Server::new("tower timeout", TimeoutLayer::new(HOUR)),
             ]
         }
         Listener::Json => {
@@ -108,6 +119,10 @@ impl Server {
             .add_service(KindsServer::new(AtOnce))
             .serve_with_incoming(incoming);
         tokio::spawn(serve);
-        Self { name, endpoint }
+        Self { name, endpoint, timeout: None }
+    }
+
+    fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
     }
 }

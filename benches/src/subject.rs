@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use prost::Message as _;
 use tonic::transport::server::TcpConnectInfo;
-use tonic_call::CallInfo;
+use tonic_call::{CallInfo, GRPC_TIMEOUT};
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
@@ -24,19 +24,22 @@ use crate::service::AtOnce;
 pub enum Call {
     /// One message in each direction.
     Unary,
-    /// One request message, a hundred response messages.
+    /// One request message, a hundred response messages, all of them in one frame.
     Stream,
+    /// The same, with a frame for each message, as if they came one by one.
+    Frames,
 }
 
 impl Call {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::Unary, Self::Stream];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Unary, Self::Stream, Self::Frames];
 
     /// A short name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unary => "unary",
             Self::Stream => "stream of 100",
+            Self::Frames => "100 frames",
         }
     }
 
@@ -44,6 +47,7 @@ impl Call {
         match self {
             Self::Unary => "/test.v1.Kinds/Unary",
             Self::Stream => "/test.v1.Kinds/ServerStream",
+            Self::Frames => "/test.v1.Kinds/BidiStream",
         }
     }
 }
@@ -60,6 +64,7 @@ pub struct Subject {
     message: Bytes,
     callers: Callers,
     authorization: Option<HeaderValue>,
+    timeout: Option<HeaderValue>,
     known: Option<CallInfo>,
 }
 
@@ -81,6 +86,7 @@ impl Subject {
         Self {
             callers: self.callers.clone(),
             authorization: self.authorization.clone(),
+            timeout: self.timeout.clone(),
             known: self.known.clone(),
             ..Self::alone()
         }
@@ -89,8 +95,7 @@ impl Subject {
     pub(crate) fn new<L, B>(name: &'static str, layer: L) -> Self
     where
         L: Layer<KindsServer<AtOnce>>,
-        L::Service: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>
-            + 'static,
+        L::Service: Service<Request<tonic::body::Body>, Response = Response<B>> + 'static,
         B: Body<Data = Bytes>,
     {
         let mut service = layer.layer(KindsServer::new(AtOnce));
@@ -103,6 +108,7 @@ impl Subject {
             message,
             callers: Callers::of(0..1),
             authorization: None,
+            timeout: None,
             known: None,
         }
     }
@@ -110,6 +116,11 @@ impl Subject {
     /// Sends this header with each call.
     pub(crate) fn authorized(self, authorization: HeaderValue) -> Self {
         Self { authorization: Some(authorization), ..self }
+    }
+
+    /// Sends this `grpc-timeout` with each call.
+    pub(crate) fn with_timeout(self, timeout: &'static str) -> Self {
+        Self { timeout: Some(HeaderValue::from_static(timeout)), ..self }
     }
 
     /// Adds the `CallInfo` of an outer authentication layer to each call.
@@ -138,6 +149,9 @@ impl Subject {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
         }
+        if let Some(timeout) = &self.timeout {
+            request.headers_mut().insert(GRPC_TIMEOUT, timeout.clone());
+        }
         let address = Some(self.callers.next());
         let peer = TcpConnectInfo { local_addr: address, remote_addr: address };
         request.extensions_mut().insert(peer);
@@ -151,7 +165,7 @@ impl Subject {
 /// Polls a call to its end. It never waits.
 fn run<S, B>(service: &mut S, request: Request<tonic::body::Body>) -> Answer
 where
-    S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<tonic::body::Body>, Response = Response<B>>,
     B: Body<Data = Bytes>,
 {
     let mut cx = Context::from_waker(Waker::noop());

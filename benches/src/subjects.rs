@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tonic_call::ObserveLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::ServiceBuilder;
@@ -10,6 +10,7 @@ use crate::configured::{
     logging, metrics, metrics_and_logging, observe, tonic_prometheus, tonic_tracing_opentelemetry,
     trace, tracing,
 };
+use crate::deadlines::timed;
 use crate::limits::limited;
 use crate::listener::Listener;
 use crate::many::many;
@@ -18,15 +19,20 @@ use crate::spans::SampledLayer;
 use crate::subject::Subject;
 use crate::tokens::Issuer;
 
-/// The runtime for the upkeep of recorders, next to the calls.
+/// The runtime for the upkeep of recorders, and for timers, next to the calls.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime")
 });
 
+/// Enters the runtime that calls with deadlines need.
+pub fn enter_runtime() -> EnterGuard<'static> {
+    RUNTIME.enter()
+}
+
 /// The bare service first, then each layer followed by its alternative. The selection depends on the
 /// subscriber.
 pub fn subjects(listener: Listener) -> Vec<Subject> {
-    let _inside = RUNTIME.enter();
+    let _inside = enter_runtime();
     match listener {
         Listener::Nobody => unheard(),
         Listener::Json => heard(),
@@ -55,6 +61,7 @@ fn unheard() -> Vec<Subject> {
     .into_iter()
     .chain(authenticated())
     .chain(limited())
+    .chain(timed())
     .collect()
 }
 
