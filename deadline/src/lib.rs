@@ -137,7 +137,7 @@
 //! | a limit of the server passes | `DEADLINE_EXCEEDED` | `the server's limit of 30s for this call has passed` | |
 //! | the caller reads nothing for the time of [`stall`](DeadlineLayer::stall) | `DEADLINE_EXCEEDED` | `the caller has read nothing for 60s` | |
 //! | the caller's deadline had passed on arrival, or passes before the handler begins | `DEADLINE_EXCEEDED` | `the caller's deadline had passed when the call arrived` | `TIMEOUT_EXPIRED` |
-//! | `grpc-timeout` is malformed, or sent twice | `INTERNAL` | `the header grpc-timeout cannot be read: …` | `TIMEOUT_MALFORMED` |
+//! | `grpc-timeout` is malformed, or sent twice | `INTERNAL` | `malformed grpc-timeout: …` | `TIMEOUT_MALFORMED` |
 //! | a [required](DeadlineLayer::required) deadline is missing | `INVALID_ARGUMENT` | `this method needs a deadline, in the header grpc-timeout` | `DEADLINE_REQUIRED` |
 //! | client: the layer's limit passes | `DEADLINE_EXCEEDED` | `the client's limit of 5s for this call has passed` | |
 //! | client: the inbound call's deadline passes | `DEADLINE_EXCEEDED` | `the deadline of the inbound call has passed` | |

@@ -8,8 +8,8 @@ use tonic_call::{CallInfo, GRPC_TIMEOUT, MalformedTimeout, Refusal, Rejection, S
 const LAYER: &str = "deadline";
 
 pub(crate) fn malformed(error: &MalformedTimeout) -> Rejection {
-    let message = format!("the header {GRPC_TIMEOUT} cannot be read: {error}");
-    Rejection::new(Refusal::new(LAYER, "TIMEOUT_MALFORMED"), Status::internal(message))
+    // The text names the header.
+    Rejection::new(Refusal::new(LAYER, "TIMEOUT_MALFORMED"), Status::internal(error.to_string()))
 }
 
 pub(crate) fn expired() -> Rejection {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use rustc_hash::FxHashMap;
 
-use crate::method::{Methods, Rpc, RuleError};
+use crate::method::{Method, Methods, Rpc, RuleError};
 
 /// Settings per method, with values per service and a default as fallbacks.
 ///
@@ -171,6 +172,18 @@ impl<T> MethodTable<T> {
     }
 }
 
+impl<T> MethodTable<Option<T>> {
+    /// A table with a value for each of these methods, the standard ones included, and `None` for all others. For
+    /// settings that depend on several tables, or on the kind of the method: a call then needs one look-up.
+    pub fn for_each(methods: &Methods, make: impl Fn(&Rpc, &Method) -> T) -> Self {
+        methods.all().fold(Self::new(None), |table, method| {
+            let path = PathAndQuery::try_from(format!("/{}", method.full()));
+            let value = make(&Rpc::from_path(path.ok()), method);
+            table.method(method.service(), method.name(), Some(value))
+        })
+    }
+}
+
 impl<T: Default> Default for MethodTable<T> {
     fn default() -> Self {
         Self::new(T::default())
@@ -203,10 +216,24 @@ impl fmt::Display for Matches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::MethodKind;
     use crate::method::kinds_tests::kinds;
 
     fn get(table: &MethodTable<u8>, path: &'static str) -> u8 {
         *table.get(&Rpc::from_uri(&http::Uri::from_static(path)))
+    }
+
+    #[test]
+    fn a_table_for_each_method_has_a_value_for_all_that_are_known() {
+        let methods = kinds();
+        let kinds = MethodTable::for_each(&methods, |rpc, method| {
+            assert_eq!(rpc.full(), method.full());
+            method.kind()
+        });
+        let get = |path| *kinds.get(&Rpc::from_uri(&http::Uri::from_static(path)));
+        assert_eq!(get("/test.v1.Kinds/Unary"), Some(MethodKind::Unary));
+        assert_eq!(get("/grpc.health.v1.Health/Watch"), Some(MethodKind::ServerStream));
+        assert_eq!(get("/a.B/D"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tonic_call::{
     AnswerBody, CallInfo, Deadline, EndedBy, GrpcService, Side, as_error, code_of_error,
 };
 
-use super::limit::send;
+use super::limits::send;
 
 /// The response future of the channel inside a deadline layer: waits until the channel is ready, and calls it then.
 #[pin_project]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tonic_call::{Matches, MethodKind, MethodTable, Methods, Rpc};
+use tonic_call::{Matches, MethodKind, MethodTable, Rpc};
 
 /// How long the calls of a client may take: a `Duration`, a [`MethodTable`] of them, or `None`.
 ///
@@ -38,16 +38,14 @@ impl ClientDeadlines {
         self.0.iter().any(|(_, limit)| limit.is_some())
     }
 
-    /// The limit of a call, by the kinds of these methods.
-    pub(super) fn of(&self, rpc: &Rpc, methods: Option<&Methods>) -> Option<Duration> {
+    /// The limit of a call; its kind decides unless there is a rule for the method.
+    pub(super) fn of(&self, rpc: &Rpc, kind: Option<MethodKind>) -> Option<Duration> {
         if rpc.is_well_formed()
             && let Some(limit) = self.0.of(Matches::Method(rpc.full()))
         {
             return *limit;
         }
-        let limit = (*self.0.get(rpc))?;
-        let method = methods?.find(rpc)?;
-        (method.kind() == MethodKind::Unary).then_some(limit)
+        self.0.get(rpc).filter(|_| kind == Some(MethodKind::Unary))
     }
 
     /// Whether there is a limit that holds for unary methods alone.

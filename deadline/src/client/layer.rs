@@ -5,7 +5,7 @@ use tonic_call::{GrpcService, Methods, SideCheck};
 use tower_layer::Layer;
 
 use super::deadlines::ClientDeadlines;
-use super::limit::Settings;
+use super::limits::{Limits, Settings};
 use super::service::DeadlineChannel;
 
 /// Sets and enforces the deadlines of a client's calls: see the [crate's page](crate). Made by
@@ -20,8 +20,7 @@ pub struct ClientDeadlineLayer {
 
 impl ClientDeadlineLayer {
     pub(crate) fn new(deadlines: ClientDeadlines) -> Self {
-        let are_set = deadlines.are_set();
-        let settings = Settings { deadlines, are_set, methods: None, margin: Duration::ZERO };
+        let settings = Settings { deadlines, methods: None, margin: Duration::ZERO };
         Self { settings, side_check: Arc::default() }
     }
 
@@ -53,6 +52,10 @@ impl<S: GrpcService> Layer<S> for ClientDeadlineLayer {
                  set `DeadlineLayer::client(..).methods(..)`"
             );
         }
-        DeadlineChannel::new(inner, Arc::new(self.settings.clone()), Arc::clone(&self.side_check))
+        DeadlineChannel::new(
+            inner,
+            Arc::new(Limits::new(self.settings.clone())),
+            Arc::clone(&self.side_check),
+        )
     }
 }

@@ -3,7 +3,7 @@
 mod attempt;
 mod deadlines;
 mod layer;
-mod limit;
+mod limits;
 mod outbound;
 mod service;
 

@@ -10,7 +10,7 @@ use tonic_call::{AnswerBody, AnswerFuture, BoxError, CallInfo, Cut, GrpcService,
 use tower_service::Service;
 
 use super::attempt::Attempt;
-use super::limit::Settings;
+use super::limits::Limits;
 use super::outbound::{Outbound, Readiness};
 use crate::enforce::{ResponseBody, ResponseFuture, Watchdog};
 
@@ -21,13 +21,13 @@ use crate::enforce::{ResponseBody, ResponseFuture, Watchdog};
 pub struct DeadlineChannel<S: GrpcService> {
     inner: S,
     readiness: Readiness<S::Error>,
-    settings: Arc<Settings>,
+    limits: Arc<Limits>,
     side_check: Arc<SideCheck>,
 }
 
 impl<S: GrpcService> DeadlineChannel<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>, side_check: Arc<SideCheck>) -> Self {
-        Self { inner, readiness: Readiness::NotYet, settings, side_check }
+    pub(super) fn new(inner: S, limits: Arc<Limits>, side_check: Arc<SideCheck>) -> Self {
+        Self { inner, readiness: Readiness::NotYet, limits, side_check }
     }
 }
 
@@ -59,7 +59,7 @@ where
         let readiness = mem::replace(&mut self.readiness, Readiness::NotYet);
         let (mut head, body) = request.into_parts();
         self.side_check.check(Side::Client, &head.extensions, "DeadlineLayer");
-        let limit = match self.settings.set(&mut head) {
+        let limit = match self.limits.set(&mut head) {
             Ok(limit) => limit,
             Err(status) => {
                 // What was ready stays so, for the next call.
@@ -82,8 +82,8 @@ where
 /// The clone has not been polled ready.
 impl<S: GrpcService + Clone> Clone for DeadlineChannel<S> {
     fn clone(&self) -> Self {
-        let (settings, side_check) = (Arc::clone(&self.settings), Arc::clone(&self.side_check));
-        Self::new(self.inner.clone(), settings, side_check)
+        let (limits, side_check) = (Arc::clone(&self.limits), Arc::clone(&self.side_check));
+        Self::new(self.inner.clone(), limits, side_check)
     }
 }
 

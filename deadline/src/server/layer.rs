@@ -4,7 +4,7 @@ use std::time::Duration;
 use tonic_call::{MethodTable, Methods};
 use tower_layer::Layer;
 
-use super::limits::Limits;
+use super::limits::{Limits, Settings};
 use super::service::DeadlineService;
 use crate::client::{ClientDeadlineLayer, ClientDeadlines};
 
@@ -16,13 +16,13 @@ use crate::client::{ClientDeadlineLayer, ClientDeadlines};
 #[doc = include_str!("../../docs/limits.md")]
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
-    limits: Limits,
+    settings: Settings,
 }
 
 impl DeadlineLayer {
     /// Enforces deadlines in front of services.
     pub fn server() -> Self {
-        Self { limits: Limits::default() }
+        Self { settings: Settings::default() }
     }
 
     /// Sets and enforces deadlines around channels: see [`ClientDeadlineLayer`].
@@ -37,35 +37,35 @@ impl DeadlineLayer {
     /// The limits of a method whose kind is not known are those of unary methods, up to the head of the response.
     #[must_use]
     pub fn methods(mut self, methods: &Methods) -> Self {
-        self.limits.methods = Some(methods.clone());
+        self.settings.methods = Some(methods.clone());
         self
     }
 
     /// How long a unary call may take whose caller has set no deadline.
     #[must_use]
     pub fn default(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
-        self.limits.unary.default = limit.into();
+        self.settings.unary.default = limit.into();
         self
     }
 
     /// How long a unary call may take at most, even if its caller would wait longer, or has set no deadline.
     #[must_use]
     pub fn cap(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
-        self.limits.unary.cap = limit.into();
+        self.settings.unary.cap = limit.into();
         self
     }
 
     /// As [`default`](Self::default), for client-, server- and bidi-streaming calls.
     #[must_use]
     pub fn stream_default(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
-        self.limits.stream.default = limit.into();
+        self.settings.stream.default = limit.into();
         self
     }
 
     /// As [`cap`](Self::cap), for client-, server- and bidi-streaming calls.
     #[must_use]
     pub fn stream_cap(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
-        self.limits.stream.cap = limit.into();
+        self.settings.stream.cap = limit.into();
         self
     }
 
@@ -74,7 +74,7 @@ impl DeadlineLayer {
     /// A caller that reads slowly is not affected: each 16 KiB that it reads counts as progress.
     #[must_use]
     pub fn stall(mut self, limit: impl Into<MethodTable<Option<Duration>>>) -> Self {
-        self.limits.stall = limit.into();
+        self.settings.stall = limit.into();
         self
     }
 
@@ -82,7 +82,7 @@ impl DeadlineLayer {
     /// of them. Health and reflection are exempt, unless a rule names their service or method.
     #[must_use]
     pub fn required(mut self, required: impl Into<MethodTable<bool>>) -> Self {
-        self.limits.required = required.into();
+        self.settings.required = required.into();
         self
     }
 }
@@ -91,6 +91,6 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = DeadlineService<S>;
 
     fn layer(&self, inner: S) -> DeadlineService<S> {
-        DeadlineService::new(inner, Arc::new(self.limits.clone()))
+        DeadlineService::new(inner, Arc::new(Limits::new(self.settings.clone())))
     }
 }

@@ -3,14 +3,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use http_body::Body;
-use tonic_call::{
-    AnswerFuture, BoxError, CallInfo, Cut, Deadline, GrpcService, Rejection, Side, timeout_of,
-};
+use tonic_call::{AnswerFuture, BoxError, CallInfo, Cut, Deadline, GrpcService, Side};
 use tower_service::Service;
 
-use super::limits::{CallLimits, Limits};
+use super::limits::Limits;
 use crate::enforce::{ResponseBody, ResponseFuture, Watchdog};
 use crate::refusal;
 
@@ -19,22 +17,11 @@ use crate::refusal;
 pub struct DeadlineService<S> {
     inner: S,
     limits: Arc<Limits>,
-    are_set: bool,
 }
 
 impl<S> DeadlineService<S> {
     pub(super) fn new(inner: S, limits: Arc<Limits>) -> Self {
-        let are_set = limits.are_set();
-        Self { inner, limits, are_set }
-    }
-
-    fn limits_of(&self, head: &mut request::Parts) -> Result<CallLimits, Rejection> {
-        let timeout = timeout_of(&head.headers).map_err(|error| refusal::malformed(&error))?;
-        // Without settings, most calls need no lookup of their method.
-        if timeout.is_none() && !self.are_set {
-            return Ok(CallLimits::default());
-        }
-        self.limits.of(timeout, head)
+        Self { inner, limits }
     }
 }
 
@@ -57,7 +44,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let limits = match self.limits_of(&mut head) {
+        let limits = match self.limits.of(&mut head) {
             Ok(limits) => limits,
             Err(refused) => {
                 let status = refusal::record(Side::Server, &mut head.extensions, refused);

@@ -6,8 +6,8 @@ use http::{HeaderMap, request};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic_call::{
-    CallInfo, Deadline, EndedBy, GRPC_TIMEOUT, Methods, Rpc, Side, format_timeout, parse_timeout,
-    timeout_of,
+    CallInfo, Deadline, EndedBy, GRPC_TIMEOUT, Method, MethodTable, Methods, Rpc, Side,
+    format_timeout, parse_timeout, timeout_of,
 };
 
 use super::deadlines::ClientDeadlines;
@@ -18,13 +18,35 @@ use crate::refusal;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) deadlines: ClientDeadlines,
-    /// Whether `deadlines` has any.
-    pub(super) are_set: bool,
     pub(super) methods: Option<Methods>,
     pub(super) margin: Duration,
 }
 
-impl Settings {
+/// The settings, looked up for each known method.
+pub(super) struct Limits {
+    settings: Settings,
+    known: MethodTable<Option<Option<Duration>>>,
+    /// Whether the client has a limit of its own for any method.
+    are_set: bool,
+}
+
+impl Limits {
+    pub(super) fn new(settings: Settings) -> Self {
+        let of = |rpc: &Rpc, method: &Method| settings.deadlines.of(rpc, Some(method.kind()));
+        let known = settings.methods.as_ref().map(|methods| MethodTable::for_each(methods, of));
+        let known = known.unwrap_or_default();
+        Self { known, are_set: settings.deadlines.are_set(), settings }
+    }
+
+    /// The client's own limit.
+    fn client(&self, head: &request::Parts) -> Option<Limit> {
+        // Without settings, a call needs no look-up of its method.
+        let rpc = self.are_set.then(|| Rpc::from_head(head))?;
+        let limit =
+            self.known.get(&rpc).unwrap_or_else(|| self.settings.deadlines.of(&rpc, None))?;
+        Some(Limit { deadline: Deadline::after(limit)?, set_by: SetBy::Client(limit) })
+    }
+
     /// The limit of a call that is made now, which its header then says; the error is the answer to a call that is not
     /// sent.
     pub(super) fn set(&self, head: &mut request::Parts) -> Result<Option<Limit>, Status> {
@@ -36,14 +58,7 @@ impl Settings {
             let deadline = info.caller_deadline(timeout)?;
             Some(Limit { deadline, set_by: SetBy::Caller })
         });
-        let client = self
-            .are_set
-            .then(|| self.deadlines.of(&Rpc::from_head(head), self.methods.as_ref()))
-            .flatten();
-        let client = client.and_then(|limit| {
-            Some(Limit { deadline: Deadline::after(limit)?, set_by: SetBy::Client(limit) })
-        });
-        let ours = Limit::earlier(client, self.inbound(head));
+        let ours = Limit::earlier(self.client(head), self.inbound(head));
         let Some(mut limit) = Limit::earlier(caller, ours) else { return Ok(None) };
         if limit.deadline.has_passed() {
             CallInfo::get_or_insert(Side::Client, &mut head.extensions)
@@ -62,7 +77,7 @@ impl Settings {
         let given = Deadline::of(&head.extensions);
         let inbound = given.into_iter().chain(Deadline::current()).min()?;
         let at = inbound.instant();
-        let deadline = at.checked_sub(self.margin).unwrap_or_else(Instant::now).into();
+        let deadline = at.checked_sub(self.settings.margin).unwrap_or_else(Instant::now).into();
         Some(Limit { deadline, set_by: SetBy::Inbound })
     }
 }
