@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 
 /// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
-const RUNTIME_CRATES: [&str; 45] = [
+const RUNTIME_CRATES: [&str; 46] = [
     "alloc",
     "async_trait",
     "axum",
@@ -35,6 +35,7 @@ const RUNTIME_CRATES: [&str; 45] = [
     "tonic_auth_layer",
     "tonic_call",
     "tonic_call_test_kit",
+    "tonic_deadline_layer",
     "tonic_layers",
     "tonic_logging_layer",
     "tonic_metrics_layer",
@@ -53,10 +54,11 @@ const RUNTIME_CRATES: [&str; 45] = [
 ];
 
 /// The folders of this workspace's crates, for programs that are built inside it.
-const WORKSPACE_FOLDERS: [&str; 8] = [
+const WORKSPACE_FOLDERS: [&str; 9] = [
     "auth",
     "call",
     "call/test-kit",
+    "deadline",
     "logging",
     "metrics-layer",
     "ratelimit",
