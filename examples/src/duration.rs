@@ -14,6 +14,14 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The same, and at least 1 ms.
+pub(crate) fn parse_positive(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err("must be at least 1ms".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 /// Parses the lifetime of a token: at least 1 s, and possibly longer than [`MAX`].
 pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = parse_any(text)?;
@@ -75,6 +83,14 @@ mod tests {
             "५s",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_longer_than_nothing() {
+        assert_eq!(parse_positive("1ms"), Ok(Duration::from_millis(1)));
+        for text in ["0", "0ms", "0h", "", "25h"] {
+            assert!(parse_positive(text).is_err(), "{text:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 //! | [`cli`], [`run()`] | the command line, and running one command |
 //! | [`serve`], [`drain`] | starting the server, shutting it down |
 //! | [`connections`] | accepting and bounding HTTP/2 connections |
-//! | [`auth`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
+//! | [`auth`], [`deadlines`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
 //! | [`service`], [`store`], [`faults`] | the order service and its database, injected faults |
 //! | [`call`] | the client |
 
@@ -14,6 +14,7 @@ pub mod auth;
 pub mod call;
 pub mod cli;
 pub mod connections;
+pub mod deadlines;
 pub mod drain;
 mod duration;
 pub mod faults;

@@ -1,9 +1,12 @@
-//! The layers around the client's channel. As on the server, the observing ones are outside; credentials are
-//! added last.
+//! The layers around the client's channel. As on the server, the observing ones are outside, then the deadline;
+//! credentials are added last.
+
+use std::time::Duration;
 
 use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
-use tonic_call::{BoxChannel, Methods, option_layer};
+use tonic_call::{BoxChannel, MethodTable, Methods, option_layer};
+use tonic_deadline_layer::{ClientDeadlineLayer, DeadlineLayer};
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
@@ -37,9 +40,18 @@ pub(super) fn layered(
         // Metrics are printed only with `--verbose`.
         .layer(option_layer(verbose.then(|| MetricsLayer::client().methods(&methods))))
         .layer(LoggingLayer::client().methods(&methods))
-        .layer(RecoveryLayer::client());
+        .layer(RecoveryLayer::client())
+        .layer(deadline(args.timeout, &methods));
     Ok(match credentials {
         Some(credentials) => BoxChannel::new(layers.layer(credentials).service(channel)),
         None => BoxChannel::new(layers.service(channel)),
     })
+}
+
+/// Limits each method, whatever its kind: a plain limit would be for unary methods alone.
+fn deadline(timeout: Option<Duration>, methods: &Methods) -> ClientDeadlineLayer {
+    let limits = methods.iter().fold(MethodTable::new(None), |limits, method| {
+        limits.method(method.service(), method.name(), timeout)
+    });
+    DeadlineLayer::client(limits).methods(methods)
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use tonic::Status;
 use tonic::transport::Uri;
+use tonic::{ConnectError, Status};
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
 
@@ -28,16 +28,30 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The innermost source of `error` is the system's error, such as "Connection refused".
-    pub(super) fn connect(to: &Uri, error: &dyn Error) -> Self {
-        let mut cause = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+    /// Names the server if it could not be reached, and what to do about it.
+    pub(super) fn naming_server(self, to: &Uri) -> Self {
+        let cause = match &self {
+            Self::Status(status) => failed_connect(status),
+            _ => None,
+        };
+        let Some(cause) = cause else { return self };
         Self::Status(Status::unavailable(format!(
-            "cannot connect to {to}: {cause}; start a server with `orders serve`, or choose \
-             another one with --to URL"
+            "cannot connect to {to}: {cause}; start a server with `orders serve`, or choose another one with \
+             --to URL"
         )))
+    }
+}
+
+/// Why there is no connection, as the system says it ("Connection refused"), if that is why the call failed.
+fn failed_connect(status: &Status) -> Option<String> {
+    let mut error = status.source()?;
+    let mut is_connect_error = false;
+    loop {
+        is_connect_error |= error.is::<ConnectError>();
+        match error.source() {
+            Some(source) => error = source,
+            None => return is_connect_error.then(|| error.to_string()),
+        }
     }
 }
 

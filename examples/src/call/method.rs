@@ -5,7 +5,6 @@ use std::pin::Pin;
 
 use prost::{Message, Name};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Streaming};
 use tonic_call::BoxChannel;
@@ -24,10 +23,9 @@ use crate::v1::{
 type Client = OrderServiceClient<BoxChannel>;
 type Requests<T> = Request<Pin<Box<dyn Stream<Item = T> + Send>>>;
 
-/// Metadata and deadline of every request.
+/// The metadata of every request.
 pub(super) struct RequestOptions {
     pub(super) metadata: Vec<Metadata>,
-    pub(super) deadline: Option<Instant>,
 }
 
 impl RequestOptions {
@@ -88,9 +86,6 @@ impl RequestOptions {
         let mut request = Request::new(message);
         for (key, value) in &self.metadata {
             request.metadata_mut().append(key.clone(), value.clone());
-        }
-        if let Some(deadline) = self.deadline {
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         }
         request
     }

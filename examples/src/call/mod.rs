@@ -9,9 +9,9 @@ mod output;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::timeout;
+use tonic::Status;
 use tonic::transport::Endpoint;
-use tonic::{Code, Status};
 
 use crate::cli::CallArgs;
 use crate::metrics;
@@ -38,62 +38,41 @@ pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallErro
 }
 
 async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
-    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let streams_response = args.method.streams_response();
     let result = tokio::select! {
-        // First: the channel has a timer, too, and reports its expiry as "cancelled".
-        biased;
-        () = expiry(deadline) => Err(expired()),
-        result = connect_and_call(args, deadline, traces) => result,
+        result = connect_and_call(args, traces) => result,
         () = output::closed(), if streams_response => Ok(()),
         // Only needed to export the span: otherwise the signal ends the process.
         () = interrupted(), if traces.is_some() => Err(CallError::Interrupted),
     };
     match result {
         Err(CallError::OutputClosed) => Ok(()),
-        Err(CallError::Status(status)) if is_cancelled_by_deadline(&status, deadline) => {
-            Err(expired())
-        }
         result => result,
     }
 }
 
-async fn connect_and_call(
-    args: CallArgs,
-    deadline: Option<Instant>,
-    traces: Option<&Traces>,
-) -> Result<(), CallError> {
-    let Credentials { layer, hint } = Credentials::find(&args).await?;
-    let channel = Endpoint::from(args.to.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .connect()
-        .await
-        .map_err(|error| CallError::connect(&args.to, &error))?;
-    let client = OrderServiceClient::new(channel::layered(channel, layer, &args, traces)?);
-    let options = RequestOptions { metadata: args.metadata, deadline };
-    options.call(client, args.method).await.map_err(|error| hint.add_to(error))
+async fn connect_and_call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
+    let Credentials { layer, hint } = find_credentials(&args).await?;
+    // Connects when the call waits for it, so that the layers see a failure, and the deadline covers the wait.
+    let endpoint = Endpoint::from(args.to.clone()).connect_timeout(CONNECT_TIMEOUT);
+    let channel = channel::layered(endpoint.connect_lazy(), layer, &args, traces)?;
+    let client = OrderServiceClient::new(channel);
+    let called = RequestOptions { metadata: args.metadata }.call(client, args.method).await;
+    called.map_err(|error| hint.add_to(error.naming_server(&args.to)))
 }
 
-async fn expiry(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+/// The credentials, unless they cannot be read within `--timeout`: a file may be a pipe without data.
+async fn find_credentials(args: &CallArgs) -> Result<Credentials, CallError> {
+    let find = Credentials::find(args);
+    let Some(limit) = args.timeout else { return find.await };
+    timeout(limit, find).await.unwrap_or_else(|_| {
+        let message = format!("the token could not be read within {limit:?}");
+        Err(CallError::Status(Status::deadline_exceeded(message)))
+    })
 }
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-fn expired() -> CallError {
-    CallError::Status(Status::deadline_exceeded("no response within --timeout"))
-}
-
-/// A tonic server or channel whose timer expires a little earlier than ours reports that the call was cancelled.
-fn is_cancelled_by_deadline(status: &Status, deadline: Option<Instant>) -> bool {
-    const TOLERANCE: Duration = Duration::from_millis(5);
-    status.code() == Code::Cancelled
-        && deadline.is_some_and(|deadline| Instant::now() + TOLERANCE >= deadline)
 }

@@ -21,8 +21,10 @@ pub struct CallArgs {
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub to: Uri,
 
-    /// Deadline of the call, such as 500ms or 5s; it is also sent to the server as grpc-timeout
-    #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse)]
+    /// Deadline of the whole call, a stream's last message included, such as 500ms or 5s
+    ///
+    /// It covers the time to connect, and is sent to the server as grpc-timeout.
+    #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse_positive)]
     pub timeout: Option<Duration>,
 
     /// Request metadata; may be given more than once

@@ -13,6 +13,7 @@ use super::values::{
 };
 use crate::auth::{Auth, KeySet};
 use crate::connections::MAX_STREAMS;
+use crate::deadlines::{DEFAULT_CAP, DEFAULT_STALL_LIMIT, TimeLimit};
 use crate::duration;
 use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
 use crate::logs::Format;
@@ -20,6 +21,7 @@ use crate::store::Database;
 
 const AUTHENTICATION: &str = "Authentication";
 const LIMITS: &str = "Rate and concurrency limits";
+const DEADLINES: &str = "Deadlines";
 const CONNECTIONS: &str = "Connections";
 
 /// The flags of `orders serve`.
@@ -136,6 +138,25 @@ pub struct ServeArgs {
     /// are counted per address, and Health/Check is not limited.
     #[arg(long, value_name = "PER_CALLER/TOTAL|off", default_value = DEFAULT_IN_FLIGHT, help_heading = LIMITS)]
     pub in_flight: InFlightLimit,
+
+    /// How long a call with one request and one response may take if its caller has set no deadline [default: 30s, or
+    /// --deadline-cap if that is less]
+    ///
+    /// At the limit the call ends with DEADLINE_EXCEEDED, and its handler is dropped. Streams have no deadline unless
+    /// their caller has set one: a watch may last.
+    #[arg(long, value_name = "DURATION|off", help_heading = DEADLINES)]
+    pub default_deadline: Option<TimeLimit>,
+
+    /// Maximum duration of a call with one request and one response, even if its caller would wait longer
+    #[arg(long, value_name = "DURATION|off", default_value = DEFAULT_CAP, help_heading = DEADLINES)]
+    pub deadline_cap: TimeLimit,
+
+    /// How long the caller of a stream may read nothing while there is something to read
+    ///
+    /// At the limit the call ends with DEADLINE_EXCEEDED. A caller that reads slowly, or waits for the next message,
+    /// is not affected.
+    #[arg(long, value_name = "DURATION|off", default_value = DEFAULT_STALL_LIMIT, help_heading = DEADLINES)]
+    pub stall_limit: TimeLimit,
 
     /// Maximum number of connections [default: 10000, or the limit of open files minus 32 if that is lower]
     ///

@@ -8,6 +8,7 @@ use super::serve::ServeArgs;
 use super::values::Conflict;
 use crate::auth::{Auth, AuthConfig, dev_key_of};
 use crate::connections::ConnectionLimits;
+use crate::deadlines::Deadlines;
 use crate::drain::{DelayTooLong, Drain};
 use crate::faults::Faults;
 use crate::limits::{CallLimits, LimitFile};
@@ -20,6 +21,9 @@ impl ServeArgs {
     pub(super) fn conflict(&self) -> Option<Conflict> {
         if let Err(error) = self.drain() {
             return Some((ErrorKind::ValueValidation, error.to_string()));
+        }
+        if let Err(error) = self.deadlines() {
+            return Some((ErrorKind::ValueValidation, error));
         }
         let limits = || {
             let methods = methods::served().map_err(|error| error.to_string())?;
@@ -69,6 +73,11 @@ impl ServeArgs {
     pub fn limit_file(&self) -> Option<LimitFile> {
         let path = self.limit_file.clone()?;
         Some(LimitFile::new(path, &self.limit, &self.behind, self.auth))
+    }
+
+    /// The limits of how long calls may take. The error names the flags that contradict each other.
+    pub fn deadlines(&self) -> Result<Deadlines, String> {
+        Deadlines::new(self.default_deadline, self.deadline_cap, self.stall_limit)
     }
 
     /// Limits and timeouts of connections.

@@ -1,5 +1,4 @@
-//! One call on a connection: counts as activity, gives the layers the connect info, and enforces the caller's
-//! `grpc-timeout` until the response head, as tonic's server does.
+//! One call on a connection: counts as activity, and gives the layers the connect info.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,12 +7,9 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::pin_project;
-use tokio::time::{Sleep, sleep};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service};
-use tonic_call::timeout_of;
 
 use super::activity::{ActiveCall, Activity};
 
@@ -45,12 +41,9 @@ where
         let path = request.uri().path();
         let keeps_open = !PUBLIC.iter().any(|service| path.starts_with(service));
         let call = self.activity.begin_call(keeps_open);
-        // A malformed timeout is ignored, as in tonic.
-        let timeout = timeout_of(request.headers()).ok().flatten();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.connect_info.clone());
-        let response = self.inner.call(request);
-        CallFuture { response, timeout: timeout.map(sleep), call: Some(call) }
+        CallFuture { response: self.inner.call(request), call: Some(call) }
     }
 }
 
@@ -59,8 +52,6 @@ where
 pub(super) struct CallFuture<F> {
     #[pin]
     response: F,
-    #[pin]
-    timeout: Option<Sleep>,
     call: Option<ActiveCall>,
 }
 
@@ -72,15 +63,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match this.response.poll(cx) {
-            Poll::Ready(response) => response?.map(Some),
-            Poll::Pending => {
-                let Some(timeout) = this.timeout.as_pin_mut() else { return Poll::Pending };
-                ready!(timeout.poll(cx));
-                let status = Status::deadline_exceeded("the deadline of the call has passed");
-                status.into_http::<()>().map(|()| None)
-            }
-        };
+        let response = ready!(this.response.poll(cx))?;
         let call = this.call.take();
         Poll::Ready(Ok(response.map(|inner| CallBody { inner, _call: call })))
     }
@@ -89,9 +72,8 @@ where
 /// The response body. It is dropped when the call ends.
 #[pin_project]
 pub(super) struct CallBody<B> {
-    /// `None` is an empty body.
     #[pin]
-    inner: Option<B>,
+    inner: B,
     _call: Option<ActiveCall>,
 }
 
@@ -103,14 +85,14 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for CallBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().inner.as_pin_mut().map_or(Poll::Ready(None), |inner| inner.poll_frame(cx))
+        self.project().inner.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+        self.inner.size_hint()
     }
 }

@@ -25,6 +25,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
         limit_file: args.limit_file(),
+        deadlines: args.deadlines().map_err(ServeError::failed)?,
         connections: args.connections(),
         drain: args.drain().map_err(ServeError::failed)?,
         metrics: !matches!(args.metrics, MetricsAddress::Off),

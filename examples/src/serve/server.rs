@@ -16,6 +16,7 @@ use super::error::ServeError;
 use super::health::Health;
 use crate::auth::{TokenVerifier, public_layer};
 use crate::connections::{self, ConnectionLimits};
+use crate::deadlines::Deadlines;
 use crate::drain::{Drain, DrainLayer, Drained, Signal};
 use crate::limits::{self, CallLimits, LimitFile};
 use crate::service::Orders;
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub limits: CallLimits,
     /// The file that `limits` were read from; SIGHUP reads it again.
     pub limit_file: Option<LimitFile>,
+    /// Limits of how long calls may take.
+    pub deadlines: Deadlines,
     /// Limits of connections.
     pub connections: ConnectionLimits,
     /// Durations of the shutdown.
@@ -88,6 +91,7 @@ pub async fn serve(
                 .request_metadata(fields::METADATA),
         )
         .layer(RecoveryLayer::server())
+        .layer(config.deadlines.layer(&methods))
         .layer(limits.before_auth)
         .layer(auth.map_err(ServeError::failed)?)
         .layer(limits.in_flight)

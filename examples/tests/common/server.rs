@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use orders::connections::ConnectionLimits;
+use orders::deadlines::Deadlines;
 use orders::drain::{Drain, Drained, Signal};
 use orders::faults::Faults;
 use orders::limits::CallLimits;
@@ -56,6 +57,7 @@ impl Server {
         let config = ServerConfig {
             limits: CallLimits::none(),
             limit_file: None,
+            deadlines: Deadlines::of_callers(),
             connections,
             drain,
             metrics: false,
@@ -70,6 +72,7 @@ impl Server {
             ServerConfig {
                 limits: CallLimits::none(),
                 limit_file: None,
+                deadlines: Deadlines::of_callers(),
                 connections,
                 drain,
                 metrics: false,

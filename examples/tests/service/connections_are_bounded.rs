@@ -165,7 +165,7 @@ async fn where_all_have_calls_a_new_one_is_closed_at_once() {
     call(&mut watcher).await;
 }
 
-/// As tonic's server does, except that it responds `CANCELLED`.
+/// tonic's own timer would respond `CANCELLED`.
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_caller_waits_ends_by_its_deadline() {
     let server = Server::with_faults(orders::faults::Faults::Enabled).await;
