@@ -83,11 +83,7 @@ class Caller:
         self.counts[f"{SERVICE}/{method}", code] += 1
 
     def failed(self, method, error):
-        code = error.code().name
-        # tonic's own timer, outside every layer, reports an expired deadline as `CANCELLED`.
-        if (code, error.details()) == ("CANCELLED", "Timeout expired"):
-            code = "DEADLINE_EXCEEDED"
-        self.counted(method, code)
+        self.counted(method, error.code().name)
         self.maybe_refused(f"{SERVICE}/{method}", error)
 
     def maybe_refused(self, name, error):
