@@ -151,7 +151,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION|off", default_value = DEFAULT_CAP, help_heading = DEADLINES)]
     pub deadline_cap: TimeLimit,
 
-    /// How long the caller of a stream may read nothing while there is something to read
+    /// How long a caller may read nothing while there is something to read
     ///
     /// At the limit the call ends with DEADLINE_EXCEEDED. A caller that reads slowly, or waits for the next message,
     /// is not affected.

@@ -164,7 +164,7 @@ async fn a_watch_with_a_deadline_ends_with_trailers() {
 }
 
 #[tokio::test]
-async fn timeout_ends_calls_of_each_kind_at_both_sides() {
+async fn timeout_ends_calls_of_each_kind() {
     let served = Served::start(&["--faults", "--log", "json"]).await;
     let id = new_order(&served).await;
     let to = ["call", "--to", &served.url(), "--timeout", "300ms"];
@@ -189,10 +189,17 @@ async fn timeout_ends_calls_of_each_kind_at_both_sides() {
         assert!(line.contains(field), "{field} in {line}");
     }
 
+    // On a busy machine the request takes so long to arrive that the client leaves before the server's clock says so.
     let lines = lines_of(served, "WatchOrder").await;
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for line in lines {
-        assert_eq!(line["rpc.response.status_code"], "DEADLINE_EXCEEDED", "{line:#}");
+        let ending = (&line["rpc.response.status_code"], &line["grpc.ended_by"]);
+        let [late, left] = [("DEADLINE_EXCEEDED", "deadline"), ("CANCELLED", "caller")];
+        assert!(
+            [late, left].iter().any(|(code, by)| ending == (&(*code).into(), &(*by).into())),
+            "{line:#}"
+        );
+        assert_eq!(line["grpc.timeout_ms"], 300, "{line:#}");
     }
 }
 
@@ -223,7 +230,9 @@ async fn timeout_covers_the_wait_for_a_server_that_accepts_nothing() {
 
 #[tokio::test]
 async fn a_timeout_that_cannot_be_read_is_refused_and_counted_so() {
-    let mut served = Served::start(&["--metrics", "127.0.0.1:0", "--log", "json"]).await;
+    let limit = ["--limit", "orders.v1.OrderService/GetOrder=1/1:peer"];
+    let more = ["--metrics", "127.0.0.1:0", "--log", "json"];
+    let mut served = Served::start(&[&limit[..], &more].concat()).await;
     let metrics = served.metrics_address().await;
     let request = GetOrderRequest { id: "x".to_owned() };
     for (timeout, status, part) in [
@@ -234,6 +243,10 @@ async fn a_timeout_that_cannot_be_read_is_refused_and_counted_so() {
         let (code, message) = status_of(response.headers());
         assert!(code == status && message.contains(part), "{timeout}: {code} {message}");
     }
+    // The refused calls have used up none of the limit.
+    let good = by_hand(&served, "GetOrder", &[("grpc-timeout", "1M")], &request).await;
+    assert_eq!(status_of(good.headers()).0, "5");
+
     let (_, text) = get(&metrics, "/metrics").await;
     for reason in ["TIMEOUT_MALFORMED", "TIMEOUT_EXPIRED"] {
         let refused = format!("refused_by=\"deadline\",reason=\"{reason}\",shadow=\"false\"}} 1\n");
@@ -248,7 +261,7 @@ async fn a_timeout_that_cannot_be_read_is_refused_and_counted_so() {
         assert_eq!(line["grpc.refused_by"], "deadline", "{line:#}");
         assert_eq!(line["grpc.refused_reason"], reason, "{line:#}");
     }
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
 }
 
 /// The client's window has room for a part of the first message alone, and HTTP holds the rest of it.
