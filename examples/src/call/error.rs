@@ -2,12 +2,16 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use tonic::transport::Uri;
 use tonic::{ConnectError, Status};
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
+
+/// Maximum time to connect; `--timeout` may be shorter.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -45,12 +49,16 @@ impl CallError {
 /// Why there is no connection, as the system says it ("Connection refused"), if that is why the call failed.
 fn failed_connect(status: &Status) -> Option<String> {
     let mut error = status.source()?;
-    let mut is_connect_error = false;
+    let (mut is_connect_error, mut timed_out) = (false, false);
     loop {
         is_connect_error |= error.is::<ConnectError>();
+        let system = error.downcast_ref::<io::Error>();
+        timed_out |= system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
         match error.source() {
             Some(source) => error = source,
-            None => return is_connect_error.then(|| error.to_string()),
+            None if !is_connect_error => return None,
+            None if timed_out => return Some(format!("no answer within {CONNECT_TIMEOUT:?}")),
+            None => return Some(error.to_string()),
         }
     }
 }
@@ -128,6 +136,28 @@ mod tests {
         details.set_retry_info(Some(wait));
         let status = Status::with_error_details(Code::ResourceExhausted, message, details);
         CallError::Status(status).to_string()
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
+        let to = Uri::from_static("http://127.0.0.1:1");
+        for (kind, reason) in [
+            (io::ErrorKind::TimedOut, "http://127.0.0.1:1/: no answer within 10s;"),
+            (io::ErrorKind::ConnectionRefused, "http://127.0.0.1:1/: as the system says;"),
+        ] {
+            let error = ConnectError(io::Error::new(kind, "as the system says").into());
+            let error = CallError::Status(Status::from_error(error.into()));
+            let text = error.naming_server(&to).to_string();
+            assert!(
+                text.starts_with(&format!("UNAVAILABLE: cannot connect to {reason}")),
+                "{text}"
+            );
+        }
+        let other = CallError::Status(Status::unavailable("the server is shutting down"));
+        assert_eq!(
+            other.naming_server(&to).to_string(),
+            "UNAVAILABLE: the server is shutting down"
+        );
     }
 
     #[test]

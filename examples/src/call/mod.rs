@@ -7,8 +7,6 @@ mod lines;
 mod method;
 mod output;
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::Endpoint;
@@ -19,11 +17,9 @@ use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
 use credentials::Credentials;
+use error::CONNECT_TIMEOUT;
 pub use error::CallError;
 use method::RequestOptions;
-
-/// Maximum time to connect; `--timeout` may be shorter.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls the method and prints each response message as one line of JSON, when it arrives.
 ///
