@@ -9,7 +9,7 @@ use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic_call::{BoxChannel, BoxError, ObserveLayer};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
-use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_call_test_kit::v1::kinds_server::{Kinds, KindsServer};
 use tonic_call_test_kit::{KindsService, Recorder, listen};
 use tonic_deadline_layer::{ClientDeadlineLayer, DeadlineLayer};
 use tower::util::MapFutureLayer;
@@ -27,8 +27,9 @@ pub(crate) struct Served {
 }
 
 /// Starts a server with these layers, outermost first.
-pub(crate) fn serve<L, B>(layers: L, service: KindsService) -> (SocketAddr, JoinHandle<()>)
+pub(crate) fn serve<L, B, K>(layers: L, kinds: K) -> (SocketAddr, JoinHandle<()>)
 where
+    K: Kinds,
     L: Layer<Routes> + Clone + Send + 'static,
     L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     <L::Service as Service<Request<Body>>>::Future: Send,
@@ -39,7 +40,7 @@ where
     let (incoming, _) = listen();
     let incoming = incoming.with_nodelay(Some(true));
     let address = incoming.local_addr().unwrap();
-    let server = Server::builder().layer(layers).add_service(KindsServer::new(service));
+    let server = Server::builder().layer(layers).add_service(KindsServer::new(kinds));
     let task = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     (address, task)
 }
