@@ -21,7 +21,7 @@ const NAMES: [&str; 3] = ["first", "second", "third"];
 #[expect(clippy::print_stdout, reason = "the numbers are for readers")]
 async fn each_service_of_a_chain_has_less_time_than_the_one_before() {
     for margin in [Duration::ZERO, Duration::from_millis(20)] {
-        let chain = Chain::start(DeadlineLayer::client(None).margin(margin), Calls::InTheHandler);
+        let chain = Chain::start(&DeadlineLayer::client(None).margin(margin), Calls::InTheHandler);
         let raw = Raw::connect(chain.address()).await;
         let answer = raw.call(MethodKind::Unary, &["5S"], &ask(Act::Unspecified, 0)).await;
         assert_eq!(answer.code, Code::Ok, "{answer:?}");
@@ -55,7 +55,7 @@ async fn all_services_of_a_chain_end_when_the_deadline_passes() {
     // A service drops its call when its own deadline passes: where that reaches the next one before its clock, which
     // began later, the next one is right that its caller has left, and the call is made again.
     for _ in 0..20 {
-        let chain = Chain::start(DeadlineLayer::client(None), Calls::InTheHandler);
+        let chain = Chain::start(&DeadlineLayer::client(None), Calls::InTheHandler);
         let raw = Raw::connect(chain.address()).await;
         let answer = raw.call(MethodKind::Unary, &["150m"], &ask(Act::Hang, 0)).await;
         assert_eq!(answer.code, Code::DeadlineExceeded, "{answer:?}");
@@ -94,7 +94,7 @@ async fn a_call_has_the_deadline_of_the_task_that_makes_it() {
         (Calls::Detached, false),
         (Calls::WithoutALayer, false),
     ] {
-        let chain = Chain::start(DeadlineLayer::client(None), calls);
+        let chain = Chain::start(&DeadlineLayer::client(None), calls);
         let raw = Raw::connect(chain.address()).await;
         let answer = raw.call(MethodKind::Unary, &["5S"], &ask(Act::Unspecified, 0)).await;
         assert_eq!(answer.code, Code::Ok, "{calls:?} {answer:?}");
@@ -112,7 +112,7 @@ async fn a_call_ends_with_the_earliest_of_all_its_deadlines() {
     // The third one's client has a limit of its own: of one hour, or of two seconds.
     for (limit, is_less) in [(Duration::from_secs(3_600), false), (Duration::from_secs(2), true)] {
         let layer = DeadlineLayer::client(limit).methods(&tonic_call_test_kit::methods());
-        let chain = Chain::start(layer, Calls::InTheHandler);
+        let chain = Chain::start(&layer, Calls::InTheHandler);
         let raw = Raw::connect(chain.address()).await;
         let answer = raw.call(MethodKind::Unary, &["5S"], &ask(Act::Unspecified, 0)).await;
         assert_eq!(answer.code, Code::Ok, "{answer:?}");

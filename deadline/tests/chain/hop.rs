@@ -61,13 +61,13 @@ impl Seen {
 
 impl Chain {
     /// Starts the services; each calls the next one through this layer, in this way.
-    pub(crate) fn start(layer: ClientDeadlineLayer, calls: Calls) -> Self {
+    pub(crate) fn start(layer: &ClientDeadlineLayer, calls: Calls) -> Self {
         let service = KindsService::default();
         let third = Hop::start(Handler::new(None, calls, service.clone()));
         let second =
-            Hop::start(Handler::new(Some(third.client(&layer, calls)), calls, service.clone()));
+            Hop::start(Handler::new(Some(third.client(layer, calls)), calls, service.clone()));
         let first =
-            Hop::start(Handler::new(Some(second.client(&layer, calls)), calls, service.clone()));
+            Hop::start(Handler::new(Some(second.client(layer, calls)), calls, service.clone()));
         Self { hops: vec![first, second, third], service }
     }
 

@@ -8,4 +8,4 @@ mod stack;
 
 pub(crate) use self::cells::{Cell, Expires, SERVERS_MESSAGE};
 pub(crate) use self::raw::{Answer, Messages, Place, Raw, RawCall, read, read_rest};
-pub(crate) use self::stack::{Client, Served, hold, serve};
+pub(crate) use self::stack::{Client, Served, hold, serve, serve_with};

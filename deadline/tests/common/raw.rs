@@ -104,7 +104,7 @@ pub(crate) async fn read_rest(mut body: RecvStream) -> Result<Answer, h2::Error>
     while let Some(data) = body.data().await {
         let data = data?;
         body.flow_control().release_capacity(data.len())?;
-        messages.receive(data);
+        messages.receive(&data);
     }
     let trailers = body.trailers().await?.unwrap_or_default();
     Ok(answer(Place::Trailers, &trailers, messages.count))
@@ -128,8 +128,8 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn receive(&mut self, data: Bytes) {
-        self.begun.extend_from_slice(&data);
+    pub(crate) fn receive(&mut self, data: &[u8]) {
+        self.begun.extend_from_slice(data);
         while self.begun.len() >= 5 {
             let len = u32::from_be_bytes(self.begun[1..5].try_into().unwrap()) as usize;
             if self.begun.len() < 5 + len {

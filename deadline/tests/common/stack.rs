@@ -37,10 +37,32 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    serve_with(Server::builder(), layers, kinds)
+}
+
+/// Starts this server with these layers, outermost first.
+pub(crate) fn serve_with<L, B, K>(
+    server: Server,
+    layers: L,
+    kinds: K,
+) -> (SocketAddr, JoinHandle<()>)
+where
+    K: Kinds,
+    L: Layer<Routes> + Clone + Send + 'static,
+    L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    <L::Service as Service<Request<Body>>>::Future: Send,
+    <L::Service as Service<Request<Body>>>::Error: Into<BoxError> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (incoming, _) = listen();
     let incoming = incoming.with_nodelay(Some(true));
     let address = incoming.local_addr().unwrap();
-    let server = Server::builder().layer(layers).add_service(KindsServer::new(kinds));
+    // h2 closes a connection whose client has reset twenty streams that a busy server has not accepted yet. Deadlines
+    // that pass do that, with the layer and without it.
+    let server = server.http2_max_pending_accept_reset_streams(Some(10_000));
+    let mut server = server.layer(layers);
+    let server = server.add_service(KindsServer::new(kinds));
     let task = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     (address, task)
 }
