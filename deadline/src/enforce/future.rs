@@ -55,11 +55,16 @@ where
             Projection::Answer(answer) => {
                 answer.poll(cx).map_ok(|response| response.map(ResponseBody::unlimited))
             }
-            Projection::Limited(response, watchdog) => {
+            Projection::Limited(mut response, watchdog) => {
                 let Some(running) = watchdog else {
                     panic!("a `ResponseFuture` was polled after it had completed");
                 };
-                let result = ready!(running.poll(|| response.poll(cx)));
+                let mut result = running.poll(|| response.as_mut().poll(cx));
+                // tonic polls its own timer after this, and a poll may take long.
+                if result.is_pending() && running.is_due() {
+                    result = running.poll(|| response.poll(cx));
+                }
+                let result = ready!(result);
                 let code = match &result {
                     Ok(response) => super::code_in(response.headers()),
                     Err(error) => as_error(error).map(code_of_error),

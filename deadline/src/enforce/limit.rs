@@ -27,6 +27,10 @@ impl Limit {
         one.into_iter().chain(other).min_by_key(|limit| limit.deadline)
     }
 
+    pub(crate) fn is_reached(&self) -> bool {
+        self.deadline.has_passed()
+    }
+
     /// What the caller gets when the limit is reached.
     pub(crate) fn status(self) -> Status {
         Status::deadline_exceeded(match self.set_by {

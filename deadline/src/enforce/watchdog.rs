@@ -49,9 +49,7 @@ impl Watchdog {
 
     /// Polls the call, unless one of its limits has been reached: then it is cut, and the poll finds that.
     pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        let mut limits = self.call.into_iter().chain(self.head);
-        let reached = limits.find(|limit| limit.deadline.has_passed());
-        match (&mut self.on, reached) {
+        match (&mut self.on, self.call.into_iter().chain(self.head).find(Limit::is_reached)) {
             // Any caller can do this, so it must not look like a failure of the service.
             (On::Server { has_begun: false }, Some(limit)) if limit.set_by == SetBy::Caller => {
                 let refused = refusal::expired();
@@ -71,6 +69,11 @@ impl Watchdog {
             On::Server { .. } => Deadline::enter(self.call.map(|limit| limit.deadline), poll),
             On::Client(_) => poll(),
         }
+    }
+
+    /// Whether a limit has been reached.
+    pub(crate) fn is_due(&self) -> bool {
+        self.call.into_iter().chain(self.head).any(|limit| limit.is_reached())
     }
 
     /// The status instead of the one that a call has ended with, if that only reports the deadline in other words. A
