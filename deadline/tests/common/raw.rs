@@ -81,7 +81,8 @@ impl Raw {
 
 impl RawCall {
     pub(crate) fn send(&mut self, ask: &Ask, is_last: bool) {
-        self.request.send_data(frame_of(&ask.encode_to_vec()), is_last).unwrap();
+        // Fails if the server has answered already, as it does when it refuses a call.
+        let _ = self.request.send_data(frame_of(&ask.encode_to_vec()), is_last);
     }
 
     pub(crate) fn reset(&mut self, reason: Reason) {
