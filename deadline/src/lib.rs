@@ -159,6 +159,7 @@
 //! | a task that the handler has spawned goes on after the deadline | only the handler is dropped: hold the task in a `JoinSet`, or give it the deadline |
 //! | a handler that blocks its thread is not ended: nothing polls it | await `tokio::task::spawn_blocking` |
 //! | the stream of a caller without a deadline never ends | set `stream_default`, or [`required`](DeadlineLayer::required) |
+//! | many calls expire at once, and their connection breaks: h2 closes one with more than 20 streams that were reset before the server took them | raise `http2_max_pending_accept_reset_streams` of the server |
 //! | "there is no reactor running" | run the layer in a tokio runtime with time enabled: tonic's server and channel need one too |
 //! | tower's `option_layer` does not compile | use [`option_layer`] of this crate |
 //!
