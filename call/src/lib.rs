@@ -204,6 +204,7 @@
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
+//! | `ServiceConfig`, [`WaitForReady`] | gRPC's service config, which several layers read, and what one call changes of it |
 //! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
 //! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | fitting a layer around services and channels |
 //!
@@ -220,6 +221,7 @@
 //! | `channel` | yes | reads the errors of a client `Channel`; without it a refused connection is `Unknown` |
 //! | `server` | yes | reads the connect info of tonic's server: [`Peer`], [`TrustedProxies`] |
 //! | `tls-connect-info` | yes | reads the connect info below the TLS of your own incoming stream; brings rustls, without cryptography |
+//! | `service-config` | no | reads gRPC's service config: `ServiceConfig` |
 //! | `axum` | no | reads axum's `ConnectInfo<SocketAddr>`, for servers run by `axum::serve` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -230,6 +232,8 @@ struct Readme;
 
 mod answer;
 mod bounded;
+#[cfg(feature = "service-config")]
+mod config;
 mod fit;
 mod method;
 mod observe;
@@ -243,9 +247,13 @@ pub use self::answer::{
     format_timeout, guarded, panic_message, parse_timeout, timeout_of,
 };
 pub use self::bounded::{BoundedStore, EntryId, KeyHash, KeySeeds, LockedEntry, StoreUsage};
+#[cfg(feature = "service-config")]
+pub use self::config::{
+    ConfigError, LoadBalancing, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig,
+};
 pub use self::fit::{
     BoxChannel, BoxError, GrpcService, OptionBody, OptionFuture, OptionLayer, OptionService,
-    option_layer,
+    WaitForReady, option_layer,
 };
 pub use self::method::{
     Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
