@@ -3,6 +3,7 @@
 mod body_reader;
 mod call_info;
 mod call_state;
+mod delivery;
 mod early;
 mod end;
 mod ended_by;
@@ -25,6 +26,7 @@ mod watch;
 mod web;
 
 pub use self::call_info::{CallInfo, Refusal};
+pub use self::delivery::{Delivery, delivery_of_error};
 pub use self::early::EarlyMessages;
 pub use self::end::{Cause, End};
 pub use self::ended_by::EndedBy;
