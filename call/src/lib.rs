@@ -199,8 +199,8 @@
 //!
 //! | part | for |
 //! |---|---|
-//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`Stopwatch`], [`Protocol`] | watching a call |
-//! | [`code_of_error`], [`as_error`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
+//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
+//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
@@ -261,9 +261,10 @@ pub use self::method::{
     MethodTable, Methods, MethodsError, Rpc, RuleError, UncalledRules,
 };
 pub use self::observe::{
-    Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message, Observe,
-    ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody, ResponseFuture, Side, SideCheck,
-    Stopwatch, as_error, code_of_error, delivery_of_error, is_grpc, is_preflight,
+    Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
+    MessageLimit, Observe, ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody,
+    ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error, code_of_head,
+    delivery_of_error, is_grpc, is_preflight,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};

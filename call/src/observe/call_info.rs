@@ -15,7 +15,8 @@ use crate::show::{FieldValue, TraceIds, sanitize};
 /// A slot in the request's extensions where the layers of one call share facts: an outer layer inserts it, and
 /// inner layers fill it in. Independent layers have no other way to see each other.
 ///
-/// Clones share one slot. A layer that sends one call several times (retries) gives each attempt its own slot.
+/// Clones share one slot. A layer that sends one call several times (retries) gives each attempt
+/// [its own slot](Self::new_attempt).
 ///
 /// A handler gets it from its request, for example to add a field to the call's log line:
 ///
@@ -45,6 +46,8 @@ struct Slot {
     trace: OnceLock<TraceIds>,
     /// Why the call ended without an answer. Decided once, so that all layers see the same cause.
     drop_cause: OnceLock<Cause>,
+    /// The attempt whose answer the caller gets, if the call is sent in attempts.
+    attempt: OnceLock<CallInfo>,
 }
 
 #[derive(Default)]
@@ -102,6 +105,21 @@ impl CallInfo {
         Self::of(extensions).filter(|info| info.side == side)
     }
 
+    /// Creates a slot for one attempt to make this call. It knows the trace of the call; the rest is its own.
+    pub fn new_attempt(&self) -> Self {
+        let attempt = Self::new(self.side);
+        if let Some(trace) = self.trace() {
+            attempt.set_trace(trace);
+        }
+        attempt
+    }
+
+    /// Sets the [attempt](Self::new_attempt) whose answer the caller gets: what layers record of it, before and after
+    /// this, is then shown as recorded of the call. The first one set is used.
+    pub fn set_attempt(&self, attempt: &Self) {
+        self.slot.attempt.get_or_init(|| attempt.clone());
+    }
+
     /// Sets the name of the authenticated caller. It is meant for logs and limit keys, never for labels.
     pub fn set_principal(&self, principal: impl Into<Arc<str>>) {
         self.facts_mut().principal = Some(principal.into());
@@ -109,7 +127,8 @@ impl CallInfo {
 
     /// The name of the authenticated caller, if an authentication layer has set it.
     pub fn principal(&self) -> Option<Arc<str>> {
-        self.facts()?.principal.clone()
+        let own = self.facts().and_then(|facts| facts.principal.clone());
+        own.or_else(|| self.slot.attempt.get()?.principal())
     }
 
     /// Records that a layer refuses the call, or would refuse it (shadow mode).
@@ -119,12 +138,17 @@ impl CallInfo {
 
     /// All refusals so far, including shadow refusals, in order.
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.facts().map(|facts| facts.refusals.clone()).unwrap_or_default()
+        let mut all = self.facts().map(|facts| facts.refusals.clone()).unwrap_or_default();
+        if let Some(attempt) = self.slot.attempt.get() {
+            all.extend(attempt.refusals());
+        }
+        all
     }
 
     /// The first refusal that is not a shadow refusal, if any: the one that ended the call.
     pub fn refusal(&self) -> Option<Refusal> {
-        self.facts()?.refusal().cloned()
+        let own = self.facts().and_then(|facts| facts.refusal().cloned());
+        own.or_else(|| self.slot.attempt.get()?.refusal())
     }
 
     /// Records a recovered panic with its message, which is meant for the operator. The first one is kept. The
@@ -152,12 +176,16 @@ impl CallInfo {
 
     /// The message of the recovered panic, if there was one, even if it did not end the call.
     pub fn panic(&self) -> Option<Arc<str>> {
-        Some(Arc::clone(&self.facts()?.panic.as_ref()?.0))
+        let own = self.facts().and_then(|facts| Some(Arc::clone(&facts.panic.as_ref()?.0)));
+        own.or_else(|| self.slot.attempt.get()?.panic())
     }
 
     /// The stack of that panic, if it was recorded.
     pub fn panic_stack(&self) -> Option<Arc<dyn fmt::Display + Send + Sync>> {
-        self.facts()?.panic.as_ref()?.1.clone()
+        match self.facts().and_then(|facts| facts.panic.clone()) {
+            Some((_, stack)) => stack,
+            None => self.slot.attempt.get()?.panic_stack(),
+        }
     }
 
     /// Sets what ended the call, where its [`End`] does not show it: for a layer that answers instead of the
@@ -193,7 +221,12 @@ impl CallInfo {
 
     /// The added fields, in the order in which their keys were first added.
     pub fn fields(&self) -> Vec<(Cow<'static, str>, FieldValue)> {
-        self.facts().map(|facts| facts.fields.clone()).unwrap_or_default()
+        let mut all = self.facts().map(|facts| facts.fields.clone()).unwrap_or_default();
+        if let Some(attempt) = self.slot.attempt.get() {
+            let added = attempt.fields().into_iter();
+            all.extend(added.filter(|(key, _)| !self.has_field(key)));
+        }
+        all
     }
 
     /// What ended the call, derived from its end and from what the inner layers recorded.
@@ -204,12 +237,7 @@ impl CallInfo {
         if let End::Status { code: Code::Ok, .. } = end {
             return EndedBy::Service;
         }
-        let Some(facts) = self.facts() else { return EndedBy::from(end) };
-        match (&facts.ended_by, facts.refusal()) {
-            (Some(by), _) => *by,
-            (None, Some(refusal)) => EndedBy::Refusal { by: refusal.by },
-            (None, None) => EndedBy::from(end),
-        }
+        self.recorded_end().unwrap_or_else(|| EndedBy::from(end))
     }
 
     /// The deadline of a caller that waits for this time from now; `None` if it is never reached. The first call
@@ -241,10 +269,24 @@ impl CallInfo {
         })
     }
 
+    /// What the layers recorded of the end, if anything.
+    fn recorded_end(&self) -> Option<EndedBy> {
+        let own = self.facts().and_then(|facts| match (&facts.ended_by, facts.refusal()) {
+            (Some(by), _) => Some(*by),
+            (None, Some(refusal)) => Some(EndedBy::Refusal { by: refusal.by }),
+            (None, None) => None,
+        });
+        own.or_else(|| self.slot.attempt.get()?.recorded_end())
+    }
+
+    fn has_field(&self, key: &str) -> bool {
+        self.facts().is_some_and(|facts| facts.fields.iter().any(|(present, _)| present == key))
+    }
+
     /// Whether an inner layer has refused this request or recovered a panic in it. Either proves that it is a
     /// call.
     pub(crate) fn proves_call(&self) -> bool {
-        self.facts().is_some_and(|facts| facts.refusal().is_some() || facts.panic.is_some())
+        self.refusal().is_some() || self.panic().is_some()
     }
 
     /// The facts so far, if any. For most calls there are none, and this costs one atomic load.
@@ -385,6 +427,36 @@ mod tests {
         info.set_ended_by(EndedBy::Deadline);
         assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);
         assert_eq!(info.ended_by(&status(Code::Ok)), EndedBy::Service);
+    }
+
+    #[test]
+    fn what_is_recorded_of_the_attempt_that_counts_is_recorded_of_the_call() {
+        let info = CallInfo::new(Side::Client);
+        info.add_field("tenant", "of the call");
+        let [lost, last] = [info.new_attempt(), info.new_attempt()];
+        lost.add_refusal(Refusal::new("ratelimit", "per_second"));
+        lost.set_panic("lost");
+        last.add_refusal(Refusal::new("auth", "no_token"));
+        assert_eq!((info.refusal(), info.panic()), (None, None));
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Caller);
+
+        info.set_attempt(&last);
+        info.set_attempt(&lost);
+        last.set_principal("billing");
+        last.set_panic("in a stream");
+        last.add_field("tenant", "of the attempt");
+        last.add_field("shard", 7_i64);
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Refusal { by: "auth" });
+        assert_eq!(info.refusals(), last.refusals());
+        assert_eq!(info.principal().as_deref(), Some("billing"));
+        assert_eq!(info.panic().as_deref(), Some("in a stream"));
+        let fields = [("tenant".into(), "of the call".into()), ("shard".into(), 7_i64.into())];
+        assert_eq!(info.fields(), fields);
+
+        last.set_ended_by(EndedBy::Transport);
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Transport);
+        info.set_ended_by(EndedBy::Deadline);
+        assert_eq!(info.ended_by(&DROPPED), EndedBy::Deadline);
     }
 
     #[test]

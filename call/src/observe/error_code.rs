@@ -5,11 +5,12 @@ use std::error::Error;
 use std::io;
 
 use h2::Reason;
-use http::StatusCode;
+use http::{Response, StatusCode};
+use http_body::Body;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
 use crate::fit::BoxError;
-use crate::observe::{EndedBy, Side};
+use crate::observe::{EndedBy, Side, headers};
 
 /// The code of an error from a service or body, and who caused it.
 pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
@@ -150,6 +151,20 @@ fn code_of_h2(error: &h2::Error) -> Code {
     }
 }
 
+/// The code of a response to a client that is over with its head: a status in the head (gRPC over HTTP/2,
+/// "Trailers-Only"), or an HTTP error of something that does not speak gRPC. `None` if a body follows.
+pub fn code_of_head<B: Body>(response: &Response<B>) -> Option<Code> {
+    let at_end = response.body().is_end_stream();
+    match headers::code(response.headers()) {
+        Some(Code::Ok) => at_end.then_some(Code::Ok),
+        Some(code) => Some(code),
+        None if at_end || response.status() != StatusCode::OK => {
+            Some(code_of_http(response.status()))
+        }
+        None => None,
+    }
+}
+
 /// The code of a response that has no `grpc-status` (gRPC, "HTTP to gRPC status code mapping").
 pub(crate) fn code_of_http(status: StatusCode) -> Code {
     match status.as_u16() {
@@ -254,6 +269,49 @@ mod tests {
     fn anything_else_is_unknown() {
         assert_eq!(code_of(&boxed("a text")), Code::Unknown);
         assert_eq!(code_of(&7), Code::Unknown);
+    }
+
+    #[test]
+    fn a_head_without_a_status_is_the_end_only_if_nothing_follows_or_it_is_an_http_error() {
+        use http_body::Frame;
+        use std::pin::Pin;
+        use std::task::{Context, Poll};
+
+        struct Empty(bool);
+        impl Body for Empty {
+            type Data = bytes::Bytes;
+            type Error = Status;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
+                Poll::Ready(None)
+            }
+
+            fn is_end_stream(&self) -> bool {
+                self.0
+            }
+        }
+
+        for (http, grpc, at_end, code) in [
+            (200, Some("14"), true, Some(Code::Unavailable)),
+            (200, Some("14"), false, Some(Code::Unavailable)),
+            (200, Some("99"), true, Some(Code::Unknown)),
+            (200, Some("0"), true, Some(Code::Ok)),
+            (200, Some("0"), false, None),
+            (200, None, false, None),
+            (200, None, true, Some(Code::Unknown)),
+            (503, None, true, Some(Code::Unavailable)),
+            (503, None, false, Some(Code::Unavailable)),
+        ] {
+            let mut response = Response::builder().status(http);
+            if let Some(grpc) = grpc {
+                response = response.header("grpc-status", grpc);
+            }
+            let response = response.body(Empty(at_end)).expect("a response");
+            assert_eq!(code_of_head(&response), code, "{http} {grpc:?} {at_end}");
+        }
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl MessageReader {
         (self.missing == 0).then(|| self.finished())
     }
 
+    /// The length of the message whose prefix is complete, and which has not ended.
+    pub(crate) fn announced(&self) -> Option<u32> {
+        let [_, a, b, c, d] = self.prefix;
+        (self.have == 5).then(|| u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// Whether the next byte is the first of a message's prefix.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.have == 0
