@@ -1,0 +1,208 @@
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use http_body::Body as _;
+use tonic::Status;
+use tonic::body::Body;
+use tonic_call::MessageLimit;
+
+use super::body::AttemptBody;
+use super::budget::Budget;
+use super::state::{Next, Phase, State};
+
+/// The request body of one call, which its attempts read one after the other. Dropping it before it is
+/// [committed](Self::commit) ends the body that is being read.
+pub(crate) struct Replay(Arc<Buffer>);
+
+/// What the attempts of a call share. No foreign code runs under the lock.
+pub(crate) struct Buffer {
+    state: Mutex<State>,
+    /// Wakes the task of the call, which answers when a message is too long.
+    caller: AtomicWaker,
+    has_limit: bool,
+}
+
+impl Replay {
+    /// Keeps up to this number of bytes, which are also taken from the budget.
+    pub(crate) fn new(
+        body: Body,
+        limit: Option<MessageLimit>,
+        max: usize,
+        budget: Arc<Budget>,
+    ) -> Self {
+        let has_limit = limit.is_some();
+        let mut state = State::new(limit, max, budget);
+        let is_at_end = body.is_end_stream();
+        let unneeded = state.give_back(body, is_at_end);
+        drop(unneeded);
+        let (state, caller) = (Mutex::new(state), AtomicWaker::new());
+        Self(Arc::new(Buffer { state, caller, has_limit }))
+    }
+
+    /// A body for the next attempt, from the beginning. The body of the one before fails from now on.
+    pub(crate) fn attempt(&self) -> AttemptBody {
+        AttemptBody::new(Arc::clone(&self.0), self.supersede())
+    }
+
+    /// The body of the current attempt fails from now on.
+    pub(crate) fn end_attempt(&self) {
+        self.supersede();
+    }
+
+    /// Returns the number of the next attempt.
+    fn supersede(&self) -> u32 {
+        let mut state = self.0.state();
+        let number = state.begin_attempt();
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(waker) = reader {
+            waker.wake();
+        }
+        number
+    }
+
+    /// Whether there can be another attempt.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.0.state().phase == Phase::Replayable
+    }
+
+    /// Whether the caller's request has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.state().has_failed()
+    }
+
+    /// The current attempt is the last one.
+    pub(crate) fn commit(self) -> Arc<Buffer> {
+        let mut state = self.0.state();
+        state.commit();
+        drop(state);
+        Arc::clone(&self.0)
+    }
+
+    /// The answer to a call with a message that is too long, once there is one.
+    pub(crate) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
+        self.0.poll_too_long(cx)
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if state.phase == Phase::Committed {
+            return;
+        }
+        let leftover = state.close();
+        let reader = state.reader.take();
+        drop(state);
+        drop(leftover);
+        if let Some(waker) = reader {
+            waker.wake();
+        }
+    }
+}
+
+impl Buffer {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a message can be too long.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.has_limit
+    }
+
+    /// Like [`Replay::poll_too_long`].
+    pub(crate) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
+        // Before the look, so that a message that comes later wakes this task.
+        self.caller.register(cx.waker());
+        self.state().too_long().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Reads for the attempt with this number.
+    pub(super) fn poll(
+        &self,
+        attempt: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Status>>> {
+        loop {
+            let mut state = self.state();
+            if let Some(status) = ended(&state, attempt) {
+                return Poll::Ready(Some(Err(status)));
+            }
+            let source = match state.next() {
+                Next::Return(data) => return Poll::Ready(data),
+                Next::Wait => {
+                    state.reader = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Next::Poll(source) => source,
+            };
+            drop(state);
+            if self.poll_source(source, attempt, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Polls the source once, and gives it back.
+    fn poll_source(&self, mut source: Body, attempt: u32, cx: &mut Context<'_>) -> Poll<()> {
+        let unwinding = Unwinding(self);
+        let frame = Pin::new(&mut source).poll_frame(cx);
+        let is_at_end = source.is_end_stream();
+        std::mem::forget(unwinding);
+        let mut state = self.state();
+        let poll = frame.map(|frame| state.receive(frame));
+        let unneeded = state.give_back(source, is_at_end);
+        let is_too_long = state.too_long().is_some();
+        let superseded = ended(&state, attempt).is_some();
+        let mut next_reader = None;
+        if superseded {
+            // The next attempt has found that somebody else polls the source.
+            next_reader = state.reader.take();
+        } else if poll.is_pending() {
+            state.reader = Some(cx.waker().clone());
+        }
+        drop(state);
+        drop(unneeded);
+        if let Some(waker) = next_reader {
+            waker.wake();
+        }
+        if is_too_long {
+            self.caller.wake();
+        }
+        // What is left to say to an attempt that is superseded is that.
+        if superseded { Poll::Ready(()) } else { poll }
+    }
+
+    /// Whether the attempt with this number has read everything, and nothing follows.
+    pub(super) fn is_at_end(&self, attempt: u32) -> bool {
+        let state = self.state();
+        ended(&state, attempt).is_none() && state.is_at_end()
+    }
+}
+
+/// Ends a request whose body panics: otherwise the next attempt would wait for it.
+struct Unwinding<'a>(&'a Buffer);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.receive(Some(Err(Status::internal("the request body panicked"))));
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(waker) = reader {
+            waker.wake();
+        }
+    }
+}
+
+/// Why an attempt may not read any more.
+fn ended(state: &State, attempt: u32) -> Option<Status> {
+    if state.phase == Phase::Closed {
+        return Some(Status::cancelled("the call is over"));
+    }
+    (state.attempt != attempt).then(|| Status::cancelled("the attempt is over"))
+}
