@@ -92,9 +92,8 @@ impl Call {
                 }
             };
             self.report.end(AttemptOutcome::Retried(failure.code));
-            // The attempt is over before the wait, and reads nothing more of the request.
+            // The attempt is over before the wait.
             drop(result);
-            self.replay.end_attempt();
             if let Err(interruption) = self.wait(again, &mut timer).await {
                 return Ok(self.interrupted(interruption));
             }
@@ -103,12 +102,14 @@ impl Call {
     }
 
     fn next(&mut self, failure: Failure) -> Result<Again, Final> {
+        // Whoever still reads its request must not decide any more what is kept of it.
+        let is_replayable = self.replay.end_attempt();
         if self.replay.has_failed() {
             return Err(Final::RequestFailed);
         }
         let random = &*self.settings.random;
         let shared = Shared { throttle: self.settings.throttle.as_deref(), random: &|| random() };
-        let again = self.plan.next(failure, self.replay.is_replayable(), &shared)?;
+        let again = self.plan.next(failure, is_replayable, &shared)?;
         match self.head.deadline {
             None if again.waits && !again.after.is_zero() => self.settings.warn_of_endless_wait(),
             Some(deadline) if !again.waits && again.after >= deadline.remaining() => {

@@ -42,31 +42,27 @@ impl Replay {
         Self(Arc::new(Buffer { state, caller, has_limit }))
     }
 
-    /// A body for the next attempt, from the beginning. The body of the one before fails from now on.
+    /// A body for the next attempt, from the beginning.
     pub(crate) fn attempt(&self) -> AttemptBody {
-        AttemptBody::new(Arc::clone(&self.0), self.supersede())
+        let number = self.0.state().begin_attempt();
+        AttemptBody::new(Arc::clone(&self.0), number)
     }
 
-    /// The body of the current attempt fails from now on.
-    pub(crate) fn end_attempt(&self) {
-        self.supersede();
-    }
-
-    /// Returns the number of the next attempt.
-    fn supersede(&self) -> u32 {
+    /// Ends the current attempt: its body fails from now on. Returns whether there can be another one; if not, it goes
+    /// on.
+    pub(crate) fn end_attempt(&self) -> bool {
         let mut state = self.0.state();
-        let number = state.begin_attempt();
+        // Under one lock: a reader that is still there may exceed what is kept, which drops what it has read.
+        if state.phase != Phase::Replayable {
+            return false;
+        }
+        state.begin_attempt();
         let reader = state.reader.take();
         drop(state);
         if let Some(waker) = reader {
             waker.wake();
         }
-        number
-    }
-
-    /// Whether there can be another attempt.
-    pub(crate) fn is_replayable(&self) -> bool {
-        self.0.state().phase == Phase::Replayable
+        true
     }
 
     /// Whether the caller's request has failed.

@@ -199,7 +199,7 @@ impl State {
         self.put_back(bytes);
     }
 
-    /// Begins the next attempt, which reads from the beginning.
+    /// Begins the next attempt, which reads from the beginning. The one before may not read any more.
     pub(super) fn begin_attempt(&mut self) -> u32 {
         self.attempt += 1;
         self.next = 0;

@@ -154,7 +154,7 @@ impl Service<Request<Body>> for Server {
             }
             match act {
                 Act::Refuse(code, headers) => {
-                    let mut response = Status::new(code, "on purpose").into_http::<Script>();
+                    let mut response = Status::new(code, "on purpose").into_http::<()>();
                     for (name, value) in headers {
                         response.headers_mut().append(*name, value.parse().unwrap());
                     }
