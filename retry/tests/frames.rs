@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,10 +54,10 @@ async fn call(
     config: &ServiceConfig,
     react: impl Fn(&Received) -> Vec<Send> + std::marker::Send + Sync + 'static,
 ) -> Result {
-    let requests = Arc::new(Mutex::new(0));
+    let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let server = FrameServer::start(move |received: &Received| {
-        *counted.lock().unwrap() = received.request.max(*counted.lock().unwrap());
+        counted.fetch_max(received.request, Ordering::SeqCst);
         react(received)
     });
     let server = server.await;
@@ -70,7 +71,7 @@ async fn call(
     };
     let outcome = tokio::time::timeout(Duration::from_secs(20), call).await.expect("an end");
     let retries = last.0.lock().unwrap().unwrap();
-    let requests = *requests.lock().unwrap();
+    let requests = requests.load(Ordering::SeqCst);
     Result {
         code: outcome.code,
         messages: outcome.messages,
