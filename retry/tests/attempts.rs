@@ -3,14 +3,21 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use common::{Act, Server, call, config, layer, with_policy};
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use tonic::body::Body;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_call::BoxError;
 use tonic_call_test_kit::{Script, to, with};
 use tonic_retry_layer::{RetryLayer, ServiceConfig};
+use tower::{Layer as _, Service as _, service_fn};
 
 fn unavailable(times: usize) -> impl Iterator<Item = Act> {
     std::iter::repeat_with(Act::unavailable).take(times)
@@ -242,37 +249,46 @@ async fn a_request_that_fails_by_itself_is_not_sent_again() {
     assert_eq!((outcome.code, server.attempts()), (Code::Unavailable, 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn dropping_a_call_cancels_its_attempt_and_ends_its_request() {
+/// Makes a call, drops it while its request is read, and checks what is left.
+async fn drop_a_call(layer: RetryLayer) {
     struct Dropped(Arc<Mutex<bool>>);
     impl Drop for Dropped {
         fn drop(&mut self) {
             *self.0.lock().unwrap() = true;
         }
     }
+    async fn next(body: &mut Body) -> Result<Frame<Bytes>, Status> {
+        poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.unwrap()
+    }
+
     let dropped = Arc::new(Mutex::new(false));
     let held = Arc::new(Mutex::new(Some(Dropped(Arc::clone(&dropped)))));
     let (bodies, mut body) = tokio::sync::mpsc::unbounded_channel();
-    let service = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
+    let service = service_fn(move |request: Request<Body>| {
         let held = held.lock().unwrap().take();
         bodies.send(request.into_body()).unwrap();
         async move {
             let _held = held;
-            std::future::pending::<Result<http::Response<Script>, Status>>().await
+            std::future::pending::<Result<Response<Script>, Status>>().await
         }
     });
-    let mut channel = tower::Layer::layer(&layer(&config()), service);
-    let request = to("/a.B/C").map(|_| Script::new().stall());
-    let response = tokio::spawn(tower::Service::call(&mut channel, request));
+    let request = to("/a.B/C").map(|_| Script::new().message(b"x").stall());
+    let response = tokio::spawn(layer.layer(service).call(request));
     let mut body = body.recv().await.unwrap();
-    let frame = tokio::spawn(async move {
-        std::future::poll_fn(|cx| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx))
-            .await
-    });
+    assert!(next(&mut body).await.is_ok());
+    let after = tokio::spawn(async move { next(&mut body).await });
     tokio::task::yield_now().await;
     response.abort();
     assert!(response.await.unwrap_err().is_cancelled());
     assert!(*dropped.lock().unwrap());
-    let status = frame.await.unwrap().unwrap().unwrap_err();
+    let status = after.await.unwrap().unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Cancelled, "the call is over"));
+    assert_eq!(layer.used_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_call_cancels_its_attempt_and_ends_its_request() {
+    drop_a_call(layer(&config())).await;
+    // Also if there could be no other attempt.
+    drop_a_call(layer(&config()).call_bytes(0)).await;
 }

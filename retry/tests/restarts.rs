@@ -1,5 +1,5 @@
 //! A server that is drained and restarted under load, over real sockets.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,7 +117,8 @@ async fn no_call_fails_while_a_server_is_drained_and_restarted() {
         until(&count.0, share).await;
         running.drain().await;
         // The port is closed until a call has found it so.
-        until(&retried.0, *retried.0.borrow() + 1).await;
+        let next = *retried.0.borrow() + 1;
+        until(&retried.0, next).await;
         running = Running::start(TcpIncoming::bind(address).unwrap(), &count);
     }
     for failed in callers.join_all().await {

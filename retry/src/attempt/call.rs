@@ -137,7 +137,7 @@ impl Call {
     {
         self.report.end(AttemptOutcome::Answered);
         self.settle_on(info);
-        let buffer = self.replay.commit();
+        let buffer = self.replay.answered();
         let mut watch = self.watch;
         if response.body().is_end_stream() {
             // Its status is in its head.

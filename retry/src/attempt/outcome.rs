@@ -47,7 +47,7 @@ impl Outcome {
 
     fn of_error(error: &(dyn Error + 'static)) -> Self {
         let mut sources = std::iter::successors(Some(error), |&error| error.source());
-        if sources.any(|error| error.is::<TimeoutExpired>()) {
+        if sources.any(<dyn Error>::is::<TimeoutExpired>) {
             return Self::Expired;
         }
         let (code, delivery) = (code_of_error(error), delivery_of_error(error));

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -7,15 +7,8 @@ use bytes::Bytes;
 use http_body::Body as _;
 use tonic::Status;
 use tonic::body::Body;
-use tonic_call::MessageLimit;
 
-use super::body::AttemptBody;
-use super::budget::Budget;
 use super::state::{Next, Phase, State};
-
-/// The request body of one call, which its attempts read one after the other. Dropping it before it is
-/// [committed](Self::commit) ends the body that is being read.
-pub(crate) struct Replay(Arc<Buffer>);
 
 /// What the attempts of a call share. No foreign code runs under the lock.
 pub(crate) struct Buffer {
@@ -25,83 +18,12 @@ pub(crate) struct Buffer {
     has_limit: bool,
 }
 
-impl Replay {
-    /// Keeps up to this number of bytes, which are also taken from the budget.
-    pub(crate) fn new(
-        body: Body,
-        limit: Option<MessageLimit>,
-        max: usize,
-        budget: Arc<Budget>,
-    ) -> Self {
-        let has_limit = limit.is_some();
-        let mut state = State::new(limit, max, budget);
-        let is_at_end = body.is_end_stream();
-        let unneeded = state.give_back(body, is_at_end);
-        drop(unneeded);
-        let (state, caller) = (Mutex::new(state), AtomicWaker::new());
-        Self(Arc::new(Buffer { state, caller, has_limit }))
-    }
-
-    /// A body for the next attempt, from the beginning.
-    pub(crate) fn attempt(&self) -> AttemptBody {
-        let number = self.0.state().begin_attempt();
-        AttemptBody::new(Arc::clone(&self.0), number)
-    }
-
-    /// Ends the current attempt: its body fails from now on. Returns whether there can be another one; if not, it goes
-    /// on.
-    pub(crate) fn end_attempt(&self) -> bool {
-        let mut state = self.0.state();
-        // Under one lock: a reader that is still there may exceed what is kept, which drops what it has read.
-        if state.phase != Phase::Replayable {
-            return false;
-        }
-        state.begin_attempt();
-        let reader = state.reader.take();
-        drop(state);
-        if let Some(waker) = reader {
-            waker.wake();
-        }
-        true
-    }
-
-    /// Whether the caller's request has failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.0.state().has_failed()
-    }
-
-    /// The current attempt is the last one.
-    pub(crate) fn commit(self) -> Arc<Buffer> {
-        let mut state = self.0.state();
-        state.commit();
-        drop(state);
-        Arc::clone(&self.0)
-    }
-
-    /// The answer to a call with a message that is too long, once there is one.
-    pub(crate) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
-        self.0.poll_too_long(cx)
-    }
-}
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        if state.phase == Phase::Committed {
-            return;
-        }
-        let leftover = state.close();
-        let reader = state.reader.take();
-        drop(state);
-        drop(leftover);
-        if let Some(waker) = reader {
-            waker.wake();
-        }
-    }
-}
-
 impl Buffer {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn new(state: State, has_limit: bool) -> Self {
+        Self { state: Mutex::new(state), caller: AtomicWaker::new(), has_limit }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,8 +32,11 @@ impl Buffer {
         self.has_limit
     }
 
-    /// Like [`Replay::poll_too_long`].
+    /// The answer to a call with a message that is too long, once there is one.
     pub(crate) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
+        if !self.has_limit {
+            return Poll::Pending;
+        }
         // Before the look, so that a message that comes later wakes this task.
         self.caller.register(cx.waker());
         self.state().too_long().map_or(Poll::Pending, Poll::Ready)
@@ -169,7 +94,7 @@ impl Buffer {
         if is_too_long {
             self.caller.wake();
         }
-        // What is left to say to an attempt that is superseded is that.
+        // The next look tells a superseded attempt that it is over.
         if superseded { Poll::Ready(()) } else { poll }
     }
 
