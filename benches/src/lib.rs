@@ -11,6 +11,7 @@ mod listener;
 mod many;
 mod nothing;
 mod one_core;
+mod retries;
 mod rounds;
 mod server;
 mod service;

@@ -15,6 +15,7 @@ use crate::limits::limited;
 use crate::listener::Listener;
 use crate::many::many;
 use crate::nothing::Nothing;
+use crate::retries::retried;
 use crate::spans::SampledLayer;
 use crate::subject::Subject;
 use crate::tokens::Issuer;
@@ -62,6 +63,7 @@ fn unheard() -> Vec<Subject> {
     .chain(authenticated())
     .chain(limited())
     .chain(timed())
+    .chain(retried())
     .collect()
 }
 
