@@ -200,7 +200,7 @@
 //! | part | for |
 //! |---|---|
 //! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
-//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
+//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |

@@ -15,16 +15,7 @@ use crate::method::{MethodTable, Rpc, RuleError};
 /// The settings of a client, as gRPC's service config has them: the same JSON that clients in Go, Java, C++ or Python
 /// read (gRPC, "Service Config in gRPC").
 ///
-/// | field | used by |
-/// |---|---|
-/// | `methodConfig[].timeout` | the deadline layer |
-/// | `methodConfig[].retryPolicy`, `waitForReady`, `maxRequestMessageBytes`, `maxResponseMessageBytes` | the retry layer |
-/// | `retryThrottling` | the retry layer |
-/// | `loadBalancingConfig` | a balancer |
-///
-/// For a call counts the entry of `methodConfig` that names its method, else the one that names its service, else the
-/// one with an empty name; never parts of several. Unknown fields are ignored. Known fields without an effect
-/// (`healthCheckConfig`, `loadBalancingPolicy`) cause one warning. Clones share one config.
+/// Clones share one config.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,6 +45,8 @@ use crate::method::{MethodTable, Rpc, RuleError};
 /// # Ok(())
 /// # }
 /// ```
+///
+#[doc = include_str!("../../docs/service-config.md")]
 #[derive(Clone, Debug)]
 pub struct ServiceConfig(Arc<Settings>);
 
