@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::net::TcpListener;
+use tonic_metrics_layer::exporter::metrics_exporter_prometheus::PrometheusBuilder;
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
 
 use crate::logs::writer;
@@ -15,7 +16,14 @@ static GAUGES: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new())
 
 /// Installs the recorder of the process. Must be called inside a Tokio runtime.
 pub(crate) fn install() -> Result<Scrape, String> {
-    let scrape = Prometheus::new().install().map_err(|error| error.to_string())?;
+    install_with(|exporter| exporter)
+}
+
+/// The same, with settings of the exporter, for example the buckets of histograms.
+pub(crate) fn install_with(
+    set: impl FnOnce(PrometheusBuilder) -> PrometheusBuilder,
+) -> Result<Scrape, String> {
+    let scrape = Prometheus::new().configure(set).install().map_err(|error| error.to_string())?;
     scrape.before_render(|| {
         let read: Vec<_> = locked().iter().filter_map(Weak::upgrade).collect();
         read.into_iter().for_each(|gauges| gauges());

@@ -1,19 +1,23 @@
-//! The layers around the client's channel. As on the server, the observing ones are outside, then the deadline;
-//! credentials are added last.
+//! The layers around the client's channel. As on the server, the observing ones are outside, then the deadline. Inside
+//! it are the retries, and inside these the credentials, so that each attempt has a fresh token.
 
 use std::time::Duration;
 
 use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
-use tonic_call::{BoxChannel, MethodTable, Methods, option_layer};
+use tonic_call::{
+    BoxChannel, LoadBalancing, MethodTable, Methods, Rpc, ServiceConfig, option_layer,
+};
 use tonic_deadline_layer::{ClientDeadlineLayer, DeadlineLayer};
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
+use tonic_retry_layer::RetryLayer;
 use tower::ServiceBuilder;
 
 use super::error::CallError;
 use super::output;
+use super::retries::CountRetries;
 use crate::FILE_DESCRIPTOR_SET;
 use crate::cli::CallArgs;
 use crate::traces::{self, Traces};
@@ -27,6 +31,7 @@ pub(super) fn layered(
 ) -> Result<BoxChannel, CallError> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .map_err(|error| CallError::Input(error.to_string()))?;
+    let config = service_config(args)?;
     let verbose = args.verbose;
     let layers = ServiceBuilder::new()
         .layer(traces::client(traces, &args.to, &methods))
@@ -41,17 +46,43 @@ pub(super) fn layered(
         .layer(option_layer(verbose.then(|| MetricsLayer::client().methods(&methods))))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client())
-        .layer(deadline(args.timeout, &methods));
+        .layer(deadline(args.timeout, &config, &methods))
+        .layer(retry(&config, verbose));
     Ok(match credentials {
         Some(credentials) => BoxChannel::new(layers.layer(credentials).service(channel)),
         None => BoxChannel::new(layers.service(channel)),
     })
 }
 
-/// Limits each method, whatever its kind: a plain limit would be for unary methods alone.
-fn deadline(timeout: Option<Duration>, methods: &Methods) -> ClientDeadlineLayer {
+/// The config of `--service-config`. Without a file it has no retry policy: not every call may be made twice.
+fn service_config(args: &CallArgs) -> Result<ServiceConfig, CallError> {
+    let Some(json) = &args.service_config else { return Ok(ServiceConfig::default()) };
+    let config = json.parse().map_err(CallError::Input)?;
+    if config.load_balancing() == Some(LoadBalancing::RoundRobin) {
+        tracing::warn!(
+            "round_robin in the service config has no effect yet: all calls use one connection"
+        );
+    }
+    Ok(config)
+}
+
+/// The shorter one of `--timeout` and the config's timeout, for each method whatever its kind: a plain limit would be
+/// for unary methods alone.
+fn deadline(
+    timeout: Option<Duration>,
+    config: &ServiceConfig,
+    methods: &Methods,
+) -> ClientDeadlineLayer {
     let limits = methods.iter().fold(MethodTable::new(None), |limits, method| {
-        limits.method(method.service(), method.name(), timeout)
+        let path = format!("/{}", method.full()).parse().ok();
+        let configured = config.method(&Rpc::from_path(path)).and_then(|config| config.timeout());
+        let limit = timeout.into_iter().chain(configured).min();
+        limits.method(method.service(), method.name(), limit)
     });
     DeadlineLayer::client(limits).methods(methods)
+}
+
+fn retry(config: &ServiceConfig, verbose: bool) -> RetryLayer {
+    let layer = RetryLayer::new(config);
+    if verbose { layer.hook(CountRetries::new()) } else { layer }
 }

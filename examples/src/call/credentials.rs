@@ -47,12 +47,12 @@ impl Hint {
     }
 
     /// Adds the hint to an error that it helps with.
-    pub(super) fn add_to(self, error: CallError) -> CallError {
-        match (error, self.0) {
+    pub(super) fn add_to(&self, error: CallError) -> CallError {
+        match (error, &self.0) {
             (CallError::Status(status), Some((reason, hint)))
-                if status.get_details_error_info().is_some_and(|info| info.reason == reason) =>
+                if status.get_details_error_info().is_some_and(|info| info.reason == *reason) =>
             {
-                CallError::StatusWithHint(status, hint)
+                CallError::StatusWithHint(status, hint.clone())
             }
             (error, _) => error,
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use tonic::transport::Uri;
-use tonic::{ConnectError, Status};
+use tonic::{Code, ConnectError, Status};
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
 
@@ -21,6 +21,8 @@ pub enum CallError {
     Status(Status),
     /// The call ended with this status; the text says what to do about it.
     StatusWithHint(Status, String),
+    /// Some of several calls failed: how many, by code.
+    SomeFailed(String),
     /// The requests or the credentials cannot be read.
     Input(String),
     /// The response cannot be written.
@@ -32,6 +34,27 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The code of the call; `None` if the error is one of this program.
+    pub(super) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Status(status) | Self::StatusWithHint(status, _) => Some(status.code()),
+            _ => None,
+        }
+    }
+
+    /// If the server may have created the order, names the key that repeats the call safely.
+    pub(super) fn naming_key(self, key: &str) -> Self {
+        match self {
+            Self::Status(status) if may_have_been_processed(&status) => {
+                let hint = format!(
+                    "the order may exist; with --idempotency-key {key} the same call does not create a second one"
+                );
+                Self::StatusWithHint(status, hint)
+            }
+            error => error,
+        }
+    }
+
     /// Names the server if it could not be reached, and what to do about it.
     pub(super) fn naming_server(self, to: &Uri) -> Self {
         let cause = match &self {
@@ -44,6 +67,19 @@ impl CallError {
              --to URL"
         )))
     }
+}
+
+/// Whether the server may have done what was asked although the call failed.
+fn may_have_been_processed(status: &Status) -> bool {
+    let unknown = matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    );
+    unknown && failed_connect(status).is_none()
 }
 
 /// Why there is no connection, as the system says it ("Connection refused"), if that is why the call failed.
@@ -113,7 +149,7 @@ impl fmt::Display for CallError {
                 write_status(status, f)?;
                 write!(f, "\n  {advice}")
             }
-            Self::Input(text) | Self::Output(text) => f.write_str(text),
+            Self::SomeFailed(text) | Self::Input(text) | Self::Output(text) => f.write_str(text),
             Self::OutputClosed => f.write_str("standard output is closed"),
             Self::Interrupted => f.write_str("interrupted"),
         }
@@ -124,7 +160,6 @@ impl Error for CallError {}
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
     use tonic_types::{ErrorDetails, QuotaViolation};
 
     use super::*;

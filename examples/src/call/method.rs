@@ -7,7 +7,7 @@ use prost::{Message, Name};
 use tokio::sync::oneshot;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Streaming};
-use tonic_call::BoxChannel;
+use tonic_call::{BoxChannel, WaitForReady};
 
 use super::error::CallError;
 use super::lines;
@@ -23,9 +23,10 @@ use crate::v1::{
 type Client = OrderServiceClient<BoxChannel>;
 type Requests<T> = Request<Pin<Box<dyn Stream<Item = T> + Send>>>;
 
-/// The metadata of every request.
+/// What every request has.
 pub(super) struct RequestOptions {
     pub(super) metadata: Vec<Metadata>,
+    pub(super) wait_for_ready: bool,
 }
 
 impl RequestOptions {
@@ -33,13 +34,21 @@ impl RequestOptions {
     pub(super) async fn call(&self, mut client: Client, method: Method) -> Result<(), CallError> {
         match method {
             Method::CreateOrder { customer_email, total_cents, currency, idempotency_key } => {
+                let made_key = idempotency_key.is_empty().then(new_key).transpose()?;
                 let request = self.request(CreateOrderRequest {
                     customer_email,
                     total_cents,
                     currency,
-                    idempotency_key,
+                    idempotency_key: made_key.clone().unwrap_or(idempotency_key),
                 });
-                print(client.create_order(request).await?.get_ref())
+                let created = client.create_order(request).await.map_err(|status| {
+                    let error = CallError::from(status);
+                    match &made_key {
+                        Some(key) => error.naming_key(key),
+                        None => error,
+                    }
+                });
+                print(created?.get_ref())
             }
             Method::GetOrder { id } => {
                 let request = self.request(GetOrderRequest { id });
@@ -84,6 +93,9 @@ impl RequestOptions {
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
+        if self.wait_for_ready {
+            request.extensions_mut().insert(WaitForReady(true));
+        }
         for (key, value) in &self.metadata {
             request.metadata_mut().append(key.clone(), value.clone());
         }
@@ -100,6 +112,14 @@ impl RequestOptions {
         let requests = Box::pin(lines::read(file, invalid)?);
         Ok((self.request(requests), invalid_line(first_invalid)))
     }
+}
+
+/// A random idempotency key: attempts of one call have the same one, and no other call has it.
+fn new_key() -> Result<String, CallError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CallError::Input(format!("cannot make an idempotency key: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 async fn invalid_line(first: oneshot::Receiver<CallError>) -> CallError {

@@ -6,6 +6,8 @@ mod error;
 mod lines;
 mod method;
 mod output;
+mod repeat;
+mod retries;
 
 use tokio::time::timeout;
 use tonic::Status;
@@ -20,23 +22,37 @@ use credentials::Credentials;
 use error::CONNECT_TIMEOUT;
 pub use error::CallError;
 use method::RequestOptions;
+use repeat::Summary;
 
 /// Calls the method and prints each response message as one line of JSON, when it arrives.
 ///
 /// A response stream ends early, without an error, if standard output is closed. Other methods complete.
 pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
-    let scrape = args.verbose.then(metrics::install).transpose().map_err(CallError::Output)?;
-    let result = call(args, traces).await;
+    let install = || metrics::install_with(retries::set_buckets);
+    let scrape = args.verbose.then(install).transpose().map_err(CallError::Output)?;
+    let mut summary = Summary::default();
+    let result = call(args, traces, &mut summary).await;
     if let Some(scrape) = scrape {
         output::print_to_stderr(metrics::samples(&scrape));
     }
-    result
+    // As the last line, whether or not it is an error.
+    match result {
+        Ok(()) if summary.any_failed() => Err(CallError::SomeFailed(summary.to_string())),
+        result => {
+            output::print_to_stderr(summary.any().then(|| summary.to_string()));
+            result
+        }
+    }
 }
 
-async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
+async fn call(
+    args: CallArgs,
+    traces: Option<&Traces>,
+    summary: &mut Summary,
+) -> Result<(), CallError> {
     let streams_response = args.method.streams_response();
     let result = tokio::select! {
-        result = connect_and_call(args, traces) => result,
+        result = connect_and_call(args, traces, summary) => result,
         () = output::closed(), if streams_response => Ok(()),
         // Only needed to export the span: otherwise the signal ends the process.
         () = interrupted(), if traces.is_some() => Err(CallError::Interrupted),
@@ -47,14 +63,25 @@ async fn call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> 
     }
 }
 
-async fn connect_and_call(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
+async fn connect_and_call(
+    args: CallArgs,
+    traces: Option<&Traces>,
+    summary: &mut Summary,
+) -> Result<(), CallError> {
     let Credentials { layer, hint } = find_credentials(&args).await?;
     // Connects when the call waits for it, so that the layers see a failure, and the deadline covers the wait.
     let endpoint = Endpoint::from(args.to.clone()).connect_timeout(CONNECT_TIMEOUT);
     let channel = channel::layered(endpoint.connect_lazy(), layer, &args, traces)?;
     let client = OrderServiceClient::new(channel);
-    let called = RequestOptions { metadata: args.metadata }.call(client, args.method).await;
-    called.map_err(|error| hint.add_to(error.naming_server(&args.to)))
+    let options = RequestOptions { metadata: args.metadata, wait_for_ready: args.wait_for_ready };
+    let call_once = async || {
+        let called = options.call(client.clone(), args.method.clone()).await;
+        called.map_err(|error| hint.add_to(error.naming_server(&args.to)))
+    };
+    match args.repeat {
+        None => call_once().await,
+        Some(times) => summary.repeat(times, call_once).await,
+    }
 }
 
 /// The credentials, unless they cannot be read within `--timeout`: a file may be a pipe without data.

@@ -10,7 +10,10 @@ use tonic::transport::Uri;
 use super::credentials::CredentialArgs;
 use super::help::{CALL_OPTIONS, OTLP_VARIABLES};
 use super::method::Method;
-use super::values::{Conflict, Metadata, collector_url, metadata, server_url};
+use super::values::{
+    Conflict, Metadata, ServiceConfigJson, collector_url, metadata, positive, server_url,
+    service_config,
+};
 use crate::duration;
 
 /// The flags of `orders call`.
@@ -26,6 +29,25 @@ pub struct CallArgs {
     /// It covers the time to connect, and is sent to the server as grpc-timeout.
     #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse_positive)]
     pub timeout: Option<Duration>,
+
+    /// File with a gRPC service config (JSON): timeouts, retry policies and size limits per method
+    ///
+    /// The shorter of its timeout and --timeout is the deadline. Without a file, a call is only sent again if the
+    /// server has certainly not processed it.
+    #[arg(long, value_name = "FILE", global = true, help_heading = CALL_OPTIONS, value_parser = service_config)]
+    pub service_config: Option<ServiceConfigJson>,
+
+    /// Wait until the server can be reached, instead of failing if it cannot
+    ///
+    /// The wait ends at the deadline: without --timeout and a timeout in the service config it may last for ever.
+    #[arg(long, global = true, help_heading = CALL_OPTIONS)]
+    pub wait_for_ready: bool,
+
+    /// Make this many calls, one after another; at the end, standard error has the number of calls by code
+    ///
+    /// A call that fails does not stop the others. The exit status is 0 if no call has failed.
+    #[arg(long, value_name = "NUMBER", global = true, help_heading = CALL_OPTIONS, value_parser = positive)]
+    pub repeat: Option<u32>,
 
     /// Request metadata; may be given more than once
     #[arg(short = 'H', long, value_name = "KEY=VALUE", global = true, help_heading = CALL_OPTIONS, value_parser = metadata)]
@@ -55,6 +77,8 @@ impl CallArgs {
             && self.method.file() == stdin
         {
             "both the token and the requests would be read from standard input: use a file for one of them"
+        } else if self.method.file() == stdin && self.repeat.is_some_and(|calls| calls > 1) {
+            "--repeat cannot read the requests of each call from standard input: use a file"
         } else if self.credentials.given() && self.has_authorization() {
             "-H authorization=… cannot be used with --token, --token-file or --dev-key"
         } else {

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use crate::v1::OrderStage;
 
 /// A method and the fields of its request.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Method {
     /// Create an order
     CreateOrder {
@@ -20,7 +20,7 @@ pub enum Method {
         /// ISO 4217 currency code, such as EUR
         #[arg(long, value_name = "CODE", default_value = "", hide_default_value = true)]
         currency: String,
-        /// Makes retries safe: requests with the same key create one order
+        /// Makes retries safe: requests with the same key create one order [default: a new key for each call]
         #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
         idempotency_key: String,
     },

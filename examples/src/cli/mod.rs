@@ -24,7 +24,7 @@ pub use method::{Method, StageArg};
 pub use serve::ServeArgs;
 pub(crate) use token::MAX_TTL;
 pub use token::TokenArgs;
-pub use values::{Metadata, MetricsAddress};
+pub use values::{Metadata, MetricsAddress, ServiceConfigJson};
 
 /// An order service over gRPC, and a client for it.
 #[derive(Debug, Parser)]

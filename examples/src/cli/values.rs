@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::Uri;
+use tonic_call::ServiceConfig;
 
 use crate::auth::KeySet;
 use crate::duration;
@@ -98,6 +99,27 @@ fn url(text: &str, example: &str, credentials: &str) -> Result<Uri, String> {
         }
         _ => Err(example.to_owned()),
     }
+}
+
+/// The text of a valid service config.
+///
+/// It is parsed twice: here, so that an error is one of the command line, and when the log has started, so that the
+/// warnings about it are logged.
+#[derive(Clone, Debug)]
+pub struct ServiceConfigJson(String);
+
+impl ServiceConfigJson {
+    pub(crate) fn parse(&self) -> Result<ServiceConfig, String> {
+        ServiceConfig::from_json(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads and checks the file.
+pub(super) fn service_config(file: &str) -> Result<ServiceConfigJson, String> {
+    let json = std::fs::read_to_string(file).map_err(|error| format!("cannot read it: {error}"))?;
+    let json = ServiceConfigJson(json);
+    json.parse()?;
+    Ok(json)
 }
 
 pub(super) fn metadata(text: &str) -> Result<Metadata, String> {

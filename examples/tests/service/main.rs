@@ -12,6 +12,7 @@ mod an_import_takes_each_order_for_itself;
 mod an_order_is_kept_once_per_key;
 mod connections_are_bounded;
 mod database_trouble_stays_inside;
+mod errors_before_a_stream_are_in_the_head;
 mod every_violation_is_told_at_once;
 mod fast_callers_keep_their_connection;
 mod faults_happen_only_where_obeyed;
