@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 
 /// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
-const RUNTIME_CRATES: [&str; 46] = [
+const RUNTIME_CRATES: [&str; 47] = [
     "alloc",
     "async_trait",
     "axum",
@@ -41,6 +41,7 @@ const RUNTIME_CRATES: [&str; 46] = [
     "tonic_metrics_layer",
     "tonic_ratelimit_layer",
     "tonic_recovery_layer",
+    "tonic_retry_layer",
     "tonic_tracing_layer",
     "tonic_web",
     "tower",
@@ -54,7 +55,7 @@ const RUNTIME_CRATES: [&str; 46] = [
 ];
 
 /// The folders of this workspace's crates, for programs that are built inside it.
-const WORKSPACE_FOLDERS: [&str; 9] = [
+const WORKSPACE_FOLDERS: [&str; 10] = [
     "auth",
     "call",
     "call/test-kit",
@@ -63,6 +64,7 @@ const WORKSPACE_FOLDERS: [&str; 9] = [
     "metrics-layer",
     "ratelimit",
     "recovery",
+    "retry",
     "tracing-layer",
 ];
 
