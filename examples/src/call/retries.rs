@@ -1,6 +1,6 @@
 //! Metrics of retries, by the names of gRFC A96.
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Label, Unit, counter, describe_counter, describe_histogram, histogram};
 use tonic_call::{Rpc, code_name};
 use tonic_metrics_layer::exporter::metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tonic_retry_layer::{Attempt, AttemptOutcome, Retries, RetryHook};
@@ -62,27 +62,28 @@ impl RetryHook for CountRetries {
             AttemptOutcome::Failed(code, reason) => (reason.as_str(), Some(code)),
             _ => ("ended", None),
         };
-        let labels = [
-            ("grpc_service", rpc.service().to_owned()),
-            ("grpc_method", rpc.method().to_owned()),
-            ("grpc_code", code.map_or("", code_name).to_owned()),
-            ("outcome", outcome.to_owned()),
-        ];
-        counter!(ATTEMPTS, &labels).increment(1);
+        let mut labels = labels_of(rpc);
+        labels.extend(code.map(|code| Label::from_static_parts("grpc_status", code_name(code))));
+        labels.push(Label::from_static_parts("outcome", outcome));
+        counter!(ATTEMPTS, labels).increment(1);
     }
 
     fn call(&self, rpc: &Rpc, retries: Retries) {
-        let labels =
-            [("grpc_service", rpc.service().to_owned()), ("grpc_method", rpc.method().to_owned())];
+        let labels = labels_of(rpc);
         // As in gRFC A96, a call without retries is not recorded.
         if retries.retries > 0 {
-            histogram!(RETRIES, &labels).record(retries.retries);
+            histogram!(RETRIES, labels.clone()).record(retries.retries);
         }
         if retries.transparent_retries > 0 {
-            histogram!(TRANSPARENT_RETRIES, &labels).record(retries.transparent_retries);
+            histogram!(TRANSPARENT_RETRIES, labels.clone()).record(retries.transparent_retries);
         }
         if !retries.retry_delay.is_zero() {
-            histogram!(RETRY_DELAY, &labels).record(retries.retry_delay.as_secs_f64());
+            histogram!(RETRY_DELAY, labels).record(retries.retry_delay.as_secs_f64());
         }
     }
+}
+
+fn labels_of(rpc: &Rpc) -> Vec<Label> {
+    let (service, method) = (rpc.service().to_owned(), rpc.method().to_owned());
+    vec![Label::new("grpc_service", service), Label::new("grpc_method", method)]
 }

@@ -199,7 +199,9 @@ async fn timeout_ends_calls_of_each_kind() {
             [late, left].iter().any(|(code, by)| ending == (&(*code).into(), &(*by).into())),
             "{line:#}"
         );
-        assert_eq!(line["grpc.timeout_ms"], 300, "{line:#}");
+        // Each attempt sends what is left of the time: on a busy machine less than 300 ms.
+        let sent = line["grpc.timeout_ms"].as_u64();
+        assert!(sent.is_some_and(|sent| (1..=300).contains(&sent)), "{line:#}");
     }
 }
 
