@@ -1,10 +1,12 @@
-//! Retries the calls of a tonic client as gRPC defines it ([gRFC A6]), from the same service config as every other gRPC
-//! client reads.
+//! Retries the calls of a tonic client as gRPC defines it ([gRFC A6]), from the same service config as gRPC clients in
+//! other languages read.
 //!
 //! ```toml
 //! [dependencies]
+//! tonic-deadline-layer = { version = "0.1", features = ["service-config"] }
 //! tonic-retry-layer = "0.1"
 //! prost = "0.14"
+//! prost-types = "0.14"
 //! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
 //! tonic-prost = "0.14"
@@ -14,20 +16,21 @@
 //! tonic-prost-build = "0.14"
 //! ```
 //!
-//! # Client
+//! # On a client
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::orders;
 //! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
+//! use tonic_deadline_layer::DeadlineLayer;
 //! use tonic_retry_layer::{BoxChannel, RetryLayer, ServiceConfig};
 //! use tower::ServiceBuilder;
 //!
 //! const CONFIG: &str = r#"{
 //!     "methodConfig": [{
 //!         "name": [{"service": "orders.v1.OrderService"}],
-//!         "waitForReady": true,
 //!         "timeout": "5s",
+//!         "waitForReady": true,
 //!         "retryPolicy": {
 //!             "maxAttempts": 4,
 //!             "initialBackoff": "0.1s",
@@ -39,60 +42,108 @@
 //!     "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
 //! }"#;
 //!
+//! /// `BoxChannel` gives a layered client a type that fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<BoxChannel>,
+//! }
+//!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let config = ServiceConfig::from_json(CONFIG)?;
+//!     let config = ServiceConfig::from_json(CONFIG)?; // an error names the field
 //!     let channel = Endpoint::from_static("http://orders.svc:8080").connect_lazy();
 //!     let channel = ServiceBuilder::new()
-//!         .layer(RetryLayer::new(&config))
+//!         .layer(DeadlineLayer::client(&config)) // `timeout`: all attempts share it
+//!         .layer(RetryLayer::new(&config)) // all other fields
 //!         .service(channel);
-//!     let orders = OrderServiceClient::new(BoxChannel::new(channel));
-//!     # let _ = orders;
+//!     let billing = Billing { orders: OrderServiceClient::new(BoxChannel::new(channel)) };
 //!     Ok(())
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates. `timeout` is the deadline layer's: `DeadlineLayer::client(&config)` of
-//! `tonic-deadline-layer`, which is outside this layer. Without it, the deadline is that of the caller's `grpc-timeout`.
+//! `orders` is the module that tonic generates:
 //!
-//! # What is retried
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tonic_prost_build::configure().compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! | an attempt ends with | the server | then |
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//! }
+//! ```
+//!
+//! The layer belongs inside layers that observe calls and inside the deadline layer, and outside credentials, so that
+//! each attempt gets a fresh token. [`ServiceConfig`] lists the fields, and what is an error.
+//!
+//! # When a call is retried
+//!
+//! All four kinds of calls, until the head of a response is here. What was sent is sent again; what was received is
+//! never repeated.
+//!
+//! | the server | how that is known | without a policy |
 //! |---|---|---|
-//! | a status in the head, or an HTTP error | may have processed it | the policy decides by the code |
-//! | a remote `REFUSED_STREAM`, or a remote `GOAWAY` for lower streams | has not processed it | once more at once; then the policy decides |
-//! | a connection that closed before the request was sent | has not got it | again until the deadline, after the first time with pauses |
-//! | no connection | has not got it | if the call waits for one: again until the deadline, with pauses; else the policy decides: `UNAVAILABLE` |
-//! | any other error: a lost connection, another reset | may have processed it | the policy decides by the code |
-//! | the channel's own timer (`Endpoint::timeout`) | may have processed it | `DEADLINE_EXCEEDED`, never retried |
-//! | a response head | is answering | the caller has the answer, whatever follows |
+//! | has not got the call | no connection | if `waitForReady` is set, more attempts until the deadline |
+//! | has not got the call | the connection closed before it was sent | more attempts until the deadline |
+//! | has not processed it | HTTP/2: `REFUSED_STREAM`, `GOAWAY` | one more attempt at once |
+//! | may have processed it | a status or HTTP error, a lost connection, another reset | none |
 //!
-//! A server that streams sends a head with its first message, or with an error in its place. To be retried, an error
-//! must come before the stream: return it from the handler instead of yielding it as the first item.
+//! In all of these a `retryPolicy` that lists the code allows more attempts, with pauses and up to
+//! [a maximum](RetryLayer::max_attempts). The server can set the next pause, or stop the retries
+//! (`grpc-retry-pushback-ms`); `retryThrottling` stops them while too many calls fail; and there is no pause beyond the
+//! deadline. [`behaviour`] has the details.
 //!
-//! A policy retries calls that the server may have processed. List only codes for which that does no harm, or make the
-//! methods idempotent.
+//! **A policy can run a call twice**: the server may have done its work before its answer was lost. List codes and
+//! methods with which this does no harm, or send an [idempotency key](behaviour#which-calls-may-run-twice).
 //!
-//! A wait is never longer than the time to the deadline: then the caller gets the failure at once. `grpc-retry-pushback-ms`
-//! replaces a wait, or stops the retries. Layers inside see each attempt, with what is left in `grpc-timeout`, with
-//! `grpc-previous-rpc-attempts`, and with a [`CallInfo`](tonic_call::CallInfo) of its own; layers outside see one call.
+//! **One retrier, not two.** If a service mesh retries too, the attempts multiply:
+//! [turn one of them off](behaviour#one-retrier).
 //!
-//! A service mesh may retry too, and the attempts multiply: let only one of them retry.
+//! # What the caller sees
 //!
-//! # What it needs
+//! | situation | code | message |
+//! |---|---|---|
+//! | an attempt is answered | the server's | the server's |
+//! | an attempt fails, and no other follows | that of the last attempt | that of the last attempt |
+//! | the deadline passes, and no deadline layer is outside | `DEADLINE_EXCEEDED` | `the deadline has passed`, and if so, `and there was no connection` |
+//! | `Endpoint::timeout` passes | `DEADLINE_EXCEEDED` | `the channel's own timeout has passed` |
+//! | a message is longer than `maxRequestMessageBytes` or `maxResponseMessageBytes` | `RESOURCE_EXHAUSTED` | `a request message of 11 bytes is longer than the limit of 10` |
 //!
-//! A request is kept until its call is answered: up to 256 KiB, and 16 MiB for all calls together. A call that sends
-//! more is not retried. See [`RetryLayer::call_bytes`] and [`RetryLayer::total_bytes`].
+//! Why there was no other attempt is told to a [`RetryHook`].
 //!
 //! # Pitfalls
 //!
-//! | what you do | what happens | do instead |
-//! |---|---|---|
-//! | make a layer per call | the tokens of `retryThrottling` are new each time | make one per server, and clone it |
-//! | wait for connections without a deadline | calls may wait for ever; one `WARN` | set `timeout` in the config |
-//! | put a layer with credentials outside | attempts repeat a token that was refused | put it inside |
+//! | pitfall | what to do |
+//! |---|---|
+//! | `timeout` has no effect | put `DeadlineLayer::client(&config)` outside this layer |
+//! | a deadline layer inside gives each attempt the full time | put it outside |
+//! | `waitForReady` without a deadline: calls may wait for ever; one `WARN` | set `timeout` |
+//! | each attempt repeats a token that was refused | put credentials inside |
+//! | a layer per call: the tokens of `retryThrottling` are new each time | one layer per server; clones share its tokens and memory |
+//! | a misspelt name in the config never applies | `config.methods().check(&methods)?` |
+//! | a server that is overloaded is not left alone | set `retryThrottling` |
+//! | refusals of a rate limit are not retried, although they say when | list `RESOURCE_EXHAUSTED` |
+//! | an error that a stream yields as its first item is not retried | return it from the handler |
+//! | an upload is not retried | it is longer than [`call_bytes`](RetryLayer::call_bytes) |
+//! | tower's `option_layer` does not compile | use [`option_layer`] of this crate |
+//!
+//! # Cost
+//!
+//! What was sent is kept by reference, not copied. A call keeps at most [256 KiB](RetryLayer::call_bytes), all calls of a
+//! layer [16 MiB](RetryLayer::total_bytes).
+//!
+//! # Features
+//!
+//! There are none. A runnable program is in
+//! [`examples/`](https://github.com/tonic-layers/tonic-layers/tree/main/retry/examples).
 //!
 //! [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempt;
 mod hook;
@@ -102,6 +153,9 @@ mod replay;
 mod response;
 mod service;
 mod settings;
+
+#[doc = include_str!("../docs/behaviour.md")]
+pub mod behaviour {}
 
 pub use self::hook::{Attempt, AttemptKind, AttemptOutcome, Final, Retries, RetryHook};
 pub use self::layer::RetryLayer;
