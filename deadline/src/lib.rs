@@ -96,6 +96,21 @@
 //! }
 //! ```
 //!
+//! With the feature `service-config` the limits can come from gRPC's service config, which `tonic-retry-layer` reads too.
+//! A `timeout` there is for all four kinds of calls, and needs no [`methods`](ClientDeadlineLayer::methods):
+//!
+//! ```
+//! # #[cfg(feature = "service-config")]
+//! # fn config() -> Result<(), tonic_deadline_layer::ConfigError> {
+//! use tonic_deadline_layer::{DeadlineLayer, ServiceConfig};
+//!
+//! let config = ServiceConfig::from_json(r#"{"methodConfig": [{"name": [{}], "timeout": "5s"}]}"#)?;
+//! let layer = DeadlineLayer::client(&config); // outside of a retry layer
+//! # let _ = layer;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # In a handler
 //!
 //! ```
@@ -161,6 +176,7 @@
 //! | the stream of a caller without a deadline never ends | set `stream_default`, or [`required`](DeadlineLayer::required) |
 //! | many calls expire at once, and their connection breaks: h2 closes one with more than 20 streams that were reset before the server took them | raise `http2_max_pending_accept_reset_streams` of the server |
 //! | "there is no reactor running" | run the layer in a tokio runtime with time enabled: tonic's server and channel need one too |
+//! | each attempt of a retry layer has the full time | put the retry layer inside this one |
 //! | tower's `option_layer` does not compile | use [`option_layer`] of this crate |
 //!
 //! # Cost
@@ -170,7 +186,11 @@
 //!
 //! # Features
 //!
-//! There are none. Runnable programs are in
+//! | feature | default | effect |
+//! |---|---|---|
+//! | `service-config` | no | takes the limits of a client from gRPC's service config: `ServiceConfig` |
+//!
+//! Runnable programs are in
 //! [`examples/`](https://github.com/tonic-layers/tonic-layers/tree/main/deadline/examples).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -186,3 +206,5 @@ pub use self::server::{DeadlineLayer, DeadlineService};
 pub use tonic_call::{
     BoxChannel, Deadline, DeadlineScope, Matches, MethodTable, Methods, OptionLayer, option_layer,
 };
+#[cfg(feature = "service-config")]
+pub use tonic_call::{ConfigError, ServiceConfig};
