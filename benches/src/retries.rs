@@ -21,10 +21,8 @@ fn policy(service: &str, more: &str) -> RetryLayer {
 /// The subjects that could make more than one attempt.
 pub(crate) fn retried() -> Vec<Subject> {
     let (ours, other) = (|| policy("test.v1.Kinds", ""), || policy("test.v1.Other", ""));
-    let throttled = policy(
-        "test.v1.Kinds",
-        r#", "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}"#,
-    );
+    let throttled =
+        policy("test.v1.Kinds", r#", "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}"#);
     vec![
         Subject::new("retry, no policy", other()),
         Subject::new("retry, a policy", ours()),
