@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::take::{Check, Refused};
 use crate::limits::Measure;
 
-/// When a client with a retry policy retries; -1 means that it does not (gRFC A6).
+/// When a client retries whose policy lists the code of the refusal; -1 means that it does not (gRFC A6).
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// For a longer wait the value is -1: do not retry.
