@@ -3,7 +3,7 @@ use std::time::Duration;
 use tonic::Code;
 use tonic_call::Rpc;
 
-/// Is told how attempts end, for example to count them: see [`RetryLayer::hook`](crate::RetryLayer::hook).
+/// Is called when attempts end, for example to count them: see [`RetryLayer::hook`](crate::RetryLayer::hook).
 ///
 /// Both methods do nothing by default. A panic in them is caught and logged.
 pub trait RetryHook: Send + Sync + 'static {

@@ -21,8 +21,8 @@ impl RetryLayer {
         Self(Settings::new(config))
     }
 
-    /// The most attempts of a call, including the first one; the default is 5. A policy with a higher `maxAttempts` has
-    /// so many. With 1 no policy has an effect.
+    /// The most attempts of a call, including the first one; the default is 5. A higher `maxAttempts` of a policy is
+    /// lowered to it. With 1 no policy has an effect.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.0.max_attempts = attempts;
@@ -45,7 +45,7 @@ impl RetryLayer {
         self
     }
 
-    /// Is told how attempts end.
+    /// Sets a hook that is called when attempts end. The last one set is used.
     #[must_use]
     pub fn hook(mut self, hook: impl RetryHook) -> Self {
         self.0.hook = Some(Arc::new(hook));

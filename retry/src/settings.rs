@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     warned_of_endless_wait: Arc<AtomicBool>,
 }
 
-/// The limit of clients in gRPC A6: a policy with more attempts has so many.
+/// The limit that gRFC A6 gives to clients.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// As in grpc-go.

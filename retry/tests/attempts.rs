@@ -63,6 +63,17 @@ async fn the_last_failure_is_the_callers_when_the_attempts_are_exhausted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_config_of_the_guides_makes_four_attempts() {
+    let json = include_str!("../../call/tests/service_config/orders.json");
+    let layer = layer(&ServiceConfig::from_json(json).unwrap());
+    let late = || Act::Refuse(Code::DeadlineExceeded, &[]);
+    let server = Server::new([Act::unavailable(), late(), Act::unavailable(), late()]);
+    let outcome = call(&server, &layer, to("/orders.v1.OrderService/GetOrder")).await;
+    assert_eq!(outcome.code, Code::DeadlineExceeded);
+    assert_eq!(server.times(), [0, 100, 300, 700]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_attempts_than_five_are_five_unless_the_layer_allows_others() {
     let json = r#"{"methodConfig": [{"name": [{}], "retryPolicy": {
         "maxAttempts": 100, "initialBackoff": "1s", "maxBackoff": "1s",
@@ -116,7 +127,7 @@ async fn an_http_error_of_a_proxy_is_a_failure_like_a_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pushback_replaces_the_wait_and_starts_the_growth_anew() {
+async fn pushback_replaces_the_wait_and_starts_the_growth_again() {
     let after = |ms| Act::Refuse(Code::Unavailable, ms);
     let server = Server::new([
         Act::unavailable(),

@@ -16,14 +16,14 @@ use tonic_retry_layer::{
 };
 use tower::{Service as _, ServiceBuilder};
 
-/// Records what it is told.
+/// Records what it is called with.
 #[derive(Clone, Default)]
-struct Told {
+struct Reports {
     attempts: Arc<Mutex<Vec<(AttemptKind, AttemptOutcome)>>>,
     calls: Arc<Mutex<Vec<Retries>>>,
 }
 
-impl RetryHook for Told {
+impl RetryHook for Reports {
     fn attempt(&self, rpc: &Rpc, Attempt { kind, outcome, .. }: Attempt) {
         assert_eq!(rpc.full(), "a.B/C");
         self.attempts.lock().unwrap().push((kind, outcome));
@@ -34,7 +34,7 @@ impl RetryHook for Told {
     }
 }
 
-impl Told {
+impl Reports {
     fn attempts(&self) -> Vec<(AttemptKind, AttemptOutcome)> {
         self.attempts.lock().unwrap().clone()
     }
@@ -49,20 +49,20 @@ impl Told {
 struct Observed {
     outside: Recorder,
     inside: Recorder,
-    told: Told,
+    reports: Reports,
     outcome: common::Outcome,
 }
 
 async fn observe(server: &Server, layer: RetryLayer, request: http::Request<Script>) -> Observed {
-    let (outside, inside, told) = (Recorder::new(), Recorder::new(), Told::default());
+    let (outside, inside, reports) = (Recorder::new(), Recorder::new(), Reports::default());
     let mut channel = ServiceBuilder::new()
         .layer(ObserveLayer::client(outside.clone()))
-        .layer(layer.hook(told.clone()))
+        .layer(layer.hook(reports.clone()))
         .layer(ObserveLayer::client(inside.clone()))
         .service(server.clone());
     let began = Instant::now();
     let outcome = read(channel.call(request).await, began).await;
-    Observed { outside, inside, told, outcome }
+    Observed { outside, inside, reports, outcome }
 }
 
 use AttemptKind::{First, Retry};
@@ -82,8 +82,8 @@ async fn outside_there_is_one_call_and_inside_there_are_its_attempts() {
     assert!(attempts.iter().all(|attempt| attempt.requests.len() == 1));
 
     let retried = Retried(Code::Unavailable);
-    assert_eq!(seen.told.attempts(), [(First, retried), (Retry, retried), (Retry, Answered)]);
-    let call = seen.told.only_call();
+    assert_eq!(seen.reports.attempts(), [(First, retried), (Retry, retried), (Retry, Answered)]);
+    let call = seen.reports.only_call();
     assert_eq!((call.retries, call.transparent_retries), (2, 0));
     assert_eq!(call.retry_delay, Duration::from_millis(300));
 }
@@ -105,7 +105,7 @@ async fn each_attempt_has_a_slot_of_its_own_that_knows_the_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_hook_is_told_why_there_was_no_other_attempt() {
+async fn the_hook_is_called_with_the_reason_why_there_was_no_other_attempt() {
     const PUSHBACK: &[(&str, &str)] = &[("grpc-retry-pushback-ms", "-1")];
     let throttled = r#"}], "retryThrottling": {"maxTokens": 1, "tokenRatio": 1}, "x": [{"y": 1"#;
     let refuse = |code, headers| Act::Refuse(code, headers);
@@ -144,21 +144,21 @@ async fn the_hook_is_told_why_there_was_no_other_attempt() {
         }
         let seen = observe(&server, layer(&config).max_attempts(attempts), request).await;
         let code = seen.outcome.code;
-        assert_eq!(seen.told.attempts(), [(First, Failed(code, reason))], "{reason:?}");
-        assert_eq!(seen.told.only_call(), Retries::default());
+        assert_eq!(seen.reports.attempts(), [(First, Failed(code, reason))], "{reason:?}");
+        assert_eq!(seen.reports.only_call(), Retries::default());
     }
 
     let server = Server::new([Act::unavailable()]);
     let small = layer(&config()).call_bytes(1);
     let seen = observe(&server, small, to("/a.B/C")).await;
     let exceeded = Failed(Code::Unavailable, Final::BufferExceeded);
-    assert_eq!(seen.told.attempts(), [(First, exceeded)]);
+    assert_eq!(seen.reports.attempts(), [(First, exceeded)]);
 
     let server = Server::new([Act::ok()]);
     let limited = layer(&with_policy("UNAVAILABLE", r#", "maxRequestMessageBytes": 0"#));
     let seen = observe(&server, limited, to("/a.B/C")).await;
     let failed = Failed(Code::ResourceExhausted, Final::RequestFailed);
-    assert_eq!(seen.told.attempts(), [(First, failed)]);
+    assert_eq!(seen.reports.attempts(), [(First, failed)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +172,7 @@ async fn a_deadline_has_ended_the_call_and_its_attempt() {
             let call = recorder.only();
             assert_eq!((call.code, call.by), (Code::DeadlineExceeded, EndedBy::Deadline));
         }
-        assert_eq!(seen.told.attempts(), [(First, AttemptOutcome::Ended)]);
+        assert_eq!(seen.reports.attempts(), [(First, AttemptOutcome::Ended)]);
     }
 }
 
@@ -190,10 +190,10 @@ async fn the_deadline_of_a_layer_outside_is_the_exact_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_ends_the_attempt_and_the_call_once() {
-    let (inside, told) = (Recorder::new(), Told::default());
+    let (inside, reports) = (Recorder::new(), Reports::default());
     let server = Server::new([Act::unavailable(), Act::Hang]);
     let mut channel = ServiceBuilder::new()
-        .layer(layer(&config()).hook(told.clone()))
+        .layer(layer(&config()).hook(reports.clone()))
         .layer(ObserveLayer::client(inside.clone()))
         .service(server);
     let call = channel.call(to("/a.B/C"));
@@ -201,8 +201,8 @@ async fn a_caller_that_leaves_ends_the_attempt_and_the_call_once() {
     let attempts = inside.ended();
     assert_eq!(attempts[1].ended, Ended::Dropped { responded: false });
     let ended = [(First, Retried(Code::Unavailable)), (Retry, AttemptOutcome::Ended)];
-    assert_eq!(told.attempts(), ended);
-    assert_eq!(told.only_call().retries, 1);
+    assert_eq!(reports.attempts(), ended);
+    assert_eq!(reports.only_call().retries, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use tonic_call_test_kit::{Script, to};
 use tonic_retry_layer::RetryLayer;
 use tower::{Layer as _, Service as _, service_fn};
 
-/// How an attempt fails: after this number of messages; and whether somebody goes on to read its request.
+/// How an attempt fails: after this number of messages; and whether a task goes on to read its request.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     after: usize,

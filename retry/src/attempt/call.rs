@@ -102,7 +102,7 @@ impl Call {
     }
 
     fn next(&mut self, failure: Failure) -> Result<Again, Final> {
-        // Whoever still reads its request must not decide any more what is kept of it.
+        // First, so that a task that still reads its request cannot change what is kept of it.
         let is_replayable = self.replay.end_attempt();
         if self.replay.has_failed() {
             return Err(Final::RequestFailed);

@@ -16,7 +16,7 @@ pub(super) struct Plan {
     pub(super) retries: u32,
     /// The waits since the server last said how long to wait.
     waits: u32,
-    /// Whether the server has not processed an attempt. It is believed once.
+    /// Whether the server has once said that it did not process an attempt.
     was_not_processed: bool,
     /// The attempts that were never sent, since the last one that was.
     unsent: u32,

@@ -34,7 +34,7 @@ impl Timer {
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Some((deadline, sleep)) = &mut self.0 {
-                // The clock is asked too: the timer of the channel, which says `CANCELLED`, may have fired first.
+                // The clock is read too: the channel's timer, whose error has the code `CANCELLED`, may fire first.
                 let fired = sleep.as_mut().poll(cx).is_ready();
                 if fired || deadline.has_passed() {
                     return Poll::Ready(Err(Interruption::Deadline));

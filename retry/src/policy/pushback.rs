@@ -8,7 +8,7 @@ const HEADER: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 /// What a server says of the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushback {
-    /// Wait exactly so long.
+    /// Wait exactly this time.
     After(Duration),
     /// Make no other attempt.
     Stop,

@@ -81,7 +81,7 @@ impl Buffer {
         let superseded = ended(&state, attempt).is_some();
         let mut next_reader = None;
         if superseded {
-            // The next attempt has found that somebody else polls the source.
+            // The next attempt may wait for this poll.
             next_reader = state.reader.take();
         } else if poll.is_pending() {
             state.reader = Some(cx.waker().clone());

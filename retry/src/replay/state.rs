@@ -63,7 +63,7 @@ pub(super) enum Next {
     Return(Option<Result<Bytes, Status>>),
     /// Poll this, and give it back.
     Poll(Body),
-    /// Somebody else polls the source.
+    /// Another task polls the source.
     Wait,
 }
 
