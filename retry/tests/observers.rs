@@ -12,7 +12,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_call::{CallInfo, EndedBy, ObserveLayer, Refusal, Rpc, Side, TraceIds};
 use tonic_call_test_kit::{Ended, Recorder, Script, to, with};
 use tonic_retry_layer::{
-    Attempt, AttemptKind, AttemptOutcome, Final, Retries, RetryHook, RetryLayer,
+    Attempt, AttemptKind, AttemptOutcome, Final, Retries, RetryHook, RetryLayer, ServiceConfig,
 };
 use tower::{Service as _, ServiceBuilder};
 
@@ -68,6 +68,18 @@ async fn observe(server: &Server, layer: RetryLayer, request: http::Request<Scri
 use AttemptKind::{First, Retry};
 use AttemptOutcome::{Answered, Failed, Retried};
 
+/// One token, so that the first failure stops the retries.
+fn throttled() -> ServiceConfig {
+    let json = r#"{
+        "methodConfig": [{"name": [{}], "retryPolicy": {
+            "maxAttempts": 2, "initialBackoff": "0.1s", "maxBackoff": "0.1s",
+            "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]
+        }}],
+        "retryThrottling": {"maxTokens": 1, "tokenRatio": 1}
+    }"#;
+    ServiceConfig::from_json(json).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn outside_there_is_one_call_and_inside_there_are_its_attempts() {
     let server = Server::new([Act::unavailable(), Act::unavailable(), Act::ok()]);
@@ -107,27 +119,14 @@ async fn each_attempt_has_a_slot_of_its_own_that_knows_the_trace() {
 #[tokio::test(start_paused = true)]
 async fn the_hook_is_called_with_the_reason_why_there_was_no_other_attempt() {
     const PUSHBACK: &[(&str, &str)] = &[("grpc-retry-pushback-ms", "-1")];
-    let throttled = r#"}], "retryThrottling": {"maxTokens": 1, "tokenRatio": 1}, "x": [{"y": 1"#;
     let refuse = |code, headers| Act::Refuse(code, headers);
     for (act, config, path, timeout, reason) in [
         (Act::unavailable(), config(), "/a.B/C", None, Final::AttemptsExhausted),
         (Act::unavailable(), config(), "/a.B/C", Some("50m"), Final::DeadlineTooClose),
         (refuse(Code::Internal, &[]), config(), "/a.B/C", None, Final::CodeNotRetryable),
         (refuse(Code::Unavailable, PUSHBACK), config(), "/a.B/C", None, Final::PushedBack),
-        (
-            Act::unavailable(),
-            with_policy("UNAVAILABLE", throttled),
-            "/a.B/C",
-            None,
-            Final::Throttled,
-        ),
-        (
-            Act::unavailable(),
-            tonic_retry_layer::ServiceConfig::default(),
-            "/a.B/C",
-            None,
-            Final::NoPolicy,
-        ),
+        (Act::unavailable(), throttled(), "/a.B/C", None, Final::Throttled),
+        (Act::unavailable(), ServiceConfig::default(), "/a.B/C", None, Final::NoPolicy),
         (
             Act::fail(|| Status::aborted("x").into()),
             with_policy("UNAVAILABLE", ""),
