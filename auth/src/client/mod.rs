@@ -6,10 +6,12 @@ mod layer;
 mod service;
 mod source;
 mod token;
+mod token_async;
 
 pub use self::builder::{CredentialsBuilder, NotEncrypted};
 pub use self::file::{TokenFile, TokenFileError};
 pub use self::layer::CredentialsLayer;
 pub use self::service::{Credentials, CredentialsFuture};
-pub use self::source::{NoToken, Obtaining, TokenAsync, TokenSource, token_async};
+pub use self::source::{NoToken, Obtaining, TokenSource};
 pub use self::token::{BadToken, BearerToken};
+pub use self::token_async::{TokenAsync, token_async};

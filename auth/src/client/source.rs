@@ -50,35 +50,6 @@ where
     }
 }
 
-/// Provides tokens by an asynchronous function.
-pub fn token_async<F, T>(function: F) -> TokenAsync<F>
-where
-    F: Fn() -> T + Send + Sync + 'static,
-    T: Future<Output = Result<BearerToken, NoToken>> + Send + 'static,
-{
-    TokenAsync(function)
-}
-
-/// The token source of [`token_async`].
-#[derive(Clone, Copy)]
-pub struct TokenAsync<F>(F);
-
-impl<F, T> TokenSource for TokenAsync<F>
-where
-    F: Fn() -> T + Send + Sync + 'static,
-    T: Future<Output = Result<BearerToken, NoToken>> + Send + 'static,
-{
-    fn token(&self) -> Obtaining {
-        Obtaining::Later(Box::pin((self.0)()))
-    }
-}
-
-impl<F> fmt::Debug for TokenAsync<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenAsync")
-    }
-}
-
 impl fmt::Debug for Obtaining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
