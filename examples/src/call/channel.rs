@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
 use tonic_call::{
-    BoxChannel, LoadBalancing, MethodTable, Methods, Rpc, ServiceConfig, option_layer,
+    BoxChannel, LoadBalancing, MethodConfig, MethodTable, Methods, Rpc, ServiceConfig, option_layer,
 };
 use tonic_deadline_layer::{ClientDeadlineLayer, DeadlineLayer};
 use tonic_logging_layer::LoggingLayer;
@@ -75,7 +75,7 @@ fn deadline(
 ) -> ClientDeadlineLayer {
     let limits = methods.iter().fold(MethodTable::new(None), |limits, method| {
         let path = format!("/{}", method.full()).parse().ok();
-        let configured = config.method(&Rpc::from_path(path)).and_then(|config| config.timeout());
+        let configured = config.method(&Rpc::from_path(path)).and_then(MethodConfig::timeout);
         let limit = timeout.into_iter().chain(configured).min();
         limits.method(method.service(), method.name(), limit)
     });
