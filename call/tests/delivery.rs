@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_call::{Delivery, code_of_error, delivery_of_error};
-use tonic_call_test_kit::{Event, FrameServer, Received, Script, Send, to};
+use tonic_call_test_kit::{Event, FrameServer, Received, Reply, Script, to};
 use tower::{Service as _, ServiceExt as _};
 
 /// The error codes of HTTP/2 (RFC 9113, "Error Codes").
@@ -31,14 +31,12 @@ async fn call(mut channel: Channel) -> (Delivery, Code) {
 }
 
 /// One call of a server that reacts in this way to its connection and its head.
-async fn fails(
-    react: impl Fn(Event) -> Vec<Send> + std::marker::Send + Sync + 'static,
-) -> (Delivery, Code) {
+async fn fails(react: impl Fn(Event) -> Vec<Reply> + Send + Sync + 'static) -> (Delivery, Code) {
     let server = FrameServer::start(move |received: &Received| react(received.event)).await;
     call(server.endpoint().connect_lazy()).await
 }
 
-fn at_head(send: impl Fn(u32) -> Vec<Send>) -> impl Fn(Event) -> Vec<Send> {
+fn at_head(send: impl Fn(u32) -> Vec<Reply>) -> impl Fn(Event) -> Vec<Reply> {
     move |event| match event {
         Event::Head(stream) => send(stream),
         _ => Vec::new(),
@@ -47,7 +45,7 @@ fn at_head(send: impl Fn(u32) -> Vec<Send>) -> impl Fn(Event) -> Vec<Send> {
 
 #[tokio::test]
 async fn a_stream_that_the_server_refuses_was_not_processed() {
-    let refused = fails(at_head(|stream| vec![Send::Reset(stream, REFUSED_STREAM)])).await;
+    let refused = fails(at_head(|stream| vec![Reply::Reset(stream, REFUSED_STREAM)])).await;
     assert_eq!(refused, (Delivery::NotProcessed, Code::Unavailable));
 }
 
@@ -55,7 +53,7 @@ async fn a_stream_that_the_server_refuses_was_not_processed() {
 async fn any_other_reset_may_come_from_a_server_that_has_processed_the_call() {
     for reason in (NO_ERROR..=ENHANCE_YOUR_CALM + 2).filter(|reason| *reason != REFUSED_STREAM) {
         let (delivery, code) =
-            fails(at_head(move |stream| vec![Send::Reset(stream, reason)])).await;
+            fails(at_head(move |stream| vec![Reply::Reset(stream, reason)])).await;
         assert_eq!(delivery, Delivery::Unknown, "{reason} {code:?}");
         assert!(reason != CANCEL || code == Code::Cancelled);
     }
@@ -65,10 +63,10 @@ async fn any_other_reset_may_come_from_a_server_that_has_processed_the_call() {
 async fn a_stream_above_the_last_one_of_a_goaway_was_not_processed() {
     for reason in [NO_ERROR, ENHANCE_YOUR_CALM] {
         for close in [false, true] {
-            let end = close.then_some(Send::Close);
+            let end = close.then_some(Reply::Close);
             let refused = fails(at_head(move |stream| {
                 let last = stream.saturating_sub(2);
-                std::iter::once(Send::GoAway(last, reason)).chain(end.clone()).collect()
+                std::iter::once(Reply::GoAway(last, reason)).chain(end.clone()).collect()
             }));
             let refused = refused.await;
             assert_eq!(refused, (Delivery::NotProcessed, Code::Unavailable), "{reason} {close}");
@@ -81,7 +79,7 @@ async fn a_stream_up_to_the_last_one_of_a_goaway_may_have_been_processed() {
     for reason in [NO_ERROR, ENHANCE_YOUR_CALM] {
         for above in [0, 2, 100] {
             let lost = fails(at_head(move |stream| {
-                vec![Send::GoAway(stream + above, reason), Send::Close]
+                vec![Reply::GoAway(stream + above, reason), Reply::Close]
             }));
             let (delivery, code) = lost.await;
             assert_eq!(
@@ -97,8 +95,8 @@ async fn a_stream_up_to_the_last_one_of_a_goaway_may_have_been_processed() {
 async fn a_connection_that_is_lost_after_the_head_proves_nothing() {
     for after_data in [false, true] {
         let lost = fails(move |event| match event {
-            Event::Head(_) if !after_data => vec![Send::Close],
-            Event::Data(..) => vec![Send::Close],
+            Event::Head(_) if !after_data => vec![Reply::Close],
+            Event::Data(..) => vec![Reply::Close],
             _ => Vec::new(),
         });
         assert_eq!(lost.await, (Delivery::Unknown, Code::Unavailable), "{after_data}");

@@ -27,7 +27,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::{Ask, Note};
-use tonic_call_test_kit::{Event, FrameServer, Received, Send};
+use tonic_call_test_kit::{Event, FrameServer, Received, Reply};
 use tonic_retry_layer::{BoxChannel, RetryLayer, ServiceConfig};
 use tower::ServiceBuilder;
 
@@ -120,30 +120,34 @@ impl Scripted {
 }
 
 /// What a step sends when the request has ended, or after the first of its data if the step begins with `early`.
-fn sends(step: &str, stream: u32) -> Vec<Send> {
+fn sends(step: &str, stream: u32) -> Vec<Reply> {
     let code = |code: &str| Code::from_bytes(code.as_bytes());
-    let trailers_only = |status, more| vec![Send::TrailersOnly(stream, code(status), more)];
+    let trailers_only = |status, more| vec![Reply::TrailersOnly(stream, code(status), more)];
     let words: Vec<_> = step.split(' ').collect();
     match words[..] {
         ["ok"] => {
-            vec![Send::Head(stream), Send::Message(stream, b""), Send::Trailers(stream, Code::Ok)]
+            vec![
+                Reply::Head(stream),
+                Reply::Message(stream, b""),
+                Reply::Trailers(stream, Code::Ok),
+            ]
         }
         ["status", status] => trailers_only(status, Vec::new()),
         ["status", status, "pushback", value] => {
             trailers_only(status, vec![("grpc-retry-pushback-ms", value.to_owned())])
         }
         ["head", "status", status] => {
-            vec![Send::Head(stream), Send::Trailers(stream, code(status))]
+            vec![Reply::Head(stream), Reply::Trailers(stream, code(status))]
         }
         ["message", "status", status] => vec![
-            Send::Head(stream),
-            Send::Message(stream, b""),
-            Send::Trailers(stream, code(status)),
+            Reply::Head(stream),
+            Reply::Message(stream, b""),
+            Reply::Trailers(stream, code(status)),
         ],
-        ["reset", reason] => vec![Send::Reset(stream, reason.parse().expect("an error code"))],
+        ["reset", reason] => vec![Reply::Reset(stream, reason.parse().expect("an error code"))],
         // It names an earlier stream as the last one.
-        ["goaway"] => vec![Send::GoAway(stream.saturating_sub(2), 0), Send::Close],
-        ["close"] => vec![Send::Close],
+        ["goaway"] => vec![Reply::GoAway(stream.saturating_sub(2), 0), Reply::Close],
+        ["close"] => vec![Reply::Close],
         ["hang"] => Vec::new(),
         _ => panic!("an unknown step: {step}"),
     }

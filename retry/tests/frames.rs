@@ -11,8 +11,8 @@ use common::{layer, read};
 use http::Request;
 use tokio::time::Instant;
 use tonic::Code;
-use tonic_call::{BoxChannel, BoxError};
-use tonic_call_test_kit::{Event, FrameServer, Received, Script, Send, to};
+use tonic_call::BoxChannel;
+use tonic_call_test_kit::{Event, FrameServer, Received, Reply, Script, to};
 use tonic_retry_layer::{Retries, RetryHook, Rpc, ServiceConfig};
 use tower::{Layer as _, Service as _};
 
@@ -52,7 +52,7 @@ struct Result {
 /// One call of a server that reacts in this way. What is over must be so within 20 seconds.
 async fn call(
     config: &ServiceConfig,
-    react: impl Fn(&Received) -> Vec<Send> + std::marker::Send + Sync + 'static,
+    react: impl Fn(&Received) -> Vec<Reply> + Send + Sync + 'static,
 ) -> Result {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
@@ -66,9 +66,7 @@ async fn call(
     let mut channel = BoxChannel::new(layer.layer(server.endpoint().connect_lazy()));
     let request: Request<Script> = to("/a.B/C");
     let response = channel.call(request.map(tonic::body::Body::new));
-    let call = async {
-        read::<tonic::body::Body>(response.await.map_err(BoxError::from), Instant::now()).await
-    };
+    let call = async { read::<tonic::body::Body>(response.await, Instant::now()).await };
     let outcome = tokio::time::timeout(Duration::from_secs(20), call).await.expect("an end");
     let retries = last.0.lock().unwrap().unwrap();
     let requests = requests.load(Ordering::SeqCst);
@@ -81,12 +79,12 @@ async fn call(
     }
 }
 
-fn answer(stream: u32) -> Vec<Send> {
-    vec![Send::Head(stream), Send::Message(stream, b"x"), Send::Trailers(stream, Code::Ok)]
+fn answer(stream: u32) -> Vec<Reply> {
+    vec![Reply::Head(stream), Reply::Message(stream, b"x"), Reply::Trailers(stream, Code::Ok)]
 }
 
 /// Fails the first requests in this way, when they have ended, and answers the others.
-fn failing(times: usize, fail: impl Fn(u32) -> Vec<Send>) -> impl Fn(&Received) -> Vec<Send> {
+fn failing(times: usize, fail: impl Fn(u32) -> Vec<Reply>) -> impl Fn(&Received) -> Vec<Reply> {
     move |received| match received.event {
         Event::Data(stream, true) if received.request <= times => fail(stream),
         Event::Data(stream, true) => answer(stream),
@@ -96,7 +94,7 @@ fn failing(times: usize, fail: impl Fn(u32) -> Vec<Send>) -> impl Fn(&Received) 
 
 #[tokio::test]
 async fn a_refused_stream_is_sent_again_once_without_a_policy() {
-    let refuse = |stream| vec![Send::Reset(stream, REFUSED_STREAM)];
+    let refuse = |stream| vec![Reply::Reset(stream, REFUSED_STREAM)];
     let none = ServiceConfig::default();
     let once = call(&none, failing(1, refuse)).await;
     assert_eq!((once.code, once.requests, once.transparent), (Code::Ok, 2, 1));
@@ -112,7 +110,7 @@ async fn a_refused_stream_is_sent_again_once_without_a_policy() {
 async fn a_stream_above_the_last_one_of_a_goaway_is_sent_again_on_another_connection() {
     for reason in [NO_ERROR, ENHANCE_YOUR_CALM] {
         let refuse =
-            move |stream: u32| vec![Send::GoAway(stream.saturating_sub(2), reason), Send::Close];
+            move |stream: u32| vec![Reply::GoAway(stream.saturating_sub(2), reason), Reply::Close];
         let again = call(&ServiceConfig::default(), failing(1, refuse)).await;
         assert_eq!((again.code, again.requests, again.transparent), (Code::Ok, 2, 1), "{reason}");
     }
@@ -122,12 +120,12 @@ async fn a_stream_above_the_last_one_of_a_goaway_is_sent_again_on_another_connec
 async fn a_stream_up_to_the_last_one_of_a_goaway_goes_on_and_if_it_is_lost_the_policy_decides() {
     for above in [0, 2] {
         let goes_on = move |stream| {
-            std::iter::once(Send::GoAway(stream + above, NO_ERROR)).chain(answer(stream)).collect()
+            std::iter::once(Reply::GoAway(stream + above, NO_ERROR)).chain(answer(stream)).collect()
         };
         let one = call(&ServiceConfig::default(), failing(1, goes_on)).await;
         assert_eq!((one.code, one.requests, one.messages), (Code::Ok, 1, 1));
 
-        let lost = move |stream| vec![Send::GoAway(stream + above, NO_ERROR), Send::Close];
+        let lost = move |stream| vec![Reply::GoAway(stream + above, NO_ERROR), Reply::Close];
         let none = call(&ServiceConfig::default(), failing(1, lost)).await;
         assert_eq!((none.code, none.requests), (Code::Unavailable, 1));
         let by_policy = call(&policy(), failing(1, lost)).await;
@@ -139,7 +137,7 @@ async fn a_stream_up_to_the_last_one_of_a_goaway_goes_on_and_if_it_is_lost_the_p
 #[tokio::test]
 async fn any_other_reset_is_retried_only_if_the_policy_names_its_code() {
     for reason in (NO_ERROR..=HTTP_1_1_REQUIRED).filter(|reason| *reason != REFUSED_STREAM) {
-        let reset = move |stream| vec![Send::Reset(stream, reason)];
+        let reset = move |stream| vec![Reply::Reset(stream, reason)];
         let once = call(&policy(), failing(1, reset)).await;
         assert_eq!((once.requests, once.transparent), (1, 0), "{reason} {:?}", once.code);
         assert_ne!(once.code, Code::Ok);
@@ -148,7 +146,7 @@ async fn any_other_reset_is_retried_only_if_the_policy_names_its_code() {
         "maxAttempts": 2, "initialBackoff": "0.001s", "maxBackoff": "0.001s",
         "backoffMultiplier": 1, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]
     }}]}"#;
-    let calm = |stream| vec![Send::Reset(stream, ENHANCE_YOUR_CALM)];
+    let calm = |stream| vec![Reply::Reset(stream, ENHANCE_YOUR_CALM)];
     let named = call(&ServiceConfig::from_json(json).unwrap(), failing(1, calm)).await;
     assert_eq!((named.code, named.requests, named.retries), (Code::Ok, 2, 1));
 }
@@ -165,7 +163,7 @@ async fn a_connection_that_is_cut_before_the_head_of_a_response_is_retried() {
                 _ => 3,
             };
             match received.event {
-                _ if received.connection == 0 && at == point => vec![Send::Close],
+                _ if received.connection == 0 && at == point => vec![Reply::Close],
                 Event::Data(stream, true) => answer(stream),
                 _ => Vec::new(),
             }
@@ -180,9 +178,9 @@ async fn a_connection_that_is_cut_before_the_head_of_a_response_is_retried() {
 async fn a_connection_that_is_cut_after_the_head_of_a_response_is_not() {
     for messages in [0, 1] {
         let cut = move |stream| {
-            let sent = [Send::Head(stream)].into_iter();
-            let sent = sent.chain((0..messages).map(|_| Send::Message(stream, b"x")));
-            sent.chain([Send::Close]).collect()
+            let sent = [Reply::Head(stream)].into_iter();
+            let sent = sent.chain((0..messages).map(|_| Reply::Message(stream, b"x")));
+            sent.chain([Reply::Close]).collect()
         };
         let result = call(&policy(), failing(1, cut)).await;
         assert_ne!(result.code, Code::Ok);
@@ -196,7 +194,7 @@ async fn pushback_and_its_absence_are_read_from_the_head() {
     let refuse = |pushback: &'static str| {
         failing(1, move |stream| {
             let pushback = vec![("grpc-retry-pushback-ms", pushback.to_owned())];
-            vec![Send::TrailersOnly(stream, Code::Unavailable, pushback)]
+            vec![Reply::TrailersOnly(stream, Code::Unavailable, pushback)]
         })
     };
     let again = call(&policy(), refuse("0")).await;

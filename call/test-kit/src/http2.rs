@@ -40,7 +40,7 @@ pub enum Event {
 
 /// What a [`FrameServer`] sends, or does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Send {
+pub enum Reply {
     /// A response head without a status.
     Head(u32),
     /// A response that is nothing but a head with this status and these headers.
@@ -72,7 +72,7 @@ impl FrameServer {
     /// If no port is free.
     pub async fn start<F>(react: F) -> Self
     where
-        F: Fn(&Received) -> Vec<Send> + std::marker::Send + Sync + 'static,
+        F: Fn(&Received) -> Vec<Reply> + Send + Sync + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -127,7 +127,7 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-impl<F: Fn(&Received) -> Vec<Send>> Connection<'_, F> {
+impl<F: Fn(&Received) -> Vec<Reply>> Connection<'_, F> {
     async fn run(mut self) -> std::io::Result<()> {
         self.stream.set_nodelay(true)?;
         if self.on(Event::Accepted, 0).await?.is_closed() {
@@ -173,32 +173,32 @@ impl<F: Fn(&Received) -> Vec<Send>> Connection<'_, F> {
     /// Sends what the test wants to be sent after this event.
     async fn on(&mut self, event: Event, request: usize) -> std::io::Result<State> {
         let received = Received { connection: self.connection, request, event };
-        for send in (self.react)(&received) {
-            match send {
-                Send::Head(stream) => {
+        for reply in (self.react)(&received) {
+            match reply {
+                Reply::Head(stream) => {
                     self.write(HEADERS, END_HEADERS, stream, &headers(Some(200), &[])).await?;
                 }
-                Send::TrailersOnly(stream, code, more) => {
+                Reply::TrailersOnly(stream, code, more) => {
                     let mut all = vec![("grpc-status", (code as i32).to_string())];
                     all.extend(more);
                     let block = headers(Some(200), &all);
                     self.write(HEADERS, END_HEADERS | END_STREAM, stream, &block).await?;
                 }
-                Send::Message(stream, message) => {
+                Reply::Message(stream, message) => {
                     self.write(DATA, 0, stream, &frame_of(message)).await?;
                 }
-                Send::Trailers(stream, code) => {
+                Reply::Trailers(stream, code) => {
                     let block = headers(None, &[("grpc-status", (code as i32).to_string())]);
                     self.write(HEADERS, END_HEADERS | END_STREAM, stream, &block).await?;
                 }
-                Send::Reset(stream, reason) => {
+                Reply::Reset(stream, reason) => {
                     self.write(RST_STREAM, 0, stream, &reason.to_be_bytes()).await?;
                 }
-                Send::GoAway(last, reason) => {
+                Reply::GoAway(last, reason) => {
                     let payload = [last.to_be_bytes(), reason.to_be_bytes()].concat();
                     self.write(GOAWAY, 0, 0, &payload).await?;
                 }
-                Send::Close => return Ok(State::Closed),
+                Reply::Close => return Ok(State::Closed),
             }
         }
         Ok(State::Open)

@@ -17,7 +17,7 @@ pub use self::call::{KINDS, Outcome, ask, call, method_of, read};
 pub use self::exchange::{
     Answer, answers, drain, frame, poll_once, run, stream, to, to_kind, trailers_only, with,
 };
-pub use self::http2::{Event, FrameServer, Received, Send};
+pub use self::http2::{Event, FrameServer, Received, Reply};
 pub use self::lines::{Collecting, Lines};
 pub use self::listen::listen;
 pub use self::panics::{PanicsInDrop, silence_panics};
