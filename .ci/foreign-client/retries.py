@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-OK, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 2, 4, 8, 13, 14
+OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 4, 8, 13, 14
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 # Error codes of HTTP/2.
@@ -210,21 +210,18 @@ ROWS = [
         differs={GRPCIO: (4, [UNAVAILABLE])},
     ),
     Row("GOAWAY below the stream, no policy", "goaway; ok", 2, [OK], None),
-    # tonic gives a lost connection this code. The policy sees UNAVAILABLE.
     Row(
         "the connection is closed, no policy",
         "close; ok",
         1,
         [UNAVAILABLE],
         None,
-        differs={OURS: (1, [UNKNOWN])},
     ),
     Row(
         "the connection is always closed",
         "close",
         4,
         [UNAVAILABLE],
-        differs={OURS: (4, [UNKNOWN])},
     ),
     Row("the connection is closed", "close; ok", 2, [OK]),
     Row(

@@ -3,9 +3,12 @@ use std::sync::Arc;
 
 use http::{Request, Response, request};
 use tokio::time::{Instant, sleep};
-use tonic::Status;
 use tonic::body::Body;
-use tonic_call::{CallInfo, EndedBy, GrpcService, MessageLimit, MethodConfig, Rpc, WaitForReady};
+use tonic::{Code, Status};
+use tonic_call::{
+    CallInfo, Delivery, EndedBy, GrpcService, MessageLimit, MethodConfig, Rpc, WaitForReady,
+    as_error,
+};
 
 use super::head::Head;
 use super::outcome::{Failure, Outcome};
@@ -87,8 +90,10 @@ impl Call {
                 Err(reason) => {
                     self.report.end(AttemptOutcome::Failed(failure.code, reason));
                     self.settle_on(&info);
-                    return result
-                        .map(|response| response.map(|body| ResponseBody::new(body, None)));
+                    return match result {
+                        Ok(response) => Ok(response.map(|body| ResponseBody::new(body, None))),
+                        Err(error) => self.failed(error, failure),
+                    };
                 }
             };
             self.report.end(AttemptOutcome::Retried(failure.code));
@@ -146,6 +151,21 @@ impl Call {
         }
         watch.request = buffer.has_limit().then_some(buffer);
         response.map(|body| ResponseBody::new(body, Some(watch)))
+    }
+
+    /// The caller gets the error of the last attempt. tonic reads a lost connection as `UNKNOWN`, and the policy has
+    /// read it as `UNAVAILABLE`: so does the caller, as of every other gRPC client.
+    fn failed<B, E: 'static>(&self, error: E, failure: Failure) -> Result<Answer<B>, E> {
+        if failure.code != Code::Unavailable || failure.delivery == Delivery::NoConnection {
+            return Err(error);
+        }
+        let error = as_error(&error);
+        let cause = std::iter::successors(error, |&error| error.source()).last();
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        if let Some(info) = &self.head.info {
+            info.set_ended_by(EndedBy::Transport);
+        }
+        Ok(Status::unavailable(format!("the connection was lost{cause}")).into_http())
     }
 
     /// The call ends while no attempt is answered.

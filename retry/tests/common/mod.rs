@@ -202,7 +202,11 @@ where
     };
     let (head, mut body) = match result {
         Ok(response) => response.into_parts(),
-        Err(error) => return ended(tonic_call::code_of_error(&*error), error.to_string(), 0),
+        Err(error) => {
+            // As the caller reads it.
+            let status = Status::from_error(error);
+            return ended(status.code(), status.message().to_owned(), 0);
+        }
     };
     let mut messages = 0;
     while !body.is_end_stream() {
