@@ -109,11 +109,12 @@
 //! |---|---|---|
 //! | an attempt is answered | the server's | the server's |
 //! | an attempt fails, and no other follows | that of the last attempt | that of the last attempt |
+//! | the connection is lost before an answer, and no other attempt follows | `UNAVAILABLE` (tonic alone: `UNKNOWN`) | `the connection was lost: …` |
 //! | the deadline passes, and no deadline layer is outside | `DEADLINE_EXCEEDED` | `the deadline has passed`, and if so, `and there was no connection` |
 //! | `Endpoint::timeout` passes | `DEADLINE_EXCEEDED` | `the channel's own timeout has passed` |
 //! | a message is longer than `maxRequestMessageBytes` or `maxResponseMessageBytes` | `RESOURCE_EXHAUSTED` | `a request message of 11 bytes is longer than the limit of 10` |
 //!
-//! Why there was no other attempt is told to a [`RetryHook`].
+//! A [`RetryHook`] gets the reason why there was no other attempt.
 //!
 //! # Pitfalls
 //!
