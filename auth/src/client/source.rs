@@ -10,7 +10,7 @@ use super::token::{BadToken, BearerToken};
 /// Provides the token for each call.
 ///
 /// Implemented by [`BearerToken`], [`TokenFile`](super::TokenFile) and functions that return a token. For
-/// asynchronous functions, see [`token_async`].
+/// asynchronous functions, see [`token_async`](super::token_async).
 pub trait TokenSource: Send + Sync + 'static {
     /// The token to send now. It is called for every call, so cache the token.
     fn token(&self) -> Obtaining;
