@@ -5,7 +5,7 @@ use tonic_call::{Rpc, guarded};
 
 use crate::hook::{Attempt, AttemptKind, AttemptOutcome, Retries, RetryHook};
 
-/// Tells the hook of each attempt once, and of the call once, however they end.
+/// Calls the hook once for each attempt and once for the call, however they end.
 pub(super) struct Report {
     hook: Option<Arc<dyn RetryHook>>,
     rpc: Rpc,
