@@ -204,10 +204,10 @@
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
-//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
+//! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`], [`SpiffeId`] | the address of the caller, also behind proxies, and the name of a workload |
 //! | `ServiceConfig`, [`WaitForReady`] | gRPC's service config, which several layers read, and what one call changes of it |
 //! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
-//! | [`GrpcService`], [`BoxChannel`], [`option_layer`] | fitting a layer around services and channels |
+//! | [`GrpcService`], [`BoxChannel`], [`Encrypted`], [`option_layer`] | fitting a layer around services and channels |
 //!
 //! # Cost
 //!
@@ -238,7 +238,6 @@ mod config;
 mod fit;
 mod method;
 mod observe;
-#[cfg(feature = "server")]
 mod peer;
 mod show;
 
@@ -253,8 +252,8 @@ pub use self::config::{
     ConfigError, LoadBalancing, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig,
 };
 pub use self::fit::{
-    BoxChannel, BoxError, GrpcService, OptionBody, OptionFuture, OptionLayer, OptionService,
-    WaitForReady, option_layer,
+    BoxChannel, BoxError, Encrypted, GrpcService, OptionBody, OptionFuture, OptionLayer,
+    OptionService, WaitForReady, option_layer,
 };
 pub use self::method::{
     Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
@@ -268,6 +267,7 @@ pub use self::observe::{
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
+pub use self::peer::{SpiffeId, SpiffeIdError};
 pub use self::show::{
     AllowedMetadata, CODES, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES,
     TraceIds, TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,

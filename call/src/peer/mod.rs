@@ -1,9 +1,17 @@
 //! The peer of a connection, and the client behind trusted proxies.
 
+#[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
 mod networks;
+mod spiffe_id;
+#[cfg(feature = "server")]
 mod unix;
 
+#[cfg(feature = "server")]
 pub use self::connection::Peer;
+#[cfg(feature = "server")]
 pub use self::networks::{ClientNetwork, NetworkError, TrustedProxies};
+pub use self::spiffe_id::{SpiffeId, SpiffeIdError};
+#[cfg(feature = "server")]
 pub use self::unix::UnixPeer;
