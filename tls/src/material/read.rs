@@ -1,0 +1,68 @@
+//! Reads a set of files as one.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::error::{FileRole, Problem, TlsError};
+
+/// A file, and what it should contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFile {
+    pub(crate) role: FileRole,
+    pub(crate) path: PathBuf,
+}
+
+/// The contents of each file, in the order of the files.
+pub(crate) type Contents = Vec<Vec<u8>>;
+
+/// A path can name anything, for example an endless device.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How often a set that changes while it is read is read again.
+const ATTEMPTS: usize = 5;
+
+impl TlsFile {
+    pub(crate) fn new(role: FileRole, path: &Path) -> Self {
+        Self { role, path: path.to_owned() }
+    }
+
+    pub(crate) fn certificate(path: impl AsRef<Path>) -> Self {
+        Self::new(FileRole::Certificate, path.as_ref())
+    }
+
+    pub(crate) fn key(path: impl AsRef<Path>) -> Self {
+        Self::new(FileRole::Key, path.as_ref())
+    }
+
+    fn read(&self) -> Result<Vec<u8>, TlsError> {
+        let unreadable =
+            |error: std::io::Error| TlsError::of(self, Problem::Unreadable(error.to_string()));
+        let file = File::open(&self.path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if read as u64 > MAX_BYTES {
+            return Err(TlsError::of(self, Problem::TooLarge));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads each file once. If they are replaced meanwhile, the result is a mixture.
+pub(crate) fn read(files: &[TlsFile]) -> Result<Contents, TlsError> {
+    files.iter().map(TlsFile::read).collect()
+}
+
+/// Reads all files until two reads in succession give the same: then no file was replaced between the two, and the
+/// contents belong together.
+pub(crate) fn read_stable(files: &[TlsFile]) -> Result<Contents, TlsError> {
+    let mut last = read(files)?;
+    for _ in 0..ATTEMPTS {
+        let again = read(files)?;
+        if again == last {
+            return Ok(last);
+        }
+        last = again;
+    }
+    Err(TlsError::without_file(Problem::Unstable))
+}

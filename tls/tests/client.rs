@@ -1,0 +1,178 @@
+//! A client whose certificate and trusted CAs are renewed, over real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use support::{Ca, Identity, Secret, provider, server};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request};
+use tonic_call::Encrypted;
+use tonic_call_test_kit::KindsService;
+use tonic_call_test_kit::v1::Ask;
+use tonic_call_test_kit::v1::kinds_client::KindsClient;
+use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_tls_reload::{ClientTls, ClientTlsBuilder, ServerTls};
+
+/// What a server sees of each call: the certificate of the client.
+type Seen = mpsc::UnboundedReceiver<Option<CertificateDer<'static>>>;
+
+fn serve(tls: &ServerTls) -> (u16, Seen) {
+    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let port = incoming.local_addr().unwrap().port();
+    let (sender, seen) = mpsc::unbounded_channel();
+    let look = move |request: Request<()>| {
+        let certificates = request.peer_certs();
+        sender.send(certificates.map(|certificates| certificates[0].clone())).unwrap();
+        Ok(request)
+    };
+    let service = KindsServer::with_interceptor(KindsService::default(), look);
+    let routes = Server::builder().add_service(service);
+    tokio::spawn(routes.serve_with_incoming(tls.incoming(incoming)));
+    (port, seen)
+}
+
+fn client(secret: &Secret) -> ClientTlsBuilder {
+    ClientTls::from_files(secret.path("ca.crt"))
+        .certificate(secret.path("tls.crt"), secret.path("tls.key"))
+        .with_provider(provider())
+}
+
+async fn call(channel: Channel) -> Result<(), tonic::Status> {
+    KindsClient::new(channel).unary(Ask::default()).await.map(|_| ())
+}
+
+fn der(identity: &Identity) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_connections_present_the_renewed_certificate_and_old_ones_go_on() {
+    let (server_ca, client_ca) = (Ca::new("server"), Ca::new("client"));
+    let served = Secret::new(&server_ca.server(), &[&client_ca]);
+    let tls = server(&served).client_ca(served.path("ca.crt")).build().unwrap();
+    let (port, mut seen) = serve(&tls);
+    let (first, second) = (client_ca.client(&[]), client_ca.client(&[]));
+    let secret = Secret::new(&first, &[&server_ca]);
+    let client = client(&secret).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+
+    let old = endpoint.connect().await.unwrap();
+    call(old.clone()).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), Some(der(&first)));
+    secret.replace(&second, &[&server_ca]);
+    assert_eq!(client.reload().await, Ok(true));
+    call(endpoint.connect_lazy()).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), Some(der(&second)));
+    call(old).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), Some(der(&first)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewed_cas_decide_which_servers_are_trusted() {
+    let (old, new, client_ca) = (Ca::new("old"), Ca::new("new"), Ca::new("client"));
+    let served = Secret::new(&new.server(), &[&client_ca]);
+    let (port, _seen) = serve(&server(&served).build().unwrap());
+    let identity = client_ca.client(&[]);
+    let secret = Secret::new(&identity, &[&old]);
+    let client = client(&secret).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+
+    let refused = call(endpoint.connect_lazy()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    secret.replace(&identity, &[&old, &new]);
+    assert_eq!(client.reload().await, Ok(true));
+    call(endpoint.connect().await.unwrap()).await.unwrap();
+    secret.write("ca.crt", "");
+    client.reload().await.unwrap_err();
+    call(endpoint.connect().await.unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_files_of_cas_are_trusted_together() {
+    let (one, two) = (Ca::new("one"), Ca::new("two"));
+    let served = Secret::new(&two.server(), &[&one]);
+    let (port, mut seen) = serve(&server(&served).build().unwrap());
+    served.write("two.pem", &two.pem);
+    let client = ClientTls::from_files(served.path("ca.crt"))
+        .server_ca(served.path("two.pem"))
+        .with_provider(provider())
+        .build()
+        .unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+    call(endpoint.connect().await.unwrap()).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_must_have_a_certificate_for_the_name() {
+    let ca = Ca::new("ca");
+    let served = Secret::new(&ca.server(), &[&ca]);
+    let (port, _seen) = serve(&server(&served).build().unwrap());
+    let client = client(&served).build().unwrap();
+    let by_address = client.endpoint(format!("https://127.0.0.1:{port}")).unwrap();
+    by_address.connect().await.unwrap_err();
+    let named = by_address.server_name("localhost").unwrap();
+    call(named.connect().await.unwrap()).await.unwrap();
+    named.server_name("no name").unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_http_2_is_refused() {
+    let ca = Ca::new("ca");
+    let served = Secret::new(&ca.server(), &[&ca]);
+    let tls = server(&served).build().unwrap();
+    let mut config = rustls::ServerConfig::clone(&tls.config());
+    config.alpn_protocols.clear();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let mut incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let port = incoming.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let io = incoming.next().await.unwrap().unwrap();
+        let _connection = acceptor.accept(io).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let client = client(&served).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+    let error = endpoint.connect().await.unwrap_err();
+    let mut chain = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        chain = format!("{chain}{error}: ");
+        cause = error.source();
+    }
+    assert!(chain.contains("the server does not offer HTTP/2 (ALPN h2)"), "{chain}");
+}
+
+#[test]
+fn an_endpoint_has_the_https_origin_and_is_a_proof_for_credentials() {
+    fn proves(_: &impl Encrypted) {}
+
+    let ca = Ca::new("ca");
+    let client = client(&Secret::new(&ca.client(&[]), &[&ca])).build().unwrap();
+    for (address, target) in [
+        ("https://orders.example", "http://orders.example:443/"),
+        ("https://orders.example:8443", "http://orders.example:8443/"),
+        ("https://[::1]:8443", "http://[::1]:8443/"),
+    ] {
+        let endpoint = client.endpoint(address).unwrap();
+        assert_eq!(endpoint.endpoint().uri().to_string(), target);
+        proves(&endpoint);
+    }
+    for (address, error) in [
+        ("http://orders.example", "the address does not begin with https://"),
+        ("orders.example", "the address does not begin with https://"),
+        ("https://orders example", "the address is not a URI"),
+        ("https://_%", "the address is not a URI"),
+    ] {
+        assert_eq!(client.endpoint(address).unwrap_err().to_string(), error, "{address}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Handshakes that take long, fail, or are many. In memory, with a paused clock: nothing but time is waited for.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use support::{Ca, Secret, client_config, server, versions};
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic_tls_reload::{HandshakeFailure, TlsIncoming};
+
+/// An incoming, and what comes into it.
+struct Server {
+    incoming: TlsIncoming<UnboundedReceiverStream<io::Result<DuplexStream>>, DuplexStream>,
+    arrivals: UnboundedSender<io::Result<DuplexStream>>,
+    failures: UnboundedReceiver<HandshakeFailure>,
+    connector: TlsConnector,
+}
+
+impl Server {
+    fn new() -> Self {
+        let ca = Ca::new("ca");
+        let secret = Secret::new(&ca.server(), &[&ca]);
+        let tls = server(&secret).build().unwrap();
+        let (arrivals, connections) = unbounded_channel();
+        let (failed, failures) = unbounded_channel();
+        let incoming = tls
+            .incoming(UnboundedReceiverStream::new(connections))
+            .on_failure(move |error| failed.send(error.failure()).unwrap());
+        let connector = TlsConnector::from(Arc::new(client_config(&ca, None, &versions())));
+        Self { incoming, arrivals, failures, connector }
+    }
+
+    /// A client that connects and then does nothing. It stays for as long as the result.
+    fn stuck(&self) -> DuplexStream {
+        let (ours, theirs) = duplex(64 * 1024);
+        self.arrivals.send(Ok(ours)).unwrap();
+        theirs
+    }
+
+    /// A client that does a handshake.
+    fn good(&self) {
+        let stream = self.stuck();
+        let connector = self.connector.clone();
+        tokio::spawn(async move {
+            let name = ServerName::try_from("localhost").unwrap();
+            let _connection = connector.connect(name, stream).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+    }
+
+    /// The failures until `count` of them are known.
+    async fn failures(&mut self, count: usize) -> Vec<HandshakeFailure> {
+        let mut failures = Vec::new();
+        while failures.len() < count {
+            tokio::select! {
+                failure = self.failures.recv() => failures.extend(failure),
+                connection = self.incoming.next() => panic!("{:?}", connection.is_some()),
+            }
+        }
+        failures
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_connections_that_never_finish_a_handshake_delay_nobody() {
+    let mut server = Server::new();
+    let begin = Instant::now();
+    let stuck: Vec<_> = (0..1000).map(|_| server.stuck()).collect();
+    server.good();
+    server.incoming.next().await.unwrap().unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert!(server.failures.is_empty(), "nobody has to make room");
+    assert_eq!(server.failures(1000).await, [HandshakeFailure::Timeout; 1000]);
+    assert_eq!(begin.elapsed().as_secs(), 10);
+    drop(stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_there_is_no_room_the_oldest_handshake_gives_way_after_two_seconds() {
+    let mut server = Server::new();
+    server.incoming = server.incoming.max_handshakes(3);
+    let begin = Instant::now();
+    let stuck: Vec<_> = (0..3).map(|_| server.stuck()).collect();
+    server.good();
+    server.incoming.next().await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_secs(), 2);
+    assert_eq!(server.failures.recv().await, Some(HandshakeFailure::Evicted));
+    let timeout = HandshakeFailure::Timeout;
+    assert_eq!(server.failures(2).await, [timeout, timeout]);
+    assert_eq!(begin.elapsed().as_secs(), 10);
+    drop(stuck);
+}
+
+/// Guards against: with more clients than room, each new one evicts one that is about to finish.
+#[tokio::test(start_paused = true)]
+async fn handshakes_that_go_on_are_not_evicted() {
+    let mut server = Server::new();
+    server.incoming = server.incoming.max_handshakes(2);
+    (0..50).for_each(|_| server.good());
+    for _ in 0..50 {
+        server.incoming.next().await.unwrap().unwrap();
+    }
+    assert!(server.failures.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_handshake_can_be_set() {
+    let mut server = Server::new();
+    server.incoming = server.incoming.handshake_timeout(Duration::from_secs(3));
+    let begin = Instant::now();
+    let _stuck = server.stuck();
+    assert_eq!(server.failures(1).await, [HandshakeFailure::Timeout]);
+    assert_eq!(begin.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_handshake_ends_nothing_but_itself_and_says_why() {
+    let mut server = Server::new();
+    drop(server.stuck());
+    assert_eq!(server.failures(1).await, [HandshakeFailure::Connection]);
+    let mut plain = server.stuck();
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(server.failures(1).await, [HandshakeFailure::Protocol]);
+    server.good();
+    server.incoming.next().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_accepting_is_waited_out() {
+    let mut server = Server::new();
+    let begin = Instant::now();
+    server.arrivals.send(Err(ErrorKind::ConnectionReset.into())).unwrap();
+    server.good();
+    server.incoming.next().await.unwrap().unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO, "that concerned one connection");
+    server.arrivals.send(Err(io::Error::other("too many open files"))).unwrap();
+    server.good();
+    server.incoming.next().await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_connection_the_handshakes_under_way_still_succeed() {
+    let mut server = Server::new();
+    server.good();
+    let (arrivals, _) = unbounded_channel();
+    server.arrivals = arrivals;
+    server.incoming.next().await.unwrap().unwrap();
+    assert!(server.incoming.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_incoming_ends_its_handshakes() {
+    let mut server = Server::new();
+    let mut stuck = server.stuck();
+    let begun = tokio::time::timeout(Duration::from_secs(1), server.incoming.next()).await;
+    assert!(begun.is_err(), "the handshake is under way");
+    drop(server.incoming);
+    let read = tokio::io::AsyncReadExt::read(&mut stuck, &mut [0]).await;
+    assert_eq!(read.unwrap(), 0);
+}
