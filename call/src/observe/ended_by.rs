@@ -15,6 +15,8 @@ pub enum EndedBy {
     /// On a client, the path to the service: a connection that was refused, reset or lost, or a proxy that
     /// answered instead of the service.
     Transport,
+    /// The server closed the connection, for example because of its age.
+    Server,
     /// A layer refused the call, or ended it later.
     Refusal {
         /// The short name of the layer, as in [`Refusal::by`](crate::Refusal::by).
@@ -23,7 +25,7 @@ pub enum EndedBy {
 }
 
 impl EndedBy {
-    /// `service`, `caller`, `deadline`, `panic`, `transport` or `refusal`.
+    /// `service`, `caller`, `deadline`, `panic`, `transport`, `server` or `refusal`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -31,6 +33,7 @@ impl EndedBy {
             Self::Deadline => "deadline",
             Self::Panic => "panic",
             Self::Transport => "transport",
+            Self::Server => "server",
             Self::Refusal { .. } => "refusal",
         }
     }
