@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
 use hyper::rt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
@@ -21,9 +20,9 @@ use super::builder::ClientTls;
 /// Connects over TLS, for [`Endpoint::connect_with_connector`](tonic::transport::Endpoint::connect_with_connector).
 ///
 /// Made by [`TlsEndpoint::connector`](super::TlsEndpoint::connector). The address that it is asked for says only where
-/// to connect; the server must have a certificate for the name that the connector was made for. So it also serves a
-/// balancer that connects to addresses. Each handshake runs under the newest configuration, may take 10 s, and must
-/// agree on HTTP/2.
+/// to connect, and can have any type that the connector [below](Self::over) takes; the server must have a certificate
+/// for the name that the connector was made for. So it also serves a balancer that connects to addresses. Each
+/// handshake runs under the newest configuration, may take 10 s, and must agree on HTTP/2.
 #[derive(Clone)]
 pub struct TlsConnector<C = HttpConnector> {
     tls: ClientTls,
@@ -67,9 +66,9 @@ impl<C> TlsConnector<C> {
 
 impl<C> Encrypted for TlsConnector<C> {}
 
-impl<C> Service<Uri> for TlsConnector<C>
+impl<C, A> Service<A> for TlsConnector<C>
 where
-    C: Service<Uri>,
+    C: Service<A>,
     C::Response: rt::Read + rt::Write + Send + Unpin + 'static,
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
@@ -82,7 +81,7 @@ where
         self.inner.poll_ready(cx).map_err(|error| TlsConnectError::Connect(error.into()))
     }
 
-    fn call(&mut self, address: Uri) -> Self::Future {
+    fn call(&mut self, address: A) -> Self::Future {
         let connecting = self.inner.call(address);
         let (tls, server) = (self.tls.clone(), self.server.clone());
         Box::pin(async move {

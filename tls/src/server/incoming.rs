@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -18,6 +18,7 @@ use tonic_call::BoxError;
 use super::builder::ServerTls;
 use super::handshake::{Failures, HandshakeError};
 use super::handshakes::Handshakes;
+use crate::accept::{AcceptErrors, PAUSE};
 
 /// Connections over TLS, for `serve_with_incoming` and its relatives.
 ///
@@ -45,18 +46,12 @@ pub struct TlsIncoming<I, IO = TcpStream> {
     failures: Failures,
     /// Until accepting is tried again.
     pause: Option<Pin<Box<Sleep>>>,
-    warned: Option<Instant>,
+    accept_errors: AcceptErrors,
 }
 
 /// As tonic suggests, and Envoy's default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HANDSHAKES: usize = 1024;
-
-/// The pause after an error that concerns every connection. Without it, accepting again would use a whole core.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Minimum interval of warnings.
-const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 impl<I, IO: 'static> TlsIncoming<I, IO> {
     pub(super) fn new(incoming: I, tls: ServerTls) -> Self {
@@ -70,7 +65,7 @@ impl<I, IO: 'static> TlsIncoming<I, IO> {
             max: MAX_HANDSHAKES,
             failures: Failures::default(),
             pause: None,
-            warned: None,
+            accept_errors: AcceptErrors::default(),
         }
     }
 
@@ -129,9 +124,7 @@ where
             match ready!(this.incoming.as_mut().poll_next(cx)) {
                 Some(Ok(io)) => *this.waiting = Some(io),
                 Some(Err(error)) => {
-                    let error = error.into();
-                    if !concerns_one_connection(&error) {
-                        warn(this.warned, &error);
+                    if this.accept_errors.must_pause(&error.into()) {
                         *this.pause = Some(Box::pin(sleep(PAUSE)));
                     }
                 }
@@ -145,21 +138,6 @@ where
 fn peer<IO: Connected>(io: &IO) -> Option<SocketAddr> {
     let info = io.connect_info();
     (&info as &dyn Any).downcast_ref::<TcpConnectInfo>()?.remote_addr()
-}
-
-/// Whether the error concerns one connection, whose peer has disappeared.
-fn concerns_one_connection(error: &BoxError) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    matches!(kind, Some(ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted))
-}
-
-fn warn(warned: &mut Option<Instant>, error: &BoxError) {
-    if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
-        *warned = Some(Instant::now());
-        tracing::warn!(target: "tonic_tls_reload", %error, "cannot accept connections; trying again in {PAUSE:?}");
-    }
 }
 
 impl<I: fmt::Debug, IO> fmt::Debug for TlsIncoming<I, IO> {

@@ -1,0 +1,10 @@
+//! Connections that end at an age.
+
+mod calls;
+mod config;
+mod connection;
+mod io;
+
+pub use self::calls::{AgedService, OpenCall, OpenCallsService};
+pub use self::config::ConnectionAge;
+pub use self::io::AgedConnection;
