@@ -38,5 +38,7 @@ mod tests {
         };
         let random = of_features().map(|provider| format!("{:?}", provider.secure_random));
         assert_eq!(random.as_deref(), expected);
+        let missing = choose(None).err().map(|error| error.problem().as_str());
+        assert_eq!(missing, expected.is_none().then_some("no_provider"));
     }
 }
