@@ -39,7 +39,7 @@
 //!
 //! `orders` is the module that tonic generates, and `Orders` your service. Requests have the extensions of tonic's own
 //! TLS: `TlsConnectInfo<TcpConnectInfo>`, and `Request::peer_certs`. One bundle per SPIFFE trust domain, clients
-//! without a certificate, and revocation lists: see [`ClientCa`].
+//! without a certificate, and revocation lists: see [`ClientCa`]. TLS, mutual TLS or a mesh: see [`choosing`].
 //!
 //! # On a client
 //!
@@ -164,3 +164,7 @@ pub use self::reload::{ReloadEvent, ReloadResult, TlsStatus};
 pub use self::server::{
     ClientCa, HandshakeError, HandshakeFailure, ServerTls, ServerTlsBuilder, TlsIncoming,
 };
+
+#[doc = include_str!("../docs/choosing.md")]
+#[cfg(feature = "server")]
+pub mod choosing {}

@@ -5,10 +5,12 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use support::{Ca, Clock, Identity, Secret, client_config, connect, server, versions};
+use tokio::time::sleep;
 use tonic_tls_reload::{Problem, ReloadResult, ServerTls};
 
 /// The certificate that a new connection gets.
@@ -87,6 +89,49 @@ async fn files_that_are_not_good_are_refused_and_the_previous_ones_stay() {
     secret.replace(&second, &[&ca]);
     assert_eq!(tls.reload().await, Ok(true));
     assert_eq!(tls.status().error, None);
+}
+
+/// Guards against: a reload between the files of a writer that replaces one after the other.
+#[tokio::test(start_paused = true)]
+async fn files_are_used_when_all_of_them_are_written() {
+    let (ca, other) = (Ca::new("ca"), Ca::new("other"));
+    let second = ca.server();
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let tls = server(&secret).client_ca(secret.path("ca.crt")).build().unwrap();
+    let write = async {
+        secret.write("tls.crt", &second.certificate);
+        sleep(Duration::from_millis(150)).await;
+        secret.write("tls.key", &second.key);
+        // A whole certificate, and not the whole file.
+        secret.write("ca.crt", &other.pem);
+        sleep(Duration::from_millis(150)).await;
+        secret.write("ca.crt", &format!("{}{}", other.pem, ca.pem));
+    };
+    let (reloaded, ()) = tokio::join!(tls.reload(), write);
+    assert_eq!(reloaded, Ok(true));
+    assert_eq!(tls.status().renewals, 1);
+    let client = Arc::new(client_config(&ca, Some(&ca.client(&[])), &versions()));
+    connect(&tls, &client).await.map(|_| ()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_change_all_the_time_are_refused() {
+    let ca = Ca::new("ca");
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let tls = server(&secret).build().unwrap();
+    let change = async {
+        loop {
+            let another = ca.server();
+            secret.replace(&another, &[&ca]);
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let reloaded = tokio::select! {
+        reloaded = tls.reload() => reloaded,
+        () = change => unreachable!(),
+    };
+    let error = reloaded.unwrap_err();
+    assert_eq!((error.problem(), error.path()), (&Problem::Unstable, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,9 @@ use crate::accept::{AcceptErrors, PAUSE};
 /// has an open stream fails its next call with `CANCELLED` ("operation was canceled"). gRPC clients elsewhere repeat
 /// such calls by themselves.
 ///
+/// The layers of the server are applied once per connection, so what they count must be in the layer: tower's
+/// `GlobalConcurrencyLimitLayer`, and not its `ConcurrencyLimitLayer`.
+///
 /// Calls that are open at that time go on, so a watch may live for ever. With a [`grace`](Self::grace), they end
 /// `UNAVAILABLE`, and logs and metrics say that the server ended them.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,12 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
 
 use super::client_ca::ClientCa;
 use super::config::ServerRecipe;
+use super::handshake::{self, HandshakeError};
 use super::incoming::TlsIncoming;
 use crate::material::{TlsError, TlsFile};
 use crate::provider;
@@ -51,12 +54,31 @@ impl ServerTls {
         I: tokio_stream::Stream<Item = Result<IO, E>>,
         IO: 'static,
     {
-        self.0.start();
         TlsIncoming::new(incoming, self.clone())
     }
 
-    /// The newest configuration, for an accept loop of your own. Load it for each connection.
+    /// Does the handshake of one connection, under the configuration that is the newest now: for an accept loop of your
+    /// own. Call it in a task per connection, and bound their number.
+    ///
+    /// # Errors
+    ///
+    /// If the handshake fails, or takes longer than `timeout`.
+    pub async fn accept<IO>(
+        &self,
+        io: IO,
+        timeout: Duration,
+    ) -> Result<TlsStream<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        handshake::accept(self, io, timeout).await
+    }
+
+    /// The newest configuration. [`accept`](Self::accept) also checks what rustls does not: that the certificate of a
+    /// resumed session has not expired.
     pub fn config(&self) -> Arc<ServerConfig> {
+        // The runtime may have begun after `build`.
+        self.0.start();
         self.0.config()
     }
 
