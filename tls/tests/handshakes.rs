@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use support::{Ca, Secret, client_config, server, versions};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -58,6 +58,12 @@ impl Server {
         });
     }
 
+    /// Waits for a connection.
+    async fn connected(&mut self) {
+        let connected = timeout(Duration::from_secs(60), self.incoming.next()).await;
+        connected.expect("a connection in time").unwrap().unwrap();
+    }
+
     /// The failures until `count` of them are known.
     async fn failures(&mut self, count: usize) -> Vec<HandshakeFailure> {
         let mut failures = Vec::new();
@@ -77,7 +83,7 @@ async fn a_thousand_connections_that_never_finish_a_handshake_delay_nobody() {
     let begin = Instant::now();
     let stuck: Vec<_> = (0..1000).map(|_| server.stuck()).collect();
     server.good();
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert!(server.failures.is_empty(), "nobody has to make room");
     assert_eq!(server.failures(1000).await, [HandshakeFailure::Timeout; 1000]);
@@ -92,7 +98,7 @@ async fn when_there_is_no_room_the_oldest_handshake_gives_way_after_two_seconds(
     let begin = Instant::now();
     let stuck: Vec<_> = (0..3).map(|_| server.stuck()).collect();
     server.good();
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
     assert_eq!(begin.elapsed().as_secs(), 2);
     assert_eq!(server.failures.recv().await, Some(HandshakeFailure::Evicted));
     let timeout = HandshakeFailure::Timeout;
@@ -108,7 +114,7 @@ async fn handshakes_that_go_on_are_not_evicted() {
     server.incoming = server.incoming.max_handshakes(2);
     (0..50).for_each(|_| server.good());
     for _ in 0..50 {
-        server.incoming.next().await.unwrap().unwrap();
+        server.connected().await;
     }
     assert!(server.failures.is_empty());
 }
@@ -134,7 +140,7 @@ async fn a_failed_handshake_ends_nothing_but_itself_and_says_why() {
         .unwrap();
     assert_eq!(server.failures(1).await, [HandshakeFailure::Protocol]);
     server.good();
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,11 +149,11 @@ async fn an_error_of_accepting_is_waited_out() {
     let begin = Instant::now();
     server.arrivals.send(Err(ErrorKind::ConnectionReset.into())).unwrap();
     server.good();
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
     assert_eq!(begin.elapsed(), Duration::ZERO, "that concerned one connection");
     server.arrivals.send(Err(io::Error::other("too many open files"))).unwrap();
     server.good();
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
     assert_eq!(begin.elapsed().as_millis(), 100);
 }
 
@@ -157,7 +163,7 @@ async fn after_the_last_connection_the_handshakes_under_way_still_succeed() {
     server.good();
     let (arrivals, _) = unbounded_channel();
     server.arrivals = arrivals;
-    server.incoming.next().await.unwrap().unwrap();
+    server.connected().await;
     assert!(server.incoming.next().await.is_none());
 }
 
@@ -165,7 +171,7 @@ async fn after_the_last_connection_the_handshakes_under_way_still_succeed() {
 async fn a_dropped_incoming_ends_its_handshakes() {
     let mut server = Server::new();
     let mut stuck = server.stuck();
-    let begun = tokio::time::timeout(Duration::from_secs(1), server.incoming.next()).await;
+    let begun = timeout(Duration::from_secs(1), server.incoming.next()).await;
     assert!(begun.is_err(), "the handshake is under way");
     drop(server.incoming);
     let read = tokio::io::AsyncReadExt::read(&mut stuck, &mut [0]).await;
