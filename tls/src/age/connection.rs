@@ -1,5 +1,6 @@
 //! Serves one connection until its age.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::calls::{AgedService, OpenCalls};
-use super::config::{Accepted, ConnectionAge};
+use super::config::ConnectionAge;
 use super::io::{AgedConnection, Control};
 
 /// How long the callers have to read that their calls were cut.
@@ -46,7 +47,7 @@ pub(super) async fn serve<L, S, B, IO>(
     let (io, control) = AgedConnection::new(io);
     let (goaway, shutdown) = oneshot::channel::<()>();
     // It would shut down at the end of the stream.
-    let one = tokio_stream::once(Accepted::Ok(io)).chain(tokio_stream::pending());
+    let one = tokio_stream::once(Ok::<_, Infallible>(io)).chain(tokio_stream::pending());
     let shutdown = async { _ = shutdown.await };
     let mut serving = pin!(server.serve_with_incoming_shutdown(service, one, shutdown));
     tokio::select! {

@@ -4,6 +4,7 @@ mod calls;
 mod config;
 mod connection;
 mod io;
+mod serve;
 
 pub use self::calls::{AgedService, OpenCall, OpenCallsService};
 pub use self::config::ConnectionAge;

@@ -8,11 +8,11 @@ use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 
-use super::config::ClientRecipe;
+use super::config::{ClientRecipe, ClientReloader};
 use super::endpoint::{TlsEndpoint, TlsEndpointError};
 use crate::material::{FileRole, TlsError, TlsFile};
 use crate::provider;
-use crate::reload::{OnReload, ReloadEvent, Reloader, Settings, TlsStatus};
+use crate::reload::{OnReload, ReloadEvent, Settings, TlsStatus};
 
 /// TLS of a client, from files that are renewed while it runs.
 ///
@@ -21,7 +21,7 @@ use crate::reload::{OnReload, ReloadEvent, Reloader, Settings, TlsStatus};
 ///
 /// Clones share the configuration. The files are read in the background for as long as one of them exists.
 #[derive(Clone)]
-pub struct ClientTls(Arc<Reloader<ClientRecipe>>);
+pub struct ClientTls(Arc<ClientReloader>);
 
 /// Builds a [`ClientTls`].
 #[derive(Clone)]
@@ -56,14 +56,12 @@ impl ClientTls {
         U::Error: Into<http::Error>,
     {
         let address = address.try_into().map_err(|error| TlsEndpointError::uri(error.into()))?;
-        TlsEndpoint::new(self.clone(), &address)
+        TlsEndpoint::new(Arc::clone(&self.0), &address)
     }
 
     /// The newest configuration, for a connector of your own. Load it for each connection.
     pub fn config(&self) -> Arc<ClientConfig> {
-        // The runtime may have begun after `build`.
-        self.0.start();
-        self.0.config()
+        self.0.started_config()
     }
 
     /// What is in use now.
@@ -139,7 +137,7 @@ impl ClientTlsBuilder {
         files.extend(self.revocation_lists);
         let time = Arc::clone(&self.settings.time);
         let recipe = ClientRecipe { files, provider, time };
-        Reloader::new(recipe, self.settings).map(ClientTls)
+        ClientReloader::new(recipe, self.settings).map(ClientTls)
     }
 }
 

@@ -12,7 +12,10 @@ use rustls::time_provider::TimeProvider;
 use crate::material::{
     Contents, FileRole, Problem, TlsError, TlsFile, Validity, identity, revocation_lists, roots,
 };
-use crate::reload::Recipe;
+use crate::reload::{Recipe, Reloader};
+
+/// The configuration of a client, and what renews it.
+pub(super) type ClientReloader = Reloader<ClientRecipe>;
 
 /// How a client's configuration is made.
 pub(super) struct ClientRecipe {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tonic_call::{BoxError, Encrypted};
 use tower_service::Service;
 
-use super::builder::ClientTls;
+use super::config::ClientReloader;
 
 /// Connects over TLS, for [`Endpoint::connect_with_connector`](tonic::transport::Endpoint::connect_with_connector).
 ///
@@ -25,7 +26,7 @@ use super::builder::ClientTls;
 /// handshake runs under the newest configuration, may take 10 s, and must agree on HTTP/2.
 #[derive(Clone)]
 pub struct TlsConnector<C = HttpConnector> {
-    tls: ClientTls,
+    tls: Arc<ClientReloader>,
     server: ServerName<'static>,
     inner: C,
 }
@@ -54,7 +55,7 @@ pub enum TlsConnectError {
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<C> TlsConnector<C> {
-    pub(super) fn new(tls: ClientTls, server: ServerName<'static>, inner: C) -> Self {
+    pub(super) fn new(tls: Arc<ClientReloader>, server: ServerName<'static>, inner: C) -> Self {
         Self { tls, server, inner }
     }
 
@@ -83,11 +84,11 @@ where
 
     fn call(&mut self, address: A) -> Self::Future {
         let connecting = self.inner.call(address);
-        let (tls, server) = (self.tls.clone(), self.server.clone());
+        let (tls, server) = (Arc::clone(&self.tls), self.server.clone());
         Box::pin(async move {
             let connected = connecting.await;
             let io = connected.map_err(|error| TlsConnectError::Connect(error.into()))?;
-            let connector = tokio_rustls::TlsConnector::from(tls.config());
+            let connector = tokio_rustls::TlsConnector::from(tls.started_config());
             let handshake = connector.connect(server, TokioIo::new(io));
             let stream = timeout(HANDSHAKE_TIMEOUT, handshake)
                 .await
@@ -103,10 +104,7 @@ where
 
 impl<C> fmt::Debug for TlsConnector<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsConnector")
-            .field("server", &self.server)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
+        f.debug_struct("TlsConnector").field("server", &self.server).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
@@ -8,16 +9,16 @@ use rustls::pki_types::ServerName;
 use tonic::transport::{Channel, Endpoint};
 use tonic_call::Encrypted;
 
-use super::builder::ClientTls;
+use super::config::ClientReloader;
 use super::connector::TlsConnector;
 
-/// An endpoint whose connections use a [`ClientTls`].
+/// An endpoint whose connections use a [`ClientTls`](super::ClientTls).
 ///
 /// tonic refuses a connector of one's own for an `https` endpoint. So this is an `http` endpoint, whose requests have
 /// the `https` origin, and whose connections are encrypted nevertheless: each of them is made by a [`TlsConnector`].
 #[derive(Clone)]
 pub struct TlsEndpoint {
-    tls: ClientTls,
+    tls: Arc<ClientReloader>,
     endpoint: Endpoint,
     server: ServerName<'static>,
 }
@@ -41,7 +42,7 @@ impl TlsEndpointError {
 }
 
 impl TlsEndpoint {
-    pub(super) fn new(tls: ClientTls, address: &Uri) -> Result<Self, TlsEndpointError> {
+    pub(super) fn new(tls: Arc<ClientReloader>, address: &Uri) -> Result<Self, TlsEndpointError> {
         if address.scheme() != Some(&Scheme::HTTPS) {
             return Err(TlsEndpointError(Why::Scheme));
         }
@@ -117,7 +118,7 @@ impl TlsEndpoint {
         http.set_keepalive_interval(self.endpoint.get_tcp_keepalive_interval());
         http.set_keepalive_retries(self.endpoint.get_tcp_keepalive_retries());
         http.set_connect_timeout(self.endpoint.get_connect_timeout());
-        TlsConnector::new(self.tls.clone(), self.server.clone(), http)
+        TlsConnector::new(Arc::clone(&self.tls), self.server.clone(), http)
     }
 }
 
@@ -134,8 +135,7 @@ impl fmt::Debug for TlsEndpoint {
         f.debug_struct("TlsEndpoint")
             .field("endpoint", &self.endpoint)
             .field("server", &self.server)
-            .field("tls", &self.tls)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,11 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
+#[cfg(feature = "server")]
+use x509_parser::certificate::X509CertificateParser;
+#[cfg(feature = "server")]
+use x509_parser::nom::Parser as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 use super::error::{Problem, TlsError};
-use super::read::TlsFile;
+use super::file::TlsFile;
 
 /// From when to when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,14 @@ impl<'a> Leaf<'a> {
 }
 
 impl Validity {
+    /// The validity of a certificate. Cheaper than [`Leaf::parse`], since it looks into no extension.
+    #[cfg(feature = "server")]
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let (_, certificate) = parser.parse(certificate).ok()?;
+        Some(Leaf(certificate).validity())
+    }
+
     /// As webpki decides it in a handshake.
     pub(super) fn check(&self, file: &TlsFile, now: UnixTime) -> Result<(), TlsError> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
@@ -71,30 +83,9 @@ fn system_time(time: ASN1Time) -> SystemTime {
     }
 }
 
-/// A time in the form of RFC 3339, in UTC: `2026-11-27T16:20:16Z`.
-pub(crate) fn date(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = since.map(|after| after.as_secs()).map_err(|before| before.duration().as_secs());
-    let seconds = seconds.map_or_else(|s| i64::try_from(s).map(|s| -s), i64::try_from);
-    let Some(time) = seconds.ok().and_then(|s| ASN1Time::from_timestamp(s).ok()) else {
-        return "an unknown time".to_owned();
-    };
-    let time = time.to_datetime();
-    let (date, clock) = (time.date(), time.time());
-    format!("{date}T{:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_is_shown_as_in_rfc_3339() {
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        assert_eq!(date(at(0)), "1970-01-01T00:00:00Z");
-        assert_eq!(date(at(1_795_796_416)), "2026-11-27T16:20:16Z");
-        assert_eq!(date(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1969-12-31T23:59:59Z");
-    }
 
     #[test]
     fn a_certificate_is_valid_from_its_first_to_its_last_second() {

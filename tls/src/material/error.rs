@@ -3,30 +3,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::certificate::date;
-use super::read::TlsFile;
+use super::date::date;
+use super::file::{FileRole, TlsFile};
 
 /// Why a set of files can't be used for TLS. The text names the file and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
     file: Option<TlsFile>,
     problem: Problem,
-}
-
-/// What a file contains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FileRole {
-    /// The certificate of this side, and the intermediate certificates that lead to its CA.
-    Certificate,
-    /// The private key of the certificate.
-    Key,
-    /// The CAs that issue the certificates of clients.
-    ClientCa,
-    /// The CAs that issue the certificates of servers.
-    ServerCa,
-    /// Certificate revocation lists.
-    RevocationList,
 }
 
 /// What is wrong.
@@ -102,26 +86,6 @@ impl Problem {
             Self::Unstable => "unstable",
             Self::Unusable(_) => "unusable",
             Self::TrustDomain(_) => "trust_domain",
-        }
-    }
-}
-
-impl FileRole {
-    fn file(self) -> &'static str {
-        match self {
-            Self::Certificate => "the certificate file",
-            Self::Key => "the private key file",
-            Self::ClientCa => "the client CA file",
-            Self::ServerCa => "the server CA file",
-            Self::RevocationList => "the revocation list file",
-        }
-    }
-
-    fn content(self) -> &'static str {
-        match self {
-            Self::Certificate | Self::ClientCa | Self::ServerCa => "certificate",
-            Self::Key => "unencrypted private key",
-            Self::RevocationList => "certificate revocation list",
         }
     }
 }

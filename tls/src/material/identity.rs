@@ -9,8 +9,8 @@ use rustls::{Error as RustlsError, InconsistentKeys};
 
 use super::certificate::{Leaf, Validity};
 use super::error::{Problem, TlsError};
+use super::file::TlsFile;
 use super::pem;
-use super::read::TlsFile;
 
 /// Reads a certificate and its key, and checks that they belong together and that the certificate is valid now.
 pub(crate) fn identity(

@@ -1,7 +1,9 @@
 //! Reads and checks certificates, keys and revocation lists.
 
 mod certificate;
+mod date;
 mod error;
+mod file;
 mod identity;
 mod pem;
 mod read;
@@ -10,9 +12,11 @@ mod roots;
 #[cfg(feature = "server")]
 pub(crate) use self::certificate::Leaf;
 pub use self::certificate::Validity;
-pub(crate) use self::certificate::date;
-pub use self::error::{FileRole, Problem, TlsError};
+pub(crate) use self::date::date;
+pub use self::error::{Problem, TlsError};
+pub use self::file::FileRole;
+pub(crate) use self::file::TlsFile;
 pub(crate) use self::identity::identity;
 pub(crate) use self::pem::revocation_lists;
-pub(crate) use self::read::{Contents, TlsFile, read, read_stable};
+pub(crate) use self::read::{Contents, read, read_stable};
 pub(crate) use self::roots::roots;

@@ -4,7 +4,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::error::{Problem, TlsError};
-use super::read::TlsFile;
+use super::file::TlsFile;
 
 /// The certificates of a file, at least one.
 pub(super) fn certificates(

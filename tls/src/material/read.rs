@@ -2,16 +2,9 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
 
-use super::error::{FileRole, Problem, TlsError};
-
-/// A file, and what it should contain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsFile {
-    pub(crate) role: FileRole,
-    pub(crate) path: PathBuf,
-}
+use super::error::{Problem, TlsError};
+use super::file::TlsFile;
 
 /// The contents of each file, in the order of the files.
 pub(crate) type Contents = Vec<Vec<u8>>;
@@ -23,18 +16,6 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 const ATTEMPTS: usize = 5;
 
 impl TlsFile {
-    pub(crate) fn new(role: FileRole, path: &Path) -> Self {
-        Self { role, path: path.to_owned() }
-    }
-
-    pub(crate) fn certificate(path: impl AsRef<Path>) -> Self {
-        Self::new(FileRole::Certificate, path.as_ref())
-    }
-
-    pub(crate) fn key(path: impl AsRef<Path>) -> Self {
-        Self::new(FileRole::Key, path.as_ref())
-    }
-
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         let unreadable =
             |error: std::io::Error| TlsError::of(self, Problem::Unreadable(error.to_string()));

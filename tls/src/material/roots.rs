@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 
 use super::error::{Problem, TlsError};
+use super::file::TlsFile;
 use super::pem;
-use super::read::TlsFile;
 
 /// The CAs of one or several files. A certificate that can't be parsed is an error: skipping it would refuse its
 /// holders without a word.

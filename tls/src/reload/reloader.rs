@@ -83,8 +83,14 @@ impl<R: Recipe> Reloader<R> {
     }
 
     /// The newest checked configuration.
-    pub(crate) fn config(&self) -> Arc<R::Config> {
+    fn config(&self) -> Arc<R::Config> {
         Arc::clone(&self.current.load().config)
+    }
+
+    /// As [`config`](Self::config). Also starts the task, since the runtime may have begun after this was made.
+    pub(crate) fn started_config(self: &Arc<Self>) -> Arc<R::Config> {
+        self.start();
+        self.config()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -98,7 +104,7 @@ impl<R: Recipe> Reloader<R> {
     }
 
     /// Starts the task that reads the files, if there is a runtime and the task does not run.
-    pub(crate) fn start(self: &Arc<Self>) {
+    fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         // It is finished if its runtime has ended.

@@ -10,12 +10,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use super::client_ca::ClientCa;
-use super::config::ServerRecipe;
+use super::config::{ServerRecipe, ServerReloader};
 use super::handshake::{self, HandshakeError};
 use super::incoming::TlsIncoming;
 use crate::material::{TlsError, TlsFile};
 use crate::provider;
-use crate::reload::{OnReload, ReloadEvent, Reloader, Settings, TlsStatus};
+use crate::reload::{OnReload, ReloadEvent, Settings, TlsStatus};
 
 /// TLS of a server, from files that are renewed while it runs.
 ///
@@ -24,7 +24,7 @@ use crate::reload::{OnReload, ReloadEvent, Reloader, Settings, TlsStatus};
 ///
 /// Clones share the configuration. The files are read in the background for as long as one of them exists.
 #[derive(Clone)]
-pub struct ServerTls(Arc<Reloader<ServerRecipe>>);
+pub struct ServerTls(Arc<ServerReloader>);
 
 /// Builds a [`ServerTls`].
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl ServerTls {
         I: tokio_stream::Stream<Item = Result<IO, E>>,
         IO: 'static,
     {
-        TlsIncoming::new(incoming, self.clone())
+        TlsIncoming::new(incoming, Arc::clone(&self.0))
     }
 
     /// Does the handshake of one connection, under the configuration that is the newest now: for an accept loop of your
@@ -71,15 +71,13 @@ impl ServerTls {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        handshake::accept(self, io, timeout).await
+        handshake::accept(&self.0, io, timeout).await
     }
 
     /// The newest configuration. [`accept`](Self::accept) also checks what rustls does not: that the certificate of a
     /// resumed session has not expired.
     pub fn config(&self) -> Arc<ServerConfig> {
-        // The runtime may have begun after `build`.
-        self.0.start();
-        self.0.config()
+        self.0.started_config()
     }
 
     /// What is in use now.
@@ -94,10 +92,6 @@ impl ServerTls {
     /// If the files can't be used. The previous ones stay in use.
     pub async fn reload(&self) -> Result<bool, Arc<TlsError>> {
         self.0.check().await
-    }
-
-    pub(super) fn now(&self) -> rustls::pki_types::UnixTime {
-        self.0.settings().now()
     }
 }
 
@@ -155,7 +149,7 @@ impl ServerTlsBuilder {
         let provider = provider::choose(self.settings.provider.clone())?;
         let time = Arc::clone(&self.settings.time);
         let recipe = ServerRecipe::new(self.identity, self.client_ca, self.http1, provider, time);
-        Reloader::new(recipe, self.settings).map(ServerTls)
+        ServerReloader::new(recipe, self.settings).map(ServerTls)
     }
 }
 

@@ -16,11 +16,14 @@ use super::trust_domains::TrustDomains;
 use crate::material::{
     Contents, Problem, TlsError, TlsFile, Validity, identity, revocation_lists, roots,
 };
-use crate::reload::Recipe;
+use crate::reload::{Recipe, Reloader};
 
 /// How many sessions clients can resume. Belongs to one configuration: whoever was let in by a CA that is gone can't
 /// come back by a session. So there are no session tickets without state either, whose keys would have to be dropped.
 const SESSIONS: usize = 1024;
+
+/// The configuration of a server, and what renews it.
+pub(super) type ServerReloader = Reloader<ServerRecipe>;
 
 /// How a server's configuration is made.
 pub(super) struct ServerRecipe {

@@ -13,8 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic_call::guarded;
 
-use super::builder::ServerTls;
-use crate::material::Leaf;
+use super::config::ServerReloader;
+use crate::material::Validity;
 
 /// A handshake failed: see [`TlsIncoming::on_failure`](super::TlsIncoming::on_failure).
 #[derive(Debug)]
@@ -86,14 +86,14 @@ impl HandshakeFailure {
 
 /// Does the handshake under the newest configuration.
 pub(super) async fn accept<IO>(
-    tls: &ServerTls,
+    tls: &Arc<ServerReloader>,
     io: IO,
     limit: Duration,
 ) -> Result<TlsStream<IO>, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let handshake = TlsAcceptor::from(tls.config()).accept(io);
+    let handshake = TlsAcceptor::from(tls.started_config()).accept(io);
     let accepted = tokio::time::timeout(limit, handshake).await;
     let accepted = accepted.map_err(|_| HandshakeError::new(HandshakeFailure::Timeout))?;
     let stream = accepted.map_err(HandshakeError::of)?;
@@ -104,15 +104,15 @@ where
 }
 
 /// rustls verifies a certificate when a session begins, and not when it is resumed.
-fn is_resumed_by_an_expired_certificate<IO>(stream: &TlsStream<IO>, tls: &ServerTls) -> bool {
+fn is_resumed_by_an_expired_certificate<IO>(stream: &TlsStream<IO>, tls: &ServerReloader) -> bool {
     let (_, session) = stream.get_ref();
     if session.handshake_kind() != Some(HandshakeKind::Resumed) {
         return false;
     }
     let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) else { return false };
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(tls.now().as_secs());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(tls.settings().now().as_secs());
     // It could be parsed when the session began.
-    Leaf::parse(leaf).map_or(true, |leaf| leaf.validity().has_expired(now))
+    Validity::of(leaf).is_none_or(|validity| validity.has_expired(now))
 }
 
 /// Reports failed handshakes.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use super::builder::ServerTls;
+use super::config::ServerReloader;
 use super::handshake::{Failures, HandshakeError, HandshakeFailure, accept};
 
 /// How long a handshake is never evicted.
@@ -104,12 +105,12 @@ where
         &mut self,
         io: IO,
         peer: Option<SocketAddr>,
-        (tls, limit): (&ServerTls, Duration),
+        (tls, limit): (&Arc<ServerReloader>, Duration),
         failures: &Failures,
     ) {
         self.forget_ended();
         let (evict, evicted) = oneshot::channel();
-        let (tls, failures) = (tls.clone(), failures.clone());
+        let (tls, failures) = (Arc::clone(tls), failures.clone());
         self.oldest.push_back(UnderWay { since: Instant::now(), evict });
         self.tasks.spawn(async move {
             let mut evicted = evicted;

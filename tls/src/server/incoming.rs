@@ -3,6 +3,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic_call::BoxError;
 
-use super::builder::ServerTls;
+use super::config::ServerReloader;
 use super::handshake::{Failures, HandshakeError};
 use super::handshakes::Handshakes;
 use crate::accept::{AcceptErrors, PAUSE};
@@ -40,7 +41,7 @@ pub struct TlsIncoming<I, IO = TcpStream> {
     handshakes: Handshakes<IO>,
     /// Accepted, and waits for room.
     waiting: Option<IO>,
-    tls: ServerTls,
+    tls: Arc<ServerReloader>,
     timeout: Duration,
     max: usize,
     failures: Failures,
@@ -54,7 +55,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HANDSHAKES: usize = 1024;
 
 impl<I, IO: 'static> TlsIncoming<I, IO> {
-    pub(super) fn new(incoming: I, tls: ServerTls) -> Self {
+    pub(super) fn new(incoming: I, tls: Arc<ServerReloader>) -> Self {
         Self {
             incoming,
             ended: false,
@@ -144,7 +145,6 @@ impl<I: fmt::Debug, IO> fmt::Debug for TlsIncoming<I, IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsIncoming")
             .field("incoming", &self.incoming)
-            .field("tls", &self.tls)
             .field("handshake_timeout", &self.timeout)
             .field("max_handshakes", &self.max)
             .finish_non_exhaustive()
