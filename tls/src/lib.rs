@@ -145,8 +145,11 @@ mod accept;
 mod age;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(any(feature = "client", feature = "server"))]
 mod material;
+#[cfg(any(feature = "client", feature = "server"))]
 mod provider;
+#[cfg(any(feature = "client", feature = "server"))]
 mod reload;
 #[cfg(feature = "server")]
 mod server;
@@ -158,7 +161,9 @@ pub use self::client::{
     ClientTls, ClientTlsBuilder, ConnectFuture, TlsConnectError, TlsConnector, TlsEndpoint,
     TlsEndpointError, TlsIo,
 };
+#[cfg(any(feature = "client", feature = "server"))]
 pub use self::material::{FileRole, Problem, TlsError, Validity};
+#[cfg(any(feature = "client", feature = "server"))]
 pub use self::reload::{ReloadEvent, ReloadResult, TlsStatus};
 #[cfg(feature = "server")]
 pub use self::server::{

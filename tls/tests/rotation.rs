@@ -6,19 +6,21 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use support::{Ca, Identity, Secret, server};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
+use tonic::service::Routes;
 use tonic::transport::server::{TcpConnectInfo, TcpIncoming, TlsConnectInfo};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Server};
 use tonic_call_test_kit::KindsService;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
-use tonic_tls_reload::ServerTls;
+use tonic_tls_reload::{ConnectionAge, ServerTls};
 
 /// Serves on a free port of loopback.
 fn serve(tls: &ServerTls) -> SocketAddr {
@@ -153,6 +155,12 @@ async fn a_thousand_sockets_that_never_finish_a_handshake_delay_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_has_the_extensions_of_tonics_own_tls() {
+    for ages in [false, true] {
+        has_the_extensions_of_tonics_own_tls(ages).await;
+    }
+}
+
+async fn has_the_extensions_of_tonics_own_tls(ages: bool) {
     let ca = Ca::new("ca");
     let secret = Secret::new(&ca.server(), &[&ca]);
     let tls = server(&secret).client_ca(secret.path("ca.crt")).build().unwrap();
@@ -168,8 +176,14 @@ async fn a_request_has_the_extensions_of_tonics_own_tls() {
         Ok(request)
     };
     let service = KindsServer::with_interceptor(KindsService::default(), look);
-    let routes = Server::builder().add_service(service);
-    tokio::spawn(routes.serve_with_incoming(tls.incoming(incoming)));
+    let incoming = tls.incoming(incoming);
+    if ages {
+        let age = ConnectionAge::after(Duration::from_secs(3600));
+        let routes = Routes::new(service);
+        tokio::spawn(age.serve(Server::builder(), routes, incoming, std::future::pending()));
+    } else {
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    }
     let endpoint = Arc::new(endpoint(address, &[&ca], &ca.client(&[])));
     call(endpoint.connect().await.unwrap()).await.unwrap();
     let (inner, certificates, peer, remote) = infos.recv().await.unwrap();

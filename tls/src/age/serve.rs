@@ -22,7 +22,7 @@ use super::connection;
 use crate::accept::{AcceptErrors, PAUSE};
 
 impl ConnectionAge {
-    /// Serves `service`, such as [`Routes`](tonic::service::Routes), with the settings and layers of `server`, on the
+    /// Serves `service`, such as tonic's `Routes`, with the settings and layers of `server`, on the
     /// connections of `incoming`, until `shutdown` completes. Then it drops `incoming`, sends each connection a
     /// GOAWAY, and waits for their last calls.
     ///

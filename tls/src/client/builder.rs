@@ -34,7 +34,8 @@ pub struct ClientTlsBuilder {
 }
 
 impl ClientTls {
-    /// Trusts servers with a certificate of one of the CAs in a PEM file.
+    /// Trusts servers with a certificate of one of the CAs in a PEM file. For servers of the public internet, name the
+    /// system's bundle, such as `/etc/ssl/certs/ca-certificates.crt`.
     pub fn from_files(server_ca: impl AsRef<Path>) -> ClientTlsBuilder {
         let builder = ClientTlsBuilder {
             roots: Vec::new(),

@@ -1,5 +1,6 @@
 //! Keeps a TLS configuration up to date with its files.
 
+mod check;
 mod event;
 mod reloader;
 mod settings;
