@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use support::{Ca, Clock, Identity, Secret, client_config, connect, server, versions};
 use tokio::time::sleep;
-use tonic_tls_reload::{Problem, ReloadResult, ServerTls};
+use tonic_tls_reload::{ClientTls, Problem, ReloadEvent, ReloadResult, ServerTls};
 
 /// The certificate that a new connection gets.
 async fn served(tls: &ServerTls, ca: &Ca) -> CertificateDer<'static> {
@@ -40,6 +40,22 @@ async fn new_files_are_found_without_being_asked_for() {
     secret.replace(&second, &[&ca]);
     assert_eq!(reloads.recv().await, Some((ReloadResult::Renewed, false, 1)));
     assert_eq!(served(&tls, &ca).await, der(&second));
+}
+
+#[test]
+fn files_are_also_followed_if_there_is_no_runtime_yet_when_tls_is_built() {
+    let ca = Ca::new("ca");
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let (events, mut reloads) = tokio::sync::mpsc::unbounded_channel();
+    let hook = move |event: &ReloadEvent<'_>| events.send(event.result).unwrap();
+    let tls = server(&secret).on_reload(hook).build().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        served(&tls, &ca).await;
+        secret.replace(&ca.server(), &[&ca]);
+        assert_eq!(reloads.recv().await, Some(ReloadResult::Renewed));
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,4 +255,18 @@ fn at_the_start_an_error_names_the_file_and_the_reason() {
         build("tls.crt", "tls.key", "tls.key"),
         format!("the client CA file {} contains no certificate in PEM format", at("tls.key"))
     );
+    for (from, to, reason) in [
+        (2027, 2029, "has a certificate that expired at 2029-01-01T00:00:00Z"),
+        (2032, 2034, "has a certificate that is not valid before 2032-01-01T00:00:00Z"),
+    ] {
+        secret.replace(&ca.server_between(from, to), &[&ca]);
+        let clock = Arc::new(Clock::at(2030));
+        let error = server(&secret).with_time_provider(clock.clone()).build().unwrap_err();
+        assert_eq!(error.to_string(), format!("the certificate file {} {reason}", at("tls.crt")));
+        let client = ClientTls::from_files(secret.path("ca.crt"))
+            .certificate(secret.path("tls.crt"), secret.path("tls.key"))
+            .with_provider(support::provider())
+            .with_time_provider(clock);
+        assert_eq!(client.build().unwrap_err(), error);
+    }
 }

@@ -1,25 +1,24 @@
 //! Makes a rustls `ServerConfig` from the contents of files.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig};
 
 use super::client_ca::{Bundles, ClientCa};
 use super::trust_domains::TrustDomains;
 use crate::material::{
-    Contents, Problem, TlsError, TlsFile, Validity, identity, revocation_lists, roots,
+    Contents, FileRole, Problem, TlsError, TlsFile, Validity, identity, revocation_lists, roots,
 };
 use crate::reload::{Recipe, Reloader};
 
-/// How many sessions clients can resume. Belongs to one configuration: whoever was let in by a CA that is gone can't
-/// come back by a session. So there are no session tickets without state either, whose keys would have to be dropped.
+/// How many sessions clients can resume. The store belongs to one configuration: a client that was accepted by a CA that
+/// is gone can't come back by a session. Session tickets without a store would need keys that are dropped as well.
 const SESSIONS: usize = 1024;
 
 /// The configuration of a server, and what renews it.
@@ -35,6 +34,12 @@ pub(super) struct ServerRecipe {
     time: Arc<dyn TimeProvider>,
 }
 
+/// A file with its content.
+type Read<'a> = (&'a TlsFile, &'a [u8]);
+
+/// A file with its revocation lists.
+type Lists<'a> = (&'a TlsFile, Vec<CertificateRevocationListDer<'static>>);
+
 impl ServerRecipe {
     pub(super) fn new(
         (certificate, key): (TlsFile, TlsFile),
@@ -48,53 +53,52 @@ impl ServerRecipe {
         Self { files, client_ca, http1, provider, time }
     }
 
-    fn client_verifier(
-        &self,
-        mut files: &[(&TlsFile, &[u8])],
-    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    fn client_verifier(&self, files: &[Read<'_>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let Some(ca) = &self.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-        let mut lists = None;
-        if ca.revocation_lists.is_some()
-            && let [bundles @ .., last] = files
-        {
-            (files, lists) = (bundles, Some(*last));
-        }
-        let lists =
-            lists.map(|(file, pem)| Ok((file, revocation_lists(file, pem)?))).transpose()?;
-        let verifier = |(file, pem)| {
-            let trusted = roots([(file, pem)])?;
-            let mut builder = self.builder(trusted);
-            if ca.optional {
-                builder = builder.allow_unauthenticated();
-            }
-            if ca.allow_unknown_revocation {
-                builder = builder.allow_unknown_revocation_status();
-            }
-            if let Some((_, lists)) = &lists {
-                builder = builder.with_crls(lists.iter().cloned());
-            }
-            builder.build().map_err(|error| match (&error, &lists) {
-                (VerifierBuilderError::InvalidCrl(why), Some((file, _))) => {
-                    TlsError::of(file, Problem::Malformed(format!("{why:?}")))
-                }
-                _ => TlsError::of(file, Problem::Unusable(error.to_string())),
-            })
+        let with = |role| files.iter().copied().filter(move |(file, _)| file.role == role);
+        let lists = match with(FileRole::RevocationList).next() {
+            Some((file, pem)) => Some((file, revocation_lists(file, pem)?)),
+            None => None,
         };
-        match (&ca.bundles, files) {
-            (Bundles::TrustDomains(bundles), files) => {
-                let named = bundles.iter().zip(files);
-                let verifiers = named.map(|((name, _), file)| Ok((name.clone(), verifier(*file)?)));
-                let verifiers = verifiers.collect::<Result<BTreeMap<_, _>, TlsError>>()?;
-                // Not empty: checked when the server was built.
-                let none = || TlsError::without_file(Problem::TrustDomain(String::new()));
-                Ok(Arc::new(TrustDomains::new(verifiers).ok_or_else(none)?))
+        let verifiers = with(FileRole::ClientCa).map(|bundle| self.verifier(ca, bundle, &lists));
+        let mut verifiers = verifiers.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let verifier = match &ca.bundles {
+            Bundles::One(_) => verifiers.next(),
+            Bundles::TrustDomains(named) => {
+                let names = named.iter().map(|(name, _)| name.clone());
+                let by_name = TrustDomains::new(names.zip(verifiers).collect());
+                by_name.map(|by_name| Arc::new(by_name) as _)
             }
-            (Bundles::One(_), files) => verifier(files[0]),
-        }
+        };
+        // There is a bundle: checked when the server was built.
+        verifier.ok_or_else(|| TlsError::without_file(Problem::TrustDomain(String::new())))
     }
 
-    fn builder(&self, roots: Arc<RootCertStore>) -> rustls::server::ClientCertVerifierBuilder {
-        WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+    /// The verifier for the CAs of one bundle.
+    fn verifier(
+        &self,
+        ca: &ClientCa,
+        (file, pem): Read<'_>,
+        lists: &Option<Lists<'_>>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let provider = Arc::clone(&self.provider);
+        let trusted = roots([(file, pem)])?;
+        let mut builder = WebPkiClientVerifier::builder_with_provider(trusted, provider);
+        if ca.optional {
+            builder = builder.allow_unauthenticated();
+        }
+        if ca.allow_unknown_revocation {
+            builder = builder.allow_unknown_revocation_status();
+        }
+        if let Some((_, lists)) = lists {
+            builder = builder.with_crls(lists.iter().cloned());
+        }
+        builder.build().map_err(|error| match (error, lists) {
+            (VerifierBuilderError::InvalidCrl(why), Some((file, _))) => {
+                TlsError::of(file, Problem::Malformed(format!("{why:?}")))
+            }
+            (error, _) => TlsError::of(file, Problem::Unusable(error.to_string())),
+        })
     }
 }
 
@@ -110,9 +114,10 @@ impl Recipe for ServerRecipe {
         contents: &Contents,
         now: UnixTime,
     ) -> Result<(ServerConfig, Option<Validity>), TlsError> {
-        let files: Vec<_> = self.files.iter().zip(contents.iter().map(Vec::as_slice)).collect();
+        let files: Vec<Read<'_>> =
+            self.files.iter().zip(contents.iter().map(Vec::as_slice)).collect();
         let (identity, validity) = identity(files[0], files[1], &self.provider, now)?;
-        let verifier = self.client_verifier(&files[2..])?;
+        let verifier = self.client_verifier(&files)?;
         let (provider, time) = (Arc::clone(&self.provider), Arc::clone(&self.time));
         let builder = ServerConfig::builder_with_details(provider, time)
             .with_safe_default_protocol_versions()
