@@ -155,7 +155,9 @@ mod reload;
 mod server;
 
 #[cfg(feature = "server")]
-pub use self::age::{AgedConnection, AgedService, ConnectionAge, OpenCall, OpenCallsService};
+pub use self::age::{
+    AgedConnection, AgedService, ConnectionAge, OpenCall, OpenCalls, OpenCallsService,
+};
 #[cfg(feature = "client")]
 pub use self::client::{
     ClientTls, ClientTlsBuilder, ConnectFuture, TlsConnectError, TlsConnector, TlsEndpoint,

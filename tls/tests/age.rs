@@ -21,9 +21,9 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{KindsService, Recorder, ask};
-use tonic_tls_reload::ConnectionAge;
-use tower::service_fn;
+use tonic_tls_reload::{ConnectionAge, OpenCalls};
 use tower::util::MapRequestLayer;
+use tower::{Layer as _, service_fn};
 
 /// A server that ages its connections, and a client that connects as often as it must.
 struct Aging {
@@ -200,4 +200,18 @@ async fn a_connection_that_its_client_closes_is_over_at_once() {
     };
     tokio::time::timeout(Duration::from_secs(1), over).await.expect("the connection is over");
     assert!(!aging.serving.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_calls_end_together_and_so_does_each_later_one() {
+    let (calls, service) = (OpenCalls::default(), KindsService::default());
+    let mut client = KindsClient::new(calls.layer(KindsServer::new(service.clone())));
+    let mut watch = client.server_stream(ask(Act::Hang, 1)).await.unwrap().into_inner();
+    watch.message().await.unwrap().unwrap();
+    client.unary(Ask::default()).await.unwrap();
+    assert_eq!(calls.end_all(), 1, "the other one has ended");
+    service.until_alive(0).await;
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(client.unary(Ask::default()).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(calls.end_all(), 0);
 }

@@ -19,9 +19,10 @@ use tower_service::Service;
 /// [grace](super::ConnectionAge::grace) it only forwards calls.
 pub type AgedService<S> = OptionService<OpenCallsService<S>, S>;
 
-/// The open calls of a connection.
+/// The open calls of one connection: a layer around the service of the connection, for a serve function of your own.
+/// Clones share the calls.
 #[derive(Clone, Default)]
-pub(super) struct OpenCalls(Arc<Mutex<Calls>>);
+pub struct OpenCalls(Arc<Mutex<Calls>>);
 
 #[derive(Default)]
 struct Calls {
@@ -50,11 +51,13 @@ impl OpenCalls {
         OpenCall { calls: self.clone(), number }
     }
 
-    /// Ends all calls. Destructors of handlers run here, so not under the lock.
-    pub(super) fn cut(&self) -> usize {
+    /// Ends all calls with `UNAVAILABLE`, as [ended by the server](EndedBy::Server), and so each call that comes later.
+    /// Returns how many were open. What then happens to a call: see [`Cut`].
+    pub fn end_all(&self) -> usize {
         let mut calls = self.lock();
         calls.over = true;
         let open = std::mem::take(&mut calls.open);
+        // Destructors of handlers run below.
         drop(calls);
         open.values().filter(|cut| end(cut)).count()
     }
@@ -111,6 +114,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (cut, response) = Cut::call(&mut self.inner, request);
         Held::new(response, Some(self.calls.add(cut)))
+    }
+}
+
+impl fmt::Debug for OpenCalls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenCalls").field("open", &self.lock().open.len()).finish()
     }
 }
 

@@ -1,10 +1,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use tokio::time::sleep;
-
-/// Serves connections that end at an age, so that clients come back, and are balanced, verified and served by a new
-/// certificate anew.
+/// Serves connections that end at an age, so that clients connect again: then they are balanced and verified again.
 ///
 /// ```no_run
 /// # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
@@ -29,7 +26,7 @@ use tokio::time::sleep;
 /// ```
 ///
 /// At its age, a connection gets a GOAWAY: it accepts no further calls, and ends with its last one. Clients connect
-/// anew for further calls. Each connection draws its own age, up to 10 % more or less, so that clients that came
+/// again for further calls. Each connection draws its own age, up to 10 % more or less, so that clients that came
 /// together don't come back together.
 ///
 /// A call that crosses the GOAWAY can fail at its client, unseen by the server, and can be repeated: a tonic client that
@@ -39,7 +36,7 @@ use tokio::time::sleep;
 /// The layers of the server are applied once per connection, so what they count must be in the layer: tower's
 /// `GlobalConcurrencyLimitLayer`, and not its `ConcurrencyLimitLayer`.
 ///
-/// Calls that are open at that time go on, so a watch may live for ever. With a [`grace`](Self::grace), they end
+/// Calls that are open at that time go on, so a watch lives until its client or its handler ends it. With a [`grace`](Self::grace), they end
 /// `UNAVAILABLE`, and logs and metrics say that the server ended them.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionAge {
@@ -65,14 +62,9 @@ impl ConnectionAge {
         self
     }
 
-    /// Returns when the connection has reached its age.
-    pub(super) async fn reached(self) {
-        sleep(self.age).await;
-    }
-
-    /// Draws the age of one connection.
-    pub(super) fn draw(self) -> Self {
-        Self { age: self.drawn(RandomState::new().hash_one(0)), ..self }
+    /// Draws the age of one connection, for a serve function of your own.
+    pub fn draw(self) -> Duration {
+        self.drawn(RandomState::new().hash_one(0))
     }
 
     fn drawn(self, random: u64) -> Duration {

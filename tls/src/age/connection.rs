@@ -67,7 +67,7 @@ async fn end(
 ) {
     let Control { intact, gone } = control;
     let aged = tokio::select! {
-        () = age.reached() => true,
+        () = sleep(age.draw()) => true,
         _ = stopped.changed() => false,
         // Without a GOAWAY, the server of this connection would wait for it.
         _ = gone => false,
@@ -75,7 +75,7 @@ async fn end(
     drop(goaway);
     if let (true, Some(grace), Some(calls)) = (aged, age.grace, calls) {
         sleep(grace).await;
-        let cut = calls.cut();
+        let cut = calls.end_all();
         tracing::debug!(target: "tonic_tls_reload", calls = cut, "a connection is past its age and grace: its calls were ended");
         sleep(LINGER).await;
         drop(intact);

@@ -6,6 +6,6 @@ mod connection;
 mod io;
 mod serve;
 
-pub use self::calls::{AgedService, OpenCall, OpenCallsService};
+pub use self::calls::{AgedService, OpenCall, OpenCalls, OpenCallsService};
 pub use self::config::ConnectionAge;
 pub use self::io::AgedConnection;

@@ -84,13 +84,7 @@ impl ConnectionAge {
             match accepted {
                 Ok(io) => {
                     let (server, service) = (server.clone(), service.clone());
-                    tokio::spawn(connection::serve(
-                        server,
-                        service,
-                        io,
-                        self.draw(),
-                        stopped.clone(),
-                    ));
+                    tokio::spawn(connection::serve(server, service, io, self, stopped.clone()));
                 }
                 Err(error) => {
                     if errors.must_pause(&error.into()) {
