@@ -6,7 +6,7 @@
 //! prost = "0.14"
 //! prost-types = "0.14"
 //! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
-//! tonic = "0.14"               # without TLS of its own
+//! tonic = "0.14"               # needs no TLS features of its own
 //! tonic-prost = "0.14"
 //!
 //! [build-dependencies]
@@ -37,9 +37,10 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service. Requests have the extensions of tonic's own
-//! TLS: `TlsConnectInfo<TcpConnectInfo>`, and `Request::peer_certs`. One bundle per SPIFFE trust domain, clients
-//! without a certificate, and revocation lists: see [`ClientCa`]. TLS, mutual TLS or a mesh: see [`choosing`].
+//! `orders` is the module that tonic generates, and `Orders` your service. A handler reads the certificates of its caller
+//! with [`client_certificates`]; requests have the same extensions as with tonic's own TLS. One bundle per SPIFFE trust
+//! domain, clients without a certificate, and revocation lists: see [`ClientCa`]. TLS, mutual TLS or a mesh: see
+//! [`choosing`].
 //!
 //! # On a client
 //!
@@ -170,6 +171,7 @@ pub use self::reload::{ReloadEvent, ReloadResult, TlsStatus};
 #[cfg(feature = "server")]
 pub use self::server::{
     ClientCa, HandshakeError, HandshakeFailure, ServerTls, ServerTlsBuilder, TlsIncoming,
+    client_certificates,
 };
 
 #[doc = include_str!("../docs/choosing.md")]

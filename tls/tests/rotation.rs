@@ -20,7 +20,7 @@ use tonic_call_test_kit::KindsService;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
-use tonic_tls_reload::{ConnectionAge, ServerTls};
+use tonic_tls_reload::{ConnectionAge, ServerTls, client_certificates};
 
 /// Serves on a free port of loopback.
 fn serve(tls: &ServerTls) -> SocketAddr {
@@ -171,6 +171,8 @@ async fn has_the_extensions_of_tonics_own_tls(ages: bool) {
         let tls = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
         let inner = tls.and_then(|tls| tls.get_ref().remote_addr());
         let certificates = request.peer_certs().map(|certificates| certificates.len());
+        let ours = client_certificates(request.extensions());
+        assert_eq!(ours, request.peer_certs());
         let peer = tonic_call::Peer::of(request.extensions()).and_then(|peer| peer.socket_addr());
         seen.send((inner, certificates, peer, request.remote_addr())).unwrap();
         Ok(request)
