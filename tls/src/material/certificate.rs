@@ -3,12 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_parser::certificate::X509Certificate;
-#[cfg(feature = "server")]
-use x509_parser::certificate::X509CertificateParser;
-#[cfg(feature = "server")]
-use x509_parser::nom::Parser as _;
-use x509_parser::prelude::FromDer as _;
+use x509_parser::asn1_rs::{Any, Class, FromDer as _};
+use x509_parser::certificate::Validity as Asn1Validity;
 use x509_parser::time::ASN1Time;
 
 use super::error::{Problem, TlsError};
@@ -24,37 +20,12 @@ pub struct Validity {
     pub not_after: SystemTime,
 }
 
-/// A parsed leaf certificate.
-pub(crate) struct Leaf<'a>(X509Certificate<'a>);
-
-impl<'a> Leaf<'a> {
-    pub(crate) fn parse(certificate: &'a CertificateDer<'_>) -> Result<Self, String> {
-        let (_, parsed) =
-            X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-        Ok(Self(parsed))
-    }
-
-    pub(crate) fn validity(&self) -> Validity {
-        let validity = self.0.validity();
-        Validity {
-            not_before: system_time(validity.not_before),
-            not_after: system_time(validity.not_after),
-        }
-    }
-
-    #[cfg(feature = "server")]
-    pub(crate) fn x509(&self) -> &X509Certificate<'a> {
-        &self.0
-    }
-}
-
 impl Validity {
-    /// The validity of a certificate. Cheaper than [`Leaf::parse`], since it looks into no extension.
-    #[cfg(feature = "server")]
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
-        let (_, certificate) = parser.parse(certificate).ok()?;
-        Some(Leaf(certificate).validity())
+    /// The validity of a certificate. Reads nothing else of it, since servers need it in handshakes.
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let validity = find(certificate)?;
+        let (not_before, not_after) = (validity.not_before, validity.not_after);
+        Ok(Self { not_before: system_time(not_before), not_after: system_time(not_after) })
     }
 
     /// As webpki decides it in a handshake.
@@ -74,6 +45,25 @@ impl Validity {
     }
 }
 
+/// Finds the fifth field of the first field of a certificate, whose own first field can be missing (RFC 5280 §4.1).
+fn find(certificate: &[u8]) -> Result<Asn1Validity, String> {
+    let (_, certificate) = field(certificate)?;
+    let (_, to_be_signed) = field(certificate.data)?;
+    let (after_first, first) = field(to_be_signed.data)?;
+    let has_version = first.class() == Class::ContextSpecific;
+    let serial = if has_version { after_first } else { to_be_signed.data };
+    let (algorithm, _) = field(serial)?;
+    let (issuer, _) = field(algorithm)?;
+    let (validity, _) = field(issuer)?;
+    let (_, validity) = Asn1Validity::from_der(validity).map_err(|error| error.to_string())?;
+    Ok(validity)
+}
+
+/// The first field, and what is after it.
+fn field(der: &[u8]) -> Result<(&[u8], Any<'_>), String> {
+    Any::from_der(der).map_err(|error| error.to_string())
+}
+
 fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = Duration::from_secs(time.timestamp().unsigned_abs());
     if time.timestamp() < 0 {
@@ -86,6 +76,24 @@ fn system_time(time: ASN1Time) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_validity_is_found_in_a_certificate_and_nothing_is_found_in_a_part_of_one() {
+        let at = |year| rcgen::date_time_ymd(year, 1, 1);
+        let mut params = rcgen::CertificateParams::default();
+        (params.not_before, params.not_after) = (at(2001), at(2055));
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let validity = Validity::of(certificate.der()).expect("a validity");
+        let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let seconds = |time| since(time).map(|since| i64::try_from(since.as_secs()));
+        assert_eq!(seconds(validity.not_before), Some(Ok(at(2001).unix_timestamp())));
+        assert_eq!(seconds(validity.not_after), Some(Ok(at(2055).unix_timestamp())));
+        for length in 0..certificate.der().len() {
+            let part = CertificateDer::from(&certificate.der()[..length]);
+            assert!(Validity::of(&part).is_err(), "{length}");
+        }
+    }
 
     #[test]
     fn a_certificate_is_valid_from_its_first_to_its_last_second() {

@@ -7,7 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::sign::CertifiedKey;
 use rustls::{Error as RustlsError, InconsistentKeys};
 
-use super::certificate::{Leaf, Validity};
+use super::certificate::Validity;
 use super::error::{Problem, TlsError};
 use super::file::TlsFile;
 use super::pem;
@@ -22,7 +22,7 @@ pub(crate) fn identity(
     let chain = pem::certificates(certificate_file, certificate)?;
     let malformed = |why| TlsError::of(certificate_file, Problem::Malformed(why));
     // `certificates` returns at least one.
-    let validity = Leaf::parse(&chain[0]).map_err(malformed)?.validity();
+    let validity = Validity::of(&chain[0]).map_err(malformed)?;
     let key = pem::private_key(key_file, key)?;
     let key = provider.key_provider.load_private_key(key);
     let key = key.map_err(|error| TlsError::of(key_file, Problem::Unusable(error.to_string())))?;

@@ -9,8 +9,6 @@ mod pem;
 mod read;
 mod roots;
 
-#[cfg(feature = "server")]
-pub(crate) use self::certificate::Leaf;
 pub use self::certificate::Validity;
 pub(crate) use self::date::date;
 pub use self::error::{Problem, TlsError};

@@ -112,7 +112,7 @@ fn is_resumed_by_an_expired_certificate<IO>(stream: &TlsStream<IO>, tls: &Server
     let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) else { return false };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(tls.settings().now().as_secs());
     // It could be parsed when the session began.
-    Validity::of(leaf).is_none_or(|validity| validity.has_expired(now))
+    !Validity::of(leaf).is_ok_and(|validity| !validity.has_expired(now))
 }
 
 /// Reports failed handshakes.

@@ -10,9 +10,9 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use tonic_call::SpiffeId;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-
-use crate::material::Leaf;
+use x509_parser::prelude::FromDer as _;
 
 /// One verifier per trust domain. At least one.
 #[derive(Debug)]
@@ -49,8 +49,7 @@ impl TrustDomains {
 /// The SPIFFE ID of a leaf certificate that is an X.509-SVID (X509-SVID specification, §2 to §5).
 fn spiffe_id(leaf: &CertificateDer<'_>) -> Result<SpiffeId, &'static str> {
     const MALFORMED: &str = "the certificate or one of its extensions is malformed";
-    let leaf = Leaf::parse(leaf).map_err(|_| MALFORMED)?;
-    let leaf = leaf.x509();
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| MALFORMED)?;
     let names = leaf.subject_alternative_name().map_err(|_| MALFORMED)?;
     let names = names.iter().flat_map(|extension| &extension.value.general_names);
     let mut uris = names.filter_map(|name| match name {
