@@ -38,9 +38,8 @@
 //! ```
 //!
 //! `orders` is the module that tonic generates, and `Orders` your service. A handler reads the certificates of its caller
-//! with [`client_certificates`]; requests have the same extensions as with tonic's own TLS. One bundle per SPIFFE trust
-//! domain, clients without a certificate, and revocation lists: see [`ClientCa`]. TLS, mutual TLS or a mesh: see
-//! [`choosing`].
+//! with [`client_certificates`]. One bundle per SPIFFE trust domain, clients without a certificate, and revocation lists:
+//! see [`ClientCa`]. TLS, mutual TLS or a mesh: see [`choosing`].
 //!
 //! # On a client
 //!

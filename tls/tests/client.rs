@@ -7,13 +7,15 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use support::{Ca, Identity, Secret, provider, server};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
+use tonic::transport::{Channel, Server, Uri};
 use tonic::{Code, Request};
 use tonic_call::Encrypted;
 use tonic_call_test_kit::KindsService;
@@ -21,6 +23,7 @@ use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_tls_reload::{ClientTls, ClientTlsBuilder, ServerTls};
+use tower::{ServiceExt as _, service_fn};
 
 /// What a server sees of each call: the certificate of the client.
 type Seen = mpsc::UnboundedReceiver<Option<CertificateDer<'static>>>;
@@ -150,6 +153,24 @@ async fn a_server_without_http_2_is_refused() {
         cause = error.source();
     }
     assert!(chain.contains("the server does not offer HTTP/2 (ALPN h2)"), "{chain}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_below_decides_where_to_connect_and_takes_addresses_of_its_own() {
+    let ca = Ca::new("ca");
+    let served = Secret::new(&ca.server(), &[&ca]);
+    let (port, _seen) = serve(&server(&served).build().unwrap());
+    let client = client(&served).build().unwrap();
+    let endpoint = client.endpoint("https://localhost:1").unwrap();
+    let below = service_fn(|address: SocketAddr| async move {
+        TcpStream::connect(address).await.map(TokioIo::new)
+    });
+    let connector = endpoint.connector().over(below);
+    // As a balancer does it.
+    let to_address = service_fn(move |_: Uri| {
+        connector.clone().oneshot(SocketAddr::from(([127, 0, 0, 1], port)))
+    });
+    call(endpoint.endpoint().connect_with_connector(to_address).await.unwrap()).await.unwrap();
 }
 
 #[test]

@@ -154,13 +154,13 @@ async fn a_thousand_sockets_that_never_finish_a_handshake_delay_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_has_the_extensions_of_tonics_own_tls() {
+async fn a_request_has_the_certificates_and_the_address_of_its_client() {
     for ages in [false, true] {
-        has_the_extensions_of_tonics_own_tls(ages).await;
+        has_the_certificates_and_the_address(ages).await;
     }
 }
 
-async fn has_the_extensions_of_tonics_own_tls(ages: bool) {
+async fn has_the_certificates_and_the_address(ages: bool) {
     let ca = Ca::new("ca");
     let secret = Secret::new(&ca.server(), &[&ca]);
     let tls = server(&secret).client_ca(secret.path("ca.crt")).build().unwrap();

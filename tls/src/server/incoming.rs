@@ -30,8 +30,9 @@ use crate::accept::{AcceptErrors, PAUSE};
 /// The stream never yields an error: when accepting fails, for example because there are too many open files, it
 /// logs a warning and tries again. When it is dropped, as by a server that shuts down, the handshakes under way end.
 ///
-/// Requests have the same extensions as with tonic's own TLS: `TlsConnectInfo<TcpConnectInfo>`, which
-/// `Request::peer_certs` and [`client_certificates`](crate::client_certificates) read.
+/// Requests have tonic's `TlsConnectInfo<TcpConnectInfo>`, which `Request::remote_addr`, `Request::peer_certs` and
+/// [`client_certificates`](crate::client_certificates) read. With tonic's own TLS, they also have the `TcpConnectInfo`
+/// by itself; here it is only inside the other.
 #[pin_project]
 pub struct TlsIncoming<I, IO = TcpStream> {
     #[pin]
