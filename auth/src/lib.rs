@@ -230,8 +230,8 @@ mod wall_clock;
 #[cfg(feature = "client")]
 pub use self::client::{
     BadToken, BearerToken, Credentials, CredentialsBuilder, CredentialsFuture, CredentialsLayer,
-    NoToken, NotEncrypted, Obtaining, TokenAsync, TokenFile, TokenFileError, TokenSource,
-    token_async,
+    Destination, NoToken, NotEncrypted, Obtaining, TokenAsync, TokenFile, TokenFileError,
+    TokenSource, token_async,
 };
 pub use self::decide::access::Access;
 #[cfg(feature = "api-keys")]

@@ -275,6 +275,42 @@ async fn g10_over_tls_credentials_are_sent_to_the_endpoint_and_to_no_other() {
     assert!(ann().to(&plain).is_err());
 }
 
+/// Guards against: credentials that need `allow_unencrypted` because tonic refuses a connector for `https`.
+#[tokio::test]
+async fn g10b_over_a_connector_that_encrypts_credentials_are_sent() {
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tonic_auth_layer::NotEncrypted;
+    use tonic_tls_reload::{ClientTls, ServerTls};
+
+    let _ = aws_lc_rs::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.path().join(name));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+
+    let tls = ServerTls::from_files(&certificate, &key).build().unwrap();
+    let (incoming, plain) = listen();
+    let server = Server::builder()
+        .layer(AuthLayer::new(authenticate_fn(by_token)).build().unwrap())
+        .add_service(KindsServer::new(KindsService::default()));
+    tokio::spawn(server.serve_with_incoming(tls.incoming(incoming)));
+
+    let port = plain.uri().port().unwrap();
+    let client = ClientTls::from_files(&certificate).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+    let ann = || CredentialsLayer::bearer(BearerToken::new("ann").unwrap());
+    let layers = [ann().to(&endpoint).unwrap(), ann().to(&endpoint.connector()).unwrap()];
+    for layer in layers {
+        let channel = layer.layer(endpoint.connect_lazy());
+        let outcome = call(&mut KindsClient::new(channel), KINDS[0], Ask::default(), &[]).await;
+        assert_eq!(outcome, Outcome::ok(1));
+    }
+    // By itself it is an `http` endpoint.
+    let refused = ann().to(endpoint.endpoint()).unwrap_err();
+    assert_eq!(refused, NotEncrypted::Endpoint);
+}
+
 /// The head of the response to a gRPC request, without the fields that change over time.
 async fn head_of(mut channel: Channel, path: &str) -> http::HeaderMap {
     use tower::{Service as _, ServiceExt as _};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tonic::transport::Endpoint;
+use tonic_call::Encrypted;
 use tower_layer::Layer;
 
 use super::layer::CredentialsLayer;
@@ -34,25 +35,68 @@ impl CredentialsBuilder {
         Self { source: Arc::new(source) }
     }
 
-    /// Builds the layer for the channel of this endpoint.
+    /// Builds the layer for the channel of an endpoint: tonic's `Endpoint`, or whatever is [`Encrypted`], such as
+    /// the endpoint and the connector of the crate `tonic-tls-reload`.
     ///
     /// # Errors
     ///
-    /// If the connection would not be encrypted (RFC 6750 §5.3).
-    pub fn to(self, endpoint: &Endpoint) -> Result<CredentialsLayer, NotEncrypted> {
-        if endpoint.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
-            return Err(NotEncrypted::Endpoint);
-        }
-        if !tonic_has_tls() {
-            return Err(NotEncrypted::Tonic);
-        }
+    /// If the connection would not be encrypted (RFC 6750 §5.3). What is [`Encrypted`] never fails.
+    pub fn to<K>(self, endpoint: &impl Destination<K>) -> Result<CredentialsLayer, NotEncrypted> {
+        endpoint.check()?;
         Ok(CredentialsLayer::new(self.source, false))
     }
 
     /// Builds the layer without checking for TLS: for a sidecar on loopback, a Unix socket, or a custom connector
-    /// that encrypts.
+    /// that encrypts but is not [`Encrypted`].
     pub fn allow_unencrypted(self) -> CredentialsLayer {
         CredentialsLayer::new(self.source, true)
+    }
+}
+
+/// Where [`CredentialsBuilder::to`] sends credentials: tonic's `Endpoint`, or anything that is [`Encrypted`].
+///
+/// A connector that does not encrypt does not compile:
+///
+/// ```compile_fail,E0277
+/// # fn token() -> tonic_auth_layer::BearerToken { unimplemented!() }
+/// use tonic_auth_layer::CredentialsLayer;
+///
+/// struct PlainConnector;
+///
+/// CredentialsLayer::bearer(token()).to(&PlainConnector);
+/// ```
+///
+/// The parameter only keeps the two implementations apart.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not show that it encrypts, so no credentials are sent to it",
+    label = "neither tonic's `Endpoint` nor `tonic_call::Encrypted`",
+    note = "`allow_unencrypted` sends credentials without TLS"
+)]
+pub trait Destination<K> {
+    #[doc(hidden)]
+    fn check(&self) -> Result<(), NotEncrypted>;
+}
+
+/// The kind of a [`Destination`] that is checked when the layer is built.
+#[derive(Debug)]
+pub enum Checked {}
+
+/// The kind of a [`Destination`] whose type shows that it encrypts.
+#[derive(Debug)]
+pub enum Proven {}
+
+impl Destination<Checked> for Endpoint {
+    fn check(&self) -> Result<(), NotEncrypted> {
+        if self.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return Err(NotEncrypted::Endpoint);
+        }
+        if tonic_has_tls() { Ok(()) } else { Err(NotEncrypted::Tonic) }
+    }
+}
+
+impl<T: Encrypted> Destination<Proven> for T {
+    fn check(&self) -> Result<(), NotEncrypted> {
+        Ok(())
     }
 }
 

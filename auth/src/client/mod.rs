@@ -8,7 +8,7 @@ mod source;
 mod token;
 mod token_async;
 
-pub use self::builder::{CredentialsBuilder, NotEncrypted};
+pub use self::builder::{CredentialsBuilder, Destination, NotEncrypted};
 pub use self::file::{TokenFile, TokenFileError};
 pub use self::layer::CredentialsLayer;
 pub use self::service::{Credentials, CredentialsFuture};
