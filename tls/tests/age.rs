@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::Code;
 use tonic::body::Body;
@@ -35,7 +35,7 @@ struct Aging {
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     /// As long as it lives, the incoming goes on.
-    _arrivals: mpsc::UnboundedSender<io::Result<DuplexStream>>,
+    arrivals: mpsc::UnboundedSender<io::Result<DuplexStream>>,
     /// Held by the layers of each connection.
     held: Arc<()>,
 }
@@ -44,11 +44,11 @@ impl Aging {
     fn new(age: ConnectionAge) -> Self {
         let (arrivals, incoming) = mpsc::unbounded_channel();
         let (counter, connections) = watch::channel(0);
-        let _arrivals: mpsc::UnboundedSender<io::Result<_>> = arrivals.clone();
+        let to_server: mpsc::UnboundedSender<io::Result<_>> = arrivals.clone();
         let connector = service_fn(move |_| {
             let (ours, theirs) = duplex(16 * 1024);
             counter.send_modify(|count| *count += 1);
-            let accepted = arrivals.send(Ok(ours));
+            let accepted = to_server.send(Ok(ours));
             let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
             std::future::ready(accepted.map(|()| TokioIo::new(theirs)).map_err(refused))
         });
@@ -68,7 +68,7 @@ impl Aging {
             let stop = async { stop.await.unwrap_or_default() };
             age.serve(server, routes, UnboundedReceiverStream::new(incoming), stop).await;
         });
-        Self { channel, connections, service, recorder, shutdown, serving, _arrivals, held }
+        Self { channel, connections, service, recorder, shutdown, serving, arrivals, held }
     }
 
     fn client(&self) -> KindsClient<Channel> {
@@ -198,8 +198,35 @@ async fn a_connection_that_its_client_closes_is_over_at_once() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(1), over).await.expect("the connection is over");
+    timeout(Duration::from_secs(1), over).await.expect("the connection is over");
     assert!(!aging.serving.is_finished());
+}
+
+/// Guards against: a client that connects and never begins HTTP/2.
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_call_is_closed_at_its_age() {
+    let aging = Aging::new(ConnectionAge::after(minutes(30)));
+    let (ours, mut silent) = duplex(1024);
+    aging.arrivals.send(Ok(ours)).unwrap();
+    let begin = Instant::now();
+    let closed = timeout(minutes(60), silent.read_to_end(&mut Vec::new())).await;
+    closed.expect("the connection is closed").unwrap();
+    let age = begin.elapsed();
+    assert!(minutes(27) <= age && age <= minutes(33) + Duration::from_secs(6), "{age:?}");
+}
+
+/// Guards against: a client that connects and never begins HTTP/2 delays the end of a server for ever.
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_call_does_not_delay_a_shutdown() {
+    let aging = Aging::new(ConnectionAge::after(minutes(30)));
+    let (ours, mut silent) = duplex(1024);
+    aging.arrivals.send(Ok(ours)).unwrap();
+    silent.write_all(b"PRI * HTTP/2.0").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    aging.shutdown.send(()).unwrap();
+    let begin = Instant::now();
+    aging.serving.await.unwrap();
+    assert_eq!(begin.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// ```
 ///
 /// At its age, a connection gets a GOAWAY: it accepts no further calls, and ends with its last one. Clients connect
-/// again for further calls. Each connection draws its own age, up to 10 % more or less, so that clients that came
+/// again for further calls. A client that has not begun HTTP/2 five seconds later loses its connection. Each connection draws its own age, up to 10 % more or less, so that clients that came
 /// together don't come back together.
 ///
 /// A call that crosses the GOAWAY can fail at its client, unseen by the server, and can be repeated: a tonic client that
@@ -36,8 +36,8 @@ use std::time::Duration;
 /// The layers of the server are applied once per connection, so what they count must be in the layer: tower's
 /// `GlobalConcurrencyLimitLayer`, and not its `ConcurrencyLimitLayer`.
 ///
-/// Calls that are open at that time go on, so a watch lives until its client or its handler ends it. With a [`grace`](Self::grace), they end
-/// `UNAVAILABLE`, and logs and metrics say that the server ended them.
+/// Calls that are open at that time go on, so a watch lives until its client or its handler ends it. With a
+/// [`grace`](Self::grace), they end `UNAVAILABLE`, and logs and metrics say that the server ended them.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionAge {
     age: Duration,
@@ -71,7 +71,7 @@ impl ConnectionAge {
         let least = self.age - self.age / JITTER;
         // The upper half of the bits, as a fraction of 1.
         let fraction = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
-        least + (self.age / JITTER * 2).mul_f64(fraction)
+        least.saturating_add((self.age / JITTER * 2).mul_f64(fraction))
     }
 }
 
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(age.drawn(0).as_secs(), 90);
         assert_eq!(age.drawn(u64::MAX / 2).as_secs(), 99);
         assert_eq!(age.drawn(u64::MAX).as_secs(), 110);
-        ConnectionAge::after(Duration::MAX).drawn(0);
+        assert_eq!(ConnectionAge::after(Duration::MAX).drawn(u64::MAX), Duration::MAX);
+        assert_eq!(ConnectionAge::after(Duration::ZERO).drawn(u64::MAX), Duration::ZERO);
     }
 }

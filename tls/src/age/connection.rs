@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::transport::Server;
@@ -22,7 +22,7 @@ use super::calls::{AgedService, OpenCalls};
 use super::config::ConnectionAge;
 use super::io::{AgedConnection, Control};
 
-/// How long the callers have to read that their calls were cut.
+/// How long the callers have to read that their calls were cut, and a client to begin HTTP/2: before, it gets no GOAWAY.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves a connection by a server of its own, which shuts down at the age of the connection: this sends the GOAWAY.
@@ -65,7 +65,7 @@ async fn end(
     calls: Option<OpenCalls>,
     mut stopped: watch::Receiver<()>,
 ) {
-    let Control { intact, gone } = control;
+    let Control { intact, begun, gone } = control;
     let aged = tokio::select! {
         () = sleep(age.draw()) => true,
         _ = stopped.changed() => false,
@@ -73,14 +73,24 @@ async fn end(
         _ = gone => false,
     };
     drop(goaway);
-    if let (true, Some(grace), Some(calls)) = (aged, age.grace, calls) {
+    let cut = async {
+        let (true, Some(grace), Some(calls)) = (aged, age.grace, calls) else {
+            return std::future::pending().await;
+        };
         sleep(grace).await;
         let cut = calls.end_all();
         tracing::debug!(target: "tonic_tls_reload", calls = cut, "a connection is past its age and grace: its calls were ended");
         sleep(LINGER).await;
-        drop(intact);
-    } else {
-        // Never broken.
-        std::future::pending::<()>().await;
+    };
+    let silent = async {
+        if timeout(LINGER, begun).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = cut => {}
+        () = silent => {}
     }
+    drop(intact);
+    std::future::pending::<()>().await;
 }

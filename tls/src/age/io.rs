@@ -18,22 +18,33 @@ pub struct AgedConnection<IO> {
     io: IO,
     /// Ends when the connection must break.
     broken: oneshot::Receiver<Infallible>,
+    /// Dropped when the client has begun: then a server can tell it about its end.
+    silent: Option<oneshot::Sender<Infallible>>,
+    /// Bytes that the client must still send to begin.
+    missing: usize,
     /// Dropped with the connection.
     _gone: oneshot::Sender<Infallible>,
 }
 
-/// The other end of both channels.
+/// The length of what a client of HTTP/2 sends first (RFC 9113 §3.4).
+const PREFACE: usize = 24;
+
+/// The other ends of the channels.
 pub(super) struct Control {
     /// Dropped to break the connection.
     pub(super) intact: oneshot::Sender<Infallible>,
+    /// Ends when the client has begun, or the connection is gone.
+    pub(super) begun: oneshot::Receiver<Infallible>,
     /// Ends when the connection is gone.
     pub(super) gone: oneshot::Receiver<Infallible>,
 }
 
 impl<IO> AgedConnection<IO> {
     pub(super) fn new(io: IO) -> (Self, Control) {
-        let ((intact, broken), (_gone, gone)) = (oneshot::channel(), oneshot::channel());
-        (Self { io, broken, _gone }, Control { intact, gone })
+        let ((intact, broken), (silent, begun)) = (oneshot::channel(), oneshot::channel());
+        let (_gone, gone) = oneshot::channel();
+        let silent = Some(silent);
+        (Self { io, broken, silent, missing: PREFACE, _gone }, Control { intact, begun, gone })
     }
 }
 
@@ -56,7 +67,15 @@ impl<IO: AsyncRead> AsyncRead for AgedConnection<IO> {
         if this.broken.is_terminated() || Pin::new(this.broken).poll(cx).is_ready() {
             return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
         }
-        this.io.poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = this.io.poll_read(cx, buffer);
+        if this.silent.is_some() {
+            *this.missing = this.missing.saturating_sub(buffer.filled().len() - before);
+            if *this.missing == 0 {
+                *this.silent = None;
+            }
+        }
+        read
     }
 }
 
