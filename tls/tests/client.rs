@@ -22,7 +22,7 @@ use tonic_call_test_kit::KindsService;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
-use tonic_tls_reload::{ClientTls, ClientTlsBuilder, ServerTls};
+use tonic_tls_reload::{ClientTls, ClientTlsBuilder, ServerTls, TlsConnectError};
 use tower::{ServiceExt as _, service_fn};
 
 /// What a server sees of each call: the certificate of the client.
@@ -51,6 +51,12 @@ fn client(secret: &Secret) -> ClientTlsBuilder {
 
 async fn call(channel: Channel) -> Result<(), tonic::Status> {
     KindsClient::new(channel).unary(Ask::default()).await.map(|_| ())
+}
+
+/// The texts of an error and of its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|error| format!("{error}: ")).collect()
 }
 
 fn der(identity: &Identity) -> CertificateDer<'static> {
@@ -145,13 +151,7 @@ async fn a_server_without_http_2_is_refused() {
     });
     let client = client(&served).build().unwrap();
     let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
-    let error = endpoint.connect().await.unwrap_err();
-    let mut chain = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(error) = cause {
-        chain = format!("{chain}{error}: ");
-        cause = error.source();
-    }
+    let chain = chain(&endpoint.connect().await.unwrap_err());
     assert!(chain.contains("the server does not offer HTTP/2 (ALPN h2)"), "{chain}");
 }
 
@@ -171,6 +171,57 @@ async fn a_connector_below_decides_where_to_connect_and_takes_addresses_of_its_o
         connector.clone().oneshot(SocketAddr::from(([127, 0, 0, 1], port)))
     });
     call(endpoint.endpoint().connect_with_connector(to_address).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_finish_its_handshake_is_given_up_after_ten_seconds() {
+    let ca = Ca::new("ca");
+    let client = client(&Secret::new(&ca.client(&[]), &[&ca])).build().unwrap();
+    let (io, _silent) = tokio::io::duplex(1024);
+    let mut io = Some(TokioIo::new(io));
+    let below = service_fn(move |(): ()| std::future::ready(io.take().ok_or("only once")));
+    let connector = client.endpoint("https://localhost").unwrap().connector().over(below);
+    let begin = tokio::time::Instant::now();
+    let error = connector.oneshot(()).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, TlsConnectError::Timeout), "{error}");
+    assert_eq!(begin.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_certificate_is_revoked_is_refused() {
+    let ca = Ca::new("ca");
+    let identity = ca.issue(|params| {
+        params.subject_alt_names = vec![support::dns("localhost")];
+        params.serial_number = Some(7_u64.into());
+    });
+    let secret = Secret::new(&identity, &[&ca]);
+    let (port, _seen) = serve(&server(&secret).build().unwrap());
+    secret.write("crl.pem", &ca.revokes(&[8]));
+    let client = client(&secret).revocation_lists(secret.path("crl.pem")).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+    call(endpoint.connect().await.unwrap()).await.unwrap();
+    secret.write("crl.pem", &ca.revokes(&[7]));
+    assert_eq!(client.reload().await, Ok(true));
+    let error = chain(&endpoint.connect().await.unwrap_err());
+    assert!(error.ends_with("invalid peer certificate: Revoked: "), "{error}");
+}
+
+/// Guards against: a name in a certificate that looks like a line of the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_error_of_a_server_with_another_name_has_one_line() {
+    let ca = Ca::new("ca");
+    let identity = ca.issue(|params| {
+        params.subject_alt_names =
+            vec![support::dns("x\nERROR forged"), support::dns("\u{1b}[31m")];
+    });
+    let secret = Secret::new(&identity, &[&ca]);
+    let (port, _seen) = serve(&server(&secret).build().unwrap());
+    let client = client(&secret).build().unwrap();
+    let endpoint = client.endpoint(format!("https://localhost:{port}")).unwrap();
+    let error = chain(&endpoint.connect().await.unwrap_err());
+    assert!(error.contains("not valid for name"), "{error}");
+    assert!(error.contains("DnsName(\"x\\nERROR forged\")"), "{error}");
+    assert!(!error.contains(char::is_control), "{error:?}");
 }
 
 #[test]

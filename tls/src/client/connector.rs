@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
-use tonic_call::{BoxError, Encrypted};
+use tonic_call::{BoxError, Encrypted, sanitize};
 use tower_service::Service;
 
 use super::config::ClientReloader;
@@ -44,7 +45,8 @@ pub type ConnectFuture<IO> =
 pub enum TlsConnectError {
     /// There is no connection to the address.
     Connect(BoxError),
-    /// The handshake failed, for example because the server's certificate is not good.
+    /// The handshake failed, for example because the server's certificate is not good. The text has one line of at
+    /// most 1 KiB, whatever names the certificate has.
     Handshake(io::Error),
     /// The handshake took more than 10 s.
     Timeout,
@@ -93,12 +95,21 @@ where
             let stream = timeout(HANDSHAKE_TIMEOUT, handshake)
                 .await
                 .map_err(|_| TlsConnectError::Timeout)?
-                .map_err(TlsConnectError::Handshake)?;
+                .map_err(|error| TlsConnectError::Handshake(one_line(error)))?;
             match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Ok(TokioIo::new(stream)),
                 _ => Err(TlsConnectError::NotHttp2),
             }
         })
+    }
+}
+
+/// The error, with a text that is safe to log: that of rustls contains the names of a server's certificate as they are.
+fn one_line(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match sanitize(&text) {
+        Cow::Borrowed(_) => error,
+        Cow::Owned(safe) => io::Error::new(error.kind(), safe),
     }
 }
 

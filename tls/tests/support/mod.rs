@@ -10,5 +10,5 @@ mod secret;
 
 pub(crate) use self::clock::{Clock, new_year};
 pub(crate) use self::connect::{Connection, client_config, connect, provider, server, versions};
-pub(crate) use self::issue::{Ca, Identity};
+pub(crate) use self::issue::{Ca, Identity, dns};
 pub(crate) use self::secret::Secret;
