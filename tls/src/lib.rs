@@ -83,11 +83,11 @@
 //!
 //! | problem | label |
 //! |---|---|
-//! | a file can't be read, or is larger than 16 MiB | `unreadable`, `too_large` |
+//! | a file can't be read or is none, or is larger than 16 MiB | `unreadable`, `too_large` |
 //! | half written, or not PEM; or without a certificate, an unencrypted key or a list | `malformed`, `empty` |
 //! | the key belongs to another certificate | `wrong_key` |
 //! | the certificate has expired, or is not valid yet (it is used when it is) | `expired`, `not_yet_valid` |
-//! | the files change all the time; rustls can't use them | `unstable`, `unusable` |
+//! | the files change all the time; rustls or its peers can't use them | `unstable`, `unusable` |
 //!
 //! # What the operator sees
 //!

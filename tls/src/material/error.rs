@@ -20,7 +20,7 @@ pub enum Problem {
     /// There is no cryptography: neither of the features `tls-aws-lc` and `tls-ring` is on, and the process has no
     /// default provider.
     NoProvider,
-    /// The file can't be read.
+    /// The file can't be read, or is not a regular file: for example a folder or a named pipe.
     Unreadable(String),
     /// The file is larger than 16 MiB.
     TooLarge,
@@ -39,7 +39,7 @@ pub enum Problem {
     NotYetValid(SystemTime),
     /// The files change all the time.
     Unstable,
-    /// rustls can't use it.
+    /// rustls can't use it, or every peer would refuse it.
     Unusable(String),
     /// This is not the name of a SPIFFE trust domain, or it is named twice.
     TrustDomain(String),

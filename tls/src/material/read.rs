@@ -1,7 +1,7 @@
 //! Reads a set of files as one.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 
 use super::error::{Problem, TlsError};
 use super::file::TlsFile;
@@ -9,7 +9,7 @@ use super::file::TlsFile;
 /// The contents of each file, in the order of the files.
 pub(crate) type Contents = Vec<Vec<u8>>;
 
-/// A path can name anything, for example an endless device.
+/// A file can be larger than it should be, or grow while it is read.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How often a set that changes while it is read is read again.
@@ -18,7 +18,11 @@ const ATTEMPTS: usize = 5;
 impl TlsFile {
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         let unreadable =
-            |error: std::io::Error| TlsError::of(self, Problem::Unreadable(error.to_string()));
+            |error: io::Error| TlsError::of(self, Problem::Unreadable(error.to_string()));
+        // Opening a named pipe blocks until something writes to it, and a device can be endless.
+        if !fs::metadata(&self.path).map_err(unreadable)?.is_file() {
+            return Err(unreadable(io::Error::other("it is not a regular file")));
+        }
         let file = File::open(&self.path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;

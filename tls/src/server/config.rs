@@ -6,7 +6,9 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    ClientCertVerifierBuilder, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 
@@ -20,6 +22,11 @@ use crate::reload::{Recipe, Reloader};
 /// How many sessions clients can resume. The store belongs to one configuration: a client that was accepted by a CA that
 /// is gone can't come back by a session. Session tickets without a store would need keys that are dropped as well.
 const SESSIONS: usize = 1024;
+
+/// How many bytes of CA names a server sends, from which a client can choose its certificate. RFC 8446 §4.2.4 allows
+/// 64 KiB, but Java refuses handshake messages longer than 32 KiB. With more, a server sends none: then a client
+/// presents what it has.
+const MAX_HINTS: usize = 16 * 1024;
 
 /// The configuration of a server, and what renews it.
 pub(super) type ServerReloader = Reloader<ServerRecipe>;
@@ -60,7 +67,16 @@ impl ServerRecipe {
             Some((file, pem)) => Some((file, revocation_lists(file, pem)?)),
             None => None,
         };
-        let verifiers = with(FileRole::ClientCa).map(|bundle| self.verifier(ca, bundle, &lists));
+        let bundles = with(FileRole::ClientCa).map(|bundle| Ok((bundle.0, roots([bundle])?)));
+        let bundles = bundles.collect::<Result<Vec<_>, TlsError>>()?;
+        let names = bundles.iter().flat_map(|(_, trusted)| trusted.subjects());
+        let hints = names.map(|name| name.as_ref().len() + 2).sum::<usize>() <= MAX_HINTS;
+        let verifiers = bundles.into_iter().map(|(file, trusted)| {
+            let provider = Arc::clone(&self.provider);
+            let builder = WebPkiClientVerifier::builder_with_provider(trusted, provider);
+            let builder = if hints { builder } else { builder.clear_root_hint_subjects() };
+            configure(builder, ca, file, &lists)
+        });
         let mut verifiers = verifiers.collect::<Result<Vec<_>, _>>()?.into_iter();
         let verifier = match &ca.bundles {
             Bundles::One(_) => verifiers.next(),
@@ -73,33 +89,30 @@ impl ServerRecipe {
         // There is a bundle: checked when the server was built.
         verifier.ok_or_else(|| TlsError::without_file(Problem::TrustDomain(String::new())))
     }
+}
 
-    /// The verifier for the CAs of one bundle.
-    fn verifier(
-        &self,
-        ca: &ClientCa,
-        (file, pem): Read<'_>,
-        lists: &Option<Lists<'_>>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let provider = Arc::clone(&self.provider);
-        let trusted = roots([(file, pem)])?;
-        let mut builder = WebPkiClientVerifier::builder_with_provider(trusted, provider);
-        if ca.optional {
-            builder = builder.allow_unauthenticated();
-        }
-        if ca.allow_unknown_revocation {
-            builder = builder.allow_unknown_revocation_status();
-        }
-        if let Some((_, lists)) = lists {
-            builder = builder.with_crls(lists.iter().cloned());
-        }
-        builder.build().map_err(|error| match (error, lists) {
-            (VerifierBuilderError::InvalidCrl(why), Some((file, _))) => {
-                TlsError::of(file, Problem::Malformed(format!("{why:?}")))
-            }
-            (error, _) => TlsError::of(file, Problem::Unusable(error.to_string())),
-        })
+/// The verifier for the CAs of one bundle.
+fn configure(
+    mut builder: ClientCertVerifierBuilder,
+    ca: &ClientCa,
+    file: &TlsFile,
+    lists: &Option<Lists<'_>>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if ca.optional {
+        builder = builder.allow_unauthenticated();
     }
+    if ca.allow_unknown_revocation {
+        builder = builder.allow_unknown_revocation_status();
+    }
+    if let Some((_, lists)) = lists {
+        builder = builder.with_crls(lists.iter().cloned());
+    }
+    builder.build().map_err(|error| match (error, lists) {
+        (VerifierBuilderError::InvalidCrl(why), Some((file, _))) => {
+            TlsError::of(file, Problem::Malformed(format!("{why:?}")))
+        }
+        (error, _) => TlsError::of(file, Problem::Unusable(error.to_string())),
+    })
 }
 
 impl Recipe for ServerRecipe {
