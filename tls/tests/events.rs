@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use support::{Ca, Clock, Secret, client_config, connect, server, versions};
 use tonic_call_test_kit::Lines;
+use tonic_tls_reload::ClientCa;
 
 /// The lines with this level.
 fn at(level: &str, lines: &Lines) -> Vec<String> {
@@ -70,4 +71,26 @@ async fn a_failed_handshake_is_logged_at_debug() {
     connect(&tls, &config).await.map(|_| ()).unwrap_err();
     let expected = "a TLS handshake failed failure=\"certificate\" error=peer sent no certificates";
     assert_eq!(at("DEBUG", &lines), [expected]);
+}
+
+/// Guards against: a name in a certificate that looks like a line of the log.
+#[tokio::test]
+async fn names_in_certificates_write_no_lines_into_the_log() {
+    const NAME: &str = "x\n2026-11-27T00:00:00Z ERROR tonic_tls_reload: forged";
+    let lines = Lines::default();
+    let _collecting = lines.collect();
+    let (ca, unknown) = (Ca::new("ca"), Ca::new(NAME));
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let bundle = secret.path("ca.crt");
+    let mesh = ClientCa::trust_domains([("prod.example", &bundle)]);
+    let uri = format!("spiffe://prod.example/{NAME}");
+    for clients in [ClientCa::bundle(&bundle), mesh] {
+        let tls = server(&secret).client_ca(clients).build().unwrap();
+        let identity = unknown.client(&[&uri]);
+        let config = Arc::new(client_config(&ca, Some(&identity), &versions()));
+        connect(&tls, &config).await.map(|_| ()).unwrap_err();
+    }
+    let text = lines.text();
+    assert_eq!(at("DEBUG", &lines).len(), 2, "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("2026-11-27T00:00:00Z")), "{text}");
 }

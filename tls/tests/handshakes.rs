@@ -8,14 +8,16 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use support::{Ca, Secret, client_config, server, versions};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic_call_test_kit::Lines;
 use tonic_tls_reload::{HandshakeFailure, TlsIncoming};
 
 /// An incoming, and what comes into it.
@@ -129,15 +131,96 @@ async fn the_time_of_a_handshake_can_be_set() {
     assert_eq!(begin.elapsed().as_secs(), 3);
 }
 
+/// Guards against: a limit that begins anew with each byte.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_goes_on_byte_by_byte_may_take_no_longer() {
+    let mut server = Server::new();
+    let begin = Instant::now();
+    let mut slow = server.stuck();
+    tokio::spawn(async move {
+        // The head of a record of 16 KiB, and its bytes, one in a second.
+        let mut bytes = vec![0x16, 0x03, 0x01, 0x40, 0x00];
+        bytes.resize(16 * 1024, 1);
+        for byte in bytes {
+            _ = slow.write_all(&[byte]).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    assert_eq!(server.failures(1).await, [HandshakeFailure::Timeout]);
+    assert_eq!(begin.elapsed().as_secs(), 10);
+}
+
+/// The first bytes that a good client sends.
+fn client_hello(name: &'static str) -> Vec<u8> {
+    let config = Arc::new(client_config(&Ca::new("ca"), None, &versions()));
+    let mut client = ClientConnection::new(config, name.try_into().unwrap()).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+/// A hello whose server name is this one.
+fn hello_for(name: &[u8; 9]) -> Vec<u8> {
+    const INSTEAD_OF: &str = "localhost";
+    let mut hello = client_hello(INSTEAD_OF);
+    let at = hello.windows(9).position(|part| part == INSTEAD_OF.as_bytes()).unwrap();
+    hello[at..at + 9].copy_from_slice(name);
+    hello
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_good_handshake_fails_alone_and_writes_one_line() {
+    let lines = Lines::default();
+    let _collecting = lines.collect();
+    let mut server = Server::new();
+    let hello = client_hello("localhost");
+    let cut = hello[..hello.len() / 2].to_vec();
+    let mut extra = hello.clone();
+    extra.extend(hello.clone());
+    let mut alerts = Vec::new();
+    (0..1000).for_each(|_| alerts.extend([0x15, 0x03, 0x03, 0, 2, 1, 90]));
+    let attempts = [
+        cut,
+        extra,
+        alerts,
+        hello_for(b"a\nERROR b"),
+        hello_for(b"\0\0\0\0\0\0\0\0\0"),
+        hello_for(b"127.0.0.1"),
+        hello_for(b"\xff\xfe\xff\xff\xff\xff\xff\xff\xff"),
+        // Of SSL 2.
+        vec![0x80, 0x2e, 0x01, 0x00, 0x02, 0x00, 0x15, 0x00, 0x00, 0x00, 0x10],
+        vec![0x16, 0x03, 0x01, 0xff, 0xff],
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+        vec![0; 70_000],
+        vec![],
+    ];
+    let count = attempts.len();
+    for bytes in attempts {
+        let mut client = server.stuck();
+        tokio::spawn(async move {
+            _ = client.write_all(&bytes).await;
+            _ = client.shutdown().await;
+            _ = client.read_to_end(&mut Vec::new()).await;
+        });
+        let failure = server.failures(1).await[0];
+        let expected = [HandshakeFailure::Protocol, HandshakeFailure::Connection];
+        assert!(expected.contains(&failure), "{failure}");
+    }
+    server.good();
+    server.connected().await;
+    let text = lines.text();
+    let ours: Vec<_> = text.lines().filter(|line| line.contains("handshake failed")).collect();
+    assert_eq!(ours.len(), count, "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("ERROR")), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_handshake_ends_nothing_but_itself_and_says_why() {
     let mut server = Server::new();
     drop(server.stuck());
     assert_eq!(server.failures(1).await, [HandshakeFailure::Connection]);
     let mut plain = server.stuck();
-    tokio::io::AsyncWriteExt::write_all(&mut plain, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .await
-        .unwrap();
+    plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     assert_eq!(server.failures(1).await, [HandshakeFailure::Protocol]);
     server.good();
     server.connected().await;
@@ -174,6 +257,5 @@ async fn a_dropped_incoming_ends_its_handshakes() {
     let begun = timeout(Duration::from_secs(1), server.incoming.next()).await;
     assert!(begun.is_err(), "the handshake is under way");
     drop(server.incoming);
-    let read = tokio::io::AsyncReadExt::read(&mut stuck, &mut [0]).await;
-    assert_eq!(read.unwrap(), 0);
+    assert_eq!(stuck.read(&mut [0]).await.unwrap(), 0);
 }

@@ -179,6 +179,35 @@ async fn a_certificate_is_used_from_its_first_day_and_an_expired_one_is_refused(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_reloads_at_once_renew_once() {
+    let ca = Ca::new("ca");
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let tls = server(&secret).build().unwrap();
+    secret.replace(&ca.server(), &[&ca]);
+    let mut reloads = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let tls = tls.clone();
+        reloads.spawn(async move { tls.reload().await });
+    }
+    let renewed = reloads.join_all().await;
+    assert_eq!(renewed.iter().filter(|renewed| **renewed == Ok(true)).count(), 1);
+    assert_eq!(renewed.iter().filter(|renewed| **renewed == Ok(false)).count(), 999);
+    assert_eq!(tls.status().renewals, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_is_dropped_does_not_hinder_the_next_one() {
+    let ca = Ca::new("ca");
+    let secret = Secret::new(&ca.server(), &[&ca]);
+    let tls = server(&secret).build().unwrap();
+    secret.replace(&ca.server(), &[&ca]);
+    let dropped = tokio::time::timeout(Duration::from_millis(100), tls.reload()).await;
+    assert!(dropped.is_err(), "the files must stay the same for 200 ms");
+    assert_eq!(tls.status().renewals, 0);
+    assert_eq!(tls.reload().await, Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_refusal_is_reported_to_the_hook() {
     let ca = Ca::new("ca");
     let secret = Secret::new(&ca.server(), &[&ca]);

@@ -32,7 +32,8 @@ pub enum HandshakeFailure {
     Certificate,
     /// The client resumed a session, and its certificate has expired since.
     Expired,
-    /// What the client sent is not TLS, or does not fit: for example its version, or its protocols.
+    /// What the client sent is not TLS, or does not fit: for example its version, or its protocols. Or the client has
+    /// refused the certificate of the server.
     Protocol,
     /// The connection broke.
     Connection,
