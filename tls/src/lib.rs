@@ -37,7 +37,24 @@
 //! }
 //! ```
 //!
-//! `orders` is the module that tonic generates, and `Orders` your service. A handler reads the certificates of its caller
+//! `orders` is the module that tonic generates, and `Orders` is your service:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tonic_prost_build::configure().compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//! }
+//! ```
+//!
+//! A handler reads the certificates of its caller
 //! with [`client_certificates`]. One bundle per SPIFFE trust domain, clients without a certificate, and revocation lists:
 //! see [`ClientCa`]. TLS, mutual TLS or a mesh: see [`choosing`].
 //!
@@ -48,15 +65,15 @@
 //! use orders::order_service_client::OrderServiceClient;
 //! use tonic_tls_reload::ClientTls;
 //!
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let tls = ClientTls::from_files("/etc/tls/ca.crt")
-//!     .certificate("/etc/tls/tls.crt", "/etc/tls/tls.key") // for mutual TLS
-//!     .build()?;
-//! let endpoint = tls.endpoint("https://orders.example:8443")?;
-//! let orders = OrderServiceClient::new(endpoint.connect_lazy());
-//! # Ok(())
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let tls = ClientTls::from_files("/etc/tls/ca.crt")
+//!         .certificate("/etc/tls/tls.crt", "/etc/tls/tls.key") // for mutual TLS
+//!         .build()?;
+//!     let endpoint = tls.endpoint("https://orders.example:8443")?;
+//!     let orders = OrderServiceClient::new(endpoint.connect_lazy());
+//!     Ok(())
+//! }
 //! ```
 //!
 //! [`TlsEndpoint::connector`] is for a channel or balancer of your own.
