@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 
 /// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
-const RUNTIME_CRATES: [&str; 47] = [
+const RUNTIME_CRATES: [&str; 48] = [
     "alloc",
     "async_trait",
     "axum",
@@ -42,6 +42,7 @@ const RUNTIME_CRATES: [&str; 47] = [
     "tonic_ratelimit_layer",
     "tonic_recovery_layer",
     "tonic_retry_layer",
+    "tonic_tls_reload",
     "tonic_tracing_layer",
     "tonic_web",
     "tower",
@@ -55,7 +56,7 @@ const RUNTIME_CRATES: [&str; 47] = [
 ];
 
 /// The folders of this workspace's crates, for programs that are built inside it.
-const WORKSPACE_FOLDERS: [&str; 10] = [
+const WORKSPACE_FOLDERS: [&str; 11] = [
     "auth",
     "call",
     "call/test-kit",
@@ -65,6 +66,7 @@ const WORKSPACE_FOLDERS: [&str; 10] = [
     "ratelimit",
     "recovery",
     "retry",
+    "tls",
     "tracing-layer",
 ];
 
