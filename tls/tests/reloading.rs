@@ -13,6 +13,12 @@ use support::{Ca, Clock, Identity, Secret, client_config, connect, server, versi
 use tokio::time::sleep;
 use tonic_tls_reload::{ClientTls, Problem, ReloadEvent, ReloadResult, ServerTls};
 
+/// The two forms of encrypted keys.
+const ENCRYPTED: &str =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+const ENCRYPTED_EC: &str = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+    AAAA\n-----END EC PRIVATE KEY-----\n";
+
 /// The certificate that a new connection gets.
 async fn served(tls: &ServerTls, ca: &Ca) -> CertificateDer<'static> {
     let config = Arc::new(client_config(ca, None, &versions()));
@@ -88,6 +94,8 @@ async fn files_that_are_not_good_are_refused_and_the_previous_ones_stay() {
         ("tls.key", &second.key, "wrong_key"),
         ("tls.key", &second.key[..second.key.len() / 2], "malformed"),
         ("tls.key", &second.certificate, "empty"),
+        ("tls.key", ENCRYPTED, "empty"),
+        ("tls.key", ENCRYPTED_EC, "empty"),
         ("ca.crt", "", "empty"),
         ("ca.crt", &ca.pem[..ca.pem.len() / 2], "malformed"),
     ] {
@@ -291,7 +299,9 @@ fn at_the_start_an_error_names_the_file_and_the_reason() {
         secret.replace(&ca.server_between(from, to), &[&ca]);
         let clock = Arc::new(Clock::at(2030));
         let error = server(&secret).with_time_provider(clock.clone()).build().unwrap_err();
-        assert_eq!(error.to_string(), format!("the certificate file {} {reason}", at("tls.crt")));
+        let expected = format!("the certificate file {} {reason}", at("tls.crt"));
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(format!("{error:?}"), format!("TlsError({expected})"));
         let client = ClientTls::from_files(secret.path("ca.crt"))
             .certificate(secret.path("tls.crt"), secret.path("tls.key"))
             .with_provider(support::provider())

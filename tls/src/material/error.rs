@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use super::date::date;
 use super::file::{FileRole, TlsFile};
 
-/// Why a set of files can't be used for TLS. The text names the file and the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a set of files can't be used for TLS. The text names the file and the reason, also as `Debug`, which is what a
+/// `main` that returns an error prints.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TlsError {
     file: Option<TlsFile>,
     problem: Problem,
@@ -117,6 +118,12 @@ impl fmt::Display for TlsError {
                 write!(f, "{name:?} is not the name of a SPIFFE trust domain, or is named twice")
             }
         }
+    }
+}
+
+impl fmt::Debug for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TlsError").field(&format_args!("{self}")).finish()
     }
 }
 

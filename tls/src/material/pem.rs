@@ -22,9 +22,15 @@ pub(crate) fn revocation_lists(
     all(file, pem)
 }
 
+const ENCRYPTED: &[u8] = b"Proc-Type: 4,ENCRYPTED";
+
 /// The first private key of a file.
 pub(super) fn private_key(file: &TlsFile, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| of_pem(file, &error))
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        // An encrypted key in its older form has such a line in its section (RFC 1421 §4.6.1.1).
+        let encrypted = pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
+        if encrypted { TlsError::of(file, Problem::Empty) } else { of_pem(file, &error) }
+    })
 }
 
 fn all<T: PemObject>(file: &TlsFile, pem: &[u8]) -> Result<Vec<T>, TlsError> {
