@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::{Error as RustlsError, HandshakeKind};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic_call::guarded;
@@ -94,14 +94,39 @@ pub(super) async fn accept<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let handshake = TlsAcceptor::from(tls.started_config()).accept(io);
+    let handshake = TlsAcceptor::from(tls.started_config()).accept(io).into_fallible();
     let accepted = tokio::time::timeout(limit, handshake).await;
     let accepted = accepted.map_err(|_| HandshakeError::new(HandshakeFailure::Timeout))?;
-    let stream = accepted.map_err(HandshakeError::of)?;
+    let stream = match accepted {
+        Ok(stream) => stream,
+        Err((error, io)) => {
+            let error = HandshakeError::of(error);
+            if let HandshakeFailure::Certificate | HandshakeFailure::Protocol = error.failure {
+                linger(io).await;
+            }
+            return Err(error);
+        }
+    };
     if is_resumed_by_an_expired_certificate(&stream, tls) {
         return Err(HandshakeError::new(HandshakeFailure::Expired));
     }
     Ok(stream)
+}
+
+/// How long a refused client has to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Waits until the client has read the alert and closes the connection. A client of TLS 1.3 already sends its calls when
+/// its certificate is refused: if they were not read, closing the connection would reset it, and the alert be lost.
+async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO) {
+    let closed = async {
+        io.shutdown().await?;
+        let mut unread = [0; 1024];
+        while io.read(&mut unread).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // After an error there is no client left.
+    _ = tokio::time::timeout(LINGER, closed).await;
 }
 
 /// rustls verifies a certificate when a session begins, and not when it is resumed.
