@@ -33,8 +33,10 @@ async fn one_that_already_sends_reads_why_it_is_refused() {
         let connecting = TlsConnector::from(Arc::clone(&config)).connect(name, tcp);
         // For this side the handshake is over.
         let mut stream = connecting.await.unwrap();
-        for _ in 0..10 {
+        for _ in 0..50 {
             stream.write_all(&[0; 1024]).await.unwrap();
+            // The server refuses it in the meantime.
+            tokio::task::yield_now().await;
         }
         let refused = stream.read(&mut [0; 16]).await.unwrap_err();
         assert!(refused.to_string().contains("CertificateRequired"), "{refused}");
