@@ -8,6 +8,7 @@ use tonic::transport::Uri;
 use tonic_auth_layer::{
     BearerToken, CredentialsBuilder, CredentialsLayer, MAX_CREDENTIALS_BYTES, TokenFile,
 };
+use tonic_tls_reload::TlsEndpoint;
 use tonic_types::StatusExt;
 
 use super::error::CallError;
@@ -60,13 +61,18 @@ impl Hint {
 }
 
 impl Credentials {
-    pub(super) async fn find(args: &CallArgs) -> Result<Self, CallError> {
+    /// `tls` is the endpoint if the connection is encrypted.
+    pub(super) async fn find(
+        args: &CallArgs,
+        tls: Option<&TlsEndpoint>,
+    ) -> Result<Self, CallError> {
         if args.has_authorization() {
             return Ok(Self { layer: None, hint: Hint::NONE });
         }
-        if !is_loopback(&args.to) {
+        let elsewhere = !is_loopback(&args.to);
+        if elsewhere && tls.is_none() {
             let error = format!(
-                "a token is not sent to {} without TLS, since others could read it on the network; \
+                "a token is not sent to {} without TLS, since others could read it on the network: use an https URL; \
                  -H 'authorization=Bearer TOKEN' sends it anyway",
                 args.to.host().unwrap_or_default()
             );
@@ -76,11 +82,19 @@ impl Credentials {
                 Ok(Self { layer: None, hint: Hint::no_token(error) })
             };
         }
+        if elsewhere && !args.credentials.given() {
+            return Ok(Self { layer: None, hint: Hint::no_token(NO_TOKEN) });
+        }
         let credentials = args.credentials.clone();
         // Blocking: a file may be a pipe without data.
         let found = tokio::task::spawn_blocking(move || find_token(&credentials)).await;
         let (found, hint) = found.map_err(|error| CallError::Input(error.to_string()))??;
-        Ok(Self { layer: found.map(CredentialsBuilder::allow_unencrypted), hint })
+        let layer = found.map(|found| match tls {
+            Some(endpoint) => found.to(endpoint),
+            None => Ok(found.allow_unencrypted()),
+        });
+        let layer = layer.transpose().map_err(|error| CallError::Input(error.to_string()))?;
+        Ok(Self { layer, hint })
     }
 }
 

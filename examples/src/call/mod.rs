@@ -8,10 +8,12 @@ mod method;
 mod output;
 mod repeat;
 mod retries;
+mod tls;
 
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::Endpoint;
+use tonic_tls_reload::TlsEndpoint;
 
 use crate::cli::CallArgs;
 use crate::metrics;
@@ -68,15 +70,20 @@ async fn connect_and_call(
     traces: Option<&Traces>,
     summary: &mut Summary,
 ) -> Result<(), CallError> {
-    let Credentials { layer, hint } = find_credentials(&args).await?;
+    let tls = tls::endpoint(&args.tls, &args.to)?;
+    let Credentials { layer, hint } = find_credentials(&args, tls.as_ref()).await?;
     // Connects when the call waits for it, so that the layers see a failure, and the deadline covers the wait.
-    let endpoint = Endpoint::from(args.to.clone()).connect_timeout(CONNECT_TIMEOUT);
-    let channel = channel::layered(endpoint.connect_lazy(), layer, &args, traces)?;
+    let with_timeout = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIMEOUT);
+    let channel = match tls {
+        Some(endpoint) => endpoint.configure(with_timeout).connect_lazy(),
+        None => with_timeout(Endpoint::from(args.to.clone())).connect_lazy(),
+    };
+    let channel = channel::layered(channel, layer, &args, traces)?;
     let client = OrderServiceClient::new(channel);
     let options = RequestOptions { metadata: args.metadata, wait_for_ready: args.wait_for_ready };
     let call_once = async || {
         let called = options.call(client.clone(), args.method.clone()).await;
-        called.map_err(|error| hint.add_to(error.naming_server(&args.to)))
+        called.map_err(|error| hint.add_to(tls::explain(error, &args.to).naming_server(&args.to)))
     };
     match args.repeat {
         None => call_once().await,
@@ -85,8 +92,11 @@ async fn connect_and_call(
 }
 
 /// The credentials, unless they cannot be read within `--timeout`: a file may be a pipe without data.
-async fn find_credentials(args: &CallArgs) -> Result<Credentials, CallError> {
-    let find = Credentials::find(args);
+async fn find_credentials(
+    args: &CallArgs,
+    tls: Option<&TlsEndpoint>,
+) -> Result<Credentials, CallError> {
+    let find = Credentials::find(args, tls);
     let Some(limit) = args.timeout else { return find.await };
     timeout(limit, find).await.unwrap_or_else(|_| {
         let message = format!("the token could not be read within {limit:?}");

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::error::ErrorKind;
+use tonic::codegen::http::uri::Scheme;
 use tonic::transport::Uri;
 
+use super::call_tls::CallTlsArgs;
 use super::credentials::CredentialArgs;
 use super::help::{CALL_OPTIONS, OTLP_VARIABLES};
 use super::method::Method;
@@ -20,9 +22,13 @@ use crate::duration;
 #[derive(Args, Debug)]
 #[command(after_long_help = OTLP_VARIABLES)]
 pub struct CallArgs {
-    /// Server to call
+    /// Server to call; https needs --tls-ca
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub to: Uri,
+
+    /// TLS to the server.
+    #[command(flatten)]
+    pub tls: CallTlsArgs,
 
     /// Deadline of the whole call, a stream's last message included, such as 500ms or 5s
     ///
@@ -82,7 +88,7 @@ impl CallArgs {
         } else if self.credentials.given() && self.has_authorization() {
             "-H authorization=… cannot be used with --token, --token-file or --dev-key"
         } else {
-            return None;
+            self.tls.conflict(self.to.scheme() == Some(&Scheme::HTTPS))?
         };
         Some((ErrorKind::ArgumentConflict, message.to_owned()))
     }

@@ -13,7 +13,7 @@ use super::help::CALL_OPTIONS;
 pub struct CredentialArgs {
     /// Token to send; other users of this machine can read it in the process list: prefer --token-file
     ///
-    /// Like the tokens of --token-file and --dev-key, it is sent only to a server on this machine.
+    /// Like the tokens of --token-file and --dev-key, it is sent only over TLS, or to a server on this machine.
     #[arg(long, value_name = "TOKEN", global = true, help_heading = CALL_OPTIONS, conflicts_with_all = ["token_file", "dev_key"])]
     pub token: Option<BearerToken>,
 

@@ -1,6 +1,7 @@
 //! The command line: the commands, their flags, and how mistakes are reported.
 
 mod call;
+mod call_tls;
 mod credentials;
 mod help;
 mod method;
@@ -19,6 +20,7 @@ use tracing::Level;
 use crate::logs::json_line;
 
 pub use call::CallArgs;
+pub use call_tls::CallTlsArgs;
 pub use credentials::CredentialArgs;
 pub use method::{Method, StageArg};
 pub use serve::ServeArgs;

@@ -74,28 +74,32 @@ pub(super) fn scope(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn server_url(text: &str) -> Result<Uri, String> {
-    url(text, "must be a URL such as http://127.0.0.1:50051", "-H")
+    let example = "must be a URL such as http://127.0.0.1:50051 or https://localhost:50051";
+    url(text, &["http", "https"], example, "-H")
 }
 
 pub(super) fn collector_url(text: &str) -> Result<Uri, String> {
-    url(text, "must be a URL such as http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_HEADERS")
+    let credentials = "OTEL_EXPORTER_OTLP_HEADERS";
+    url(text, &["http"], "must be a URL such as http://127.0.0.1:4317", credentials)
 }
 
 /// The URL of a gRPC server. `example` is the error for anything else; `credentials` is how to send them.
-fn url(text: &str, example: &str, credentials: &str) -> Result<Uri, String> {
+fn url(text: &str, schemes: &[&str], example: &str, credentials: &str) -> Result<Uri, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     match url.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") => match uri.authority() {
-            _ if uri.path() != "/" || uri.query().is_some() => {
-                Err("must end with the port: a gRPC server has no path".to_owned())
+        Ok(uri) if uri.scheme_str().is_some_and(|s| schemes.contains(&s)) => {
+            match uri.authority() {
+                _ if uri.path() != "/" || uri.query().is_some() => {
+                    Err("must end with the port: a gRPC server has no path".to_owned())
+                }
+                Some(authority) if authority.as_str().contains('@') => Err(format!(
+                    "must not contain a user name; send credentials with {credentials}"
+                )),
+                _ => Ok(uri),
             }
-            Some(authority) if authority.as_str().contains('@') => {
-                Err(format!("must not contain a user name; send credentials with {credentials}"))
-            }
-            _ => Ok(uri),
-        },
+        }
         Ok(uri) if uri.scheme_str() == Some("https") => {
-            Err("TLS is not supported yet: use http://".to_owned())
+            Err("TLS is not supported here yet: use http://".to_owned())
         }
         _ => Err(example.to_owned()),
     }
@@ -149,14 +153,16 @@ mod tests {
         for good in ["http://127.0.0.1:50051", "http://[::1]:1/", "localhost:50051"] {
             assert!(server_url(good).is_ok() && collector_url(good).is_ok(), "{good}");
         }
+        assert!(server_url("https://localhost:1").is_ok());
+        assert!(collector_url("https://localhost:1").is_err());
         for bad in [
             "",
-            "https://localhost:1",
             "ftp://localhost:1",
             "http://",
             "http://localhost:1/orders",
             "localhost:1/?x",
             "http://ann:secret@localhost:1",
+            "https://localhost:1/orders",
             "http://localhost:4318/v1/traces",
         ] {
             assert!(server_url(bad).is_err() && collector_url(bad).is_err(), "{bad}");
