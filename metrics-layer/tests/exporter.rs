@@ -309,3 +309,37 @@ async fn families_and_series_have_the_same_order_in_every_scrape() {
     let counts: Vec<_> = text.lines().filter(|line| line.contains("seconds_count")).collect();
     assert!(counts.is_sorted() && counts.len() == 50, "{counts:?}");
 }
+
+#[tokio::test]
+async fn metrics_are_served_over_what_is_made_of_a_connection() {
+    let (_, scrape) = Prometheus::new().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // As a handshake: it reads first, and may refuse.
+    let serve = scrape.serve_over(listener, async |mut stream: TcpStream| {
+        let hello = stream.read_u8().await.ok()?;
+        (hello == b'!').then_some(stream)
+    });
+    let asking = async {
+        let mut answers = Vec::new();
+        for hello in ["!", "?"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("{hello}GET /metrics HTTP/1.0\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            // A refused connection may be reset.
+            let _ = stream.read_to_string(&mut answer).await;
+            answers.push(answer);
+        }
+        answers
+    };
+    let answers = tokio::select! {
+        answers = asking => answers,
+        () = serve => unreachable!("it serves until it is dropped"),
+    };
+    assert!(
+        answers[0].starts_with("HTTP/1.1 200 ") || answers[0].starts_with("HTTP/1.0 200 "),
+        "{answers:?}"
+    );
+    assert_eq!(answers[1], "");
+}

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -27,16 +29,33 @@ impl Scrape {
     /// are open; a further one replaces the one that has been idle longest. A new connection must send its
     /// first request within 1 second, and each further one within 60 seconds after the last answer.
     ///
-    /// There is no TLS and no authentication: listen on an address that only Prometheus can reach. The labels
-    /// contain the names of your services and methods.
+    /// There is no TLS (see [`serve_over`](Self::serve_over)) and no authentication: listen on an address that only
+    /// Prometheus can reach. The labels contain the names of your services and methods.
     pub async fn serve(self, listener: TcpListener) {
+        self.serve_over(listener, |stream| ready(Some(stream))).await;
+    }
+
+    /// As [`serve`](Self::serve), over what `connect` makes of each connection: for example, the TLS handshake of an
+    /// acceptor of your own, which offers the protocol `http/1.1`. `None` closes the connection.
+    ///
+    /// The second until the first request includes the time that `connect` takes.
+    pub async fn serve_over<F, C, IO>(self, listener: TcpListener, connect: F)
+    where
+        F: Fn(TcpStream) -> C,
+        C: Future<Output = Option<IO>> + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut connections = Connections::default();
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     connections.ready().await;
-                    let scrape = self.clone();
-                    connections.spawn(|connection| scrape.answer_on(stream, connection));
+                    let (scrape, connecting) = (self.clone(), connect(stream));
+                    connections.spawn(|connection| async move {
+                        if let Some(io) = connecting.await {
+                            scrape.answer_on(io, connection).await;
+                        }
+                    });
                 }
                 Err(error) if is_client_error(&error) => {}
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -44,7 +63,10 @@ impl Scrape {
         }
     }
 
-    async fn answer_on(self, stream: TcpStream, connection: Arc<Connection>) {
+    async fn answer_on<IO>(self, stream: IO, connection: Arc<Connection>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service = service_fn(async |request: Request<Incoming>| {
             let _busy = connection.busy();
             Ok::<_, Infallible>(self.answer(request.method(), request.uri().path()).await)
