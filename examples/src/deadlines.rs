@@ -24,6 +24,13 @@ pub(crate) const DEFAULT_STALL_LIMIT: &str = "1m";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimit(Option<Duration>);
 
+impl TimeLimit {
+    /// The duration; `None` if it is off.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        self.0
+    }
+}
+
 impl FromStr for TimeLimit {
     type Err = String;
 

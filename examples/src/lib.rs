@@ -1,17 +1,20 @@
 //! An order service over gRPC, `orders.v1`, with every layer of this workspace: `orders serve` runs the
-//! server, `orders call` calls it, and `orders token` makes a development token.
+//! server, `orders call` calls it, `orders token` makes a development token, and `orders certs` makes development
+//! certificates.
 //!
 //! | module | contains |
 //! |---|---|
 //! | [`cli`], [`run()`] | the command line, and running one command |
 //! | [`serve`], [`drain`] | starting the server, shutting it down |
 //! | [`connections`] | accepting and bounding HTTP/2 connections |
+//! | [`tls`], [`certs`] | TLS of the server, making development certificates |
 //! | [`auth`], [`deadlines`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
 //! | [`service`], [`store`], [`faults`] | the order service and its database, injected faults |
 //! | [`call`] | the client |
 
 pub mod auth;
 pub mod call;
+pub mod certs;
 pub mod cli;
 pub mod connections;
 pub mod deadlines;
@@ -19,6 +22,7 @@ pub mod drain;
 mod duration;
 pub mod faults;
 mod fields;
+mod hangup;
 mod json;
 pub mod limits;
 pub mod logs;
@@ -29,8 +33,10 @@ pub mod panics;
 mod run;
 pub mod serve;
 pub mod service;
+mod shell;
 mod status;
 pub mod store;
+pub mod tls;
 pub mod traces;
 mod validate;
 

@@ -7,6 +7,7 @@ use tonic_metrics_layer::exporter::metrics_exporter_prometheus::PrometheusBuilde
 use tonic_metrics_layer::exporter::{Prometheus, Scrape};
 
 use crate::logs::writer;
+use crate::tls::Tls;
 
 /// Sets gauges at each scrape, until it is dropped.
 pub(crate) type Gauges = Arc<dyn Fn() + Send + Sync>;
@@ -45,9 +46,15 @@ fn locked() -> MutexGuard<'static, Vec<Weak<dyn Fn() + Send + Sync>>> {
     GAUGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves `/metrics` until the process ends.
-pub(crate) fn serve(scrape: Scrape, listener: TcpListener) {
-    tokio::spawn(scrape.serve(listener));
+/// Serves `/metrics` until the process ends, over TLS if there is any.
+pub(crate) fn serve(scrape: Scrape, listener: TcpListener, tls: Option<Tls>) {
+    match tls {
+        None => tokio::spawn(scrape.serve(listener)),
+        Some(tls) => tokio::spawn(scrape.serve_over(listener, move |tcp| {
+            let tls = tls.clone();
+            async move { tls.accept_http1(tcp).await }
+        })),
+    };
 }
 
 /// The samples as lines, without those that are zero and without the buckets of histograms.

@@ -11,7 +11,7 @@ use crate::call::CallError;
 use crate::cli::{Cli, Command};
 use crate::logs::writer;
 use crate::traces::Traces;
-use crate::{auth, call, logs, panics, serve};
+use crate::{auth, call, certs, logs, panics, serve};
 
 /// Exit status after Ctrl-C, as shells report it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
             (args.otlp.as_ref(), "orders-call")
         }
         Command::Token(_) => (None, "orders-token"),
+        Command::Certs(_) => (None, "orders-certs"),
     };
     panics::capture(|text| logs::line(Level::ERROR, text));
 
@@ -64,6 +65,7 @@ async fn command(command: Command, traces: Option<&Traces>) -> Result<ExitCode, 
             result => result.map_err(|error| error.to_string())?,
         },
         Command::Token(args) => auth::print_token(&args).map_err(|error| error.to_string())?,
+        Command::Certs(args) => certs::make(&args.folder).map_err(|error| error.to_string())?,
     }
     Ok(ExitCode::SUCCESS)
 }

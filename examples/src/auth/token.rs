@@ -1,12 +1,12 @@
 //! `orders token`: prints a token signed with the development key.
 
-use std::env;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::{DEV_KEY, DevKey, NoDevKey, READ, WRITE};
 use crate::cli::TokenArgs;
+use crate::shell;
 
 /// Why no token is printed.
 #[derive(Debug)]
@@ -45,24 +45,13 @@ fn note(scopes: &[String]) -> Option<String> {
 
 /// The line with the command that prints a token, ready to be pasted into a shell in the same folder.
 pub(crate) fn how_to_get_a_token(key: &Path) -> String {
-    // The path the program was started by, which may be more than its name.
-    let program = env::args_os().next().unwrap_or_else(|| "orders".into());
-    let program = for_a_shell(&program.to_string_lossy());
+    let program = shell::program();
     let mut line = format!("for a token: {program} token --scope {READ} --scope {WRITE}");
     if key != Path::new(DEV_KEY) {
         line += " --dev-key ";
-        line += &for_a_shell(&key.to_string_lossy());
+        line += &shell::quoted(&key.to_string_lossy());
     }
     line + "\n"
-}
-
-fn for_a_shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 impl fmt::Display for CannotPrint {

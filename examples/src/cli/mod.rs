@@ -2,11 +2,13 @@
 
 mod call;
 mod call_tls;
+mod certs;
 mod credentials;
 mod help;
 mod method;
 mod serve;
 mod serve_config;
+mod serve_tls;
 mod token;
 mod values;
 
@@ -21,9 +23,11 @@ use crate::logs::json_line;
 
 pub use call::CallArgs;
 pub use call_tls::CallTlsArgs;
+pub use certs::CertsArgs;
 pub use credentials::CredentialArgs;
 pub use method::{Method, StageArg};
 pub use serve::ServeArgs;
+pub use serve_tls::{ClientCert, ServeTlsArgs};
 pub(crate) use token::MAX_TTL;
 pub use token::TokenArgs;
 pub use values::{Metadata, MetricsAddress, ServiceConfigJson};
@@ -46,6 +50,8 @@ pub enum Command {
     Call(CallArgs),
     /// Print a token that is signed with the development key of a server
     Token(TokenArgs),
+    /// Make a development CA, and certificates of it for a server and a client
+    Certs(CertsArgs),
 }
 
 impl Cli {
@@ -68,7 +74,7 @@ impl Cli {
         let (name, conflict) = match &self.command {
             Command::Serve(args) => ("serve", args.conflict()),
             Command::Call(args) => ("call", args.conflict()),
-            Command::Token(_) => return Ok(self),
+            Command::Token(_) | Command::Certs(_) => return Ok(self),
         };
         let Some((kind, message)) = conflict else { return Ok(self) };
         let mut cli = Self::command();

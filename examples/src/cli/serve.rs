@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use tonic::transport::Uri;
 
 use super::help::OTLP_VARIABLES;
+use super::serve_tls::ServeTlsArgs;
 use super::values::{
     MetricsAddress, collector_url, host_and_port, idle_timeout, key_set, metrics_address, positive,
 };
@@ -66,6 +67,17 @@ pub struct ServeArgs {
     /// Responses then carry the trace id in x-trace-id.
     #[arg(long, value_name = "URL", value_parser = collector_url)]
     pub otlp: Option<Uri>,
+
+    /// Address that serves only the health service, in plain text and without a token; port 0 selects a free port
+    ///
+    /// For probes that speak no TLS, such as those of Kubernetes. It answers from the start, before the database is
+    /// open, until the process ends: "not serving" until the server is ready, and from the first signal on.
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
+    pub health: Option<String>,
+
+    /// The files of TLS.
+    #[command(flatten)]
+    pub tls: ServeTlsArgs,
 
     /// Whether callers must send a token
     ///
@@ -171,9 +183,17 @@ pub struct ServeArgs {
 
     /// How long a connection may have no stream before it is closed
     ///
-    /// A connection that does not send its HTTP/2 preface is closed after 10s.
+    /// A connection that does not send its HTTP/2 preface, after its TLS handshake if there is one, is closed after 10s.
     #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = CONNECTIONS, value_parser = idle_timeout)]
     pub idle: Duration,
+
+    /// Age at which a connection is closed, 10 % more or less, so that its client connects again and is verified again
+    /// [default: 30m with --tls-cert, otherwise off]
+    ///
+    /// From then on it accepts no further calls (GOAWAY). Calls that are running go on, and it closes after the last
+    /// one.
+    #[arg(long, value_name = "DURATION|off", help_heading = CONNECTIONS)]
+    pub connection_age: Option<TimeLimit>,
 
     /// Inject the faults that calls ask for in the metadata x-fault
     #[arg(long, hide = true)]

@@ -13,8 +13,9 @@ use tonic::codegen::{Bytes, Service, StdError};
 
 use super::ConnectionLimits;
 use super::admission::Admission;
-use super::connection;
-use super::metrics::{self, CloseReason};
+use super::metrics::CloseReason;
+use super::{connection, handshake};
+use crate::tls::Tls;
 
 /// Pause after an error that concerns every connection, such as too many open files: without it, accepting again
 /// would use a whole core.
@@ -27,9 +28,10 @@ const SHORT_RETRY_DELAY: Duration = Duration::from_millis(50);
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Serves `service` on the connections of `listener` until `stop` completes; then closes the listener, so that
-/// further clients are refused at once, and waits for the open connections.
+/// further clients are refused at once, and waits for the open connections. With `tls`, each begins with a handshake.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
+    tls: Option<Tls>,
     service: S,
     limits: ConnectionLimits,
     stop: impl Future<Output = ()>,
@@ -40,12 +42,12 @@ pub(crate) async fn serve<S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    metrics::describe();
+    limits.metrics.describe();
     let (stop_sender, stop_receiver) = watch::channel(());
     tokio::select! {
         biased;
         () = stop => {}
-        never = accept(&listener, service, &limits, &stop_receiver) => match never {},
+        never = accept(&listener, tls.as_ref(), service, &limits, &stop_receiver) => match never {},
     }
     drop((listener, stop_receiver));
     // An error: there are no connections.
@@ -55,6 +57,7 @@ pub(crate) async fn serve<S, B>(
 
 async fn accept<S, B>(
     listener: &TcpListener,
+    tls: Option<&Tls>,
     service: S,
     limits: &ConnectionLimits,
     stop: &watch::Receiver<()>,
@@ -66,12 +69,12 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    let admission = Admission::new(limits.max_connections);
+    let admission = Admission::new(limits.max_connections, limits.metrics);
     let (mut warned_full, mut warned_error) = (None, None);
     loop {
         let connection = accept_next(listener, &admission, &mut warned_error).await;
         let Some(slot) = admission.acquire().await else {
-            metrics::closed(CloseReason::Full);
+            limits.metrics.closed(CloseReason::Full);
             if is_due(&mut warned_full, WARN_INTERVAL) {
                 let max = limits.max_connections;
                 tracing::warn!(
@@ -82,7 +85,12 @@ where
             continue;
         };
         let (service, limits, stop) = (service.clone(), limits.clone(), stop.clone());
-        tokio::spawn(connection::serve(connection, service, slot, limits, stop));
+        match tls.cloned() {
+            None => tokio::spawn(connection::serve(connection, service, slot, limits, stop)),
+            Some(tls) => {
+                tokio::spawn(handshake::serve(tls, connection, service, slot, limits, stop))
+            }
+        };
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::activity::Activity;
-use super::metrics;
+use super::metrics::ConnectionMetrics;
 
 /// How long a new connection waits for others to close: their tasks only need to be scheduled.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(super) struct Admission {
     permits: Arc<Semaphore>,
     max: usize,
     open: Arc<Mutex<Table>>,
+    metrics: ConnectionMetrics,
 }
 
 #[derive(Default)]
@@ -44,9 +45,9 @@ pub(super) struct Slot {
 }
 
 impl Admission {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, metrics: ConnectionMetrics) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(max)), max, open: Arc::default() }
+        Self { permits: Arc::new(Semaphore::new(max)), max, open: Arc::default(), metrics }
     }
 
     /// Admits one more connection; `None` if there are too many, and none of them can be closed.
@@ -64,7 +65,7 @@ impl Admission {
         let number = open.next;
         open.next += 1;
         open.connections.insert(number, Arc::clone(&activity));
-        metrics::open(open.connections.len());
+        self.metrics.open(open.connections.len());
         drop(open);
         Some(Slot { number, activity, admission: self.clone(), _permit: permit })
     }
@@ -101,7 +102,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.admission.open();
         open.connections.remove(&self.number);
-        metrics::open(open.connections.len());
+        self.admission.metrics.open(open.connections.len());
     }
 }
 
@@ -111,9 +112,13 @@ mod tests {
 
     use super::*;
 
+    fn admission(max: usize) -> Admission {
+        Admission::new(max, ConnectionMetrics::Uncounted)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_one_without_a_call_for_the_longest_time_gives_way() {
-        let admission = Admission::new(3);
+        let admission = admission(3);
         let mut slots = Vec::new();
         for _ in 0..3 {
             slots.push(admission.acquire().await.expect("there is room"));
@@ -140,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_all_have_calls_there_is_no_place_for_one_more() {
-        let admission = Admission::new(1);
+        let admission = admission(1);
         let slot = admission.acquire().await.expect("there is room");
         let call = slot.activity().begin_call(true);
         assert!(admission.acquire().await.is_none());
@@ -152,7 +157,7 @@ mod tests {
     /// Guards against: a stranger's `Health/Watch` on each connection, which would keep all others out.
     #[tokio::test(start_paused = true)]
     async fn calls_that_anybody_can_hold_open_keep_no_place() {
-        let admission = Admission::new(1);
+        let admission = admission(1);
         let slot = admission.acquire().await.expect("there is room");
         let watch = slot.activity().begin_call(false);
         let (next, ()) = tokio::join!(admission.acquire(), async {

@@ -1,6 +1,6 @@
 //! Serves one connection until it is closed.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use http_body::Body as HttpBody;
@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{Sleep, sleep, sleep_until};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 use super::ConnectionLimits;
 use super::admission::Slot;
 use super::call::CallService;
-use super::metrics::{self, CloseReason};
+use super::metrics::CloseReason;
 use super::monitored_io::MonitoredIo;
 use super::timeouts::{Timeout, Timeouts};
 
@@ -76,6 +76,7 @@ pub(super) async fn serve<IO, S, B>(
     let mut serving = pin!(serving);
     let mut timeouts = Timeouts::new(activity, &limits);
     let mut timer = pin!(sleep_until(timeouts.next_check()));
+    let mut age = pin!(limits.age.map(|age| sleep(age.draw())));
     let mut stopping = false;
     let reason = loop {
         tokio::select! {
@@ -91,12 +92,21 @@ pub(super) async fn serve<IO, S, B>(
                 timeouts.goaway_sent();
                 serving.as_mut().graceful_shutdown();
             }
+            () = reached(age.as_mut()) => {
+                age.set(None);
+                // It may have been sent for another reason.
+                if !timeouts.is_goaway_sent() {
+                    timeouts.goaway_sent();
+                    limits.metrics.closed(CloseReason::Aged);
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
             () = timer.as_mut() => match timeouts.expired() {
                 None => {}
                 Some(Timeout::Preface) => break CloseReason::NoPreface,
                 Some(Timeout::Idle) => {
                     timeouts.goaway_sent();
-                    metrics::closed(CloseReason::Idle);
+                    limits.metrics.closed(CloseReason::Idle);
                     serving.as_mut().graceful_shutdown();
                 }
                 // Already counted, or the server shuts down.
@@ -105,12 +115,20 @@ pub(super) async fn serve<IO, S, B>(
         }
         timer.as_mut().reset(timeouts.next_check());
     };
-    metrics::closed(reason);
+    limits.metrics.closed(reason);
     // Sends what can be sent without waiting: GOAWAY tells the peer that it may retry on another connection.
     serving.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         _ = &mut serving => {}
         () = std::future::ready(()) => {}
+    }
+}
+
+/// Returns at the age; never without one.
+async fn reached(age: Pin<&mut Option<Sleep>>) {
+    match age.as_pin_mut() {
+        Some(age) => age.await,
+        None => std::future::pending().await,
     }
 }

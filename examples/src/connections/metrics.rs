@@ -16,10 +16,12 @@ pub(super) enum CloseReason {
     MadeRoom,
     /// It was new, and no other connection could be closed.
     Full,
+    /// It reached its age.
+    Aged,
 }
 
 impl CloseReason {
-    const ALL: [Self; 4] = [Self::Idle, Self::NoPreface, Self::MadeRoom, Self::Full];
+    const ALL: [Self; 5] = [Self::Idle, Self::NoPreface, Self::MadeRoom, Self::Full, Self::Aged];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -27,24 +29,41 @@ impl CloseReason {
             Self::NoPreface => "silent",
             Self::MadeRoom => "gave_way",
             Self::Full => "full",
+            Self::Aged => "aged",
         }
     }
 }
 
-/// Describes the metrics and sets them to 0.
-pub(super) fn describe() {
-    describe_gauge!(OPEN, "Open connections.");
-    describe_counter!(CLOSED, "Connections that the server closed, by reason.");
-    gauge!(OPEN).set(0.0);
-    for reason in CloseReason::ALL {
-        counter!(CLOSED, "reason" => reason.as_str()).increment(0);
+/// Whether the connections of a listener are counted: one listener per process is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ConnectionMetrics {
+    Counted,
+    Uncounted,
+}
+
+impl ConnectionMetrics {
+    /// Describes the metrics and sets them to 0.
+    pub(super) fn describe(self) {
+        if matches!(self, Self::Uncounted) {
+            return;
+        }
+        describe_gauge!(OPEN, "Open connections.");
+        describe_counter!(CLOSED, "Connections that the server closed, by reason.");
+        gauge!(OPEN).set(0.0);
+        for reason in CloseReason::ALL {
+            counter!(CLOSED, "reason" => reason.as_str()).increment(0);
+        }
     }
-}
 
-pub(super) fn closed(reason: CloseReason) {
-    counter!(CLOSED, "reason" => reason.as_str()).increment(1);
-}
+    pub(super) fn closed(self, reason: CloseReason) {
+        if matches!(self, Self::Counted) {
+            counter!(CLOSED, "reason" => reason.as_str()).increment(1);
+        }
+    }
 
-pub(super) fn open(connections: usize) {
-    gauge!(OPEN).set(connections as f64);
+    pub(super) fn open(self, connections: usize) {
+        if matches!(self, Self::Counted) {
+            gauge!(OPEN).set(connections as f64);
+        }
+    }
 }

@@ -3,21 +3,25 @@
 //! tonic's server limits neither the number of connections nor their idle time, so this one is built on hyper:
 //! `accept` accepts connections, `admission` closes idle ones when there are too many, `connection` serves one
 //! until it ends, `timeouts` says when it has been idle for too long, `activity` records what happens on it,
-//! and `call` is one call. Each connection is a task of its own, so that what precedes HTTP (a TLS handshake)
-//! does not delay the others, and has the same limits.
+//! and `call` is one call. Each connection is a task of its own, so that what precedes HTTP (`handshake`, with
+//! TLS) does not delay the others, and has the same limits.
 
 mod accept;
 mod activity;
 mod admission;
 mod call;
 mod connection;
+mod handshake;
 mod metrics;
 mod monitored_io;
 mod timeouts;
 
 use std::time::Duration;
 
+use tonic_tls_reload::ConnectionAge;
+
 pub(crate) use accept::serve;
+use metrics::ConnectionMetrics;
 
 /// Limits and timeouts of a server's connections.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct ConnectionLimits {
     max_streams: u32,
     idle_timeout: Duration,
     preface_timeout: Duration,
+    age: Option<ConnectionAge>,
+    metrics: ConnectionMetrics,
 }
 
 /// Default of [`ConnectionLimits::max_connections`] for a process that may open enough files.
@@ -47,6 +53,8 @@ impl Default for ConnectionLimits {
             max_streams: MAX_STREAMS,
             idle_timeout: IDLE_TIMEOUT,
             preface_timeout: PREFACE_TIMEOUT,
+            age: None,
+            metrics: ConnectionMetrics::Counted,
         }
     }
 }
@@ -74,10 +82,24 @@ impl ConnectionLimits {
         Self { idle_timeout: timeout.max(Duration::from_millis(100)), ..self }
     }
 
-    /// How long a new connection may take to send its HTTP/2 preface before it is closed. The default is 10 s.
+    /// How long a new connection may take to send its HTTP/2 preface before it is closed, a TLS handshake included.
+    /// The default is 10 s.
     #[must_use]
     pub fn preface_timeout(self, timeout: Duration) -> Self {
         Self { preface_timeout: timeout, ..self }
+    }
+
+    /// The age at which a connection gets a GOAWAY, 10 % more or less: it accepts no further calls, and closes after
+    /// its last one. By default connections have no such age.
+    #[must_use]
+    pub fn age(self, age: Option<Duration>) -> Self {
+        Self { age: age.map(ConnectionAge::after), ..self }
+    }
+
+    /// Does not count the connections in the metrics, which are those of one listener.
+    #[must_use]
+    pub(crate) fn uncounted(self) -> Self {
+        Self { metrics: ConnectionMetrics::Uncounted, ..self }
     }
 }
 

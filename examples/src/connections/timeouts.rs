@@ -35,6 +35,10 @@ impl<'a> Timeouts<'a> {
         self.goaway = Some(Instant::now());
     }
 
+    pub(super) fn is_goaway_sent(&self) -> bool {
+        self.goaway.is_some()
+    }
+
     /// The timeout that applies now, and when it expires unless something happens before.
     fn current(&self) -> (Option<Instant>, Timeout) {
         let idle = self.activity.idle_since();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::error::ServeError;
+use super::health::Health;
 use super::server::{ServerConfig, serve};
 use crate::auth::{AuthConfig, how_to_get_a_token};
 use crate::cli::{MetricsAddress, ServeArgs};
@@ -13,20 +14,23 @@ use crate::drain::{self, Drained};
 use crate::metrics;
 use crate::service::Orders;
 use crate::store::Store;
+use crate::tls::{Tls, TlsFiles};
 use crate::traces::Traces;
 
 /// Serves until a signal arrives and the calls that were running have ended.
 ///
-/// When the server is ready, standard output has a line `listening on ADDR`, a line with the address of the
-/// metrics, and with a development key a line with the command that makes a token.
+/// When the server is ready, standard output has a line `listening on ADDR`, lines with the addresses of the metrics
+/// and of the health service, and with a development key a line with the command that makes a token.
 pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeError> {
     let mut signals = drain::signals().map_err(ServeError::Signals)?;
     let (faults, auth, max_lifetime) = (args.faults(), args.auth(), args.max_token_lifetime());
+    let tls = args.tls.files().as_ref().map(TlsFiles::load).transpose().map_err(ServeError::Tls)?;
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
         limit_file: args.limit_file(),
         deadlines: args.deadlines().map_err(ServeError::failed)?,
         connections: args.connections(),
+        tls: tls.clone(),
         drain: args.drain().map_err(ServeError::failed)?,
         metrics: !matches!(args.metrics, MetricsAddress::Off),
     };
@@ -37,8 +41,17 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
         return Err(ServeError::AuthOff(address));
     }
     let metrics = match args.metrics {
-        MetricsAddress::At(address) => Some(serve_metrics(address).await?),
+        MetricsAddress::At(address) => {
+            let tls = tls.filter(|_| args.tls.metrics_tls);
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            Some(format!("{scheme}://{}/metrics", serve_metrics(address, tls).await?))
+        }
         MetricsAddress::Off => None,
+    };
+    let health = Health::starting().await;
+    let health_address = match args.health {
+        Some(address) => Some(serve_health(address, &health).await?),
+        None => None,
     };
     let store = tokio::select! {
         biased;
@@ -56,10 +69,10 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
             return Err(ServeError::Auth(error));
         }
     };
-    announce(address, metrics, &auth);
+    announce(address, metrics, health_address, &auth);
 
     let orders = Orders::new(store, faults);
-    match serve(listener, orders, verifier, config, signals, traces).await? {
+    match serve(listener, orders, health, verifier, config, signals, traces).await? {
         Drained::Complete | Drained::TimedOut => Ok(()),
         Drained::Forced => Err(ServeError::Forced),
     }
@@ -70,18 +83,33 @@ async fn listen(address: &str) -> io::Result<(SocketAddr, TcpListener)> {
     Ok((listener.local_addr()?, listener))
 }
 
-async fn serve_metrics(address: String) -> Result<SocketAddr, ServeError> {
+async fn serve_metrics(address: String, tls: Option<Tls>) -> Result<SocketAddr, ServeError> {
     let listening = listen(&address).await;
     let (bound, listener) = listening.map_err(|e| ServeError::Metrics(address, e))?;
-    metrics::serve(metrics::install().map_err(ServeError::failed)?, listener);
+    metrics::serve(metrics::install().map_err(ServeError::failed)?, listener, tls);
+    Ok(bound)
+}
+
+async fn serve_health(address: String, health: &Health) -> Result<SocketAddr, ServeError> {
+    let listening = listen(&address).await;
+    let (bound, listener) = listening.map_err(|e| ServeError::Health(address, e))?;
+    health.serve_on(listener, bound);
     Ok(bound)
 }
 
 /// Prints where the server listens. From here on the listener queues connections.
-fn announce(address: SocketAddr, metrics: Option<SocketAddr>, auth: &AuthConfig) {
+fn announce(
+    address: SocketAddr,
+    metrics: Option<String>,
+    health: Option<SocketAddr>,
+    auth: &AuthConfig,
+) {
     let mut text = format!("listening on {address}\n");
-    if let Some(address) = metrics {
-        text += &format!("metrics on http://{address}/metrics\n");
+    if let Some(url) = metrics {
+        text += &format!("metrics on {url}\n");
+    }
+    if let Some(address) = health {
+        text += &format!("health on {address}\n");
     }
     match auth {
         AuthConfig::Off => {

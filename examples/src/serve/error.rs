@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::io;
 use std::net::SocketAddr;
 
+use tonic_tls_reload::TlsError;
+
 use crate::auth::AuthConfigError;
 use crate::store::OpenError;
 
@@ -15,6 +17,10 @@ pub enum ServeError {
     Listen(String, io::Error),
     /// It cannot serve metrics on this address.
     Metrics(String, io::Error),
+    /// It cannot serve health on this address.
+    Health(String, io::Error),
+    /// The TLS files cannot be used.
+    Tls(TlsError),
     /// The database cannot be opened.
     Open(OpenError),
     /// Tokens cannot be verified.
@@ -51,6 +57,19 @@ impl Display for ServeError {
                     f,
                     "cannot serve metrics on {address}: {cause}; {remedy}choose another address with \
                      --metrics ADDR, or disable metrics with --metrics off"
+                )
+            }
+            Self::Health(address, error) => {
+                let (cause, remedy) = explain(error);
+                write!(
+                    f,
+                    "cannot serve health on {address}: {cause}; {remedy}choose another address with --health ADDR"
+                )
+            }
+            Self::Tls(error) => {
+                write!(
+                    f,
+                    "cannot serve TLS: {error}; `orders certs DIR` makes certificates for development"
                 )
             }
             Self::Open(error) => error.fmt(f),

@@ -1,31 +1,60 @@
 //! The health service: which services are ready.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
+use tokio::net::TcpListener;
 use tonic::server::NamedService;
+use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::auth::TokenVerifier;
+use crate::connections::{self, ConnectionLimits};
 use crate::service::Orders;
 use crate::v1::order_service_server::OrderServiceServer;
 
 /// The service that needs the issuer's keys.
 const ORDERS: &str = <OrderServiceServer<Orders> as NamedService>::NAME;
 
-/// The server as a whole, and that service.
-const ALL: [&str; 2] = ["", ORDERS];
+/// That service, and the server as a whole: it is serving last.
+const ALL: [&str; 2] = [ORDERS, ""];
+
+/// Maximum number of connections to the listener of [`Health::serve_on`]. Of more, the oldest ones are closed.
+const MAX_CONNECTIONS: usize = 100;
 
 /// Reports the health of the server.
-pub(super) struct Health(HealthReporter);
+#[derive(Debug)]
+pub struct Health(HealthReporter);
 
 impl Health {
-    pub(super) async fn new(reporter: HealthReporter, ready: bool) -> Self {
-        let health = Self(reporter);
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        health.set(&ALL, status).await;
+    /// Nothing is serving yet.
+    pub async fn starting() -> Self {
+        let health = Self(HealthReporter::new());
+        health.set(&ALL, ServingStatus::NotServing).await;
         health
+    }
+
+    /// The service.
+    pub(super) fn service(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.0.clone()))
+    }
+
+    /// Serves it on a listener of its own, without TLS and layers, until the runtime ends: a drain does not wait for
+    /// its watches.
+    pub(super) fn serve_on(&self, listener: TcpListener, address: SocketAddr) {
+        let service = Routes::new(self.service()).prepare();
+        let limits = ConnectionLimits::default().max_connections(MAX_CONNECTIONS).uncounted();
+        let never = std::future::pending();
+        tokio::spawn(connections::serve(listener, None, service, limits, never));
+        tracing::info!(%address, "serving health in plain text");
+    }
+
+    /// The server serves calls.
+    pub(super) async fn serving(&self) {
+        self.set(&ALL, ServingStatus::Serving).await;
     }
 
     /// The server shuts down.

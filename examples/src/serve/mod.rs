@@ -7,4 +7,5 @@ mod server;
 
 pub use command::run;
 pub use error::ServeError;
+pub use health::Health;
 pub use server::{ServerConfig, serve};

@@ -20,6 +20,7 @@ use crate::deadlines::Deadlines;
 use crate::drain::{Drain, DrainLayer, Drained, Signal};
 use crate::limits::{self, CallLimits, LimitFile};
 use crate::service::Orders;
+use crate::tls::Tls;
 use crate::traces::{self, Traces};
 use crate::{fields, methods};
 
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub deadlines: Deadlines,
     /// Limits of connections.
     pub connections: ConnectionLimits,
+    /// TLS of the connections.
+    pub tls: Option<Tls>,
     /// Durations of the shutdown.
     pub drain: Drain,
     /// Whether calls are counted, by the installed metrics recorder.
@@ -47,7 +50,7 @@ const MAX_REFUSAL_LINES_PER_SECOND: u32 = 10;
 /// How long callers have to receive the status of calls that were ended at the drain limit.
 const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Serves on `listener`, with health and reflection, until one of `signals` arrives, and then drains. With
+/// Serves on `listener`, with `health` and reflection, until one of `signals` arrives, and then drains. With
 /// `verifier`, callers need a token, and health follows the issuer's keys. With `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. After [`Drained::TimedOut`] and [`Drained::Forced`], what has not ended runs
@@ -55,29 +58,30 @@ const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 pub async fn serve(
     listener: TcpListener,
     orders: Orders,
+    health: Health,
     verifier: Option<TokenVerifier>,
     config: ServerConfig,
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, ServeError> {
-    let (health, health_server) = tonic_health::server::health_reporter();
     let readiness = verifier.as_ref().map(TokenVerifier::readiness);
-    let ready = readiness.as_ref().is_none_or(Readiness::is_ready);
-    let health = Health::new(health, ready).await;
-
     let methods = methods::served().map_err(ServeError::failed)?;
     let auth = match &verifier {
         Some(verifier) => verifier.layer(&methods),
         None => public_layer(),
     };
     let limits = config.limits.layers(&methods).map_err(ServeError::failed)?;
-    let _gauges = (limits::gauges(&limits), traces.map(Traces::gauges));
-    let _reload = config.limit_file.map(|file| file.reload_on_hangup(&limits, &methods));
+    let _gauges =
+        (limits::gauges(&limits), traces.map(Traces::gauges), config.tls.as_ref().map(Tls::gauges));
+    let _reload = (
+        config.limit_file.map(|file| file.reload_on_hangup(&limits, &methods)),
+        config.tls.as_ref().map(Tls::reload_on_hangup),
+    );
     let metrics = config.metrics.then(|| MetricsLayer::server().methods(&methods));
     let logging = LoggingLayer::server().methods(&methods).fields(fields::KEYS);
     let logging = logging.map_err(ServeError::failed)?;
     let drain = DrainLayer::new(&methods);
-    let services = Routes::new(health_server)
+    let services = Routes::new(health.service())
         .add_service(methods::reflection().build_v1().map_err(ServeError::failed)?)
         .add_service(methods::reflection().build_v1alpha().map_err(ServeError::failed)?)
         .add_service(orders.server());
@@ -98,12 +102,15 @@ pub async fn serve(
         .layer(limits.after_auth)
         .layer(drain.clone())
         .service(services.prepare());
+    // After a signal it is not serving, even if the signal came before it was.
+    if readiness.as_ref().is_none_or(Readiness::is_ready) && signals.is_empty() {
+        health.serving().await;
+    }
     let (close, closed) = oneshot::channel::<()>();
+    let stop = async { _ = closed.await };
     // A task of its own: it accepts connections while this function waits for signals.
-    let mut server =
-        tokio::spawn(connections::serve(listener, service, config.connections, async {
-            _ = closed.await;
-        }));
+    let serving = connections::serve(listener, config.tls, service, config.connections, stop);
+    let mut server = tokio::spawn(serving);
 
     let follow_keys = async {
         match (&verifier, readiness) {

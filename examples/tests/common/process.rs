@@ -77,6 +77,10 @@ impl Served {
         format!("http://{}", self.address)
     }
 
+    pub fn https(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")

@@ -8,9 +8,10 @@ use orders::deadlines::Deadlines;
 use orders::drain::{Drain, Drained, Signal};
 use orders::faults::Faults;
 use orders::limits::CallLimits;
-use orders::serve::ServerConfig;
+use orders::serve::{Health, ServerConfig};
 use orders::service::Orders;
 use orders::store::{Database, Store};
+use orders::tls::Tls;
 use orders::v1::order_service_client::OrderServiceClient;
 use orders::v1::{CreateOrderRequest, Order};
 use tokio::net::TcpListener;
@@ -52,6 +53,10 @@ impl Server {
     }
 
     pub async fn with_connections(connections: ConnectionLimits) -> Self {
+        Self::with_tls(connections, None).await
+    }
+
+    pub async fn with_tls(connections: ConnectionLimits, tls: Option<Tls>) -> Self {
         let store = Store::open(&Database::Memory).await.expect("a store");
         let drain = drain(Duration::ZERO, TWENTY_SECONDS);
         let config = ServerConfig {
@@ -59,6 +64,7 @@ impl Server {
             limit_file: None,
             deadlines: Deadlines::of_callers(),
             connections,
+            tls,
             drain,
             metrics: false,
         };
@@ -74,6 +80,7 @@ impl Server {
                 limit_file: None,
                 deadlines: Deadlines::of_callers(),
                 connections,
+                tls: None,
                 drain,
                 metrics: false,
             },
@@ -86,7 +93,8 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
-            orders::serve::serve(listener, orders, None, config, received, None)
+            let health = Health::starting().await;
+            orders::serve::serve(listener, orders, health, None, config, received, None)
                 .await
                 .expect("serves")
         });
