@@ -121,7 +121,7 @@
 //! // When metrics are collected: alert if it comes close.
 //! if let Some(validity) = tls.status().validity {
 //!     let not_after = validity.not_after.duration_since(std::time::UNIX_EPOCH)?;
-//!     gauge("tls_certificate_not_after_seconds", not_after.as_secs_f64());
+//!     gauge("tls_certificate_not_after_timestamp_seconds", not_after.as_secs_f64());
 //! }
 //! # Ok(())
 //! # }
