@@ -16,6 +16,7 @@ mod errors_before_a_stream_are_in_the_head;
 mod every_violation_is_told_at_once;
 mod fast_callers_keep_their_connection;
 mod faults_happen_only_where_obeyed;
+mod handshakes_are_bounded;
 mod health_and_reflection_are_served;
 mod large_and_unknown_requests_are_refused;
 mod pages_are_stable_under_inserts;
