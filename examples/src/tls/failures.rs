@@ -31,7 +31,7 @@ impl Failures {
         let peer = peer.map(tracing::field::display);
         let reason = failure.as_str();
         if self.is_due(failure) {
-            tracing::warn!(peer, reason, %error, "a TLS handshake failed; further ones are logged once a minute");
+            tracing::warn!(peer, reason, %error, "a TLS handshake failed; for this reason, one a minute is logged");
         } else {
             tracing::debug!(peer, reason, %error, "a TLS handshake failed");
         }

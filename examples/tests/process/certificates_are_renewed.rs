@@ -1,6 +1,7 @@
 use orders::v1::order_service_client::OrderServiceClient;
 use orders::v1::{AdvanceOrderRequest, OrderEvent, OrderStage, WatchOrderRequest};
 use rustix::process::Signal;
+use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 use tonic_tls_reload::ClientTls;
@@ -9,13 +10,26 @@ use crate::common::certificates::{Certificates, texts};
 use crate::common::process::{Served, get};
 use crate::common::{order, soon};
 
-/// Connects once, when it is used first.
-fn channel(served: &Served, certificates: &Certificates) -> Channel {
-    let tls = ClientTls::from_files(certificates.path("ca.crt"))
+fn client_tls(certificates: &Certificates) -> ClientTls {
+    ClientTls::from_files(certificates.path("ca.crt"))
         .certificate(certificates.path("client.crt"), certificates.path("client.key"))
         .build()
-        .unwrap();
-    tls.endpoint(served.https()).unwrap().connect_lazy()
+        .unwrap()
+}
+
+/// Connects when it is used.
+fn channel(served: &Served, certificates: &Certificates) -> Channel {
+    client_tls(certificates).endpoint(served.https()).unwrap().connect_lazy()
+}
+
+/// Calls one after another, until it is stopped. Returns how many: none fails.
+async fn keep_calling(client: impl Fn() -> Client, stopped: watch::Receiver<()>) -> u32 {
+    let mut calls = 0;
+    while !stopped.has_changed().unwrap_or(true) {
+        client().create_order(order("ann@example.org", 1)).await.unwrap();
+        calls += 1;
+    }
+    calls
 }
 
 type Client = OrderServiceClient<Channel>;
@@ -43,7 +57,8 @@ async fn logged(served: &mut Served, part: &str) -> String {
 async fn while_a_watch_runs_and_it_loses_nothing() {
     let certificates = Certificates::new();
     let flags = certificates.serve_mutual();
-    let serve = [&texts(&flags)[..], &["--metrics", "127.0.0.1:0"]].concat();
+    let more = ["--metrics", "127.0.0.1:0", "--limit", "off"];
+    let serve = [&texts(&flags)[..], &more].concat();
     let mut served = Served::start(&serve).await;
     let metrics = served.metrics_address().await;
     let mut first = OrderServiceClient::new(channel(&served, &certificates));
@@ -59,15 +74,22 @@ async fn while_a_watch_runs_and_it_loses_nothing() {
         .await
         .unwrap();
 
-    for round in 1..=5 {
+    // Calls on the old connection and on new ones never stop.
+    let (stop, stopped) = watch::channel(());
+    let old = first.clone();
+    let on_old = tokio::spawn(keep_calling(move || old.clone(), stopped.clone()));
+    let tls = client_tls(&certificates);
+    let to = served.https();
+    let fresh = move || OrderServiceClient::new(tls.endpoint(&*to).unwrap().connect_lazy());
+    let on_fresh = tokio::spawn(keep_calling(fresh, stopped));
+    for _ in 0..5 {
         certificates.issue("server");
-        certificates.issue("client");
         served.signal(Signal::HUP);
         logged(&mut served, "TLS files were renewed").await;
-        // On the old connection and on a new one.
-        first.create_order(order("ann@example.org", round)).await.unwrap();
-        let mut fresh = OrderServiceClient::new(channel(&served, &certificates));
-        fresh.create_order(order("ann@example.org", round)).await.unwrap();
+    }
+    stop.send(()).unwrap();
+    for calls in [soon(on_old).await.unwrap(), soon(on_fresh).await.unwrap()] {
+        assert!(calls >= 5, "{calls}");
     }
     let (_, text) = get(&metrics, "/metrics").await;
     assert!(text.contains("tls_reloads_total{result=\"renewed\"} 5"), "{text}");
