@@ -18,6 +18,7 @@ mod service;
 mod spans;
 mod subject;
 mod subjects;
+mod tls;
 mod tokens;
 
 pub use self::flood::Flood;
@@ -28,6 +29,7 @@ pub use self::rounds::{Rounds, quantile};
 pub use self::server::{Server, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
 pub use self::subjects::{enter_runtime, subjects};
+pub use self::tls::{Certificates, Tls};
 pub use self::tokens::{CALLER, Issuer};
 
 /// Compiles the code of the comparison page; this crate depends on all crates that the page names.
