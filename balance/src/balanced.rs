@@ -1,0 +1,122 @@
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use http::{Request, Response};
+use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tonic_call::BoxError;
+use tower_service::Service;
+
+use crate::call::Call;
+use crate::discover::{Change, Source, lookup};
+use crate::picture::Picture;
+use crate::state::Hooks;
+use crate::{Address, BalancedBuilder, State};
+
+/// A channel that sends each call to one of several servers. Clones share everything, and are cheap.
+///
+/// The page of this crate has examples. When the last clone is dropped, and its last call has its answer, all tasks
+/// end, and the connections close after their running streams.
+#[derive(Clone)]
+pub struct Balanced {
+    pub(crate) pictures: watch::Receiver<Arc<Picture>>,
+    pub(crate) hooks: Hooks,
+    pub(crate) wait_for_ready: bool,
+}
+
+/// The future of a response.
+pub struct ResponseFuture(
+    Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>,
+);
+
+impl Balanced {
+    /// All addresses of the host in the endpoint's URI, as the operating system resolves it: again every 30 seconds,
+    /// and when a connection fails or is lost, but at most every 5 seconds. If that fails or gives no address, those
+    /// that are known stay in use, and an event says so.
+    ///
+    /// In Kubernetes, use the name of a headless service: that of another service has one virtual address, and then
+    /// there is nothing to balance.
+    pub fn host(endpoint: Endpoint) -> BalancedBuilder {
+        let resolve = lookup(endpoint.uri());
+        BalancedBuilder::new(endpoint, Source::Resolve(resolve))
+    }
+
+    /// All addresses that a function finds, called whenever [`host`](Self::host) resolves a name: for a DNS client of
+    /// your own, or a registry that can be asked.
+    pub fn resolve<F, R>(endpoint: Endpoint, mut resolve: F) -> BalancedBuilder
+    where
+        F: FnMut() -> R + Send + 'static,
+        R: Future<Output = io::Result<Vec<Address>>> + Send + 'static,
+    {
+        let resolve = Box::new(move || Box::pin(resolve()) as Pin<Box<_>>);
+        BalancedBuilder::new(endpoint, Source::Resolve(resolve))
+    }
+
+    /// These addresses. The endpoint's URI gives the `:authority` of calls, and the name in the server's certificate.
+    pub fn list<A: Into<Address>>(
+        endpoint: Endpoint,
+        addresses: impl IntoIterator<Item = A>,
+    ) -> BalancedBuilder {
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        BalancedBuilder::new(endpoint, Source::List(addresses))
+    }
+
+    /// The addresses of a discovery of your own, which says what changes. When the stream ends, the addresses stay.
+    pub fn discover(
+        endpoint: Endpoint,
+        changes: impl Stream<Item = Change> + Send + 'static,
+    ) -> BalancedBuilder {
+        BalancedBuilder::new(endpoint, Source::Changes(Box::pin(changes)))
+    }
+
+    /// The state of each address, in the order of the list.
+    pub fn states(&self) -> Vec<(Address, State)> {
+        self.pictures.borrow().states.clone()
+    }
+}
+
+impl Service<Request<Body>> for Balanced {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = ResponseFuture;
+
+    /// Always ready: a call waits for a connection itself, so that its deadline counts.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let call = Call {
+            pictures: self.pictures.clone(),
+            hooks: self.hooks.clone(),
+            wait_for_ready: self.wait_for_ready,
+        };
+        ResponseFuture(Box::pin(call.run(request)))
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Balanced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Balanced").field("states", &self.states()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

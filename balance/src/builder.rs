@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use hyper::rt;
+use tokio::sync::{Notify, mpsc, watch};
+use tonic::transport::Endpoint;
+use tonic_call::BoxError;
+use tower_service::Service;
+
+use crate::connect::{BoxConnector, Dialer, SocketConnector, box_connector};
+use crate::discover::Source;
+use crate::manager::{Manager, Parts};
+use crate::picture::Picture;
+use crate::random::Random;
+use crate::slot::AbortOnDrop;
+use crate::state::{Hooks, StateChange};
+use crate::{Address, Balanced, Policy};
+
+/// The settings of a [`Balanced`].
+#[derive(Debug)]
+#[must_use = "nothing is connected before `build()`"]
+pub struct BalancedBuilder {
+    endpoint: Endpoint,
+    source: Source,
+    policy: Policy,
+    connector: BoxConnector,
+    wait_for_ready: bool,
+    hooks: Hooks,
+    random: Random,
+}
+
+impl BalancedBuilder {
+    pub(crate) fn new(endpoint: Endpoint, source: Source) -> Self {
+        let connector = box_connector(SocketConnector::of(&endpoint));
+        Self {
+            endpoint,
+            source,
+            policy: Policy::default(),
+            connector,
+            wait_for_ready: false,
+            hooks: Hooks::default(),
+            random: Random::default(),
+        }
+    }
+
+    /// Which of the ready addresses gets a call: [`Policy::RoundRobin`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Dead peers are then its own matter.
+    ///
+    /// If it does TLS, the scheme of the endpoint's URI must be `http`, as for tonic's own channel: with `https` tonic
+    /// adds its TLS above.
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Address> + Clone + Send + Sync + 'static,
+        C::Response: rt::Read + rt::Write + Send + Unpin + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+    {
+        self.connector = box_connector(connector);
+        self
+    }
+
+    /// What calls do that don't say it themselves by [`WaitForReady`](crate::WaitForReady). By default they fail as
+    /// soon as each address has failed.
+    pub fn wait_for_ready(mut self, wait: bool) -> Self {
+        self.wait_for_ready = wait;
+        self
+    }
+
+    /// Calls this function at each change of an address's state. It must not block.
+    pub fn on_state(mut self, hook: impl Fn(&StateChange<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.state = Some(Arc::new(hook));
+        self
+    }
+
+    /// Calls this function with the address of each attempt to send a call. It must not block.
+    pub fn on_pick(mut self, hook: impl Fn(&Address) + Send + Sync + 'static) -> Self {
+        self.hooks.pick = Some(Arc::new(hook));
+        self
+    }
+
+    /// Takes random numbers, from 0 up to but not including 1, from this function: for the times between attempts to
+    /// connect, and for the turn of a new address. By default they come from the operating system's.
+    pub fn random(mut self, random: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.random = Random::new(random);
+        self
+    }
+
+    /// Begins to connect.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn build(self) -> Balanced {
+        let (sender, pictures) = watch::channel(Arc::new(Picture::default()));
+        let (updates, received) = mpsc::channel(UPDATES);
+        let again = Arc::new(Notify::new());
+        let parts = Parts {
+            target: self.endpoint.uri().authority().map_or("", |target| target.as_str()).into(),
+            dialer: Arc::new(Dialer::new(self.endpoint, self.connector)),
+            policy: self.policy,
+            hooks: self.hooks.clone(),
+            random: self.random,
+        };
+        let discovery = tokio::spawn(self.source.run(updates, Arc::clone(&again)));
+        let discovery = AbortOnDrop::new(&discovery);
+        let manager = Manager::new(parts, received, again, sender);
+        tokio::spawn(async move {
+            let _discovery = discovery;
+            manager.run().await;
+        });
+        Balanced { pictures, hooks: self.hooks, wait_for_ready: self.wait_for_ready }
+    }
+}
+
+/// How many changes of the addresses wait for the manager.
+const UPDATES: usize = 16;

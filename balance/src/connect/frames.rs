@@ -1,0 +1,188 @@
+//! Reads the headers of a server's HTTP/2 frames as they pass, to know when it speaks first and when it says goodbye.
+
+use std::fmt::Write as _;
+
+use tonic_call::sanitize;
+
+/// What a server has said about its connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// SETTINGS: its part of the connection preface (RFC 9113, section 3.4).
+    Settings,
+    /// GOAWAY, as text: no new stream will be answered (section 6.8).
+    Goaway(String),
+}
+
+/// Follows the frames of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    header: [u8; HEADER],
+    /// How many bytes of the header are here.
+    have: usize,
+    /// How many bytes of the payload are still to come.
+    payload: usize,
+    /// The beginning of the payload, if it is that of a GOAWAY.
+    goaway: Option<Vec<u8>>,
+    peer: Peer,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Peer {
+    #[default]
+    Silent,
+    SpeaksHttp2,
+    /// The connection is about to fail by itself.
+    SpeaksSomethingElse,
+}
+
+const HEADER: usize = 9;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+/// The last stream's number and the error code, before the debug data.
+const GOAWAY_FIELDS: usize = 8;
+const MAX_DEBUG_DATA: usize = 128;
+
+impl Frames {
+    /// Reads bytes that have arrived, in any portions.
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut said: impl FnMut(Said)) {
+        while !bytes.is_empty() && self.peer != Peer::SpeaksSomethingElse {
+            if self.payload == 0 {
+                let (part, rest) = bytes.split_at(bytes.len().min(HEADER - self.have));
+                self.header[self.have..self.have + part.len()].copy_from_slice(part);
+                self.have += part.len();
+                bytes = rest;
+                if self.have == HEADER {
+                    self.have = 0;
+                    self.begin(&mut said);
+                }
+            } else {
+                let (part, rest) = bytes.split_at(bytes.len().min(self.payload));
+                self.payload -= part.len();
+                bytes = rest;
+                if let Some(goaway) = &mut self.goaway {
+                    let room = GOAWAY_FIELDS + MAX_DEBUG_DATA - goaway.len();
+                    goaway.extend_from_slice(&part[..part.len().min(room)]);
+                }
+            }
+            if self.payload == 0
+                && let Some(goaway) = self.goaway.take()
+            {
+                said(Said::Goaway(describe(&goaway)));
+            }
+        }
+    }
+
+    fn begin(&mut self, said: &mut impl FnMut(Said)) {
+        let [high, middle, low, kind, ..] = self.header;
+        self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
+        match (&self.peer, kind) {
+            (Peer::Silent, SETTINGS) => {
+                self.peer = Peer::SpeaksHttp2;
+                said(Said::Settings);
+            }
+            (Peer::Silent, _) => self.peer = Peer::SpeaksSomethingElse,
+            (_, GOAWAY) => self.goaway = Some(Vec::new()),
+            _ => {}
+        }
+    }
+}
+
+/// Such as `the server sent GOAWAY ENHANCE_YOUR_CALM "too_many_pings"`.
+fn describe(goaway: &[u8]) -> String {
+    let mut text = "the server sent GOAWAY".to_owned();
+    let Some((fields, debug_data)) = goaway.split_at_checked(GOAWAY_FIELDS) else { return text };
+    let code = fields[4..].try_into().map_or(0, u32::from_be_bytes);
+    // Writing to a string cannot fail.
+    let _ = write!(text, " {:?}", h2::Reason::from(code));
+    if !debug_data.is_empty() {
+        let _ = write!(text, " \"{}\"", sanitize(debug_data));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, 0, 0, 0, 0, 0]);
+        frame.extend(payload);
+        frame
+    }
+
+    fn goaway(code: u8, debug_data: &[u8]) -> Vec<u8> {
+        frame(GOAWAY, &[&[0, 0, 0, 0, 0, 0, 0, code], debug_data].concat())
+    }
+
+    fn said(portions: &[&[u8]]) -> Vec<Said> {
+        let mut frames = Frames::default();
+        let mut all = Vec::new();
+        for portion in portions {
+            frames.read(portion, |said| all.push(said));
+        }
+        all
+    }
+
+    #[test]
+    fn settings_come_first() {
+        assert_eq!(said(&[&frame(SETTINGS, b"123456")]), [Said::Settings]);
+        assert_eq!(said(&[&frame(SETTINGS, b""), &frame(SETTINGS, b"")]), [Said::Settings]);
+    }
+
+    #[test]
+    fn what_is_not_http2_says_nothing() {
+        assert_eq!(said(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]), []);
+        assert_eq!(said(&[&frame(0, b"data"), &frame(SETTINGS, b"")]), []);
+    }
+
+    #[test]
+    fn a_goaway_is_described() {
+        let text = |code, debug_data| match said(&[&frame(SETTINGS, b""), &goaway(code, debug_data)])
+            .pop()
+        {
+            Some(Said::Goaway(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text(0, b""), "the server sent GOAWAY NO_ERROR");
+        assert_eq!(
+            text(11, b"too_many_pings"),
+            r#"the server sent GOAWAY ENHANCE_YOUR_CALM "too_many_pings""#
+        );
+        assert_eq!(text(0, b"a\nb"), r#"the server sent GOAWAY NO_ERROR "a\nb""#);
+        assert!(text(0, &[b'x'; 10_000]).len() < 200);
+    }
+
+    #[test]
+    fn a_goaway_that_is_too_short_is_one_all_the_same() {
+        let all = said(&[&frame(SETTINGS, b""), &frame(GOAWAY, b"abc")]);
+        assert_eq!(all[1], Said::Goaway("the server sent GOAWAY".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn portions_do_not_matter(sizes in prop::collection::vec(1_usize..12, 1..60)) {
+            let bytes = [
+                frame(SETTINGS, b"123456"), frame(0, b"some data"), frame(8, b"1234"),
+                goaway(2, b"bye"), frame(0, &[7; 70]), goaway(0, b""),
+            ].concat();
+            let mut portions = Vec::new();
+            let mut rest = &bytes[..];
+            for size in sizes {
+                let (portion, later) = rest.split_at(size.min(rest.len()));
+                portions.push(portion);
+                rest = later;
+            }
+            portions.push(rest);
+            prop_assert_eq!(said(&portions), said(&[&bytes]));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            said(&[&frame(SETTINGS, b""), &bytes]);
+        }
+    }
+}

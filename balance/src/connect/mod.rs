@@ -1,0 +1,27 @@
+//! Connections whose state is known.
+
+mod dialer;
+mod frames;
+mod life;
+mod socket;
+mod wire;
+
+use std::fmt;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) use self::dialer::{BoxConnector, Connection, Dialer, box_connector};
+pub(crate) use self::socket::SocketConnector;
+
+/// The bytes of a connection, from any connector.
+pub(crate) type BoxIo = Box<dyn Io>;
+
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl fmt::Debug for dyn Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Io")
+    }
+}

@@ -1,0 +1,241 @@
+//! The one task that knows all addresses.
+
+use std::mem;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+
+use crate::connect::{Connection, Dialer};
+use crate::discover::{Change, Update};
+use crate::picture::{Otherwise, Picture, Unreachable};
+use crate::random::Random;
+use crate::slot::{self, AbortOnDrop, Event, Events};
+use crate::state::{Hooks, TrackedState};
+use crate::{Address, Policy, State};
+
+/// What the balancer is built from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The host and port of the endpoint.
+    pub(crate) target: Arc<str>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) policy: Policy,
+    pub(crate) hooks: Hooks,
+    pub(crate) random: Random,
+}
+
+/// Takes updates of the addresses and events of their connections, and publishes the picture that calls see.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    parts: Parts,
+    updates: Receiver<Update>,
+    /// Asks the resolver.
+    resolve_again: Arc<Notify>,
+    events: (UnboundedSender<(u64, Address, Event)>, UnboundedReceiver<(u64, Address, Event)>),
+    picture: watch::Sender<Arc<Picture>>,
+    slots: IndexMap<Address, Slot>,
+    slots_made: u64,
+    /// Whether the discovery has answered at all.
+    discovered: bool,
+    /// The last error of an address or of the discovery.
+    last_error: Option<Arc<str>>,
+    discovery_fails: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    state: TrackedState,
+    connection: Option<Arc<Connection>>,
+    /// `None` while the policy has no use for this address.
+    task: Option<AbortOnDrop>,
+}
+
+impl Manager {
+    pub(crate) fn new(
+        parts: Parts,
+        updates: Receiver<Update>,
+        resolve_again: Arc<Notify>,
+        picture: watch::Sender<Arc<Picture>>,
+    ) -> Self {
+        Self {
+            parts,
+            updates,
+            resolve_again,
+            events: unbounded_channel(),
+            picture,
+            slots: IndexMap::new(),
+            slots_made: 0,
+            discovered: false,
+            last_error: None,
+            discovery_fails: false,
+        }
+    }
+
+    /// Until nobody looks at the picture any more. Then all that belongs to it is dropped, its tasks are aborted, and
+    /// connections close after their running calls.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = self.picture.closed() => return,
+                Some(update) = self.updates.recv() => self.update(update),
+                Some((slot, address, event)) = self.events.1.recv() => {
+                    self.event(slot, &address, event);
+                }
+            }
+            // One picture for all that has happened meanwhile.
+            while let Ok((slot, address, event)) = self.events.1.try_recv() {
+                self.event(slot, &address, event);
+            }
+            self.start_and_stop();
+            self.publish();
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        self.discovered = true;
+        match update {
+            Update::Change(change) => {
+                if mem::take(&mut self.discovery_fails) {
+                    tracing::info!(
+                        target: "tonic_balance",
+                        server = &*self.parts.target,
+                        "addresses are discovered again"
+                    );
+                }
+                self.change(change);
+            }
+            Update::Failed(reason) => {
+                if !mem::replace(&mut self.discovery_fails, true) {
+                    tracing::warn!(
+                        target: "tonic_balance",
+                        server = &*self.parts.target,
+                        reason = &*reason,
+                        addresses = self.slots.len(),
+                        "no addresses are discovered; those that are known stay in use"
+                    );
+                }
+                self.last_error = Some(reason);
+            }
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Add(address) => {
+                if !self.slots.contains_key(&address) {
+                    let slot = self.slot(&address);
+                    self.slots.insert(address, slot);
+                }
+            }
+            Change::Remove(address) => drop(self.slots.shift_remove(&address)),
+            Change::Replace(addresses) => {
+                let mut before = mem::take(&mut self.slots);
+                for address in addresses {
+                    if !self.slots.contains_key(&address) {
+                        let slot = before.swap_remove(&address);
+                        let slot = slot.unwrap_or_else(|| self.slot(&address));
+                        self.slots.insert(address, slot);
+                    }
+                }
+            }
+        }
+    }
+
+    fn slot(&mut self, address: &Address) -> Slot {
+        self.slots_made += 1;
+        let (target, hooks) = (Arc::clone(&self.parts.target), self.parts.hooks.clone());
+        Slot {
+            number: self.slots_made,
+            state: TrackedState::new(target, address.clone(), hooks),
+            connection: None,
+            task: None,
+        }
+    }
+
+    fn event(&mut self, number: u64, address: &Address, event: Event) {
+        // A slot that was removed or stopped may have said something before.
+        let slot = self.slots.get_mut(address);
+        let Some(slot) = slot.filter(|slot| slot.number == number && slot.task.is_some()) else {
+            return;
+        };
+        match event {
+            Event::Ready(connection) => {
+                slot.connection = Some(connection);
+                slot.state.set(State::Ready, None);
+            }
+            Event::Lost(reason) => {
+                slot.connection = None;
+                slot.state.set(State::Connecting, Some(&reason));
+                self.resolve_again.notify_one();
+            }
+            Event::Failed(reason) | Event::Unhealthy(reason) => {
+                slot.connection = None;
+                slot.state.set(State::TransientFailure, Some(&reason));
+                self.last_error = Some(format!("{address}: {reason}").into());
+                self.resolve_again.notify_one();
+            }
+        }
+    }
+
+    /// Connects to the addresses that the policy has a use for, and to no others.
+    fn start_and_stop(&mut self) {
+        let first_connected = self.slots.values().position(|slot| slot.connection.is_some());
+        for (index, (address, slot)) in self.slots.iter_mut().enumerate() {
+            let is_wanted = match self.parts.policy {
+                Policy::RoundRobin => true,
+                Policy::PickFirst => first_connected.is_none_or(|first| first == index),
+            };
+            if !is_wanted {
+                slot.task = None;
+                slot.connection = None;
+                slot.state.set(State::Idle, None);
+                continue;
+            }
+            if slot.task.is_none() {
+                slot.state.set(State::Connecting, None);
+                let events = Events {
+                    slot: slot.number,
+                    address: address.clone(),
+                    sender: self.events.0.clone(),
+                };
+                let dialer = Arc::clone(&self.parts.dialer);
+                slot.task = Some(slot::spawn(dialer, events, self.parts.random.clone()));
+            }
+            // The next one only after this one has failed.
+            let is_tried = self.parts.policy == Policy::PickFirst && first_connected.is_none();
+            if is_tried && slot.state.get() == State::Connecting {
+                break;
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let ready: Vec<_> =
+            self.slots.values().filter_map(|slot| slot.connection.clone()).collect();
+        let is_connecting = !self.discovered
+            || self.slots.values().any(|slot| slot.state.get() == State::Connecting);
+        let otherwise = if is_connecting {
+            Otherwise::Wait
+        } else {
+            Otherwise::Fail(Arc::new(Unreachable {
+                target: Arc::clone(&self.parts.target),
+                addresses: self.slots.len(),
+                error: self.last_error.clone(),
+            }))
+        };
+        let states = self.slots.iter().map(|(address, slot)| (address.clone(), slot.state.get()));
+        let states = states.collect();
+        self.picture.send_modify(|picture| {
+            let rotation = if picture.rotation.consists_of(&ready) {
+                Arc::clone(&picture.rotation)
+            } else {
+                Arc::new(picture.rotation.with_members(ready, &self.parts.random))
+            };
+            *picture = Arc::new(Picture { rotation, otherwise, states });
+        });
+    }
+}

@@ -1,0 +1,98 @@
+//! The connection to one address, kept up by a task of its own.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until};
+use tonic_call::{BoxError, Guarded};
+
+use crate::Address;
+use crate::backoff::Backoff;
+use crate::connect::{Connection, Dialer};
+use crate::error_text::error_text;
+use crate::random::Random;
+
+/// What has happened to the connection of one slot.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It is there.
+    Ready(Arc<Connection>),
+    /// It is there, but is not to be used, and why.
+    Unhealthy(Arc<str>),
+    /// An attempt has failed.
+    Failed(Arc<str>),
+    /// It was there, and is lost or about to close. The next attempt is under way.
+    Lost(Arc<str>),
+}
+
+/// Sends the events of one slot. A slot's number is never given again, so late events of a removed one are recognised.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    pub(crate) slot: u64,
+    pub(crate) address: Address,
+    pub(crate) sender: UnboundedSender<(u64, Address, Event)>,
+}
+
+/// Ends a task when it is dropped.
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop(AbortHandle);
+
+/// Connects, forever. One attempt at a time.
+pub(crate) fn spawn(dialer: Arc<Dialer>, events: Events, random: Random) -> AbortOnDrop {
+    AbortOnDrop::new(&tokio::spawn(run(dialer, events, random)))
+}
+
+async fn run(dialer: Arc<Dialer>, events: Events, random: Random) {
+    let mut backoff = Backoff::new(random);
+    loop {
+        let begun = Instant::now();
+        // Each attempt counts from its beginning: one that took long is followed by the next at once.
+        let delay = match connect(&dialer, &events.address).await {
+            Ok(connection) => {
+                serve(Arc::new(connection), &events).await;
+                backoff.succeeded()
+            }
+            Err(error) => {
+                events.send(Event::Failed(error_text(&*error).into()));
+                backoff.failed()
+            }
+        };
+        sleep_until(begun + delay).await;
+    }
+}
+
+/// Connects; a connector that panics has failed.
+async fn connect(dialer: &Arc<Dialer>, address: &Address) -> Result<Connection, BoxError> {
+    let mut attempt = Guarded::new(Box::pin(Arc::clone(dialer).connect(address.clone())));
+    poll_fn(|cx| attempt.poll(cx)).await.unwrap_or_else(|message| {
+        Err(format!("the connector panicked: {message}").into())
+    })
+}
+
+/// Until the connection is over.
+async fn serve(connection: Arc<Connection>, events: &Events) {
+    let life = connection.life.clone();
+    events.send(Event::Ready(connection));
+    events.send(Event::Lost(life.until_over().await));
+}
+
+impl Events {
+    pub(crate) fn send(&self, event: Event) {
+        // The manager is gone only if it is about to abort this task.
+        let _ = self.sender.send((self.slot, self.address.clone(), event));
+    }
+}
+
+impl AbortOnDrop {
+    pub(crate) fn new<T>(task: &JoinHandle<T>) -> Self {
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
