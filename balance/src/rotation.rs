@@ -153,7 +153,7 @@ mod tests {
             random in 0.0..1.0,
         ) {
             let random = Random::new(move || random);
-            let mut rotation = Rotation::default();
+            let mut rotation = Rotation::<Server>::default();
             let mut here: Vec<Arc<Server>> = Vec::new();
             let mut arrived = 0;
             // For each server: who was here, and who has been picked, since it was picked last.

@@ -1,5 +1,6 @@
 //! A network in memory, whose servers do as the test says.
-#![allow(dead_code)]
+// Not every test uses all of it.
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tokio_stream::StreamExt as _;
 use tonic::transport::{Endpoint, Server};
 use tonic_balance::Address;
 use tonic_call_test_kit::KindsService;
@@ -146,17 +148,27 @@ impl Network {
         }
         let (client, mut near) = duplex(1 << 16);
         let (mut far, end) = duplex(1 << 16);
-        let wire = tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        let (is_open, ended) = oneshot::channel::<()>();
+        let wire = tokio::spawn(async move {
+            let _is_open = is_open;
+            copy_bidirectional(&mut near, &mut far).await
+        });
         self.host(&address, |host| host.wires.push(wire.abort_handle()));
         match server {
-            Behaviour::Serves => self.serve(&address, end, None),
-            Behaviour::ServesOneAtATime => self.serve(&address, end, Some(1)),
+            Behaviour::Serves => self.serve(&address, end, ended, None),
+            Behaviour::ServesOneAtATime => self.serve(&address, end, ended, Some(1)),
             _ => drop(tokio::spawn(raw(server, end))),
         }
         Ok(TokioIo::new(client))
     }
 
-    fn serve(&self, address: &Address, end: DuplexStream, max_streams: Option<u32>) {
+    fn serve(
+        &self,
+        address: &Address,
+        end: DuplexStream,
+        ended: oneshot::Receiver<()>,
+        max_streams: Option<u32>,
+    ) {
         let (mut drain, service) =
             self.host(address, |host| (host.drain.subscribe(), host.service.clone()));
         let (network, at) = (self.clone(), address.clone());
@@ -174,10 +186,13 @@ impl Network {
                 .layer(count)
                 .add_service(KindsServer::new(service))
                 .serve_with_incoming_shutdown(
-                    tokio_stream::once(io::Result::Ok(end)),
+                    // A server stops at the end of its incoming connections.
+                    tokio_stream::once(io::Result::Ok(end)).chain(tokio_stream::pending()),
                     async move {
-                        // The one connection is kept until then.
-                        let _ = drain.wait_for(|drain| *drain).await;
+                        tokio::select! {
+                            _ = drain.wait_for(|drain| *drain) => {}
+                            _ = ended => {}
+                        }
                     },
                 )
                 .await
