@@ -31,9 +31,7 @@ pub struct Balanced {
 }
 
 /// The future of a response.
-pub struct ResponseFuture(
-    Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>,
-);
+pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>);
 
 impl Balanced {
     /// All addresses of the host in the endpoint's URI, as the operating system resolves it: again every 30 seconds,

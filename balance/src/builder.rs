@@ -11,7 +11,7 @@ use crate::discover::Source;
 use crate::manager::{Manager, Parts};
 use crate::picture::Picture;
 use crate::random::Random;
-use crate::slot::AbortOnDrop;
+use crate::slot::{AbortOnDrop, Line};
 use crate::state::{Hooks, StateChange};
 use crate::{Address, Balanced, Policy};
 
@@ -23,6 +23,7 @@ pub struct BalancedBuilder {
     source: Source,
     policy: Policy,
     connector: BoxConnector,
+    health: Option<Arc<str>>,
     wait_for_ready: bool,
     hooks: Hooks,
     random: Random,
@@ -36,6 +37,7 @@ impl BalancedBuilder {
             source,
             policy: Policy::default(),
             connector,
+            health: None,
             wait_for_ready: false,
             hooks: Hooks::default(),
             random: Random::default(),
@@ -60,6 +62,16 @@ impl BalancedBuilder {
         C::Future: Send + 'static,
     {
         self.connector = box_connector(connector);
+        self
+    }
+
+    /// Uses an address only while its server's health service (`grpc.health.v1.Health/Watch`) says that this service
+    /// is `SERVING` (gRFC A17); an empty name stands for the whole server. A server without a health service is used
+    /// as if there were no checks. `healthCheckConfig.serviceName` in a gRPC service config has this name.
+    ///
+    /// As in other gRPC clients, [`Policy::PickFirst`] makes no checks.
+    pub fn health_check(mut self, service: impl Into<Arc<str>>) -> Self {
+        self.health = Some(service.into());
         self
     }
 
@@ -100,10 +112,14 @@ impl BalancedBuilder {
         let again = Arc::new(Notify::new());
         let parts = Parts {
             target: self.endpoint.uri().authority().map_or("", |target| target.as_str()).into(),
-            dialer: Arc::new(Dialer::new(self.endpoint, self.connector)),
+            line: Line {
+                dialer: Arc::new(Dialer::new(self.endpoint, self.connector)),
+                // A17: not with `pick_first`.
+                health: self.health.filter(|_| self.policy == Policy::RoundRobin),
+                random: self.random,
+            },
             policy: self.policy,
             hooks: self.hooks.clone(),
-            random: self.random,
         };
         let discovery = tokio::spawn(self.source.run(updates, Arc::clone(&again)));
         let discovery = AbortOnDrop::new(&discovery);

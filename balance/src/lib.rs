@@ -1,4 +1,149 @@
-//! Round robin over connections whose state is known.
+//! Spreads the calls of a tonic client over several servers, and knows which of them are connected.
+//!
+//! ```toml
+//! [dependencies]
+//! tonic-balance = "0.1"
+//! prost = "0.14"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! tonic = "0.14"
+//! tonic-prost = "0.14"
+//!
+//! [build-dependencies]
+//! tonic-prost-build = "0.14"
+//! ```
+//!
+//! # Over the addresses of a host name
+//!
+//! ```no_run
+//! # use tonic_call_test_kit::{orders, v1::Ask as GetOrderRequest};
+//! use orders::order_service_client::OrderServiceClient;
+//! use tonic::transport::Endpoint;
+//! use tonic_balance::Balanced;
+//!
+//! /// `Balanced` is one type, with any connector: it fits in a struct.
+//! struct Billing {
+//!     orders: OrderServiceClient<Balanced>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let endpoint = Endpoint::from_static("http://orders.shop.svc.cluster.local:50051");
+//!     let channel = Balanced::host(endpoint).build();
+//!
+//!     let mut billing = Billing { orders: OrderServiceClient::new(channel) };
+//!     # async fn call(billing: &mut Billing) -> Result<(), Box<dyn std::error::Error>> {
+//!     billing.orders.unary(GetOrderRequest::default()).await?;
+//!     # Ok(()) }
+//!     # call(&mut billing).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Balanced`] takes the place of a `Channel`: layers fit around it, and calls of all four kinds go through it. The
+//! [`Endpoint`](tonic::transport::Endpoint) has its usual meaning for every connection: HTTP/2 windows, limits,
+//! time-outs, user agent, TLS. Its URI is the `:authority` of each call and the name in the server's certificate,
+//! whatever the address.
+//!
+//! **In Kubernetes** the name must be that of a headless service (`clusterIP: None`): it resolves to the addresses of
+//! all pods that are ready. The name of another service resolves to one virtual address, and all calls of one
+//! connection go to one pod.
+//!
+//! # Over a list, or a discovery of your own
+//!
+//! ```no_run
+//! # use tokio::sync::mpsc;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tokio_stream::wrappers::ReceiverStream;
+//! use tonic::transport::Endpoint;
+//! use tonic_balance::{Address, Balanced, Change, Policy};
+//!
+//! let endpoint = Endpoint::from_static("http://orders.example");
+//! let addresses: [Address; 2] = ["10.0.0.1:50051".parse()?, "10.0.0.2:50051".parse()?];
+//! let channel = Balanced::list(endpoint.clone(), addresses).policy(Policy::PickFirst).build();
+//!
+//! let (changes, received) = mpsc::channel(16);
+//! let channel = Balanced::discover(endpoint, ReceiverStream::new(received)).build();
+//! changes.send(Change::Add("10.0.0.3:50051".parse()?)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Balanced::resolve`] asks a function of yours when [`Balanced::host`] asks the operating system.
+//!
+//! # Which calls wait, which fail, which are sent again
+//!
+//! | the addresses | a call | a call with [`WaitForReady`] |
+//! |---|---|---|
+//! | one is [`Ready`](State::Ready) | is sent there | is sent there |
+//! | none is ready, one is [`Connecting`](State::Connecting): for the first time, or after a loss | waits | waits |
+//! | all are in [`TransientFailure`](State::TransientFailure), or there are none | fails: `UNAVAILABLE`, with the last error | waits |
+//!
+//! A call waits at most until its deadline (`grpc-timeout`, or that of a deadline layer), and then ends
+//! `DEADLINE_EXCEEDED`. After it has waited, the server is told the time that is left.
+//!
+//! A request that was never sent, because its connection was gone, goes to the next address. So does one that a server
+//! says it has not processed (`REFUSED_STREAM`, GOAWAY), three times at most. The data that was read from the request
+//! until then, up to 256 KiB, is sent again. Any other failure is the caller's to know, and a retry layer's to cure:
+//! put that outside.
+//!
+//! # When connections are made
+//!
+//! | | |
+//! |---|---|
+//! | an address is new, or its connection is lost | at once, one attempt at a time |
+//! | an attempt has failed | 1 s after its beginning, then 1.6 times longer each time, up to 120 s, ±20 % |
+//! | an attempt lasts | 20 s at most, or `Endpoint::connect_timeout` |
+//! | a connection is ready | when the server has sent its HTTP/2 SETTINGS |
+//! | a connection is lost | it is closed, or the server sends GOAWAY; its running calls end by themselves |
+//! | a peer is gone without a word | TCP keepalive finds it on an idle connection, `TCP_USER_TIMEOUT` (Linux, 20 s) on a busy one |
+//!
+//! HTTP/2 pings (`Endpoint::http2_keep_alive_interval`) are off, and are best left off: a server of gRPC's own
+//! libraries answers pings that come more often than every 5 minutes with GOAWAY `too_many_pings`.
+//!
+//! With the TLS of tonic's `Endpoint` (scheme `https`), SETTINGS and GOAWAY are encrypted below what this crate sees.
+//! Then a connection is ready when the server has sent anything after the handshake, and GOAWAY is noticed by the next
+//! call, which goes elsewhere. A [connector](BalancedBuilder::connector) that does TLS itself has neither limit.
+//!
+//! # What an operator sees
+//!
+//! One event per change of an address's state, with the target `tonic_balance`: WARN for a failure, INFO where an
+//! address becomes or ceases to be ready, DEBUG else.
+//!
+//! ```text
+//! WARN tonic_balance: connection state changed server="orders.svc:50051" address=10.0.0.2:50051 from="CONNECTING" state="TRANSIENT_FAILURE" reason="connection refused"
+//! ```
+//!
+//! [`on_state`](BalancedBuilder::on_state) and [`on_pick`](BalancedBuilder::on_pick) are hooks for metrics, and
+//! [`Balanced::states`] is the picture of the moment:
+//!
+//! ```no_run
+//! # use tonic::transport::Endpoint;
+//! # use tonic_balance::{Balanced, State};
+//! # #[derive(Clone)] struct Gauges;
+//! # impl Gauges { fn add(&self, _: &str, _: i64) {} }
+//! # fn build(endpoint: Endpoint, connections: Gauges) -> Balanced {
+//! Balanced::host(endpoint)
+//!     .on_state(move |change| {
+//!         if let Some(from) = change.from {
+//!             connections.add(from.name(), -1);
+//!         }
+//!         if change.to != State::Shutdown {
+//!             connections.add(change.to.name(), 1);
+//!         }
+//!     })
+//!     .build()
+//! # }
+//! ```
+//!
+//! # Pitfalls
+//!
+//! | what you do | what happens | do instead |
+//! |---|---|---|
+//! | build outside a tokio runtime | it panics, as `Endpoint::connect_lazy` does | build it in `main` |
+//! | use the name of a Kubernetes service with a virtual address | one pod gets all calls | use a headless service |
+//! | set `Endpoint::concurrency_limit` | it holds for each connection, and a call that waits for it is not moved | limit outside |
+//! | set `Endpoint::local_address` | it is ignored | give a [connector](BalancedBuilder::connector) |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -10,6 +155,7 @@ mod call;
 mod connect;
 mod discover;
 mod error_text;
+mod health;
 mod manager;
 mod picture;
 mod policy;

@@ -8,11 +8,10 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::connect::{Connection, Dialer};
+use crate::connect::Connection;
 use crate::discover::{Change, Update};
 use crate::picture::{Otherwise, Picture, Unreachable};
-use crate::random::Random;
-use crate::slot::{self, AbortOnDrop, Event, Events};
+use crate::slot::{self, AbortOnDrop, Event, Events, Line};
 use crate::state::{Hooks, TrackedState};
 use crate::{Address, Policy, State};
 
@@ -21,10 +20,9 @@ use crate::{Address, Policy, State};
 pub(crate) struct Parts {
     /// The host and port of the endpoint.
     pub(crate) target: Arc<str>,
-    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) line: Line,
     pub(crate) policy: Policy,
     pub(crate) hooks: Hooks,
-    pub(crate) random: Random,
 }
 
 /// Takes updates of the addresses and events of their connections, and publishes the picture that calls see.
@@ -202,8 +200,7 @@ impl Manager {
                     address: address.clone(),
                     sender: self.events.0.clone(),
                 };
-                let dialer = Arc::clone(&self.parts.dialer);
-                slot.task = Some(slot::spawn(dialer, events, self.parts.random.clone()));
+                slot.task = Some(slot::spawn(self.parts.line.clone(), events));
             }
             // The next one only after this one has failed.
             let is_tried = self.parts.policy == Policy::PickFirst && first_connected.is_none();
@@ -233,7 +230,7 @@ impl Manager {
             let rotation = if picture.rotation.consists_of(&ready) {
                 Arc::clone(&picture.rotation)
             } else {
-                Arc::new(picture.rotation.with_members(ready, &self.parts.random))
+                Arc::new(picture.rotation.with_members(ready, &self.parts.line.random))
             };
             *picture = Arc::new(Picture { rotation, otherwise, states });
         });

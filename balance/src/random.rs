@@ -22,7 +22,11 @@ impl Random {
 
     /// A number from 0 to `most`.
     pub(crate) fn up_to(&self, most: usize) -> usize {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss
+        )]
         let number = (self.next() * (most + 1) as f64) as usize;
         number.min(most)
     }

@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn clients_that_start_together_begin_with_different_servers() {
         let begins = |random: f64| {
-            let rotation = Rotation::default()
-                .with_members(servers(&[true; 4]), &Random::new(move || random));
+            let rotation =
+                Rotation::default().with_members(servers(&[true; 4]), &Random::new(move || random));
             picks(&rotation, 1)[0]
         };
         assert_ne!(begins(0.0), begins(0.99));

@@ -12,6 +12,7 @@ use crate::Address;
 use crate::backoff::Backoff;
 use crate::connect::{Connection, Dialer};
 use crate::error_text::error_text;
+use crate::health::HealthWatch;
 use crate::random::Random;
 
 /// What has happened to the connection of one slot.
@@ -39,19 +40,28 @@ pub(crate) struct Events {
 #[derive(Debug)]
 pub(crate) struct AbortOnDrop(AbortHandle);
 
-/// Connects, forever. One attempt at a time.
-pub(crate) fn spawn(dialer: Arc<Dialer>, events: Events, random: Random) -> AbortOnDrop {
-    AbortOnDrop::new(&tokio::spawn(run(dialer, events, random)))
+/// How all slots connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) dialer: Arc<Dialer>,
+    /// The service whose health is watched.
+    pub(crate) health: Option<Arc<str>>,
+    pub(crate) random: Random,
 }
 
-async fn run(dialer: Arc<Dialer>, events: Events, random: Random) {
-    let mut backoff = Backoff::new(random);
+/// Connects, forever. One attempt at a time.
+pub(crate) fn spawn(line: Line, events: Events) -> AbortOnDrop {
+    AbortOnDrop::new(&tokio::spawn(run(line, events)))
+}
+
+async fn run(line: Line, events: Events) {
+    let mut backoff = Backoff::new(line.random.clone());
     loop {
         let begun = Instant::now();
         // Each attempt counts from its beginning: one that took long is followed by the next at once.
-        let delay = match connect(&dialer, &events.address).await {
+        let delay = match connect(&line.dialer, &events.address).await {
             Ok(connection) => {
-                serve(Arc::new(connection), &events).await;
+                serve(Arc::new(connection), &line, &events).await;
                 backoff.succeeded()
             }
             Err(error) => {
@@ -66,16 +76,25 @@ async fn run(dialer: Arc<Dialer>, events: Events, random: Random) {
 /// Connects; a connector that panics has failed.
 async fn connect(dialer: &Arc<Dialer>, address: &Address) -> Result<Connection, BoxError> {
     let mut attempt = Guarded::new(Box::pin(Arc::clone(dialer).connect(address.clone())));
-    poll_fn(|cx| attempt.poll(cx)).await.unwrap_or_else(|message| {
-        Err(format!("the connector panicked: {message}").into())
-    })
+    poll_fn(|cx| attempt.poll(cx))
+        .await
+        .unwrap_or_else(|message| Err(format!("the connector panicked: {message}").into()))
 }
 
 /// Until the connection is over.
-async fn serve(connection: Arc<Connection>, events: &Events) {
+async fn serve(connection: Arc<Connection>, line: &Line, events: &Events) {
     let life = connection.life.clone();
-    events.send(Event::Ready(connection));
-    events.send(Event::Lost(life.until_over().await));
+    let Some(service) = line.health.clone() else {
+        events.send(Event::Ready(connection));
+        events.send(Event::Lost(life.until_over().await));
+        return;
+    };
+    let watch = HealthWatch { connection, service, events: events.clone() };
+    let reason = tokio::select! {
+        reason = life.until_over() => reason,
+        () = watch.run(line.random.clone()) => life.until_over().await,
+    };
+    events.send(Event::Lost(reason));
 }
 
 impl Events {

@@ -17,9 +17,8 @@ use tonic_call_test_kit::{KINDS, Outcome, ask};
 
 /// A balancer over addresses that are all ready.
 async fn ready(network: &Network, count: u8) -> Balanced {
-    let balanced = Balanced::list(endpoint(), addresses(count))
-        .connector(network.connector())
-        .build();
+    let balanced =
+        Balanced::list(endpoint(), addresses(count)).connector(network.connector()).build();
     let all_ready = async {
         while !balanced.states().iter().all(|(_, state)| *state == State::Ready) {
             sleep(Duration::from_millis(1)).await;
@@ -42,7 +41,8 @@ async fn a_request_that_a_server_has_not_processed_is_sent_to_the_next() {
             let balanced = ready(&network, 2).await;
             for _ in 0..4 {
                 let mut kinds = KindsClient::new(balanced.clone());
-                let outcome = tonic_call_test_kit::call(&mut kinds, kind, with_text("x"), &[]).await;
+                let outcome =
+                    tonic_call_test_kit::call(&mut kinds, kind, with_text("x"), &[]).await;
                 assert_eq!(outcome, Outcome::ok(1), "{refusing:?} {kind:?}");
                 sleep(Duration::from_secs(2)).await;
             }

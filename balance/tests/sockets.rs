@@ -15,10 +15,12 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Status};
 use tonic_balance::{Address, Balanced, BoxChannel, Change, State};
-use tonic_call_test_kit::KindsService;
+use tonic_call::{EndedBy, ObserveLayer};
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_call_test_kit::{KindsService, Recorder};
+use tower::Layer as _;
 
 /// A server with a runtime of its own, so that killing it is killing it.
 struct Running {
@@ -232,6 +234,21 @@ async fn a_host_name_is_resolved() {
     let mut kinds = KindsClient::new(BoxChannel::new(balanced.clone()));
     kinds.unary(Ask::default()).await.unwrap();
     assert!(balanced.states().contains(&(server.address.into(), State::Ready)));
+}
+
+#[tokio::test]
+async fn layers_and_interceptors_fit_around_it() {
+    let server = Running::start(None);
+    let balanced = over(std::slice::from_ref(&server));
+    let recorder = Recorder::default();
+    let layered = ObserveLayer::client(recorder.clone()).layer(balanced.clone());
+    KindsClient::with_interceptor(layered, Ok).unary(Ask::default()).await.unwrap();
+    drop(server);
+    until(&balanced, 0, State::Ready).await;
+    let layered = ObserveLayer::client(recorder.clone()).layer(balanced);
+    KindsClient::new(BoxChannel::new(layered)).unary(Ask::default()).await.unwrap_err();
+    let ended: Vec<_> = recorder.ended().into_iter().map(|call| call.by).collect();
+    assert_eq!(ended, [EndedBy::Service, EndedBy::Transport]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod network;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use network::{Network, Behaviour, address, addresses, endpoint};
+use network::{Behaviour, Network, address, addresses, endpoint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt as _;
@@ -76,9 +76,13 @@ async fn calls_go_to_each_address_in_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_cannot_be_used_costs_no_call_and_no_time() {
-    for broken in
-        [Behaviour::Refuses, Behaviour::Hangs, Behaviour::IsSilent, Behaviour::Greets, Behaviour::Panics]
-    {
+    for broken in [
+        Behaviour::Refuses,
+        Behaviour::Hangs,
+        Behaviour::IsSilent,
+        Behaviour::Greets,
+        Behaviour::Panics,
+    ] {
         tonic_call_test_kit::silence_panics();
         let network = Network::serving(3);
         network.set(&address(2), broken);
@@ -199,7 +203,10 @@ async fn a_call_that_waits_for_ready_waits_until_its_deadline() {
     let begun = Instant::now();
     let status = kinds.unary(waiting(30 * SECOND)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert!(status.message().contains("last error: 10.0.0.1:50051: connection refused"), "{status}");
+    assert!(
+        status.message().contains("last error: 10.0.0.1:50051: connection refused"),
+        "{status}"
+    );
     assert_eq!(begun.elapsed().as_secs(), 30);
 
     let network_later = network.clone();
@@ -207,7 +214,11 @@ async fn a_call_that_waits_for_ready_waits_until_its_deadline() {
         sleep(10 * SECOND).await;
         network_later.set(&address(1), Behaviour::Serves);
     });
+    let begun = Instant::now();
     kinds.unary(waiting(300 * SECOND)).await.unwrap();
+    let sent = network.timeouts(&address(1))[0];
+    let left = 300 * SECOND - begun.elapsed();
+    assert!(sent <= left + SECOND && sent >= left, "the server is told {sent:?} of {left:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +312,17 @@ async fn an_address_that_is_removed_gets_no_new_call_and_a_new_one_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_changes_leave_nothing_behind() {
-    let network = Network::serving(200);
+    let network = Network::serving(2);
+    let behaviours = [
+        Behaviour::Serves,
+        Behaviour::Refuses,
+        Behaviour::Hangs,
+        Behaviour::IsSilent,
+        Behaviour::Greets,
+    ];
+    for number in 3..=202 {
+        network.set(&address(number), behaviours[usize::from(number) % behaviours.len()]);
+    }
     let (changes, received) = mpsc::channel(1);
     let balanced = Balanced::discover(endpoint(), ReceiverStream::new(received))
         .connector(network.connector())
@@ -312,15 +333,15 @@ async fn ten_thousand_changes_leave_nothing_behind() {
     let before = alive_tasks();
 
     for number in 0..5_000_u32 {
-        let one = address(3 + u8::try_from(number % 190).unwrap());
+        let one = address(3 + u8::try_from(number % 200).unwrap());
         changes.send(Change::Add(one.clone())).await.unwrap();
-        if number % 10 == 0 {
+        if number % 25 == 0 {
             sleep(Duration::from_millis(5)).await;
             all_ok(&balanced, 1).await;
         }
         changes.send(Change::Remove(one)).await.unwrap();
     }
-    // What the fake servers need to see that their connections are closed.
+    // The fake servers see that their connections are closed.
     sleep(SECOND).await;
     assert_eq!(balanced.states(), [1, 2].map(|number| (address(number), State::Ready)));
     assert_eq!(alive_tasks(), before);
@@ -499,8 +520,7 @@ async fn the_stream_of_changes_may_end() {
     let network = Network::serving(2);
     let changes = tokio_stream::iter([Change::Replace(addresses(2))]);
     let changes = changes.chain(tokio_stream::empty());
-    let balanced =
-        Balanced::discover(endpoint(), changes).connector(network.connector()).build();
+    let balanced = Balanced::discover(endpoint(), changes).connector(network.connector()).build();
     ready(&balanced, 2).await;
     sleep(60 * SECOND).await;
     all_ok(&balanced, 4).await;

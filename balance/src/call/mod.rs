@@ -39,10 +39,7 @@ enum NotSent {
 }
 
 impl Call {
-    pub(crate) async fn run(
-        mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, BoxError> {
+    pub(crate) async fn run(mut self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (mut head, body) = request.into_parts();
         let deadline = Deadline::of(&head.extensions)
             .or_else(|| Deadline::from_headers(&head.headers).ok().flatten());
@@ -60,7 +57,9 @@ impl Call {
             };
             self.hooks.picked(&connection.address);
             let Some(attempt) = body.attempt() else {
-                return Err(Box::new(Status::unavailable("a request is too large to be sent again")));
+                return Err(Box::new(Status::unavailable(
+                    "a request is too large to be sent again",
+                )));
             };
             let mut channel = connection.channel.clone();
             let sent = async {
@@ -136,7 +135,9 @@ impl Call {
 
     fn why_not_ready(&self) -> String {
         match self.pictures.borrow().failure() {
-            Some(failure) => format!("the deadline has passed while waiting for a connection: {failure}"),
+            Some(failure) => {
+                format!("the deadline has passed while waiting for a connection: {failure}")
+            }
             None => "the deadline has passed while waiting for a connection".to_owned(),
         }
     }

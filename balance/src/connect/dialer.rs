@@ -33,9 +33,8 @@ where
     C::Error: Into<BoxError>,
     C::Future: Send + 'static,
 {
-    let connector = connector
-        .map_response(|io| -> BoxIo { Box::new(TokioIo::new(io)) })
-        .map_err(Into::into);
+    let connector =
+        connector.map_response(|io| -> BoxIo { Box::new(TokioIo::new(io)) }).map_err(Into::into);
     BoxCloneSyncService::new(connector)
 }
 
@@ -56,7 +55,7 @@ pub(crate) struct Dialer {
 }
 
 /// gRPC's minimum for an attempt ("Connection Backoff Protocol").
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Dialer {
     pub(crate) fn new(endpoint: Endpoint, connector: BoxConnector) -> Self {
@@ -74,7 +73,9 @@ impl Dialer {
         let channel = channel?;
         match timeout_at(end, life.until_open()).await {
             Ok(Ok(())) => Ok(Connection { address, channel, life }),
-            Ok(Err(reason)) => Err(format!("the connection ended before it was ready: {reason}").into()),
+            Ok(Err(reason)) => {
+                Err(format!("the connection ended before it was ready: {reason}").into())
+            }
             Err(_) => {
                 Err(format!("connected, but the server sent no SETTINGS within {:?}", self.timeout)
                     .into())

@@ -141,8 +141,11 @@ mod tests {
 
     #[test]
     fn a_goaway_is_described() {
-        let text = |code, debug_data| match said(&[&frame(SETTINGS, b""), &goaway(code, debug_data)])
-            .pop()
+        let text = |code, debug_data| match said(&[
+            &frame(SETTINGS, b""),
+            &goaway(code, debug_data),
+        ])
+        .pop()
         {
             Some(Said::Goaway(text)) => text,
             other => panic!("{other:?}"),

@@ -10,7 +10,7 @@ use std::fmt;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use self::dialer::{BoxConnector, Connection, Dialer, box_connector};
+pub(crate) use self::dialer::{BoxConnector, CONNECT_TIMEOUT, Connection, Dialer, box_connector};
 pub(crate) use self::socket::SocketConnector;
 
 /// The bytes of a connection, from any connector.

@@ -27,9 +27,8 @@ pub(crate) enum Update {
 }
 
 pub(crate) type Changes = Pin<Box<dyn Stream<Item = Change> + Send>>;
-pub(crate) type Resolve = Box<
-    dyn FnMut() -> Pin<Box<dyn Future<Output = io::Result<Vec<Address>>> + Send>> + Send,
->;
+pub(crate) type Resolve =
+    Box<dyn FnMut() -> Pin<Box<dyn Future<Output = io::Result<Vec<Address>>> + Send>> + Send>;
 
 /// Where the addresses come from.
 pub(crate) enum Source {
@@ -64,9 +63,10 @@ async fn follow(mut changes: Changes, updates: Sender<Update>) {
         let (update, is_last) = match next.await {
             Ok(Some(change)) => (Update::Change(change), false),
             Ok(None) => (Update::Failed("the stream of addresses has ended".into()), true),
-            Err(message) => {
-                (Update::Failed(format!("the stream of addresses panicked: {message}").into()), true)
-            }
+            Err(message) => (
+                Update::Failed(format!("the stream of addresses panicked: {message}").into()),
+                true,
+            ),
         };
         if updates.send(update).await.is_err() || is_last {
             return;

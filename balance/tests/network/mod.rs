@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
@@ -12,10 +13,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
+use tonic::service::Routes;
 use tonic::transport::{Endpoint, Server};
 use tonic_balance::Address;
 use tonic_call_test_kit::KindsService;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
+use tonic_health::server::{HealthReporter, health_reporter};
 use tower::util::MapRequestLayer;
 use tower_service::Service;
 
@@ -51,9 +54,12 @@ struct Host {
     attempts: Vec<Instant>,
     calls: usize,
     authorities: Vec<String>,
+    timeouts: Vec<Duration>,
     wires: Vec<AbortHandle>,
     drain: watch::Sender<bool>,
     service: KindsService,
+    /// Also served.
+    health: Option<Routes>,
 }
 
 /// The address with this number.
@@ -98,6 +104,11 @@ impl Network {
         self.host(address, |host| host.authorities.clone())
     }
 
+    /// What the calls have said of their deadlines.
+    pub fn timeouts(&self, address: &Address) -> Vec<Duration> {
+        self.host(address, |host| host.timeouts.clone())
+    }
+
     pub fn service(&self, address: &Address) -> KindsService {
         self.host(address, |host| host.service.clone())
     }
@@ -115,6 +126,13 @@ impl Network {
     /// Shuts the servers of all connections down, as a server does that is stopped.
     pub fn drain(&self, address: &Address) {
         self.host(address, |host| host.drain.send_replace(true));
+    }
+
+    /// Adds a health service to the servers that start later.
+    pub fn health(&self, address: &Address) -> HealthReporter {
+        let (reporter, health) = health_reporter();
+        self.host(address, |host| host.health = Some(Routes::new(health)));
+        reporter
     }
 
     pub fn connector(
@@ -169,14 +187,19 @@ impl Network {
         ended: oneshot::Receiver<()>,
         max_streams: Option<u32>,
     ) {
-        let (mut drain, service) =
-            self.host(address, |host| (host.drain.subscribe(), host.service.clone()));
+        let (mut drain, routes) = self.host(address, |host| {
+            let kinds = KindsServer::new(host.service.clone());
+            let routes = host.health.clone().unwrap_or_default().add_service(kinds);
+            (host.drain.subscribe(), routes)
+        });
         let (network, at) = (self.clone(), address.clone());
         let count = MapRequestLayer::new(move |request: http::Request<_>| {
             let authority = request.uri().authority().map(ToString::to_string);
+            let is_health = request.uri().path().starts_with("/grpc.health");
             network.host(&at, |host| {
-                host.calls += 1;
+                host.calls += usize::from(!is_health);
                 host.authorities.extend(authority);
+                host.timeouts.extend(tonic_call::timeout_of(request.headers()).unwrap());
             });
             request
         });
@@ -184,7 +207,7 @@ impl Network {
             Server::builder()
                 .max_concurrent_streams(max_streams)
                 .layer(count)
-                .add_service(KindsServer::new(service))
+                .add_routes(routes)
                 .serve_with_incoming_shutdown(
                     // A server stops at the end of its incoming connections.
                     tokio_stream::once(io::Result::Ok(end)).chain(tokio_stream::pending()),
