@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::connect::Connection;
 use crate::discover::{Change, Update};
 use crate::picture::{Otherwise, Picture, Unreachable};
-use crate::slot::{self, AbortOnDrop, Event, Events, Line};
+use crate::slot::{self, AbortOnDrop, Event, Events, Line, SlotEvent};
 use crate::state::{Hooks, TrackedState};
 use crate::{Address, Policy, State};
 
@@ -32,10 +32,12 @@ pub(crate) struct Manager {
     updates: Receiver<Update>,
     /// Asks the resolver.
     resolve_again: Arc<Notify>,
-    events: (UnboundedSender<(u64, Address, Event)>, UnboundedReceiver<(u64, Address, Event)>),
+    /// Given to each slot.
+    sender: UnboundedSender<SlotEvent>,
+    events: UnboundedReceiver<SlotEvent>,
     picture: watch::Sender<Arc<Picture>>,
     slots: IndexMap<Address, Slot>,
-    slots_made: u64,
+    tasks_started: u64,
     /// Whether the discovery has answered at all.
     discovered: bool,
     /// The last error of an address or of the discovery.
@@ -45,6 +47,7 @@ pub(crate) struct Manager {
 
 #[derive(Debug)]
 struct Slot {
+    /// The number of its latest task.
     number: u64,
     state: TrackedState,
     connection: Option<Arc<Connection>>,
@@ -59,14 +62,16 @@ impl Manager {
         resolve_again: Arc<Notify>,
         picture: watch::Sender<Arc<Picture>>,
     ) -> Self {
+        let (sender, events) = unbounded_channel();
         Self {
             parts,
             updates,
             resolve_again,
-            events: unbounded_channel(),
+            sender,
+            events,
             picture,
             slots: IndexMap::new(),
-            slots_made: 0,
+            tasks_started: 0,
             discovered: false,
             last_error: None,
             discovery_fails: false,
@@ -80,13 +85,11 @@ impl Manager {
             tokio::select! {
                 () = self.picture.closed() => return,
                 Some(update) = self.updates.recv() => self.update(update),
-                Some((slot, address, event)) = self.events.1.recv() => {
-                    self.event(slot, &address, event);
-                }
+                Some(event) = self.events.recv() => self.event(event),
             }
             // One picture for all that has happened meanwhile.
-            while let Ok((slot, address, event)) = self.events.1.try_recv() {
-                self.event(slot, &address, event);
+            while let Ok(event) = self.events.try_recv() {
+                self.event(event);
             }
             self.start_and_stop();
             self.publish();
@@ -143,21 +146,20 @@ impl Manager {
         }
     }
 
-    fn slot(&mut self, address: &Address) -> Slot {
-        self.slots_made += 1;
+    fn slot(&self, address: &Address) -> Slot {
         let (target, hooks) = (Arc::clone(&self.parts.target), self.parts.hooks.clone());
         Slot {
-            number: self.slots_made,
+            number: 0,
             state: TrackedState::new(target, address.clone(), hooks),
             connection: None,
             task: None,
         }
     }
 
-    fn event(&mut self, number: u64, address: &Address, event: Event) {
-        // A slot that was removed or stopped may have said something before.
-        let slot = self.slots.get_mut(address);
-        let Some(slot) = slot.filter(|slot| slot.number == number && slot.task.is_some()) else {
+    fn event(&mut self, SlotEvent { task, address, event }: SlotEvent) {
+        // A task may have said something before it was ended.
+        let slot = self.slots.get_mut(&address);
+        let Some(slot) = slot.filter(|slot| slot.number == task && slot.task.is_some()) else {
             return;
         };
         match event {
@@ -195,10 +197,12 @@ impl Manager {
             }
             if slot.task.is_none() {
                 slot.state.set(State::Connecting, None);
+                self.tasks_started += 1;
+                slot.number = self.tasks_started;
                 let events = Events {
-                    slot: slot.number,
+                    task: slot.number,
                     address: address.clone(),
-                    sender: self.events.0.clone(),
+                    sender: self.sender.clone(),
                 };
                 slot.task = Some(slot::spawn(self.parts.line.clone(), events));
             }

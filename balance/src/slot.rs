@@ -28,12 +28,20 @@ pub(crate) enum Event {
     Lost(Arc<str>),
 }
 
-/// Sends the events of one slot. A slot's number is never given again, so late events of a removed one are recognised.
+/// An event of one task. Each has a number of its own, so that late events of one that was ended are recognised.
+#[derive(Debug)]
+pub(crate) struct SlotEvent {
+    pub(crate) task: u64,
+    pub(crate) address: Address,
+    pub(crate) event: Event,
+}
+
+/// Sends the events of one task.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
-    pub(crate) slot: u64,
+    pub(crate) task: u64,
     pub(crate) address: Address,
-    pub(crate) sender: UnboundedSender<(u64, Address, Event)>,
+    pub(crate) sender: UnboundedSender<SlotEvent>,
 }
 
 /// Ends a task when it is dropped.
@@ -100,7 +108,8 @@ async fn serve(connection: Arc<Connection>, line: &Line, events: &Events) {
 impl Events {
     pub(crate) fn send(&self, event: Event) {
         // The manager is gone only if it is about to abort this task.
-        let _ = self.sender.send((self.slot, self.address.clone(), event));
+        let address = self.address.clone();
+        let _ = self.sender.send(SlotEvent { task: self.task, address, event });
     }
 }
 
