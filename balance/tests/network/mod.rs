@@ -235,7 +235,7 @@ async fn raw(server: Behaviour, mut end: DuplexStream) -> io::Result<()> {
     let mut preface = [0; PREFACE];
     end.read_exact(&mut preface).await?;
     if server == Behaviour::IsSilent {
-        return std::future::pending().await;
+        return tokio::io::copy(&mut end, &mut tokio::io::sink()).await.map(drop);
     }
     end.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
     if server == Behaviour::Greets {
