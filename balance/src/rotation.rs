@@ -1,5 +1,6 @@
 //! The order in which connections are picked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,7 +41,7 @@ impl<T: Member> Rotation<T> {
 
     /// Whether these are the members, in any order.
     pub(crate) fn consists_of(&self, members: &[Arc<T>]) -> bool {
-        self.members.len() == members.len() && members.iter().all(|member| self.contains(member))
+        self.members.len() == members.len() && places(&self.members) == places(members)
     }
 
     /// The rotation with these members. Those who stay keep their turns, and newcomers get random ones: clients that
@@ -48,24 +49,24 @@ impl<T: Member> Rotation<T> {
     ///
     /// So between two picks of one member each other one that stays is picked exactly once.
     pub(crate) fn with_members(&self, members: Vec<Arc<T>>, random: &Random) -> Self {
+        let (before, now) = (places(&self.members), places(&members));
         let turn = self.next.load(Ordering::Relaxed) % self.members.len().max(1);
         let (later, first) = self.members.split_at(turn);
         let staying = first.iter().chain(later);
-        let mut order: Vec<_> = staying
-            .filter(|member| members.iter().any(|other| Arc::ptr_eq(other, member)))
-            .cloned()
-            .collect();
+        let mut order: Vec<_> =
+            staying.filter(|member| now.contains(&Arc::as_ptr(member))).cloned().collect();
         for member in members {
-            if !self.contains(&member) {
+            if !before.contains(&Arc::as_ptr(&member)) {
                 order.insert(random.up_to(order.len()), member);
             }
         }
         Self { members: order, next: AtomicUsize::new(0) }
     }
+}
 
-    fn contains(&self, member: &Arc<T>) -> bool {
-        self.members.iter().any(|other| Arc::ptr_eq(other, member))
-    }
+/// Members are told apart by where they are in memory.
+fn places<T>(members: &[Arc<T>]) -> HashSet<*const T> {
+    members.iter().map(Arc::as_ptr).collect()
 }
 
 impl<T> Default for Rotation<T> {

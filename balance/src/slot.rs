@@ -64,13 +64,23 @@ pub(crate) fn spawn(line: Line, events: Events) -> AbortOnDrop {
 
 async fn run(line: Line, events: Events) {
     let mut backoff = Backoff::new(line.random.clone());
+    let mut was_short = false;
     loop {
         let begun = Instant::now();
         // Each attempt counts from its beginning: one that took long is followed by the next at once.
         let delay = match connect(&line.dialer, &events.address).await {
             Ok(connection) => {
-                serve(Arc::new(connection), &line, &events).await;
-                backoff.succeeded()
+                let reason = serve(Arc::new(connection), &line, &events).await;
+                let was_short_before = was_short;
+                was_short = begun.elapsed() < Backoff::INITIAL;
+                // Calls do not wait for a server that closes one connection after the other at once.
+                if was_short && was_short_before {
+                    events.send(Event::Failed(reason));
+                    backoff.failed()
+                } else {
+                    events.send(Event::Lost(reason));
+                    backoff.succeeded()
+                }
             }
             Err(error) => {
                 events.send(Event::Failed(error_text(&*error).into()));
@@ -89,20 +99,18 @@ async fn connect(dialer: &Arc<Dialer>, address: &Address) -> Result<Connection, 
         .unwrap_or_else(|message| Err(format!("the connector panicked: {message}").into()))
 }
 
-/// Until the connection is over.
-async fn serve(connection: Arc<Connection>, line: &Line, events: &Events) {
+/// Until the connection is over. Returns why.
+async fn serve(connection: Arc<Connection>, line: &Line, events: &Events) -> Arc<str> {
     let life = connection.life.clone();
     let Some(service) = line.health.clone() else {
         events.send(Event::Ready(connection));
-        events.send(Event::Lost(life.until_over().await));
-        return;
+        return life.until_over().await;
     };
     let watch = HealthWatch { connection, service, events: events.clone() };
-    let reason = tokio::select! {
+    tokio::select! {
         reason = life.until_over() => reason,
         () = watch.run(line.random.clone()) => life.until_over().await,
-    };
-    events.send(Event::Lost(reason));
+    }
 }
 
 impl Events {

@@ -190,6 +190,24 @@ async fn a_server_that_drains_under_load_costs_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_servers_restart_and_no_call_that_waits_is_lost() {
+    let mut servers: Vec<_> = (0..3).map(|_| Running::start(None)).collect();
+    let addresses = servers.iter().map(|server| server.address);
+    let balanced = Balanced::list(endpoint(), addresses).wait_for_ready(true).build();
+    until(&balanced, 3, State::Ready).await;
+    let load = Load::start(&balanced, 16);
+    load.go_on(200).await;
+    servers.iter_mut().for_each(Running::drain);
+    until(&balanced, 3, State::TransientFailure).await;
+    servers = servers.iter().map(|server| Running::start(Some(server.address))).collect();
+    until(&balanced, 3, State::Ready).await;
+    load.go_on(200).await;
+    let outcomes = load.stop().await;
+    assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["ok"], "{outcomes:?}");
+    assert!(servers.iter().all(|server| server.calls() > 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_under_load_costs_only_calls_under_way() {
     const CALLERS: usize = 16;
     let mut servers: Vec<_> = (0..3).map(|_| Running::start(None)).collect();

@@ -233,13 +233,20 @@ async fn a_call_may_refuse_to_wait_where_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_closes_at_once_is_not_called_on_more_than_once_a_second() {
+async fn a_server_that_closes_one_connection_after_the_other_has_failed() {
     let network = Network::default();
-    network.set(&address(1), Behaviour::Greets);
-    let _balanced = list(&network, 1).build();
-    sleep(60 * SECOND).await;
-    let attempts = network.attempts(&address(1));
-    assert!(attempts.windows(2).all(|two| two[1] - two[0] >= SECOND), "{attempts:?}");
+    network.set(&address(1), Behaviour::ClosesSoon);
+    let begun = Instant::now();
+    let balanced = list(&network, 1).build();
+    ready(&balanced, 1).await;
+    until(&balanced, 1, State::Connecting).await;
+    // The second time it does not look like a restart.
+    until(&balanced, 1, State::TransientFailure).await;
+    assert_eq!(begun.elapsed().as_millis() / 100, 11);
+    assert_eq!(call(&balanced).await, Code::Unavailable);
+    sleep(30 * SECOND).await;
+    let attempts: Vec<_> = seconds(&network, 1, begun).iter().map(|at| at.round()).collect();
+    assert_eq!(attempts, [0.0, 1.0, 2.0, 4.0, 6.0, 10.0, 17.0, 27.0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use tower_service::Service;
 use self::fate::{Fate, fate};
 use self::replay::Replay;
 use crate::connect::Connection;
+use crate::error_text::error_text;
 use crate::picture::Picture;
 use crate::state::Hooks;
 use crate::wait_for_ready::WaitForReady;
@@ -56,11 +57,7 @@ impl Call {
                 Err(NotSent::DeadlinePassed(message)) => return Ok(expired(&head, message)),
             };
             self.hooks.picked(&connection.address);
-            let Some(attempt) = body.attempt() else {
-                return Err(Box::new(Status::unavailable(
-                    "a request is too large to be sent again",
-                )));
-            };
+            let attempt = body.attempt();
             let mut channel = connection.channel.clone();
             let sent = async {
                 let channel = channel.ready().await.map_err(|error| (error, Fate::NeverSent))?;
@@ -75,7 +72,10 @@ impl Call {
                     body.commit();
                     return Ok(response);
                 }
+                // What was read of the request before is lost.
+                Err((error, _)) if !body.is_whole() => return Err(error.into()),
                 Err((error, Fate::NeverSent)) => {
+                    let error = error_text(&error);
                     connection.life.end(&format!("a call could not be sent: {error}"));
                 }
                 Err((_, Fate::Refused)) if refusals < MAX_REFUSALS => refusals += 1,

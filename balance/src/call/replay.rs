@@ -59,22 +59,24 @@ impl Replay {
         })))
     }
 
-    /// The body for the next attempt; those before it fail from now on. `None` if what was read is lost.
-    pub(super) fn attempt(&self) -> Option<Attempt> {
+    /// Whether another attempt can have all of the data.
+    pub(super) fn is_whole(&self) -> bool {
+        lock(&self.0).keeping == Keeping::All
+    }
+
+    /// The body for the next attempt. That of the attempt before fails from now on.
+    pub(super) fn attempt(&self) -> Attempt {
         let mut state = lock(&self.0);
-        if state.keeping == Keeping::Lost {
-            return None;
-        }
         state.attempts += 1;
         state.begun = false;
-        // Whoever polls the attempt before learns at once that it is over.
+        // The task that polls the attempt before must notice that it is over.
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
-        Some(Attempt { state: Arc::clone(&self.0), number: state.attempts, next: 0 })
+        Attempt { state: Arc::clone(&self.0), number: state.attempts, next: 0 }
     }
 
-    /// Whether the latest attempt may have been sent: HTTP polls a body as soon as its stream is open, and not before.
+    /// Whether the latest attempt may have been sent: hyper polls a body as soon as its stream is open, and not before.
     pub(super) fn was_begun(&self) -> bool {
         lock(&self.0).begun
     }

@@ -37,6 +37,8 @@ pub enum Behaviour {
     IsSilent,
     /// SETTINGS are sent, and the connection is closed.
     Greets,
+    /// SETTINGS are sent, and the connection is closed 0.1 s later.
+    ClosesSoon,
     /// GOAWAY is sent for the first request, which was not processed.
     SendsGoaway,
     /// `REFUSED_STREAM` is sent for the first request.
@@ -239,6 +241,10 @@ async fn raw(server: Behaviour, mut end: DuplexStream) -> io::Result<()> {
     }
     end.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
     if server == Behaviour::Greets {
+        return Ok(());
+    }
+    if server == Behaviour::ClosesSoon {
+        tokio::time::sleep(Duration::from_millis(100)).await;
         return Ok(());
     }
     loop {
