@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::call::Call;
 use crate::discover::{Change, Source, lookup};
-use crate::picture::Picture;
+use crate::snapshot::Snapshot;
 use crate::state::Hooks;
 use crate::{Address, BalancedBuilder, State};
 
@@ -25,7 +25,7 @@ use crate::{Address, BalancedBuilder, State};
 /// end, and the connections close after their running streams.
 #[derive(Clone)]
 pub struct Balanced {
-    pub(crate) pictures: watch::Receiver<Arc<Picture>>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) hooks: Hooks,
     pub(crate) wait_for_ready: bool,
 }
@@ -36,17 +36,16 @@ pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, Box
 impl Balanced {
     /// All addresses of the host in the endpoint's URI, as the operating system resolves it: again every 30 seconds,
     /// and when a connection fails or is lost, but at most every 5 seconds. If that fails or gives no address, those
-    /// that are known stay in use, and an event says so.
+    /// that are known stay in use, and a WARN event reports it.
     ///
-    /// In Kubernetes, use the name of a headless service: that of another service has one virtual address, and then
-    /// there is nothing to balance.
+    /// In Kubernetes, use the name of a headless service. The name of another service has one virtual address.
     pub fn host(endpoint: Endpoint) -> BalancedBuilder {
         let resolve = lookup(endpoint.uri());
         BalancedBuilder::new(endpoint, Source::Resolve(resolve))
     }
 
-    /// All addresses that a function finds, called whenever [`host`](Self::host) resolves a name: for a DNS client of
-    /// your own, or a registry that can be asked.
+    /// All addresses that a function returns. It is called when [`host`](Self::host) would resolve the name. Use it with
+    /// another DNS client, or with a service registry.
     pub fn resolve<F, R>(endpoint: Endpoint, mut resolve: F) -> BalancedBuilder
     where
         F: FnMut() -> R + Send + 'static,
@@ -65,7 +64,7 @@ impl Balanced {
         BalancedBuilder::new(endpoint, Source::List(addresses))
     }
 
-    /// The addresses of a discovery of your own, which says what changes. When the stream ends, the addresses stay.
+    /// The addresses of your own service discovery, as a stream of changes. When the stream ends, the addresses stay.
     pub fn discover(
         endpoint: Endpoint,
         changes: impl Stream<Item = Change> + Send + 'static,
@@ -75,7 +74,7 @@ impl Balanced {
 
     /// The state of each address, in the order of the list.
     pub fn states(&self) -> Vec<(Address, State)> {
-        self.pictures.borrow().states.clone()
+        self.snapshots.borrow().states.clone()
     }
 }
 
@@ -91,7 +90,7 @@ impl Service<Request<Body>> for Balanced {
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let call = Call {
-            pictures: self.pictures.clone(),
+            snapshots: self.snapshots.clone(),
             hooks: self.hooks.clone(),
             wait_for_ready: self.wait_for_ready,
         };

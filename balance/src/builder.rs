@@ -8,11 +8,12 @@ use tower_service::Service;
 
 use crate::connect::{BoxConnector, Dialer, SocketConnector, box_connector};
 use crate::discover::Source;
-use crate::manager::{Manager, Parts};
-use crate::picture::Picture;
+use crate::manager::Manager;
 use crate::random::Random;
-use crate::slot::{AbortOnDrop, Line};
+use crate::slots::SlotSettings;
+use crate::snapshot::Snapshot;
 use crate::state::{Hooks, StateChange};
+use crate::task::{AbortOnDrop, ConnectSettings};
 use crate::{Address, Balanced, Policy};
 
 /// The settings of a [`Balanced`].
@@ -50,7 +51,7 @@ impl BalancedBuilder {
         self
     }
 
-    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Dead peers are then its own matter.
+    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Then it is the connector that must detect dead peers.
     ///
     /// If it does TLS, the scheme of the endpoint's URI must be `http`, as for tonic's own channel: with `https` tonic
     /// adds its TLS above.
@@ -65,8 +66,8 @@ impl BalancedBuilder {
         self
     }
 
-    /// Uses an address only while its server's health service (`grpc.health.v1.Health/Watch`) says that this service
-    /// is `SERVING` (gRFC A17); an empty name stands for the whole server. A server without a health service is used
+    /// Uses an address only while its server's health service (`grpc.health.v1.Health/Watch`) reports this service as
+    /// `SERVING` (gRFC A17); an empty name stands for the whole server. A server without a health service is used
     /// as if there were no checks. `healthCheckConfig.serviceName` in a gRPC service config has this name.
     ///
     /// As in other gRPC clients, [`Policy::PickFirst`] makes no checks.
@@ -75,8 +76,8 @@ impl BalancedBuilder {
         self
     }
 
-    /// What calls do that don't say it themselves by [`WaitForReady`](crate::WaitForReady). By default they fail as
-    /// soon as each address has failed.
+    /// Whether calls without a [`WaitForReady`](crate::WaitForReady) extension wait for a connection. By default they
+    /// fail as soon as each address has failed.
     pub fn wait_for_ready(mut self, wait: bool) -> Self {
         self.wait_for_ready = wait;
         self
@@ -95,7 +96,7 @@ impl BalancedBuilder {
     }
 
     /// Takes random numbers, from 0 up to but not including 1, from this function: for the times between attempts to
-    /// connect, and for the turn of a new address. By default they come from the operating system's.
+    /// connect, and for the turn of a new address. The default is seeded by the operating system.
     pub fn random(mut self, random: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         self.random = Random::new(random);
         self
@@ -107,12 +108,12 @@ impl BalancedBuilder {
     ///
     /// Outside a tokio runtime.
     pub fn build(self) -> Balanced {
-        let (sender, pictures) = watch::channel(Arc::new(Picture::default()));
+        let (sender, snapshots) = watch::channel(Arc::new(Snapshot::default()));
         let (updates, received) = mpsc::channel(UPDATES);
         let again = Arc::new(Notify::new());
-        let parts = Parts {
+        let settings = SlotSettings {
             target: self.endpoint.uri().authority().map_or("", |target| target.as_str()).into(),
-            line: Line {
+            connect: ConnectSettings {
                 dialer: Arc::new(Dialer::new(self.endpoint, self.connector)),
                 // A17: not with `pick_first`.
                 health: self.health.filter(|_| self.policy == Policy::RoundRobin),
@@ -123,12 +124,12 @@ impl BalancedBuilder {
         };
         let discovery = tokio::spawn(self.source.run(updates, Arc::clone(&again)));
         let discovery = AbortOnDrop::new(&discovery);
-        let manager = Manager::new(parts, received, again, sender);
+        let manager = Manager::new(settings, received, again, sender);
         tokio::spawn(async move {
             let _discovery = discovery;
             manager.run().await;
         });
-        Balanced { pictures, hooks: self.hooks, wait_for_ready: self.wait_for_ready }
+        Balanced { snapshots, hooks: self.hooks, wait_for_ready: self.wait_for_ready }
     }
 }
 

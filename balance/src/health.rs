@@ -1,4 +1,4 @@
-//! Client-side health checks (gRFC A17): an address is ready only while its server says so.
+//! Client-side health checks (gRFC A17): an address is ready only while its server reports `SERVING`.
 
 use std::sync::Arc;
 
@@ -12,23 +12,23 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::backoff::Backoff;
 use crate::connect::{CONNECT_TIMEOUT, Connection};
 use crate::random::Random;
-use crate::slot::{Event, Events};
+use crate::task::{Event, EventSender};
 
 /// Watches the health of one service on one connection.
 #[derive(Debug)]
 pub(crate) struct HealthWatch {
     pub(crate) connection: Arc<Connection>,
     pub(crate) service: Arc<str>,
-    pub(crate) events: Events,
+    pub(crate) events: EventSender,
 }
 
 impl HealthWatch {
-    /// Sends what the server says, until it has no health service. A watch that ends is repeated, with the same
-    /// back-off as attempts to connect.
+    /// Reports each answer of the server. A watch that ends is repeated, with the same back-off as attempts to
+    /// connect. Returns if the server has no health service.
     pub(crate) async fn run(self, random: Random) {
         let mut backoff = Backoff::new(random);
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut answered = false;
             let ended = self.watch(&mut answered).await;
             if ended.code() == Code::Unimplemented {
@@ -42,7 +42,7 @@ impl HealthWatch {
             let message = sanitize(ended.message());
             self.unhealthy(&format!("the health check has ended: {:?} {message}", ended.code()));
             let delay = if answered { backoff.succeeded() } else { backoff.failed() };
-            sleep_until(begun + delay).await;
+            sleep_until(started + delay).await;
         }
     }
 
@@ -56,7 +56,7 @@ impl HealthWatch {
             let answer = next(&mut answers).await?;
             Ok::<_, Status>((answers, answer))
         };
-        // Calls wait for the first answer, so it may not take for ever.
+        // Calls wait for the first answer, so the time for it is limited.
         let (mut answers, mut answer) = match timeout_at(end, first).await {
             Ok(Ok(first)) => first,
             Ok(Err(status)) => return status,

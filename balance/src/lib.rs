@@ -69,7 +69,7 @@
 //! # }
 //! ```
 //!
-//! [`Balanced::resolve`] asks a function of yours when [`Balanced::host`] asks the operating system.
+//! [`Balanced::resolve`] calls a function of yours where [`Balanced::host`] calls the operating system.
 //!
 //! # Which calls wait, which fail, which are sent again
 //!
@@ -80,30 +80,30 @@
 //! | all are in [`TransientFailure`](State::TransientFailure), or there are none | fails: `UNAVAILABLE`, with the last error | waits |
 //!
 //! A call waits at most until its deadline (`grpc-timeout`, or that of a deadline layer), and then ends
-//! `DEADLINE_EXCEEDED`. After it has waited, the server is told the time that is left.
+//! `DEADLINE_EXCEEDED`. After a wait, `grpc-timeout` is the time that is left.
 //!
-//! A request that was never sent, because its connection was gone, goes to the next address. So does one that a server
-//! says it has not processed (`REFUSED_STREAM`, GOAWAY), three times at most. The data that was read from the request
-//! until then, up to 256 KiB, is sent again. Any other failure is the caller's to know, and a retry layer's to cure:
-//! put that outside.
+//! A request that was never sent, because its connection was gone, goes to the next address. So does a request that
+//! a server reports as not processed (`REFUSED_STREAM`, GOAWAY), at most three times. Data that was already read from
+//! the request is sent again, up to 256 KiB. Other failures are returned: put a retry layer outside to repeat those calls.
 //!
 //! # When connections are made
 //!
 //! | | |
 //! |---|---|
-//! | an address is new, or its connection is lost | at once, one attempt at a time |
+//! | an address is new, or its connection is lost | at once, with one attempt at a time |
 //! | an attempt has failed | 1 s after its beginning, then 1.6 times longer each time, up to 120 s, ±20 % |
 //! | an attempt lasts | 20 s at most, or `Endpoint::connect_timeout` |
 //! | a connection is ready | when the server has sent its HTTP/2 SETTINGS |
 //! | a connection is lost | it is closed, or the server sends GOAWAY; its running calls end by themselves |
-//! | a peer is gone without a word | TCP keepalive finds it on an idle connection, `TCP_USER_TIMEOUT` (Linux, 20 s) on a busy one |
+//! | a peer is gone without closing | TCP keepalive detects it on an idle connection, `TCP_USER_TIMEOUT` (Linux, 20 s) on a busy one |
 //!
 //! HTTP/2 pings (`Endpoint::http2_keep_alive_interval`) are off, and are best left off: a server of gRPC's own
 //! libraries answers pings that come more often than every 5 minutes with GOAWAY `too_many_pings`.
 //!
-//! With the TLS of tonic's `Endpoint` (scheme `https`), SETTINGS and GOAWAY are encrypted below what this crate sees.
-//! Then a connection is ready when the server has sent anything after the handshake, and GOAWAY is noticed by the next
-//! call, which goes elsewhere. A [connector](BalancedBuilder::connector) that does TLS itself has neither limit.
+//! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they
+//! are encrypted. Then a connection is ready when the server has sent anything after the handshake, and the next call
+//! detects GOAWAY and goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no
+//! difference.
 //!
 //! # What an operator sees
 //!
@@ -115,7 +115,7 @@
 //! ```
 //!
 //! [`on_state`](BalancedBuilder::on_state) and [`on_pick`](BalancedBuilder::on_pick) are hooks for metrics, and
-//! [`Balanced::states`] is the picture of the moment:
+//! [`Balanced::states`] returns the current states:
 //!
 //! ```no_run
 //! # use tonic::transport::Endpoint;
@@ -157,12 +157,13 @@ mod discover;
 mod error_text;
 mod health;
 mod manager;
-mod picture;
 mod policy;
 mod random;
 mod rotation;
-mod slot;
+mod slots;
+mod snapshot;
 mod state;
+mod task;
 mod wait_for_ready;
 
 pub use self::address::Address;

@@ -15,7 +15,7 @@ pub(crate) trait Member {
 
 impl Member for Connection {
     fn is_usable(&self) -> bool {
-        self.life.is_open()
+        self.lifecycle.is_open()
     }
 }
 
@@ -44,10 +44,10 @@ impl<T: Member> Rotation<T> {
         self.members.len() == members.len() && places(&self.members) == places(members)
     }
 
-    /// The rotation with these members. Those who stay keep their turns, and newcomers get random ones: clients that
-    /// start together do not all begin with the same server.
+    /// The rotation with these members. Members that stay keep their turns. New members get random ones, so that clients
+    /// that start together do not all begin with the same server.
     ///
-    /// So between two picks of one member each other one that stays is picked exactly once.
+    /// Between two picks of one member, each other member that stays is picked exactly once.
     pub(crate) fn with_members(&self, members: Vec<Arc<T>>, random: &Random) -> Self {
         let (before, now) = (places(&self.members), places(&members));
         let turn = self.next.load(Ordering::Relaxed) % self.members.len().max(1);
@@ -64,7 +64,7 @@ impl<T: Member> Rotation<T> {
     }
 }
 
-/// Members are told apart by where they are in memory.
+/// The addresses in memory, by which members are compared.
 fn places<T>(members: &[Arc<T>]) -> HashSet<*const T> {
     members.iter().map(Arc::as_ptr).collect()
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     proptest! {
-        /// A server's number is never given again, so `since` begins anew with each.
+        /// Each server has a number of its own.
         #[test]
         fn no_server_is_picked_twice_before_every_other_that_stays(
             steps in prop::collection::vec(step(), 1..60),
@@ -157,7 +157,7 @@ mod tests {
             let mut rotation = Rotation::<Server>::default();
             let mut here: Vec<Arc<Server>> = Vec::new();
             let mut arrived = 0;
-            // For each server: who was here, and who has been picked, since it was picked last.
+            // For each server, since it was last picked: the others that stay, and the picks.
             let mut since: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
             for step in steps {
                 match step {

@@ -9,13 +9,13 @@ use crate::Address;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// Nothing is attempted: the policy has no use for this address now.
+    /// Not connected, because the policy does not need this address now.
     Idle,
     /// A first connection is being made, or one after a loss. Calls wait for it.
     Connecting,
     /// Connected, and the server has sent its HTTP/2 SETTINGS. Calls are sent here.
     Ready,
-    /// The last attempt has failed, or the server's health check does not say `SERVING`. The next attempts happen in
+    /// The last attempt has failed, or the server's health is not `SERVING`. The next attempts happen in
     /// the background; calls do not wait for them.
     TransientFailure,
     /// The address is no longer used.
@@ -58,7 +58,7 @@ pub struct StateChange<'a> {
 type OnState = dyn Fn(&StateChange<'_>) + Send + Sync;
 type OnPick = dyn Fn(&Address) + Send + Sync;
 
-/// The functions that the user wants to be called.
+/// The functions of the user.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) state: Option<Arc<OnState>>,
@@ -90,7 +90,7 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// The state of an address, whose every change is logged and told to the hooks, the last one when this is dropped.
+/// The state of an address. Logs each change and calls the hooks; the last change is the drop.
 #[derive(Debug)]
 pub(crate) struct TrackedState {
     target: Arc<str>,

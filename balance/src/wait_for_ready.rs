@@ -19,7 +19,7 @@ pub struct WaitForReady(
 );
 
 impl WaitForReady {
-    /// What the extensions of a request say.
+    /// The value in the extensions of a request.
     pub(crate) fn of(extensions: &Extensions) -> Option<bool> {
         extensions.get::<Self>().map(|wait| wait.0)
     }

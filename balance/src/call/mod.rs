@@ -1,6 +1,6 @@
 //! One call: the choice of a connection, and of the next one while the request was not processed.
 
-mod fate;
+mod delivery;
 mod replay;
 
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use tonic_call::{BoxError, CallInfo, Deadline, EndedBy, GRPC_TIMEOUT, Side, form
 use tower::ServiceExt as _;
 use tower_service::Service;
 
-use self::fate::{Fate, fate};
+use self::delivery::{Delivery, delivery};
 use self::replay::Replay;
 use crate::connect::Connection;
 use crate::error_text::error_text;
-use crate::picture::Picture;
+use crate::snapshot::Snapshot;
 use crate::state::Hooks;
 use crate::wait_for_ready::WaitForReady;
 
-/// How often a request is sent that servers say they have not processed. A6 repeats such a request once, and leaves
+/// How often a request is repeated that servers report as not processed. A6 repeats such a request once, and leaves
 /// the rest to the policy of the retry layer; while several servers shut down, once is not enough.
 const MAX_REFUSALS: u32 = 3;
 
 /// A call before it is answered.
 pub(crate) struct Call {
-    pub(crate) pictures: watch::Receiver<Arc<Picture>>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) hooks: Hooks,
     pub(crate) wait_for_ready: bool,
 }
@@ -60,11 +60,12 @@ impl Call {
             let attempt = body.attempt();
             let mut channel = connection.channel.clone();
             let sent = async {
-                let channel = channel.ready().await.map_err(|error| (error, Fate::NeverSent))?;
+                let channel =
+                    channel.ready().await.map_err(|error| (error, Delivery::NeverSent))?;
                 let request = Request::from_parts(head.clone(), Body::new(attempt));
                 channel.call(request).await.map_err(|error| {
-                    let fate = fate(&error, body.was_begun());
-                    (error, fate)
+                    let delivery = delivery(&error, body.was_started());
+                    (error, delivery)
                 })
             };
             match sent.await {
@@ -74,21 +75,21 @@ impl Call {
                 }
                 // What was read of the request before is lost.
                 Err((error, _)) if !body.is_whole() => return Err(error.into()),
-                Err((error, Fate::NeverSent)) => {
+                Err((error, Delivery::NeverSent)) => {
                     let error = error_text(&error);
-                    connection.life.end(&format!("a call could not be sent: {error}"));
+                    connection.lifecycle.end(&format!("a call could not be sent: {error}"));
                 }
-                Err((_, Fate::Refused)) if refusals < MAX_REFUSALS => refusals += 1,
+                Err((_, Delivery::Refused)) if refusals < MAX_REFUSALS => refusals += 1,
                 Err((error, _)) => return Err(error.into()),
             }
         }
     }
 
     fn pick(&self) -> Option<Arc<Connection>> {
-        self.pictures.borrow().pick().cloned()
+        self.snapshots.borrow().pick().cloned()
     }
 
-    /// Waits until there is something to pick. The server is told the time that is left then.
+    /// Waits for a connection, and then reduces the `grpc-timeout` to the time that is left.
     async fn wait(
         &mut self,
         head: &mut request::Parts,
@@ -114,11 +115,11 @@ impl Call {
     async fn ready(&mut self, waits: bool) -> Result<Arc<Connection>, NotSent> {
         loop {
             {
-                let picture = self.pictures.borrow_and_update();
-                if let Some(connection) = picture.pick() {
+                let snapshot = self.snapshots.borrow_and_update();
+                if let Some(connection) = snapshot.pick() {
                     return Ok(Arc::clone(connection));
                 }
-                if let Some(failure) = picture.failure()
+                if let Some(failure) = snapshot.failure()
                     && !waits
                 {
                     // As a channel fails that cannot connect, so that layers outside see the same.
@@ -126,7 +127,7 @@ impl Call {
                     return Err(NotSent::Failed(Box::new(error)));
                 }
             }
-            if self.pictures.changed().await.is_err() {
+            if self.snapshots.changed().await.is_err() {
                 let error = ConnectError("the balancer's runtime has shut down".into());
                 return Err(NotSent::Failed(Box::new(error)));
             }
@@ -134,7 +135,7 @@ impl Call {
     }
 
     fn why_not_ready(&self) -> String {
-        match self.pictures.borrow().failure() {
+        match self.snapshots.borrow().failure() {
             Some(failure) => {
                 format!("the deadline has passed while waiting for a connection: {failure}")
             }

@@ -27,7 +27,7 @@ struct State {
     body: Body,
     attempts: u32,
     /// Whether the latest attempt may have been sent: its body was polled, or its end was seen.
-    begun: bool,
+    started: bool,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     keeping: Keeping,
@@ -51,7 +51,7 @@ impl Replay {
         Self(Arc::new(Mutex::new(State {
             body,
             attempts: 0,
-            begun: false,
+            started: false,
             kept: Vec::new(),
             kept_bytes: 0,
             keeping: Keeping::All,
@@ -68,7 +68,7 @@ impl Replay {
     pub(super) fn attempt(&self) -> Attempt {
         let mut state = lock(&self.0);
         state.attempts += 1;
-        state.begun = false;
+        state.started = false;
         // The task that polls the attempt before must notice that it is over.
         if let Some(waker) = state.waker.take() {
             waker.wake();
@@ -77,8 +77,8 @@ impl Replay {
     }
 
     /// Whether the latest attempt may have been sent: hyper polls a body as soon as its stream is open, and not before.
-    pub(super) fn was_begun(&self) -> bool {
-        lock(&self.0).begun
+    pub(super) fn was_started(&self) -> bool {
+        lock(&self.0).started
     }
 
     /// There is an answer: nothing is kept any more.
@@ -113,7 +113,7 @@ impl http_body::Body for Attempt {
         if state.attempts != this.number {
             return Poll::Ready(Some(Err(Status::cancelled("the call is sent again elsewhere"))));
         }
-        state.begun = true;
+        state.started = true;
         if let Some(data) = state.kept.get(this.next) {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
@@ -137,7 +137,7 @@ impl http_body::Body for Attempt {
         let is_current = state.attempts == self.number;
         let is_end = is_current && self.next >= state.kept.len() && state.body.is_end_stream();
         // With this answer the headers alone are the request.
-        state.begun |= is_end;
+        state.started |= is_end;
         is_end
     }
 

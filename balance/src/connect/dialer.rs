@@ -18,7 +18,7 @@ use tower::{ServiceExt as _, service_fn};
 use tower_service::Service;
 
 use super::BoxIo;
-use super::life::Life;
+use super::lifecycle::Lifecycle;
 use super::wire::Wire;
 use crate::Address;
 
@@ -41,9 +41,9 @@ where
 /// A connection to one address. When all of these are dropped, it closes after its running calls.
 pub(crate) struct Connection {
     pub(crate) address: Address,
-    /// Has this one connection: it cannot be replaced behind our back.
+    /// Has this connection only: its connector works once.
     pub(crate) channel: Channel,
-    pub(crate) life: Life,
+    pub(crate) lifecycle: Lifecycle,
 }
 
 /// Makes connections.
@@ -63,16 +63,17 @@ impl Dialer {
         Self { endpoint, connector, timeout }
     }
 
-    /// Connects, and waits until the server has sent its SETTINGS: one that accepts and says nothing is of no use.
+    /// Connects, and waits for the SETTINGS of the server: some accept connections and never answer.
     pub(crate) async fn connect(self: Arc<Self>, address: Address) -> Result<Connection, BoxError> {
         let end = Instant::now() + self.timeout;
-        let life = Life::new();
-        let Ok(channel) = timeout_at(end, self.open(address.clone(), life.clone())).await else {
+        let lifecycle = Lifecycle::new();
+        let Ok(channel) = timeout_at(end, self.open(address.clone(), lifecycle.clone())).await
+        else {
             return Err(format!("not connected within {:?}", self.timeout).into());
         };
         let channel = channel?;
-        match timeout_at(end, life.until_open()).await {
-            Ok(Ok(())) => Ok(Connection { address, channel, life }),
+        match timeout_at(end, lifecycle.until_open()).await {
+            Ok(Ok(())) => Ok(Connection { address, channel, lifecycle }),
             Ok(Err(reason)) => {
                 Err(format!("the connection ended before it was ready: {reason}").into())
             }
@@ -83,15 +84,15 @@ impl Dialer {
         }
     }
 
-    async fn open(&self, address: Address, life: Life) -> Result<Channel, BoxError> {
+    async fn open(&self, address: Address, lifecycle: Lifecycle) -> Result<Channel, BoxError> {
         let io = self.connector.clone().oneshot(address).await?;
-        // tonic adds TLS above these bytes if, and only if, the endpoint's scheme says so.
+        // tonic adds its TLS exactly if the scheme of the endpoint is `https`.
         let wire = match self.endpoint.uri().scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => Wire::encrypted(io, life),
-            _ => Wire::plain(io, life),
+            Some(scheme) if *scheme == Scheme::HTTPS => Wire::encrypted(io, lifecycle),
+            _ => Wire::plain(io, lifecycle),
         };
         let mut wire = Some(TokioIo::new(wire));
-        // The endpoint's own URI stays: it has the `:authority` of calls, and the name for TLS.
+        // The URI of the endpoint stays: tonic takes the `:authority` and the name for TLS from it.
         let once = service_fn(move |_: Uri| -> Ready<Result<_, io::Error>> {
             ready(wire.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
         });

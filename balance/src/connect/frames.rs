@@ -1,15 +1,15 @@
-//! Reads the headers of a server's HTTP/2 frames as they pass, to know when it speaks first and when it says goodbye.
+//! Finds SETTINGS and GOAWAY among the HTTP/2 frames that a server sends.
 
 use std::fmt::Write as _;
 
 use tonic_call::sanitize;
 
-/// What a server has said about its connection.
+/// A frame that changes the state of the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// SETTINGS: its part of the connection preface (RFC 9113, section 3.4).
+pub(super) enum FrameEvent {
+    /// SETTINGS, the first frame of a server (RFC 9113, section 3.4).
     Settings,
-    /// GOAWAY, as text: no new stream will be answered (section 6.8).
+    /// GOAWAY: the server answers no new stream (section 6.8). The text describes it.
     Goaway(String),
 }
 
@@ -31,7 +31,7 @@ enum Peer {
     #[default]
     Silent,
     SpeaksHttp2,
-    /// The connection is about to fail by itself.
+    /// The client is about to close the connection.
     SpeaksSomethingElse,
 }
 
@@ -44,7 +44,7 @@ const MAX_DEBUG_DATA: usize = 128;
 
 impl Frames {
     /// Reads bytes that have arrived, in any portions.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut said: impl FnMut(Said)) {
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(FrameEvent)) {
         while !bytes.is_empty() && self.peer != Peer::SpeaksSomethingElse {
             if self.payload == 0 {
                 let (part, rest) = bytes.split_at(bytes.len().min(HEADER - self.have));
@@ -53,7 +53,7 @@ impl Frames {
                 bytes = rest;
                 if self.have == HEADER {
                     self.have = 0;
-                    self.begin(&mut said);
+                    self.begin(&mut found);
                 }
             } else {
                 let (part, rest) = bytes.split_at(bytes.len().min(self.payload));
@@ -67,18 +67,18 @@ impl Frames {
             if self.payload == 0
                 && let Some(goaway) = self.goaway.take()
             {
-                said(Said::Goaway(describe(&goaway)));
+                found(FrameEvent::Goaway(describe(&goaway)));
             }
         }
     }
 
-    fn begin(&mut self, said: &mut impl FnMut(Said)) {
+    fn begin(&mut self, found: &mut impl FnMut(FrameEvent)) {
         let [high, middle, low, kind, ..] = self.header;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
         match (&self.peer, kind) {
             (Peer::Silent, SETTINGS) => {
                 self.peer = Peer::SpeaksHttp2;
-                said(Said::Settings);
+                found(FrameEvent::Settings);
             }
             (Peer::Silent, _) => self.peer = Peer::SpeaksSomethingElse,
             (_, GOAWAY) => self.goaway = Some(Vec::new()),
@@ -118,38 +118,36 @@ mod tests {
         frame(GOAWAY, &[&[0, 0, 0, 0, 0, 0, 0, code], debug_data].concat())
     }
 
-    fn said(portions: &[&[u8]]) -> Vec<Said> {
+    fn found(portions: &[&[u8]]) -> Vec<FrameEvent> {
         let mut frames = Frames::default();
         let mut all = Vec::new();
         for portion in portions {
-            frames.read(portion, |said| all.push(said));
+            frames.read(portion, |found| all.push(found));
         }
         all
     }
 
     #[test]
     fn settings_come_first() {
-        assert_eq!(said(&[&frame(SETTINGS, b"123456")]), [Said::Settings]);
-        assert_eq!(said(&[&frame(SETTINGS, b""), &frame(SETTINGS, b"")]), [Said::Settings]);
+        assert_eq!(found(&[&frame(SETTINGS, b"123456")]), [FrameEvent::Settings]);
+        assert_eq!(found(&[&frame(SETTINGS, b""), &frame(SETTINGS, b"")]), [FrameEvent::Settings]);
     }
 
     #[test]
-    fn what_is_not_http2_says_nothing() {
-        assert_eq!(said(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]), []);
-        assert_eq!(said(&[&frame(0, b"data"), &frame(SETTINGS, b"")]), []);
+    fn other_protocols_have_no_frames() {
+        assert_eq!(found(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]), []);
+        assert_eq!(found(&[&frame(0, b"data"), &frame(SETTINGS, b"")]), []);
     }
 
     #[test]
     fn a_goaway_is_described() {
-        let text = |code, debug_data| match said(&[
-            &frame(SETTINGS, b""),
-            &goaway(code, debug_data),
-        ])
-        .pop()
-        {
-            Some(Said::Goaway(text)) => text,
-            other => panic!("{other:?}"),
-        };
+        let text =
+            |code, debug_data| match found(&[&frame(SETTINGS, b""), &goaway(code, debug_data)])
+                .pop()
+            {
+                Some(FrameEvent::Goaway(text)) => text,
+                other => panic!("{other:?}"),
+            };
         assert_eq!(text(0, b""), "the server sent GOAWAY NO_ERROR");
         assert_eq!(
             text(11, b"too_many_pings"),
@@ -161,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_goaway_that_is_too_short_is_one_all_the_same() {
-        let all = said(&[&frame(SETTINGS, b""), &frame(GOAWAY, b"abc")]);
-        assert_eq!(all[1], Said::Goaway("the server sent GOAWAY".to_owned()));
+        let all = found(&[&frame(SETTINGS, b""), &frame(GOAWAY, b"abc")]);
+        assert_eq!(all[1], FrameEvent::Goaway("the server sent GOAWAY".to_owned()));
     }
 
     proptest! {
@@ -180,12 +178,12 @@ mod tests {
                 rest = later;
             }
             portions.push(rest);
-            prop_assert_eq!(said(&portions), said(&[&bytes]));
+            prop_assert_eq!(found(&portions), found(&[&bytes]));
         }
 
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            said(&[&frame(SETTINGS, b""), &bytes]);
+            found(&[&frame(SETTINGS, b""), &bytes]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod dialer;
 mod frames;
-mod life;
+mod lifecycle;
 mod socket;
 mod wire;
 

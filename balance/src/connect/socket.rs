@@ -17,22 +17,22 @@ use crate::Address;
 
 /// The default connector: TCP, and Unix sockets where there are any.
 ///
-/// The kernel finds out that a peer is gone without a word: by TCP keepalive on an idle connection, and on Linux by
-/// `TCP_USER_TIMEOUT` (20 s) on one with data under way. HTTP/2 pings are not needed for that, and servers count them.
+/// The kernel detects a peer that is gone without closing: by TCP keepalive on an idle connection, and on Linux by
+/// `TCP_USER_TIMEOUT` (20 s) on a connection with unacknowledged data. HTTP/2 pings are not needed for that.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketConnector {
     nodelay: bool,
     keepalive: TcpKeepalive,
 }
 
-/// The kernel gives up a connection whose data is not acknowledged for so long.
+/// The kernel closes a connection whose data is not acknowledged for this time.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIME: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl SocketConnector {
-    /// With what the endpoint says of TCP.
+    /// With the TCP settings of the endpoint.
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
         let time = endpoint.get_tcp_keepalive().unwrap_or(KEEPALIVE_TIME);
         let interval = endpoint.get_tcp_keepalive_interval().unwrap_or(KEEPALIVE_INTERVAL);

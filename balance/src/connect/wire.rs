@@ -1,4 +1,4 @@
-//! The bytes of one connection, and what they tell of it.
+//! The byte stream of one connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task;
 
 use super::BoxIo;
-use super::frames::{Frames, Said};
-use super::life::Life;
+use super::frames::{FrameEvent, Frames};
+use super::lifecycle::Lifecycle;
 
-/// Passes bytes on, and tells [`Life`] when the server has spoken and when the connection is over.
+/// Passes bytes on, and updates the [`Lifecycle`] of the connection.
 #[derive(Debug)]
 pub(super) struct Wire {
     io: BoxIo,
-    life: Life,
+    lifecycle: Lifecycle,
     reading: Reading,
 }
 
@@ -23,37 +23,39 @@ pub(super) struct Wire {
 enum Reading {
     /// HTTP/2 frames.
     Frames(Frames),
-    /// TLS records, made by tonic above these bytes. The handshake is polled by the task that connects, HTTP/2 by a
-    /// task of its own: what that one reads, the server has sent after the handshake.
+    /// TLS records, read and written by tonic. The task that connects polls the handshake, and a task of its own
+    /// polls HTTP/2: what that task reads was sent after the handshake.
     Encrypted { connecting: Option<task::Id> },
 }
 
 impl Wire {
     /// Bytes that are HTTP/2 frames.
-    pub(super) fn plain(io: BoxIo, life: Life) -> Self {
-        Self { io, life, reading: Reading::Frames(Frames::default()) }
+    pub(super) fn plain(io: BoxIo, lifecycle: Lifecycle) -> Self {
+        Self { io, lifecycle, reading: Reading::Frames(Frames::default()) }
     }
 
     /// Bytes that are encrypted by the running task, which does the TLS handshake.
-    pub(super) fn encrypted(io: BoxIo, life: Life) -> Self {
-        Self { io, life, reading: Reading::Encrypted { connecting: task::try_id() } }
+    pub(super) fn encrypted(io: BoxIo, lifecycle: Lifecycle) -> Self {
+        Self { io, lifecycle, reading: Reading::Encrypted { connecting: task::try_id() } }
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
-        let life = &self.life;
+        let lifecycle = &self.lifecycle;
         match &mut self.reading {
-            Reading::Frames(frames) => frames.read(bytes, |said| match said {
-                Said::Settings => life.opened(),
-                Said::Goaway(text) => life.end(&text),
+            Reading::Frames(frames) => frames.read(bytes, |found| match found {
+                FrameEvent::Settings => lifecycle.opened(),
+                FrameEvent::Goaway(text) => lifecycle.end(&text),
             }),
-            Reading::Encrypted { connecting } if *connecting != task::try_id() => life.opened(),
+            Reading::Encrypted { connecting } if *connecting != task::try_id() => {
+                lifecycle.opened();
+            }
             Reading::Encrypted { .. } => {}
         }
     }
 
     fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &written {
-            self.life.end(&format!("the connection was lost: {error}"));
+            self.lifecycle.end(&format!("the connection was lost: {error}"));
         }
         written
     }
@@ -70,11 +72,11 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         match &read {
             Poll::Ready(Ok(())) => match &buf.filled()[before..] {
-                [] if room > 0 => self.life.end("the server has closed the connection"),
+                [] if room > 0 => self.lifecycle.end("the server has closed the connection"),
                 bytes => self.has_read(bytes),
             },
             Poll::Ready(Err(error)) => {
-                self.life.end(&format!("the connection was lost: {error}"));
+                self.lifecycle.end(&format!("the connection was lost: {error}"));
             }
             Poll::Pending => {}
         }
@@ -117,6 +119,6 @@ impl AsyncWrite for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.life.end("the connection has closed");
+        self.lifecycle.end("the connection has closed");
     }
 }

@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// And never earlier than this after the last time.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Resolves by the operating system, which does not tell how long an answer holds.
+/// Resolves by the operating system, which does not report how long an answer is valid.
 pub(crate) fn lookup(uri: &Uri) -> Resolve {
     let host = uri.host().unwrap_or_default();
     // IPv6 addresses are in brackets in a URI.
@@ -38,10 +38,10 @@ pub(crate) fn lookup(uri: &Uri) -> Resolve {
     })
 }
 
-/// Asks every 30 seconds; sooner if `again` says so or the last answer was of no use, but with a pause of 5 seconds.
+/// Resolves every 30 seconds; sooner after `again` or after a failure, but at least 5 seconds after the last time.
 pub(crate) async fn resolve(mut asked: Resolve, updates: Sender<Update>, again: Arc<Notify>) {
     loop {
-        let begun = Instant::now();
+        let started = Instant::now();
         let answer = match guarded(&mut asked) {
             Ok(future) => {
                 let mut future = Guarded::new(future);
@@ -63,10 +63,10 @@ pub(crate) async fn resolve(mut asked: Resolve, updates: Sender<Update>, again: 
             return;
         }
         if is_good {
-            // Either way the pause follows, if it is not over.
-            let _ = timeout_at(begun + INTERVAL, again.notified()).await;
+            // The pause follows in both cases.
+            let _ = timeout_at(started + INTERVAL, again.notified()).await;
         }
-        sleep_until(begun + PAUSE).await;
+        sleep_until(started + PAUSE).await;
     }
 }
 
@@ -93,20 +93,20 @@ mod tests {
 
     struct Times {
         updates: mpsc::Receiver<Update>,
-        begun: Instant,
+        started: Instant,
     }
 
     impl Times {
         async fn next(&mut self) -> (u64, Update) {
             let update = self.updates.recv().await.expect("it never ends");
-            (self.begun.elapsed().as_secs(), update)
+            (self.started.elapsed().as_secs(), update)
         }
     }
 
     fn start(resolver: Resolve, again: &Arc<Notify>) -> Times {
         let (sender, updates) = mpsc::channel(1);
         tokio::spawn(resolve(resolver, sender, Arc::clone(again)));
-        Times { updates, begun: Instant::now() }
+        Times { updates, started: Instant::now() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_is_resolved_at_once_when_asked_but_at_most_every_5_seconds() {
+    async fn a_name_is_resolved_again_at_once_but_at_most_every_5_seconds() {
         let again = Arc::new(Notify::new());
         let mut times = start(answers(vec![]), &again);
         assert_eq!(times.next().await.0, 0);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_of_no_use_is_told_and_the_next_one_is_asked_for_soon() {
+    async fn a_failure_is_reported_and_the_name_is_resolved_again_soon() {
         let no_name = io::Error::other("no such host");
         let mut times = start(answers(vec![Err(no_name), Ok(vec![])]), &Arc::default());
         let failed = |update: Update| match update {

@@ -36,7 +36,7 @@ pub(crate) enum Source {
     List(Vec<Address>),
     /// The user's own discovery.
     Changes(Changes),
-    /// Asked again and again.
+    /// Called again and again.
     Resolve(Resolve),
 }
 
@@ -45,7 +45,7 @@ impl Source {
     pub(crate) async fn run(self, updates: Sender<Update>, again: Arc<Notify>) {
         match self {
             Self::List(addresses) => {
-                // The manager is gone only if it is about to abort this task.
+                // Without a manager this task is about to be aborted.
                 let _ = updates.send(Update::Change(Change::Replace(addresses))).await;
             }
             Self::Changes(changes) => follow(changes, updates).await,

@@ -1,12 +1,12 @@
-//! What is known of one connection: whether the server has spoken, and whether it is over.
+//! Whether a connection is opening, open, or over.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Shared by the connection's bytes, which see it live and end, and by those who use it.
+/// The phase of one connection, shared by its byte stream and its users.
 #[derive(Clone, Debug)]
-pub(crate) struct Life(Arc<watch::Sender<Phase>>);
+pub(crate) struct Lifecycle(Arc<watch::Sender<Phase>>);
 
 #[derive(Clone, Debug)]
 enum Phase {
@@ -15,7 +15,7 @@ enum Phase {
     Over(Arc<str>),
 }
 
-impl Life {
+impl Lifecycle {
     pub(super) fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Phase::Opening)))
     }
@@ -47,7 +47,7 @@ impl Life {
         matches!(*self.0.borrow(), Phase::Open)
     }
 
-    /// Waits until the server has spoken. The error is why the connection ended before.
+    /// Waits for the SETTINGS of the server. The error is why the connection ended before.
     pub(super) async fn until_open(&self) -> Result<(), Arc<str>> {
         let mut phases = self.0.subscribe();
         // `self` holds the sender, so waiting cannot fail.

@@ -1,4 +1,4 @@
-//! What calls see of the addresses.
+//! The addresses as calls see them.
 
 use std::error::Error;
 use std::fmt;
@@ -10,16 +10,16 @@ use crate::{Address, State};
 
 /// Everything that a call needs to know, replaced as a whole at every change.
 #[derive(Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct Snapshot {
     pub(crate) rotation: Arc<Rotation>,
     /// If nothing can be picked.
-    pub(crate) otherwise: Otherwise,
+    pub(crate) when_none_ready: WhenNoneReady,
     pub(crate) states: Vec<(Address, State)>,
 }
 
 /// What a call does while nothing can be picked.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Otherwise {
+pub(crate) enum WhenNoneReady {
     /// It waits: an answer of the resolver, or a connection, is under way.
     #[default]
     Wait,
@@ -37,18 +37,18 @@ pub(crate) struct Unreachable {
     pub(crate) error: Option<Arc<str>>,
 }
 
-impl Picture {
+impl Snapshot {
     pub(crate) fn pick(&self) -> Option<&Arc<Connection>> {
         self.rotation.pick()
     }
 
     /// Why a call fails now if it does not wait.
     pub(crate) fn failure(&self) -> Option<&Arc<Unreachable>> {
-        match &self.otherwise {
+        match &self.when_none_ready {
             // A connection that was there a moment ago: its loss is about to be noticed.
             _ if !self.rotation.is_empty() => None,
-            Otherwise::Wait => None,
-            Otherwise::Fail(failure) => Some(failure),
+            WhenNoneReady::Wait => None,
+            WhenNoneReady::Fail(failure) => Some(failure),
         }
     }
 }

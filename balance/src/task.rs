@@ -1,4 +1,4 @@
-//! The connection to one address, kept up by a task of its own.
+//! The task that keeps one address connected.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::error_text::error_text;
 use crate::health::HealthWatch;
 use crate::random::Random;
 
-/// What has happened to the connection of one slot.
+/// What has happened to the connection.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// It is there.
+    /// Calls can be sent.
     Ready(Arc<Connection>),
-    /// It is there, but is not to be used, and why.
+    /// It is open, but the health check says not to use it.
     Unhealthy(Arc<str>),
     /// An attempt has failed.
     Failed(Arc<str>),
-    /// It was there, and is lost or about to close. The next attempt is under way.
+    /// It is lost, or the server is about to close it. The next attempt follows.
     Lost(Arc<str>),
 }
 
-/// An event of one task. Each has a number of its own, so that late events of one that was ended are recognised.
+/// An event of one task. Each task has a number of its own, so that late events of an aborted task are recognized.
 #[derive(Debug)]
-pub(crate) struct SlotEvent {
+pub(crate) struct TaskEvent {
     pub(crate) task: u64,
     pub(crate) address: Address,
     pub(crate) event: Event,
@@ -38,42 +38,42 @@ pub(crate) struct SlotEvent {
 
 /// Sends the events of one task.
 #[derive(Clone, Debug)]
-pub(crate) struct Events {
+pub(crate) struct EventSender {
     pub(crate) task: u64,
     pub(crate) address: Address,
-    pub(crate) sender: UnboundedSender<SlotEvent>,
+    pub(crate) sender: UnboundedSender<TaskEvent>,
 }
 
 /// Ends a task when it is dropped.
 #[derive(Debug)]
 pub(crate) struct AbortOnDrop(AbortHandle);
 
-/// How all slots connect.
+/// How all tasks connect.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectSettings {
     pub(crate) dialer: Arc<Dialer>,
     /// The service whose health is watched.
     pub(crate) health: Option<Arc<str>>,
     pub(crate) random: Random,
 }
 
-/// Connects, forever. One attempt at a time.
-pub(crate) fn spawn(line: Line, events: Events) -> AbortOnDrop {
-    AbortOnDrop::new(&tokio::spawn(run(line, events)))
+/// Starts a task that connects until it is aborted, with one attempt at a time.
+pub(crate) fn spawn(settings: ConnectSettings, events: EventSender) -> AbortOnDrop {
+    AbortOnDrop::new(&tokio::spawn(run(settings, events)))
 }
 
-async fn run(line: Line, events: Events) {
-    let mut backoff = Backoff::new(line.random.clone());
+async fn run(settings: ConnectSettings, events: EventSender) {
+    let mut backoff = Backoff::new(settings.random.clone());
     let mut was_short = false;
     loop {
-        let begun = Instant::now();
-        // Each attempt counts from its beginning: one that took long is followed by the next at once.
-        let delay = match connect(&line.dialer, &events.address).await {
+        let started = Instant::now();
+        // The delay counts from the start of the attempt: after a long one, the next follows at once.
+        let delay = match connect(&settings.dialer, &events.address).await {
             Ok(connection) => {
-                let reason = serve(Arc::new(connection), &line, &events).await;
+                let reason = serve(Arc::new(connection), &settings, &events).await;
                 let was_short_before = was_short;
-                was_short = begun.elapsed() < Backoff::INITIAL;
-                // Calls do not wait for a server that closes one connection after the other at once.
+                was_short = started.elapsed() < Backoff::INITIAL;
+                // Calls must not wait for a server that closes each connection soon after it accepts it.
                 if was_short && was_short_before {
                     events.send(Event::Failed(reason));
                     backoff.failed()
@@ -87,11 +87,11 @@ async fn run(line: Line, events: Events) {
                 backoff.failed()
             }
         };
-        sleep_until(begun + delay).await;
+        sleep_until(started + delay).await;
     }
 }
 
-/// Connects; a connector that panics has failed.
+/// Connects. A panic of the connector is an error.
 async fn connect(dialer: &Arc<Dialer>, address: &Address) -> Result<Connection, BoxError> {
     let mut attempt = Guarded::new(Box::pin(Arc::clone(dialer).connect(address.clone())));
     poll_fn(|cx| attempt.poll(cx))
@@ -99,25 +99,29 @@ async fn connect(dialer: &Arc<Dialer>, address: &Address) -> Result<Connection, 
         .unwrap_or_else(|message| Err(format!("the connector panicked: {message}").into()))
 }
 
-/// Until the connection is over. Returns why.
-async fn serve(connection: Arc<Connection>, line: &Line, events: &Events) -> Arc<str> {
-    let life = connection.life.clone();
-    let Some(service) = line.health.clone() else {
+/// Waits until the connection is over, and returns why.
+async fn serve(
+    connection: Arc<Connection>,
+    settings: &ConnectSettings,
+    events: &EventSender,
+) -> Arc<str> {
+    let lifecycle = connection.lifecycle.clone();
+    let Some(service) = settings.health.clone() else {
         events.send(Event::Ready(connection));
-        return life.until_over().await;
+        return lifecycle.until_over().await;
     };
     let watch = HealthWatch { connection, service, events: events.clone() };
     tokio::select! {
-        reason = life.until_over() => reason,
-        () = watch.run(line.random.clone()) => life.until_over().await,
+        reason = lifecycle.until_over() => reason,
+        () = watch.run(settings.random.clone()) => lifecycle.until_over().await,
     }
 }
 
-impl Events {
+impl EventSender {
     pub(crate) fn send(&self, event: Event) {
-        // The manager is gone only if it is about to abort this task.
+        // Without a manager this task is about to be aborted.
         let address = self.address.clone();
-        let _ = self.sender.send(SlotEvent { task: self.task, address, event });
+        let _ = self.sender.send(TaskEvent { task: self.task, address, event });
     }
 }
 
