@@ -95,6 +95,7 @@
 //! | an attempt lasts | 20 s at most, or `Endpoint::connect_timeout` |
 //! | a connection is ready | when the server has sent its HTTP/2 SETTINGS |
 //! | a connection is lost | it is closed, or the server sends GOAWAY; its running calls end by themselves |
+//! | two connections in a row end within 1 s | the address has failed, and the back-off grows |
 //! | a peer is gone without closing | TCP keepalive detects it on an idle connection, `TCP_USER_TIMEOUT` (Linux, 20 s) on a busy one |
 //!
 //! HTTP/2 pings (`Endpoint::http2_keep_alive_interval`) are off, and are best left off: a server of gRPC's own

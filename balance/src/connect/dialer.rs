@@ -57,9 +57,12 @@ pub(crate) struct Dialer {
 /// gRPC's minimum for an attempt ("Connection Backoff Protocol").
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Dialer {
     pub(crate) fn new(endpoint: Endpoint, connector: BoxConnector) -> Self {
-        let timeout = endpoint.get_connect_timeout().unwrap_or(CONNECT_TIMEOUT);
+        // The clock cannot add more than some centuries.
+        let timeout = endpoint.get_connect_timeout().unwrap_or(CONNECT_TIMEOUT).min(MAX_TIMEOUT);
         Self { endpoint, connector, timeout }
     }
 
