@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub enum Address {
     /// An IP address and a TCP port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket.
+    /// The path of a Unix socket. On systems without Unix sockets, each attempt to connect fails.
     Unix(Arc<PathBuf>),
 }
 
@@ -41,7 +41,8 @@ impl From<SocketAddr> for Address {
 impl FromStr for Address {
     type Err = AddrParseError;
 
-    /// Parses an IP address and a port, such as `10.0.0.7:50051` or `[::1]:50051`.
+    /// Parses an IP address and a port, such as `10.0.0.7:50051` or `[::1]:50051`. The name of a host is an error: use
+    /// [`Balanced::host`](crate::Balanced::host).
     fn from_str(text: &str) -> Result<Self, AddrParseError> {
         text.parse().map(Self::Tcp)
     }

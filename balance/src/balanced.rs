@@ -36,7 +36,9 @@ pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, Box
 impl Balanced {
     /// All addresses of the host in the endpoint's URI, as the operating system resolves it: again every 30 seconds,
     /// and when a connection fails or is lost, but at most every 5 seconds. If that fails or gives no address, those
-    /// that are known stay in use, and a WARN event reports it.
+    /// that are known stay in use, a WARN event reports it, and the name is resolved again after 5 seconds.
+    ///
+    /// The port is that of the URI, or else 443 for `https` and 80 for any other scheme.
     ///
     /// In Kubernetes, use the name of a headless service. The name of another service has one virtual address.
     pub fn host(endpoint: Endpoint) -> BalancedBuilder {
@@ -46,6 +48,9 @@ impl Balanced {
 
     /// All addresses that a function returns. It is called when [`host`](Self::host) would resolve the name. Use it with
     /// another DNS client, or with a service registry.
+    ///
+    /// An error, an empty answer and a panic keep the addresses that are known. The function is called again only after
+    /// its future has ended, so give the future a time limit of its own.
     pub fn resolve<F, R>(endpoint: Endpoint, mut resolve: F) -> BalancedBuilder
     where
         F: FnMut() -> R + Send + 'static,
@@ -55,7 +60,9 @@ impl Balanced {
         BalancedBuilder::new(endpoint, Source::Resolve(resolve))
     }
 
-    /// These addresses. The endpoint's URI gives the `:authority` of calls, and the name in the server's certificate.
+    /// These addresses, for ever. The endpoint's URI gives the `:authority` of calls, and the name in the server's
+    /// certificate; its port is not used. An address that is there twice is used once. Without any address, calls fail
+    /// with `UNAVAILABLE`.
     pub fn list<A: Into<Address>>(
         endpoint: Endpoint,
         addresses: impl IntoIterator<Item = A>,
@@ -64,7 +71,8 @@ impl Balanced {
         BalancedBuilder::new(endpoint, Source::List(addresses))
     }
 
-    /// The addresses of your own service discovery, as a stream of changes. When the stream ends, the addresses stay.
+    /// The addresses of your own service discovery, as a stream of changes. Calls wait for the first change. When the
+    /// stream ends, the addresses stay, and a WARN event reports it.
     pub fn discover(
         endpoint: Endpoint,
         changes: impl Stream<Item = Change> + Send + 'static,
@@ -72,7 +80,7 @@ impl Balanced {
         BalancedBuilder::new(endpoint, Source::Changes(Box::pin(changes)))
     }
 
-    /// The state of each address, in the order of the list.
+    /// The state of each address, in the order of the list. Empty before the first answer of the discovery.
     pub fn states(&self) -> Vec<(Address, State)> {
         self.snapshots.borrow().states.clone()
     }

@@ -12,7 +12,7 @@
 //! tonic-prost-build = "0.14"
 //! ```
 //!
-//! # Over the addresses of a host name
+//! # On a client
 //!
 //! ```no_run
 //! # use tonic_call_test_kit::{orders, v1::Ask as GetOrderRequest};
@@ -27,6 +27,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // All addresses of this name; it is resolved again every 30 seconds, and when a connection is lost.
 //!     let endpoint = Endpoint::from_static("http://orders.shop.svc.cluster.local:50051");
 //!     let channel = Balanced::host(endpoint).build();
 //!
@@ -39,14 +40,30 @@
 //! }
 //! ```
 //!
+//! `orders` is the module that tonic generates:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tonic_prost_build::configure().compile_protos(&["proto/orders.proto"], &["proto"])?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```ignore
+//! // src/main.rs
+//! mod orders {
+//!     tonic::include_proto!("orders.v1");
+//! }
+//! ```
+//!
 //! [`Balanced`] takes the place of a `Channel`: layers fit around it, and calls of all four kinds go through it. The
 //! [`Endpoint`](tonic::transport::Endpoint) has its usual meaning for every connection: HTTP/2 windows, limits,
 //! time-outs, user agent, TLS. Its URI is the `:authority` of each call and the name in the server's certificate,
 //! whatever the address.
 //!
-//! **In Kubernetes** the name must be that of a headless service (`clusterIP: None`): it resolves to the addresses of
-//! all pods that are ready. The name of another service resolves to one virtual address, and all calls of one
-//! connection go to one pod.
+//! **In Kubernetes** the name must be that of a headless service (`clusterIP: None`). [`kubernetes`] has the manifest,
+//! what happens in a roll-out, and what the server must do.
 //!
 //! # Over a list, or a discovery of your own
 //!
@@ -82,15 +99,28 @@
 //! A call waits at most until its deadline (`grpc-timeout`, or that of a deadline layer), and then ends
 //! `DEADLINE_EXCEEDED`. After a wait, `grpc-timeout` is the time that is left.
 //!
-//! A request that was never sent, because its connection was gone, goes to the next address. So does a request that
-//! a server reports as not processed (`REFUSED_STREAM`, GOAWAY), at most three times. Data that was already read from
-//! the request is sent again, up to 256 KiB. Other failures are returned: put a retry layer outside to repeat those calls.
+//! | a call fails, and the server | then |
+//! |---|---|
+//! | never got it: its connection was gone | it goes to the next address |
+//! | reports that it has not processed it (`REFUSED_STREAM`, GOAWAY) | it goes to the next address, once |
+//! | may have processed it: a lost connection, any status | the caller gets the failure, for a retry layer to judge |
+//!
+//! What was read of the request is sent again, up to 256 KiB; a longer request is not.
+//!
+//! # Layers around it
+//!
+//! Outermost first: observers, deadlines, retries, credentials, and then `Balanced`. A layer sees one call, however often it
+//! is sent again here; [`on_pick`](BalancedBuilder::on_pick) sees each time.
+//!
+//! The layers and `Balanced` agree through the request's extensions: the exact deadline of `tonic-deadline-layer`, and
+//! [`WaitForReady`]. Waiting for a connection is best done here: a retry layer can only try again after a pause.
 //!
 //! # When connections are made
 //!
 //! | | |
 //! |---|---|
-//! | an address is new, or its connection is lost | at once, with one attempt at a time |
+//! | an address is new, or its connection is lost | at once, but not within 1 s after the beginning of the last attempt |
+//! | at the same time | one attempt for each address |
 //! | an attempt has failed | 1 s after its beginning, then 1.6 times longer each time, up to 120 s, ±20 % |
 //! | an attempt lasts | 20 s at most, or `Endpoint::connect_timeout` |
 //! | a connection is ready | when the server has sent its HTTP/2 SETTINGS |
@@ -98,21 +128,21 @@
 //! | two connections in a row end within 1 s | the address has failed, and the back-off grows |
 //! | a peer is gone without closing | TCP keepalive detects it on an idle connection, `TCP_USER_TIMEOUT` (Linux, 20 s) on a busy one |
 //!
-//! HTTP/2 pings (`Endpoint::http2_keep_alive_interval`) are off, and are best left off: a server of gRPC's own
-//! libraries answers pings that come more often than every 5 minutes with GOAWAY `too_many_pings`.
+//! # TLS
 //!
-//! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they
-//! are encrypted. Then a connection is ready when the server has sent anything after the handshake, and the next call
-//! detects GOAWAY and goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no
-//! difference.
+//! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they are encrypted.
+//! Then a connection is ready when the server has sent anything after the handshake, and the next call detects GOAWAY and
+//! goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no difference.
 //!
 //! # What an operator sees
 //!
-//! One event per change of an address's state, with the target `tonic_balance`: WARN for a failure, INFO where an
-//! address becomes or ceases to be ready, DEBUG else.
+//! One event per change of an address's state, with the target `tonic_balance`: WARN for a failure, INFO where an address
+//! becomes or ceases to be ready, DEBUG else. There is a WARN, too, when no addresses are discovered any more, and for a
+//! server without the health service that it should have.
 //!
 //! ```text
-//! WARN tonic_balance: connection state changed server="orders.svc:50051" address=10.0.0.2:50051 from="CONNECTING" state="TRANSIENT_FAILURE" reason="connection refused"
+//! WARN tonic_balance: connection state changed server="orders.svc:50051" address=10.0.0.2:50051
+//!     from="CONNECTING" state="TRANSIENT_FAILURE" reason="Connection refused (os error 111)"
 //! ```
 //!
 //! [`on_state`](BalancedBuilder::on_state) and [`on_pick`](BalancedBuilder::on_pick) are hooks for metrics, and
@@ -141,10 +171,18 @@
 //!
 //! | what you do | what happens | do instead |
 //! |---|---|---|
-//! | build outside a tokio runtime | it panics, as `Endpoint::connect_lazy` does | build it in `main` |
-//! | use the name of a Kubernetes service with a virtual address | one pod gets all calls | use a headless service |
+//! | build outside a tokio runtime | it panics, as `Endpoint::connect_lazy` does | build it in `main`, in the runtime that lives longest: the connections end with it |
+//! | use the name of a Kubernetes service with a virtual address | one pod gets all calls | use a [headless service](kubernetes) |
+//! | wait for ready without a deadline | a call may wait for ever | set one |
+//! | set `Endpoint::http2_keep_alive_interval` | servers of gRPC's own libraries answer pings that come more often than every 5 minutes with GOAWAY `too_many_pings` | leave it off: TCP finds dead peers |
+//! | use `https` without `Endpoint::tls_config` | no address connects | set it, or use `http` with a connector that does TLS |
+//! | make a `Balanced` for each call | each call connects anew | clone one |
+//! | expect a running stream to move to a new server | it stays where it began | end it on the server from time to time |
+//! | connect many clients to many servers | each client has a connection to each server | give each client some of the addresses, or use [`PickFirst`](Policy::PickFirst) |
 //! | set `Endpoint::concurrency_limit` | it holds for each connection, and a call that waits for it is not moved | limit outside |
 //! | set `Endpoint::local_address` | it is ignored | give a [connector](BalancedBuilder::connector) |
+//!
+//! A runnable program is in [`examples/`](https://github.com/tonic-layers/tonic-layers/tree/main/balance/examples).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -166,6 +204,9 @@ mod snapshot;
 mod state;
 mod task;
 mod wait_for_ready;
+
+#[doc = include_str!("../docs/kubernetes.md")]
+pub mod kubernetes {}
 
 pub use self::address::Address;
 pub use self::balanced::{Balanced, ResponseFuture};

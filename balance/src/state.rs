@@ -13,7 +13,8 @@ pub enum State {
     Idle,
     /// A first connection is being made, or one after a loss. Calls wait for it.
     Connecting,
-    /// Connected, and the server has sent its HTTP/2 SETTINGS. Calls are sent here.
+    /// Connected: the server has sent its HTTP/2 SETTINGS, and its health is `SERVING` if that is checked. Calls are
+    /// sent here.
     Ready,
     /// The last attempt has failed, or the server's health is not `SERVING`. The next attempts happen in
     /// the background; calls do not wait for them.
@@ -47,9 +48,9 @@ impl fmt::Display for State {
 pub struct StateChange<'a> {
     /// The address.
     pub address: &'a Address,
-    /// The state before; `None` for an address that is new.
+    /// The state before; `None` for an address that is new, whose first state is [`Idle`](State::Idle).
     pub from: Option<State>,
-    /// The state now.
+    /// The state now. The last one is [`Shutdown`](State::Shutdown): the address was removed, or the balancer has ended.
     pub to: State,
     /// Why, if that is not obvious: the error of the attempt, or how the connection was lost.
     pub reason: Option<&'a str>,
