@@ -11,8 +11,8 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::backoff::Backoff;
 use crate::connect::{CONNECT_TIMEOUT, Connection};
+use crate::event::{Event, EventSender};
 use crate::random::Random;
-use crate::task::{Event, EventSender};
 
 /// Watches the health of one service on one connection.
 #[derive(Debug)]

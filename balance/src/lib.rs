@@ -194,6 +194,7 @@ mod call;
 mod connect;
 mod discover;
 mod error_text;
+mod event;
 mod health;
 mod manager;
 mod policy;

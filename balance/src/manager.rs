@@ -7,9 +7,9 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Notify, watch};
 
 use crate::discover::Update;
+use crate::event::{Event, TaskEvent};
 use crate::slots::{SlotSettings, Slots};
 use crate::snapshot::{Snapshot, Unreachable, WhenNoneReady};
-use crate::task::{Event, TaskEvent};
 
 /// Receives updates of the addresses and events of their connections, and publishes a snapshot for the calls.
 #[derive(Debug)]

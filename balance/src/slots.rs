@@ -8,8 +8,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::connect::Connection;
 use crate::discover::Change;
+use crate::event::{Event, EventSender, TaskEvent};
 use crate::state::{Hooks, TrackedState};
-use crate::task::{self, AbortOnDrop, ConnectSettings, Event, EventSender, TaskEvent};
+use crate::task::{self, AbortOnDrop, ConnectSettings};
 use crate::{Address, Policy, State};
 
 /// The addresses, in the order of the list.
