@@ -86,7 +86,8 @@
 //! # }
 //! ```
 //!
-//! [`Balanced::resolve`] calls a function of yours where [`Balanced::host`] calls the operating system.
+//! `ReceiverStream` is in the crate `tokio-stream`. [`Balanced::resolve`] calls a function of yours where
+//! [`Balanced::host`] calls the operating system.
 //!
 //! # Which calls wait, which fail, which are sent again
 //!
@@ -105,15 +106,17 @@
 //! | reports that it has not processed it (`REFUSED_STREAM`, GOAWAY) | it goes to the next address, once |
 //! | may have processed it: a lost connection, any status | the caller gets the failure, for a retry layer to judge |
 //!
-//! What was read of the request is sent again, up to 256 KiB; a longer request is not.
+//! What was read of the request is sent again, up to 256 KiB for a call and 16 MiB for all calls of a `Balanced`.
+//! Beyond that, the request is not sent again.
 //!
 //! # Layers around it
 //!
-//! Outermost first: observers, deadlines, retries, credentials, and then `Balanced`. A layer sees one call, however often it
-//! is sent again here; [`on_pick`](BalancedBuilder::on_pick) sees each time.
+//! Outermost first: observers, deadlines, retries, credentials, and then `Balanced`. A layer sees one call, however
+//! often it is sent again here; [`on_pick`](BalancedBuilder::on_pick) is called each time. What is sent again here is
+//! no attempt for `tonic-retry-layer`.
 //!
-//! The layers and `Balanced` agree through the request's extensions: the exact deadline of `tonic-deadline-layer`, and
-//! [`WaitForReady`]. Waiting for a connection is best done here: a retry layer can only try again after a pause.
+//! [`WaitForReady`] in the request's extensions has an effect in both. `Balanced` waits until an address is ready; a
+//! retry layer around a `Channel` can only try again after pauses.
 //!
 //! # When connections are made
 //!
@@ -130,15 +133,16 @@
 //!
 //! # TLS
 //!
-//! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they are encrypted.
-//! Then a connection is ready when the server has sent anything after the handshake, and the next call detects GOAWAY and
-//! goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no difference.
+//! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they are
+//! encrypted. Then a connection is ready when the server has sent anything after the handshake, and the next call
+//! detects GOAWAY and goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no
+//! difference.
 //!
 //! # What an operator sees
 //!
-//! One event per change of an address's state, with the target `tonic_balance`: WARN for a failure, INFO where an address
-//! becomes or ceases to be ready, DEBUG else. There is a WARN, too, when no addresses are discovered any more, and for a
-//! server without the health service that it should have.
+//! One event per change of an address's state, with the target `tonic_balance`: WARN for a failure, INFO where an
+//! address becomes or ceases to be ready, DEBUG else. There is a WARN, too, when no addresses are discovered any more,
+//! and for a server without the health service that it should have.
 //!
 //! ```text
 //! WARN tonic_balance: connection state changed server="orders.svc:50051" address=10.0.0.2:50051
@@ -175,10 +179,11 @@
 //! | use the name of a Kubernetes service with a virtual address | one pod gets all calls | use a [headless service](kubernetes) |
 //! | wait for ready without a deadline | a call may wait for ever | set one |
 //! | set `Endpoint::http2_keep_alive_interval` | servers of gRPC's own libraries answer pings that come more often than every 5 minutes with GOAWAY `too_many_pings` | leave it off: TCP finds dead peers |
-//! | use `https` without `Endpoint::tls_config` | no address connects | set it, or use `http` with a connector that does TLS |
+//! | forget `.build()` | the compiler reports that `BalancedBuilder` is no `Service` | call it |
+//! | use `https` without `Endpoint::tls_config` | no address connects. If tonic has none of its TLS features, it sends plain text instead | turn on `tls-ring` or `tls-aws-lc` of tonic, and set `tls_config` |
 //! | make a `Balanced` for each call | each call connects anew | clone one |
 //! | expect a running stream to move to a new server | it stays where it began | end it on the server from time to time |
-//! | connect many clients to many servers | each client has a connection to each server | give each client some of the addresses, or use [`PickFirst`](Policy::PickFirst) |
+//! | connect many clients to many servers | each client has a connection to each server | give each client a part of the list |
 //! | set `Endpoint::concurrency_limit` | it holds for each connection, and a call that waits for it is not moved | limit outside |
 //! | set `Endpoint::local_address` | it is ignored | give a [connector](BalancedBuilder::connector) |
 //!
