@@ -1,23 +1,43 @@
 //! The byte stream of one connection.
 
+use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task;
+use tokio::time::{Sleep, sleep};
 
 use super::BoxIo;
 use super::frames::{FrameEvent, Frames};
 use super::lifecycle::Lifecycle;
 
 /// Passes bytes on, and updates the [`Lifecycle`] of the connection.
+///
+/// A failed write does not end it: what the server sent before is read first. h2 stops reading when a write fails, and
+/// so would lose the last answers of a server that shuts down, and its GOAWAY, which reports the requests that it has not
+/// processed. tonic's server closes its socket as soon as its last call is answered. If requests have arrived meanwhile,
+/// the kernel then resets the connection, and the next write of the client fails.
 #[derive(Debug)]
 pub(super) struct Wire {
     io: BoxIo,
     lifecycle: Lifecycle,
     reading: Reading,
+    unwritable: Option<Unwritable>,
 }
+
+/// A write has failed. Later ones seem to succeed, and their bytes are dropped.
+#[derive(Debug)]
+struct Unwritable {
+    error: io::Error,
+    /// When the connection ends if the other side does not end it.
+    end: Pin<Box<Sleep>>,
+}
+
+/// A socket whose writes fail can be read to its end at once. A connector of the user's own may leave that end out.
+const TIME_TO_READ: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum Reading {
@@ -31,12 +51,13 @@ enum Reading {
 impl Wire {
     /// Bytes that are HTTP/2 frames.
     pub(super) fn plain(io: BoxIo, lifecycle: Lifecycle) -> Self {
-        Self { io, lifecycle, reading: Reading::Frames(Frames::default()) }
+        Self { io, lifecycle, reading: Reading::Frames(Frames::default()), unwritable: None }
     }
 
     /// Bytes that are encrypted by the running task, which does the TLS handshake.
     pub(super) fn encrypted(io: BoxIo, lifecycle: Lifecycle) -> Self {
-        Self { io, lifecycle, reading: Reading::Encrypted { connecting: task::try_id() } }
+        let reading = Reading::Encrypted { connecting: task::try_id() };
+        Self { io, lifecycle, reading, unwritable: None }
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
@@ -53,11 +74,25 @@ impl Wire {
         }
     }
 
-    fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &written {
-            self.lifecycle.end(&format!("the connection was lost: {error}"));
-        }
-        written
+    /// The result of a write. A failure counts as a success of this `size`.
+    fn wrote<T>(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<T>>,
+        size: T,
+    ) -> Poll<io::Result<T>> {
+        let Poll::Ready(Err(error)) = written else { return written };
+        self.lifecycle.end(&format!("the connection was lost: {error}"));
+        self.unwritable = Some(Unwritable { error, end: Box::pin(sleep(TIME_TO_READ)) });
+        // The end of the reading must be seen, and nothing else may wake the task.
+        cx.waker().wake_by_ref();
+        Poll::Ready(Ok(size))
+    }
+
+    /// What a read results in that has nothing to read now.
+    fn poll_unwritable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(Unwritable { error, end }) = &mut self.unwritable else { return Poll::Pending };
+        end.as_mut().poll(cx).map(|()| Err(io::Error::new(error.kind(), error.to_string())))
     }
 }
 
@@ -78,7 +113,7 @@ impl AsyncRead for Wire {
             Poll::Ready(Err(error)) => {
                 self.lifecycle.end(&format!("the connection was lost: {error}"));
             }
-            Poll::Pending => {}
+            Poll::Pending => return self.poll_unwritable(cx),
         }
         read
     }
@@ -90,8 +125,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.unwritable.is_some() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(written)
+        self.wrote(cx, written, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -99,8 +137,12 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let size = bytes.iter().map(|part| part.len()).sum();
+        if self.unwritable.is_some() {
+            return Poll::Ready(Ok(size));
+        }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
-        self.wrote(written)
+        self.wrote(cx, written, size)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,11 +150,17 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unwritable.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.wrote(flushed)
+        self.wrote(cx, flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unwritable.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
@@ -120,5 +168,77 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.lifecycle.end("the connection has closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What the server has sent, and writes that fail.
+    #[derive(Debug)]
+    struct Reset {
+        sent: &'static [u8],
+        ends: bool,
+    }
+
+    impl AsyncRead for Reset {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.sent.is_empty() && !self.ends {
+                return Poll::Pending;
+            }
+            buf.put_slice(std::mem::take(&mut self.sent));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Reset {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            panic!("after a failed write nothing is written")
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_flush(cx)
+        }
+    }
+
+    fn reset(sent: &'static [u8], ends: bool) -> (Wire, Lifecycle) {
+        let lifecycle = Lifecycle::new();
+        (Wire::plain(Box::new(Reset { sent, ends }), lifecycle.clone()), lifecycle)
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_does_not_hide_what_the_server_sent_before() {
+        let (mut wire, lifecycle) = reset(b"an answer", true);
+        wire.write_all(b"a request").await.expect("the failure is seen at the end of the reading");
+        assert_eq!(&*lifecycle.until_over().await, "the connection was lost: broken pipe");
+        wire.write_all(b"another").await.expect("it is dropped");
+        wire.shutdown().await.expect("there is nothing to shut down");
+        let mut read = Vec::new();
+        wire.read_to_end(&mut read).await.expect("it ends");
+        assert_eq!(read, b"an answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_write_ends_a_connection_that_does_not_end_itself() {
+        let (mut wire, _) = reset(b"an answer", false);
+        wire.write_all(b"a request").await.expect("the failure is seen at the end of the reading");
+        let mut read = Vec::new();
+        let error = wire.read_to_end(&mut read).await.expect_err("the time is over");
+        assert_eq!((error.kind(), &*read), (io::ErrorKind::BrokenPipe, &b"an answer"[..]));
     }
 }
