@@ -11,6 +11,8 @@ pub(super) enum FrameEvent {
     Settings,
     /// GOAWAY: the server answers no new stream (section 6.8). The text describes it.
     Goaway(String),
+    /// The first bytes are those of another protocol. The text names it.
+    OtherProtocol(&'static str),
 }
 
 /// Follows the frames of one connection.
@@ -36,6 +38,8 @@ enum Peer {
 }
 
 const HEADER: usize = 9;
+/// Where the type is in a header.
+const TYPE: usize = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// The last stream's number and the error code, before the debug data.
@@ -51,7 +55,11 @@ impl Frames {
                 self.header[self.have..self.have + part.len()].copy_from_slice(part);
                 self.have += part.len();
                 bytes = rest;
-                if self.have == HEADER {
+                if self.peer == Peer::Silent && self.have > TYPE && self.header[TYPE] != SETTINGS {
+                    // Not later: an alert of TLS is shorter than the header of a frame.
+                    self.peer = Peer::SpeaksSomethingElse;
+                    found(FrameEvent::OtherProtocol(describe_protocol(&self.header)));
+                } else if self.have == HEADER {
                     self.have = 0;
                     self.begin(&mut found);
                 }
@@ -75,15 +83,22 @@ impl Frames {
     fn begin(&mut self, found: &mut impl FnMut(FrameEvent)) {
         let [high, middle, low, kind, ..] = self.header;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
-        match (&self.peer, kind) {
-            (Peer::Silent, SETTINGS) => {
-                self.peer = Peer::SpeaksHttp2;
-                found(FrameEvent::Settings);
-            }
-            (Peer::Silent, _) => self.peer = Peer::SpeaksSomethingElse,
-            (_, GOAWAY) => self.goaway = Some(Vec::new()),
-            _ => {}
+        if self.peer == Peer::Silent {
+            self.peer = Peer::SpeaksHttp2;
+            found(FrameEvent::Settings);
+        } else if kind == GOAWAY {
+            self.goaway = Some(Vec::new());
         }
+    }
+}
+
+/// What a server speaks whose first bytes are these.
+fn describe_protocol(beginning: &[u8; HEADER]) -> &'static str {
+    match beginning {
+        // A record of TLS (RFC 8446, section 5.1): a type, and the version.
+        [20..=23, 3, ..] => "the server answers with TLS, not with HTTP/2 in plain text",
+        [b'H', b'T', b'T', b'P', ..] => "the server answers with HTTP/1, not with HTTP/2",
+        _ => "the server does not answer with HTTP/2",
     }
 }
 
@@ -134,9 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn other_protocols_have_no_frames() {
-        assert_eq!(found(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]), []);
-        assert_eq!(found(&[&frame(0, b"data"), &frame(SETTINGS, b"")]), []);
+    fn other_protocols_are_named_and_have_no_frames() {
+        let name = |bytes: &[u8]| match &*found(&[bytes, &frame(SETTINGS, b"")]) {
+            [FrameEvent::OtherProtocol(name)] => *name,
+            other => panic!("{other:?}"),
+        };
+        assert!(name(b"HTTP/1.1 400 Bad Request\r\n\r\n").contains("HTTP/1,"));
+        assert!(name(&[21, 3, 3, 0, 2, 2, 22]).contains("TLS"));
+        assert_eq!(name(&frame(0, b"data")), "the server does not answer with HTTP/2");
     }
 
     #[test]

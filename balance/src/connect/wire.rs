@@ -66,6 +66,7 @@ impl Wire {
             Reading::Frames(frames) => frames.read(bytes, |found| match found {
                 FrameEvent::Settings => lifecycle.opened(),
                 FrameEvent::Goaway(text) => lifecycle.end(&text),
+                FrameEvent::OtherProtocol(text) => lifecycle.end(text),
             }),
             Reading::Encrypted { connecting } if *connecting != task::try_id() => {
                 lifecycle.opened();
