@@ -16,7 +16,7 @@ use crate::cli::{CallArgs, CredentialArgs, MAX_TTL};
 
 /// The layer that sends the token, if there is one, and a hint if the server refuses the call.
 ///
-/// The token is the one of the flags, or one of the development key if its file exists and the server is on this
+/// The token is the one of the flags, or one of the development key if its file exists and all servers are on this
 /// machine.
 pub(super) struct Credentials {
     pub(super) layer: Option<CredentialsLayer>,
@@ -64,11 +64,11 @@ impl Credentials {
         if args.has_authorization() {
             return Ok(Self { layer: None, hint: Hint::NONE });
         }
-        if !is_loopback(&args.to) {
+        if let Some(elsewhere) = args.to.iter().find(|url| !is_loopback(url)) {
             let error = format!(
                 "a token is not sent to {} without TLS, since others could read it on the network; \
                  -H 'authorization=Bearer TOKEN' sends it anyway",
-                args.to.host().unwrap_or_default()
+                elsewhere.host().unwrap_or_default()
             );
             return if args.credentials.given() {
                 Err(CallError::Input(error))

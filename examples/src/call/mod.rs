@@ -7,11 +7,13 @@ mod lines;
 mod method;
 mod output;
 mod repeat;
+mod resolve;
 mod retries;
+mod servers;
 
 use tokio::time::timeout;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic_call::ServiceConfig;
 
 use crate::cli::CallArgs;
 use crate::metrics;
@@ -19,10 +21,10 @@ use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
 use credentials::Credentials;
-use error::CONNECT_TIMEOUT;
 pub use error::CallError;
 use method::RequestOptions;
 use repeat::Summary;
+use servers::Servers;
 
 /// Calls the method and prints each response message as one line of JSON, when it arrives.
 ///
@@ -30,12 +32,17 @@ use repeat::Summary;
 pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
     let install = || metrics::install_with(retries::set_buckets);
     let scrape = args.verbose.then(install).transpose().map_err(CallError::Output)?;
+    let config = channel::service_config(&args)?;
+    let servers = Servers::connect(&args, &config);
     let mut summary = Summary::default();
-    let result = call(args, traces, &mut summary).await;
-    if let Some(scrape) = scrape {
-        output::print_to_stderr(metrics::samples(&scrape));
-    }
-    // As the last line, whether or not it is an error.
+    let result = call(args, &config, traces, &servers, &mut summary).await;
+
+    // While the connections are open, so that they are counted.
+    let samples = scrape.map(|scrape| metrics::samples(&scrape));
+    let summary = summary.finish(servers.addresses());
+    servers.close().await;
+    output::print_to_stderr(samples.into_iter().flatten());
+    // As the last lines, whether or not it is an error.
     match result {
         Ok(()) if summary.any_failed() => Err(CallError::SomeFailed(summary.to_string())),
         result => {
@@ -47,15 +54,19 @@ pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallErro
 
 async fn call(
     args: CallArgs,
+    config: &ServiceConfig,
     traces: Option<&Traces>,
+    servers: &Servers,
     summary: &mut Summary,
 ) -> Result<(), CallError> {
     let streams_response = args.method.streams_response();
+    // Otherwise the signal ends the process.
+    let reports_at_end = traces.is_some() || args.repeat.is_some();
     let result = tokio::select! {
-        result = connect_and_call(args, traces, summary) => result,
+        result = make_calls(args, config, traces, servers, summary) => result,
         () = output::closed(), if streams_response => Ok(()),
-        // Only needed to export the span: otherwise the signal ends the process.
-        () = interrupted(), if traces.is_some() => Err(CallError::Interrupted),
+        // The span is exported, and the calls before are counted.
+        () = interrupted(), if reports_at_end => Err(CallError::Interrupted),
     };
     match result {
         Err(CallError::OutputClosed) => Ok(()),
@@ -63,24 +74,27 @@ async fn call(
     }
 }
 
-async fn connect_and_call(
+async fn make_calls(
     args: CallArgs,
+    config: &ServiceConfig,
     traces: Option<&Traces>,
+    servers: &Servers,
     summary: &mut Summary,
 ) -> Result<(), CallError> {
     let Credentials { layer, hint } = find_credentials(&args).await?;
-    // Connects when the call waits for it, so that the layers see a failure, and the deadline covers the wait.
-    let endpoint = Endpoint::from(args.to.clone()).connect_timeout(CONNECT_TIMEOUT);
-    let channel = channel::layered(endpoint.connect_lazy(), layer, &args, traces)?;
+    let channel = channel::layered(servers.channel(), layer, &args, config, traces)?;
     let client = OrderServiceClient::new(channel);
     let options = RequestOptions { metadata: args.metadata, wait_for_ready: args.wait_for_ready };
     let call_once = async || {
         let called = options.call(client.clone(), args.method.clone()).await;
-        called.map_err(|error| hint.add_to(error.naming_server(&args.to)))
+        called.map_err(|error| hint.add_to(error.naming_servers(&servers.failures())))
     };
     match args.repeat {
         None => call_once().await,
-        Some(times) => summary.repeat(times, call_once).await,
+        Some(times) => {
+            servers.wait_for_connections().await;
+            summary.repeat(times, call_once, || servers.take_picks()).await
+        }
     }
 }
 
