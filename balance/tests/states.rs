@@ -281,7 +281,6 @@ async fn a_drained_server_gets_no_new_call_and_its_streams_end_by_themselves() {
     until_closed(&network, 1).await;
 }
 
-/// In memory no answer is lost: over TCP, the kernel may drop one that is not read yet when the server closes.
 #[tokio::test(start_paused = true)]
 async fn servers_that_drain_under_load_cost_no_call() {
     let network = Network::serving(3);
