@@ -203,6 +203,7 @@
 //! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
+//! | [`Replay`], [`ReplayBudget`] | requests that can be sent again |
 //! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
 //! | `ServiceConfig`, [`WaitForReady`] | gRPC's service config, which several layers read, and what one call changes of it |
@@ -240,6 +241,7 @@ mod method;
 mod observe;
 #[cfg(feature = "server")]
 mod peer;
+mod replay;
 mod show;
 
 pub use self::answer::{
@@ -268,6 +270,7 @@ pub use self::observe::{
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
+pub use self::replay::{AnsweredRequest, Replay, ReplayBody, ReplayBudget};
 pub use self::show::{
     AllowedMetadata, CODES, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES,
     TraceIds, TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{
-    CallInfo, Delivery, EndedBy, GrpcService, MessageLimit, MethodConfig, Rpc, WaitForReady,
+    CallInfo, Delivery, EndedBy, GrpcService, MessageLimit, MethodConfig, Replay, Rpc, WaitForReady,
     as_error,
 };
 
@@ -16,7 +16,6 @@ use super::plan::{Again, Plan, Shared};
 use super::report::Report;
 use super::timer::{Interruption, Timer};
 use crate::hook::{AttemptKind, AttemptOutcome, Final};
-use crate::replay::Replay;
 use crate::response::{ResponseBody, Watch};
 use crate::settings::Settings;
 
@@ -47,10 +46,9 @@ impl Call {
             limit: limit(config.and_then(MethodConfig::max_response_message_bytes)),
             request: None,
         };
-        let budget = Arc::clone(&settings.budget);
         Self {
             head: Head::new(parts),
-            replay: Replay::new(body, request_limit, settings.call_bytes, budget),
+            replay: Replay::new(body, request_limit, settings.call_bytes, settings.budget.clone()),
             plan: Plan::new(policy, settings.max_attempts, waits),
             watch,
             report: Report::new(settings.hook.clone(), rpc),
@@ -142,14 +140,14 @@ impl Call {
     {
         self.report.end(AttemptOutcome::Answered);
         self.settle_on(info);
-        let buffer = self.replay.answered();
+        let request = self.replay.answered();
         let mut watch = self.watch;
         if response.body().is_end_stream() {
             // Its status is in its head.
             watch.ended_with(response.headers());
             return response.map(|body| ResponseBody::new(body, None));
         }
-        watch.request = buffer.has_limit().then_some(buffer);
+        watch.request = request.has_limit().then_some(request);
         response.map(|body| ResponseBody::new(body, Some(watch)))
     }
 
