@@ -204,7 +204,7 @@
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`Replay`], [`ReplayBudget`] | requests that can be sent again |
-//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
+//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`], [`ErrorChain`] | making parts of a call safe to show in logs and spans |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`] | the address of the caller, also behind proxies |
 //! | `ServiceConfig`, [`WaitForReady`] | gRPC's service config, which several layers read, and what one call changes of it |
 //! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
@@ -272,6 +272,7 @@ pub use self::observe::{
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
 pub use self::replay::{AnsweredRequest, Replay, ReplayBody, ReplayBudget};
 pub use self::show::{
-    AllowedMetadata, CODES, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES,
-    TraceIds, TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,
+    AllowedMetadata, CODES, ErrorChain, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES,
+    MAX_TEXT_BYTES, TraceIds, TraceParent, code_from_name, code_name, joined, sanitize,
+    sanitize_lines,
 };

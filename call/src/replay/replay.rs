@@ -46,12 +46,7 @@ impl Replay {
 
     /// Keeps up to this number of bytes, which are also taken from the budget. A message that is longer than the limit
     /// fails the request.
-    pub fn new(
-        body: Body,
-        limit: Option<MessageLimit>,
-        max: usize,
-        budget: ReplayBudget,
-    ) -> Self {
+    pub fn new(body: Body, limit: Option<MessageLimit>, max: usize, budget: ReplayBudget) -> Self {
         let has_limit = limit.is_some();
         let mut state = State::new(limit, max, budget);
         let is_at_end = body.is_end_stream();
