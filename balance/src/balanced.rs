@@ -2,21 +2,17 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use http::{Request, Response};
-use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tonic_call::BoxError;
 use tower_service::Service;
 
-use crate::call::Call;
+use crate::call::{Call, Connections};
 use crate::discover::{Change, Source, lookup};
-use crate::snapshot::Snapshot;
-use crate::state::Hooks;
 use crate::{Address, BalancedBuilder, State};
 
 /// A channel that sends each call to one of several servers. Clones share everything, and are cheap.
@@ -24,11 +20,7 @@ use crate::{Address, BalancedBuilder, State};
 /// The page of this crate has examples. When the last clone is dropped, and its last call has its answer, all tasks
 /// end, and the connections close after their running streams.
 #[derive(Clone)]
-pub struct Balanced {
-    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub(crate) hooks: Hooks,
-    pub(crate) wait_for_ready: bool,
-}
+pub struct Balanced(pub(crate) Connections);
 
 /// The future of a response.
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>);
@@ -82,7 +74,7 @@ impl Balanced {
 
     /// The state of each address, in the order of the list. Empty before the first answer of the discovery.
     pub fn states(&self) -> Vec<(Address, State)> {
-        self.snapshots.borrow().states.clone()
+        self.0.snapshots.borrow().states.clone()
     }
 }
 
@@ -97,12 +89,7 @@ impl Service<Request<Body>> for Balanced {
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        let call = Call {
-            snapshots: self.snapshots.clone(),
-            hooks: self.hooks.clone(),
-            wait_for_ready: self.wait_for_ready,
-        };
-        ResponseFuture(Box::pin(call.run(request)))
+        ResponseFuture(Box::pin(Call::new(self.0.clone(), request).run()))
     }
 }
 

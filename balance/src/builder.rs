@@ -3,9 +3,10 @@ use std::sync::Arc;
 use hyper::rt;
 use tokio::sync::{Notify, mpsc, watch};
 use tonic::transport::Endpoint;
-use tonic_call::BoxError;
+use tonic_call::{BoxError, MethodTable, ReplayBudget};
 use tower_service::Service;
 
+use crate::call::{Connections, Waiting};
 use crate::connect::{BoxConnector, Dialer, SocketConnector, box_connector};
 use crate::discover::Source;
 use crate::manager::Manager;
@@ -25,7 +26,7 @@ pub struct BalancedBuilder {
     policy: Policy,
     connector: BoxConnector,
     health: Option<Arc<str>>,
-    wait_for_ready: bool,
+    waiting: Waiting,
     hooks: Hooks,
     random: Random,
 }
@@ -39,7 +40,7 @@ impl BalancedBuilder {
             policy: Policy::default(),
             connector,
             health: None,
-            wait_for_ready: false,
+            waiting: Waiting { methods: MethodTable::new(None), default: false },
             hooks: Hooks::default(),
             random: Random::default(),
         }
@@ -76,10 +77,26 @@ impl BalancedBuilder {
         self
     }
 
-    /// Whether calls without a [`WaitForReady`](crate::WaitForReady) extension wait for a connection. By default they
-    /// fail as soon as each address has failed.
+    /// Whether calls wait for a connection that have no [`WaitForReady`](crate::WaitForReady) extension, and no
+    /// `waitForReady` in the [service config](Self::service_config). By default they fail as soon as each address has
+    /// failed.
     pub fn wait_for_ready(mut self, wait: bool) -> Self {
-        self.wait_for_ready = wait;
+        self.waiting.default = wait;
+        self
+    }
+
+    /// Takes the policy, the [health check](Self::health_check) and `waitForReady` of methods from a gRPC service
+    /// config. What the config does not say stays as it was; of two settings of the same, the later one counts.
+    #[cfg(feature = "service-config")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "service-config")))]
+    pub fn service_config(mut self, config: &tonic_call::ServiceConfig) -> Self {
+        if let Some(policy) = config.load_balancing() {
+            self.policy = policy.into();
+        }
+        if let Some(service) = config.health_check() {
+            self.health = Some(service.into());
+        }
+        self.waiting.methods = config.wait_for_ready();
         self
     }
 
@@ -129,7 +146,12 @@ impl BalancedBuilder {
             let _discovery = discovery;
             manager.run().await;
         });
-        Balanced { snapshots, hooks: self.hooks, wait_for_ready: self.wait_for_ready }
+        Balanced(Connections {
+            snapshots,
+            hooks: self.hooks,
+            waiting: Arc::new(self.waiting),
+            budget: ReplayBudget::default(),
+        })
     }
 }
 

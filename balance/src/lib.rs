@@ -209,7 +209,6 @@ mod slots;
 mod snapshot;
 mod state;
 mod task;
-mod wait_for_ready;
 
 #[doc = include_str!("../docs/kubernetes.md")]
 pub mod kubernetes {}
@@ -220,5 +219,4 @@ pub use self::builder::BalancedBuilder;
 pub use self::discover::Change;
 pub use self::policy::Policy;
 pub use self::state::{State, StateChange};
-pub use self::wait_for_ready::WaitForReady;
-pub use tonic_call::BoxChannel;
+pub use tonic_call::{BoxChannel, WaitForReady};

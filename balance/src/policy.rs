@@ -10,20 +10,13 @@ pub enum Policy {
     PickFirst,
 }
 
-impl Policy {
-    /// The policy with this name in a gRPC service config: `round_robin` or `pick_first`.
-    ///
-    /// ```
-    /// use tonic_balance::Policy;
-    ///
-    /// assert_eq!(Policy::from_name("round_robin"), Some(Policy::RoundRobin));
-    /// assert_eq!(Policy::from_name("grpclb"), None);
-    /// ```
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "round_robin" => Some(Self::RoundRobin),
-            "pick_first" => Some(Self::PickFirst),
-            _ => None,
+#[cfg(feature = "service-config")]
+impl From<tonic_call::LoadBalancing> for Policy {
+    /// A policy that is unknown here is [`Policy::PickFirst`], gRPC's default.
+    fn from(policy: tonic_call::LoadBalancing) -> Self {
+        match policy {
+            tonic_call::LoadBalancing::RoundRobin => Self::RoundRobin,
+            _ => Self::PickFirst,
         }
     }
 }

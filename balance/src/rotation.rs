@@ -29,9 +29,15 @@ pub(crate) struct Rotation<T = Connection> {
 impl<T: Member> Rotation<T> {
     /// The next member that is usable.
     pub(crate) fn pick(&self) -> Option<&Arc<T>> {
+        self.pick_if(|_| true)
+    }
+
+    /// The next member that is usable and meets this condition.
+    pub(crate) fn pick_if(&self, condition: impl Fn(&T) -> bool) -> Option<&Arc<T>> {
         (0..self.members.len()).find_map(|_| {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
-            Some(&self.members[turn % self.members.len()]).filter(|member| member.is_usable())
+            let member = &self.members[turn % self.members.len()];
+            Some(member).filter(|member| member.is_usable() && condition(member))
         })
     }
 

@@ -54,7 +54,7 @@ async fn run(settings: ConnectSettings, events: EventSender) {
                 }
             }
             Err(error) => {
-                events.send(Event::Failed(error_text(&*error).into()));
+                events.send(Event::Failed(error_text(&error).into()));
                 backoff.failed()
             }
         };

@@ -93,10 +93,19 @@ impl ServiceConfig {
 
     /// The timeouts alone.
     pub fn timeouts(&self) -> MethodTable<Option<Duration>> {
-        let timeouts = self.0.methods.try_map(|_, config| {
-            Ok::<_, std::convert::Infallible>(config.as_ref().and_then(|config| config.timeout()))
+        self.each(MethodConfig::timeout)
+    }
+
+    /// The values of `waitForReady` alone.
+    pub fn wait_for_ready(&self) -> MethodTable<Option<bool>> {
+        self.each(MethodConfig::wait_for_ready)
+    }
+
+    fn each<T>(&self, of: impl Fn(&MethodConfig) -> Option<T>) -> MethodTable<Option<T>> {
+        let values = self.0.methods.try_map(|_, config| {
+            Ok::<_, std::convert::Infallible>(config.as_deref().and_then(&of))
         });
-        timeouts.unwrap_or_else(|never| match never {})
+        values.unwrap_or_else(|never| match never {})
     }
 
     /// When failed calls are no longer tried again, because too many fail.

@@ -3,7 +3,7 @@
 mod body;
 mod budget;
 mod buffer;
-mod replay;
+mod request;
 mod state;
 
 #[cfg(test)]
@@ -11,4 +11,4 @@ mod tests;
 
 pub use self::body::ReplayBody;
 pub use self::budget::ReplayBudget;
-pub use self::replay::{AnsweredRequest, Replay};
+pub use self::request::{AnsweredRequest, Replay};
