@@ -45,8 +45,13 @@ enum Reading {
     Frames(Frames),
     /// TLS records, read and written by tonic. The task that connects polls the handshake, and a task of its own
     /// polls HTTP/2: what that task reads was sent after the handshake.
-    Encrypted { connecting: Option<task::Id> },
+    Encrypted { connecting: Option<task::Id>, has_begun: bool },
 }
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+const NO_TLS: &str = "the scheme is https, but tonic is built without TLS and would send plain text: \
+                      turn on its feature tls-ring or tls-aws-lc";
 
 impl Wire {
     /// Bytes that are HTTP/2 frames.
@@ -56,7 +61,7 @@ impl Wire {
 
     /// Bytes that are encrypted by the running task, which does the TLS handshake.
     pub(super) fn encrypted(io: BoxIo, lifecycle: Lifecycle) -> Self {
-        let reading = Reading::Encrypted { connecting: task::try_id() };
+        let reading = Reading::Encrypted { connecting: task::try_id(), has_begun: false };
         Self { io, lifecycle, reading, unwritable: None }
     }
 
@@ -68,10 +73,25 @@ impl Wire {
                 FrameEvent::Goaway(text) => lifecycle.end(&text),
                 FrameEvent::OtherProtocol(text) => lifecycle.end(text),
             }),
-            Reading::Encrypted { connecting } if *connecting != task::try_id() => {
+            Reading::Encrypted { connecting, .. } if *connecting != task::try_id() => {
                 lifecycle.opened();
             }
             Reading::Encrypted { .. } => {}
+        }
+    }
+
+    /// Without its TLS features tonic treats `https` as `http`.
+    fn must_be_encrypted(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Reading::Encrypted { has_begun, .. } = &mut self.reading else { return Ok(()) };
+        match bytes.first() {
+            Some(first) if !*has_begun && *first != HANDSHAKE => {
+                self.lifecycle.end(NO_TLS);
+                Err(io::Error::new(io::ErrorKind::Unsupported, NO_TLS))
+            }
+            first => {
+                *has_begun |= first.is_some();
+                Ok(())
+            }
         }
     }
 
@@ -129,6 +149,7 @@ impl AsyncWrite for Wire {
         if self.unwritable.is_some() {
             return Poll::Ready(Ok(bytes.len()));
         }
+        self.must_be_encrypted(bytes)?;
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.wrote(cx, written, bytes.len())
     }
@@ -141,6 +162,9 @@ impl AsyncWrite for Wire {
         let size = bytes.iter().map(|part| part.len()).sum();
         if self.unwritable.is_some() {
             return Poll::Ready(Ok(size));
+        }
+        for part in bytes {
+            self.must_be_encrypted(part)?;
         }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
         self.wrote(cx, written, size)
@@ -232,6 +256,24 @@ mod tests {
         let mut read = Vec::new();
         wire.read_to_end(&mut read).await.expect("it ends");
         assert_eq!(read, b"an answer");
+    }
+
+    #[tokio::test]
+    async fn no_plain_text_is_sent_where_tls_is_expected() {
+        for (first, is_sent) in [(&b"PRI * HTTP/2.0"[..], false), (&[HANDSHAKE, 3, 1, 0, 9], true)]
+        {
+            let (client, mut server) = tokio::io::duplex(64);
+            let lifecycle = Lifecycle::new();
+            let mut wire = Wire::encrypted(Box::new(client), lifecycle.clone());
+            let written = wire.write_all(first).await;
+            assert_eq!(wire.write_all(first).await.is_ok(), is_sent);
+            drop(wire);
+            let mut received = Vec::new();
+            server.read_to_end(&mut received).await.expect("it ends");
+            assert_eq!(received, if is_sent { [first, first].concat() } else { Vec::new() });
+            assert_eq!(written.is_ok(), is_sent);
+            assert_eq!(lifecycle.until_over().await.contains("tls-ring"), !is_sent);
+        }
     }
 
     #[tokio::test(start_paused = true)]
