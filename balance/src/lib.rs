@@ -4,6 +4,7 @@
 //! [dependencies]
 //! tonic-balance = "0.1"
 //! prost = "0.14"
+//! prost-types = "0.14"
 //! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! tonic = "0.14"
 //! tonic-prost = "0.14"
@@ -15,7 +16,7 @@
 //! # On a client
 //!
 //! ```no_run
-//! # use tonic_call_test_kit::{orders, v1::Ask as GetOrderRequest};
+//! # use tonic_call_test_kit::orders;
 //! use orders::order_service_client::OrderServiceClient;
 //! use tonic::transport::Endpoint;
 //! use tonic_balance::Balanced;
@@ -31,11 +32,7 @@
 //!     let endpoint = Endpoint::from_static("http://orders.shop.svc.cluster.local:50051");
 //!     let channel = Balanced::host(endpoint).build();
 //!
-//!     let mut billing = Billing { orders: OrderServiceClient::new(channel) };
-//!     # async fn call(billing: &mut Billing) -> Result<(), Box<dyn std::error::Error>> {
-//!     billing.orders.unary(GetOrderRequest::default()).await?;
-//!     # Ok(()) }
-//!     # call(&mut billing).await?;
+//!     let billing = Billing { orders: OrderServiceClient::new(channel) };
 //!     Ok(())
 //! }
 //! ```
@@ -180,7 +177,7 @@
 //! | wait for ready without a deadline | a call may wait for ever | set one |
 //! | set `Endpoint::http2_keep_alive_interval` | servers of gRPC's own libraries answer pings that come more often than every 5 minutes with GOAWAY `too_many_pings` | leave it off: TCP finds dead peers |
 //! | forget `.build()` | the compiler reports that `BalancedBuilder` is no `Service` | call it |
-//! | use `https` without `Endpoint::tls_config` | no address connects. If tonic has none of its TLS features, it sends plain text instead | turn on `tls-ring` or `tls-aws-lc` of tonic, and set `tls_config` |
+//! | use `https` without `Endpoint::tls_config`, or without a TLS feature of tonic | no address connects | turn on `tls-ring` or `tls-aws-lc` of tonic, and set `tls_config` |
 //! | make a `Balanced` for each call | each call connects anew | clone one |
 //! | expect a running stream to move to a new server | it stays where it began | end it on the server from time to time |
 //! | connect many clients to many servers | each client has a connection to each server | give each client a part of the list |
