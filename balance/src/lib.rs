@@ -86,6 +86,28 @@
 //! `ReceiverStream` is in the crate `tokio-stream`. [`Balanced::resolve`] calls a function of yours where
 //! [`Balanced::host`] calls the operating system.
 //!
+//! # From a service config
+//!
+//! With the feature `service-config`, the policy, the health check and `waitForReady` come from gRPC's service config,
+//! which `tonic-retry-layer` and `tonic-deadline-layer` read too:
+//!
+//! ```no_run
+//! # #[cfg(feature = "service-config")]
+//! # fn build(endpoint: tonic::transport::Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+//! use tonic_balance::{Balanced, ServiceConfig};
+//!
+//! let config = ServiceConfig::from_json(
+//!     r#"{
+//!         "loadBalancingConfig": [{"round_robin": {}}],
+//!         "healthCheckConfig": {"serviceName": "orders.v1.OrderService"},
+//!         "methodConfig": [{"name": [{}], "waitForReady": true}]
+//!     }"#,
+//! )?;
+//! let channel = Balanced::host(endpoint).service_config(&config).build();
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Which calls wait, which fail, which are sent again
 //!
 //! | the addresses | a call | a call with [`WaitForReady`] |
@@ -184,6 +206,12 @@
 //! | set `Endpoint::concurrency_limit` | it holds for each connection, and a call that waits for it is not moved | limit outside |
 //! | set `Endpoint::local_address` | it is ignored | give a [connector](BalancedBuilder::connector) |
 //!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `service-config` | no | `BalancedBuilder::service_config` and `ServiceConfig` |
+//!
 //! A runnable program is in [`examples/`](https://github.com/tonic-layers/tonic-layers/tree/main/balance/examples).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -217,3 +245,6 @@ pub use self::discover::Change;
 pub use self::policy::Policy;
 pub use self::state::{State, StateChange};
 pub use tonic_call::{BoxChannel, WaitForReady};
+#[cfg(feature = "service-config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "service-config")))]
+pub use tonic_call::{ConfigError, ServiceConfig};
