@@ -3,6 +3,22 @@
 //! ```sh
 //! cargo run -p tonic-balance --example balance-client
 //! ```
+//!
+//! Prints, with other ports:
+//!
+//! ```text
+//! three servers, 9 calls:
+//!   3 calls to 127.0.0.1:37499
+//!   3 calls to 127.0.0.1:37703
+//!   3 calls to 127.0.0.1:39985
+//! one has stopped, 10 more calls:
+//!   8 calls to 127.0.0.1:37499
+//!   3 calls to 127.0.0.1:37703
+//!   8 calls to 127.0.0.1:39985
+//!   127.0.0.1:39985 is READY
+//!   127.0.0.1:37499 is READY
+//!   127.0.0.1:37703 is CONNECTING
+//! ```
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
