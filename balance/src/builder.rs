@@ -52,8 +52,8 @@ impl BalancedBuilder {
         self
     }
 
-    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Then it is the connector that must detect
-    /// dead peers. An error or a panic of it is a failed attempt. `Endpoint::connect_timeout` includes its time.
+    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Then it is the connector that must
+    /// detect dead peers. An error or a panic of it is a failed attempt. `Endpoint::connect_timeout` includes its time.
     ///
     /// If it does TLS, the scheme of the endpoint's URI must be `http`, as for tonic's own channel: with `https` tonic
     /// adds its TLS above.
@@ -69,13 +69,13 @@ impl BalancedBuilder {
     }
 
     /// Uses an address only while its server's health service (`grpc.health.v1.Health/Watch`) reports this service as
-    /// `SERVING` (gRFC A17); an empty name stands for the whole server. A server without a health service is used
-    /// as if there were no checks, and a WARN event reports it. `healthCheckConfig.serviceName` in a gRPC service config
-    /// has this name.
+    /// `SERVING` (gRFC A17); an empty name stands for the whole server. A server without a health service is used as if
+    /// there were no checks, and a WARN event reports it. `healthCheckConfig.serviceName` in a gRPC service config has
+    /// this name.
     ///
-    /// With any other health the address is in [`TransientFailure`](crate::State::TransientFailure); its running calls go
-    /// on. The server has 20 s for its first answer. A watch that ends is begun again, with the pauses of attempts to
-    /// connect.
+    /// With any other health the address is in [`TransientFailure`](crate::State::TransientFailure); its running calls
+    /// go on. The server has 20 s for its first answer. A watch that ends is begun again, with the pauses of attempts
+    /// to connect.
     ///
     /// As in other gRPC clients, [`Policy::PickFirst`] makes no checks.
     pub fn health_check(mut self, service: impl Into<Arc<str>>) -> Self {
@@ -112,7 +112,8 @@ impl BalancedBuilder {
         self
     }
 
-    /// Calls this function with the address of each attempt to send a call. It must not block; a panic of it is ignored.
+    /// Calls this function with the address of each attempt to send a call. It must not block; a panic of it is
+    /// ignored.
     pub fn on_pick(mut self, hook: impl Fn(&Address) + Send + Sync + 'static) -> Self {
         self.hooks.pick = Some(Arc::new(hook));
         self
