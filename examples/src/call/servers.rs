@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
-use tonic_balance::{Address, Balanced, Policy, State, StateChange};
-use tonic_call::{LoadBalancing, ServiceConfig};
+use tonic_balance::{Address, Balanced, State, StateChange};
+use tonic_call::ServiceConfig;
 
 use super::resolve;
 use crate::cli::CallArgs;
@@ -49,11 +50,7 @@ impl Servers {
         let picked = Arc::clone(&picks);
         describe_gauge!(CONNECTIONS, "Addresses of the servers, by the state of the connection.");
         let channel = builder
-            .policy(match config.load_balancing() {
-                Some(LoadBalancing::PickFirst) => Policy::PickFirst,
-                _ => Policy::RoundRobin,
-            })
-            .wait_for_ready(args.wait_for_ready)
+            .service_config(config)
             .on_state(move |change| {
                 count(change);
                 sender.send_modify(|states| update(states, change));
@@ -89,10 +86,17 @@ impl Servers {
     /// Waits a short time until no address is being connected to.
     pub(super) async fn wait_for_connections(&self) {
         let mut states = self.states.clone();
-        let settled = states.wait_for(|states| {
-            let is = |wanted| move |(state, _): &(State, _)| *state == wanted;
-            !states.values().all(is(State::Idle)) && !states.values().any(is(State::Connecting))
-        });
+        let is = |wanted| move |(state, _): &(State, _)| *state == wanted;
+        let settled = async {
+            let settled = states.wait_for(|states| {
+                !states.values().all(is(State::Idle)) && !states.values().any(is(State::Connecting))
+            });
+            _ = settled.await;
+            // The hook is called just before calls can use the connection.
+            while self.channel.states().iter().any(|(_, state)| *state == State::Connecting) {
+                yield_now().await;
+            }
+        };
         // Without all of them, the calls go to those that are connected.
         _ = timeout(SHORT_WAIT, settled).await;
     }

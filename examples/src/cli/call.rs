@@ -35,7 +35,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse_positive)]
     pub timeout: Option<Duration>,
 
-    /// File with a gRPC service config (JSON): timeouts, retry policies and size limits per method
+    /// File with a gRPC service config (JSON): balancing policy, health check, and per method timeouts, retry policies,
+    /// waitForReady and size limits
     ///
     /// The shorter of its timeout and --timeout is the deadline. Without a file, a call is only sent again if the
     /// server has certainly not processed it.
