@@ -22,10 +22,10 @@ use crate::duration;
 pub struct CallArgs {
     /// Server to call; may be given more than once
     ///
-    /// The calls are spread over all addresses of all these servers, by the policy of the service config, or else in
-    /// turn (round_robin). Names are resolved again while calls run. The first URL is the server's name for all of
-    /// them: the :authority of each call, and the server in spans. All URLs must have the same scheme, and stand at
-    /// the same place, before or after the method.
+    /// Calls are spread over all addresses of all these servers: by the policy of the service config, or in turn
+    /// (round_robin). Names are resolved again from time to time. Host and port of the first URL are the :authority of
+    /// each call, and the server in its span. All URLs must have the same scheme, and stand either before or after the
+    /// method.
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub to: Vec<Uri>,
 
@@ -71,7 +71,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
-    /// Print on standard error what the client's layers report: log lines, metrics, and with --otlp the trace id
+    /// Print on standard error what the client reports: log lines of calls and connections, metrics, and with --otlp
+    /// the trace id
     #[arg(short, long, global = true, help_heading = CALL_OPTIONS)]
     pub verbose: bool,
 
