@@ -33,7 +33,7 @@ pub struct BalancedBuilder {
 
 impl BalancedBuilder {
     pub(crate) fn new(endpoint: Endpoint, source: Source) -> Self {
-        let connector = box_connector(SocketConnector::of(&endpoint));
+        let connector = box_connector(SocketConnector::new(&endpoint));
         Self {
             endpoint,
             source,
@@ -52,8 +52,9 @@ impl BalancedBuilder {
         self
     }
 
-    /// Connects by a connector of your own, instead of by TCP and Unix sockets. Then it is the connector that must
-    /// detect dead peers. An error or a panic of it is a failed attempt. `Endpoint::connect_timeout` includes its time.
+    /// Connects by a connector of your own, instead of by a [`SocketConnector`]. Then it is the connector that must
+    /// detect dead peers, unless a `SocketConnector` is below it. An error or a panic of it is a failed attempt.
+    /// `Endpoint::connect_timeout` includes its time.
     ///
     /// If it does TLS, the scheme of the endpoint's URI must be `http`, as for tonic's own channel: with `https` tonic
     /// adds its TLS above.

@@ -241,6 +241,7 @@ pub mod kubernetes {}
 pub use self::address::Address;
 pub use self::balanced::{Balanced, ResponseFuture};
 pub use self::builder::BalancedBuilder;
+pub use self::connect::{Socket, SocketConnector};
 pub use self::discover::Change;
 pub use self::policy::Policy;
 pub use self::state::{State, StateChange};

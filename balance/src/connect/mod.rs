@@ -4,6 +4,7 @@ mod dialer;
 mod frames;
 mod lifecycle;
 mod socket;
+mod stream;
 mod wire;
 
 use std::fmt;
@@ -11,7 +12,8 @@ use std::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::dialer::{BoxConnector, CONNECT_TIMEOUT, Connection, Dialer, box_connector};
-pub(crate) use self::socket::SocketConnector;
+pub use self::socket::SocketConnector;
+pub use self::stream::Socket;
 
 /// The bytes of a connection, from any connector.
 pub(crate) type BoxIo = Box<dyn Io>;

@@ -6,21 +6,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 use tower_service::Service;
 
-use super::BoxIo;
+use super::stream::Socket;
 use crate::Address;
 
 /// The default connector: TCP, and Unix sockets where there are any.
 ///
 /// The kernel detects a peer that is gone without closing: by TCP keepalive on an idle connection, and on Linux by
 /// `TCP_USER_TIMEOUT` (20 s) on a connection with unacknowledged data. HTTP/2 pings are not needed for that.
+///
+/// Put it below a connector of your own, for example one that does TLS.
 #[derive(Clone, Debug)]
-pub(crate) struct SocketConnector {
+pub struct SocketConnector {
     nodelay: bool,
     keepalive: TcpKeepalive,
 }
@@ -32,8 +33,9 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl SocketConnector {
-    /// With the TCP settings of the endpoint.
-    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+    /// With the TCP settings of the endpoint. Without settings, keepalive probes an idle connection after 20 s, and
+    /// then every 5 s.
+    pub fn new(endpoint: &Endpoint) -> Self {
         let time = endpoint.get_tcp_keepalive().unwrap_or(KEEPALIVE_TIME);
         let interval = endpoint.get_tcp_keepalive_interval().unwrap_or(KEEPALIVE_INTERVAL);
         let keepalive = TcpKeepalive::new().with_time(time);
@@ -47,20 +49,19 @@ impl SocketConnector {
         Self { nodelay: endpoint.get_tcp_nodelay(), keepalive }
     }
 
-    async fn connect(self, address: Address) -> io::Result<TokioIo<BoxIo>> {
-        let io: BoxIo = match address {
+    async fn connect(self, address: Address) -> io::Result<Socket> {
+        Ok(match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(self.nodelay)?;
                 self.find_dead_peers(&stream)?;
-                Box::new(stream)
+                Socket::tcp(stream)
             }
             #[cfg(unix)]
-            Address::Unix(path) => Box::new(tokio::net::UnixStream::connect(&*path).await?),
+            Address::Unix(path) => Socket::unix(tokio::net::UnixStream::connect(&*path).await?),
             #[cfg(not(unix))]
             Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        Ok(TokioIo::new(io))
+        })
     }
 
     fn find_dead_peers(&self, stream: &TcpStream) -> io::Result<()> {
@@ -73,9 +74,9 @@ impl SocketConnector {
 }
 
 impl Service<Address> for SocketConnector {
-    type Response = TokioIo<BoxIo>;
+    type Response = Socket;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<BoxIo>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -99,7 +100,7 @@ mod tests {
             .tcp_keepalive_retries(Some(2));
 
         let stream = TcpStream::connect(address).await.expect("the listener accepts");
-        SocketConnector::of(&endpoint).find_dead_peers(&stream).expect("Linux has the options");
+        SocketConnector::new(&endpoint).find_dead_peers(&stream).expect("Linux has the options");
 
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().expect("readable"));
