@@ -58,7 +58,7 @@ async fn pass_on(mut client: TcpStream, server: SocketAddr, mut silent: watch::R
             _ = silent.changed() => std::future::pending().await,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// An address to which nobody can connect: the first packet of a connection is never answered.
