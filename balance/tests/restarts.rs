@@ -66,7 +66,7 @@ async fn servers_that_drain_one_by_one_cost_no_call_of_any_kind() {
     let mut servers = Running::start_many(3);
     let balanced = over(&servers);
     until(&balanced, 3, State::Ready).await;
-    let load = Load::of_all_kinds(BoxChannel::new(balanced.clone()), CALLERS);
+    let load = Load::of_all_kinds(&BoxChannel::new(balanced.clone()), CALLERS);
     restart_each(&mut servers, &balanced, &load, true).await;
     load.all_ok().await;
 }
@@ -76,7 +76,7 @@ async fn servers_that_all_drain_cost_no_call_that_waits() {
     let mut servers = Running::start_many(3);
     let balanced = waiting(&servers);
     until(&balanced, 3, State::Ready).await;
-    let load = Load::of_all_kinds(BoxChannel::new(balanced.clone()), CALLERS);
+    let load = Load::of_all_kinds(&BoxChannel::new(balanced.clone()), CALLERS);
     restart_all(&mut servers, &balanced, &load, true).await;
     load.all_ok().await;
 }
@@ -86,7 +86,7 @@ async fn a_server_that_is_killed_costs_only_calls_under_way() {
     let mut servers = Running::start_many(3);
     let balanced = over(&servers);
     until(&balanced, 3, State::Ready).await;
-    let load = Load::unary(BoxChannel::new(balanced.clone()), CALLERS);
+    let load = Load::unary(&BoxChannel::new(balanced.clone()), CALLERS);
     load.go_on(200).await;
     servers[0].kill();
     until(&balanced, 1, State::TransientFailure).await;
@@ -105,7 +105,7 @@ async fn servers_that_are_killed_one_by_one_cost_no_call_that_is_retried() {
     let mut servers = Running::start_many(3);
     let balanced = over(&servers);
     until(&balanced, 3, State::Ready).await;
-    let load = Load::unary(retried(&balanced), CALLERS);
+    let load = Load::unary(&retried(&balanced), CALLERS);
     restart_each(&mut servers, &balanced, &load, false).await;
     load.all_ok().await;
 }
@@ -115,7 +115,7 @@ async fn servers_that_are_all_killed_cost_no_call_that_waits_and_is_retried() {
     let mut servers = Running::start_many(3);
     let balanced = waiting(&servers);
     until(&balanced, 3, State::Ready).await;
-    let load = Load::unary(retried(&balanced), CALLERS);
+    let load = Load::unary(&retried(&balanced), CALLERS);
     restart_all(&mut servers, &balanced, &load, false).await;
     load.all_ok().await;
 }

@@ -23,7 +23,7 @@ pub type Outcomes = BTreeMap<String, usize>;
 
 impl Load {
     /// Each caller makes calls of these kinds in turn.
-    pub fn start(channel: BoxChannel, callers: usize, kinds: &'static [MethodKind]) -> Self {
+    pub fn start(channel: &BoxChannel, callers: usize, kinds: &'static [MethodKind]) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut set = JoinSet::new();
         for _ in 0..callers {
@@ -49,11 +49,11 @@ impl Load {
     }
 
     /// Of all four kinds.
-    pub fn of_all_kinds(channel: BoxChannel, callers: usize) -> Self {
+    pub fn of_all_kinds(channel: &BoxChannel, callers: usize) -> Self {
         Self::start(channel, callers, &KINDS)
     }
 
-    pub fn unary(channel: BoxChannel, callers: usize) -> Self {
+    pub fn unary(channel: &BoxChannel, callers: usize) -> Self {
         Self::start(channel, callers, &[MethodKind::Unary])
     }
 
