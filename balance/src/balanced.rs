@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -11,7 +12,7 @@ use tonic::transport::Endpoint;
 use tonic_call::BoxError;
 use tower_service::Service;
 
-use crate::call::{Call, Connections};
+use crate::call::{Connections, ResponseFuture};
 use crate::discover::{Change, Source, lookup};
 use crate::{Address, BalancedBuilder, State};
 
@@ -20,10 +21,7 @@ use crate::{Address, BalancedBuilder, State};
 /// The page of this crate has examples. When the last clone is dropped, and its last call has its answer, all tasks
 /// end, and the connections close after their running streams.
 #[derive(Clone)]
-pub struct Balanced(pub(crate) Connections);
-
-/// The future of a response.
-pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>);
+pub struct Balanced(pub(crate) Arc<Connections>);
 
 impl Balanced {
     /// All addresses of the host in the endpoint's URI, as the operating system resolves it: again every 30 seconds,
@@ -89,26 +87,12 @@ impl Service<Request<Body>> for Balanced {
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        ResponseFuture(Box::pin(Call::new(self.0.clone(), request).run()))
-    }
-}
-
-impl Future for ResponseFuture {
-    type Output = Result<Response<Body>, BoxError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
+        ResponseFuture::new(&self.0, request)
     }
 }
 
 impl fmt::Debug for Balanced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balanced").field("states", &self.states()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ResponseFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseFuture")
     }
 }

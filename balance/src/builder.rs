@@ -154,12 +154,12 @@ impl BalancedBuilder {
             let _discovery = discovery;
             manager.run().await;
         });
-        Balanced(Connections {
+        Balanced(Arc::new(Connections {
             snapshots,
             hooks: self.hooks,
-            waiting: Arc::new(self.waiting),
+            waiting: self.waiting,
             budget: ReplayBudget::default(),
-        })
+        }))
     }
 }
 

@@ -239,8 +239,9 @@ mod task;
 pub mod kubernetes {}
 
 pub use self::address::Address;
-pub use self::balanced::{Balanced, ResponseFuture};
+pub use self::balanced::Balanced;
 pub use self::builder::BalancedBuilder;
+pub use self::call::ResponseFuture;
 pub use self::connect::{Socket, SocketConnector};
 pub use self::discover::Change;
 pub use self::policy::Policy;

@@ -200,7 +200,7 @@
 //! | part | for |
 //! |---|---|
 //! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
-//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
+//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`], [`lost_connection`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
 //! | [`Replay`], [`ReplayBudget`] | requests that can be sent again |
@@ -266,7 +266,7 @@ pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
     MessageLimit, Observe, ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody,
     ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error, code_of_head,
-    delivery_of_error, is_grpc, is_preflight,
+    delivery_of_error, is_grpc, is_preflight, lost_connection,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};

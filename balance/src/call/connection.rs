@@ -1,24 +1,24 @@
 use std::sync::Arc;
 
-use http::request;
+use http::Uri;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
-use tonic_call::{BoxError, Deadline, MethodTable, ReplayBudget, Rpc, WaitForReady};
+use tonic_call::{BoxError, MethodTable, ReplayBudget, Rpc};
 
+use super::caller::Caller;
 use crate::connect::Connection;
 use crate::snapshot::Snapshot;
 use crate::state::Hooks;
 
-/// Where calls get their connections. Cheap to clone.
-#[derive(Clone)]
+/// Where calls get their connections. All calls of a balancer share it.
 pub(crate) struct Connections {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) hooks: Hooks,
-    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) waiting: Waiting,
     pub(crate) budget: ReplayBudget,
 }
 
-/// Which calls wait for a connection, if they have no [`WaitForReady`] extension.
+/// Which calls wait for a connection, if they do not say it themselves.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     /// By the service config.
@@ -46,13 +46,13 @@ impl Connections {
 
     /// Waits for a connection while one is being made, or if the call wants to wait.
     pub(super) async fn wait(
-        &mut self,
-        head: &request::Parts,
-        deadline: Option<Deadline>,
+        &self,
+        caller: &Caller,
+        path: &Uri,
     ) -> Result<Arc<Connection>, NoConnection> {
-        let waits = self.waiting.of(head);
-        let ready = self.ready(waits);
-        match deadline {
+        let ready =
+            self.ready(caller.waits_for_ready.unwrap_or_else(|| self.waiting.by_default(path)));
+        match caller.deadline {
             None => ready.await,
             Some(deadline) => match timeout_at(deadline.instant(), ready).await {
                 Ok(result) => result,
@@ -61,10 +61,11 @@ impl Connections {
         }
     }
 
-    async fn ready(&mut self, waits: bool) -> Result<Arc<Connection>, NoConnection> {
+    async fn ready(&self, waits: bool) -> Result<Arc<Connection>, NoConnection> {
+        let mut snapshots = self.snapshots.clone();
         loop {
             {
-                let snapshot = self.snapshots.borrow_and_update();
+                let snapshot = snapshots.borrow_and_update();
                 if let Some(connection) = snapshot.pick() {
                     return Ok(Arc::clone(connection));
                 }
@@ -74,7 +75,7 @@ impl Connections {
                     return Err(NoConnection::Failed(Box::new(Arc::clone(failure))));
                 }
             }
-            if self.snapshots.changed().await.is_err() {
+            if snapshots.changed().await.is_err() {
                 return Err(NoConnection::Failed("the balancer's runtime has shut down".into()));
             }
         }
@@ -91,10 +92,7 @@ impl Connections {
 }
 
 impl Waiting {
-    fn of(&self, head: &request::Parts) -> bool {
-        match WaitForReady::of(&head.extensions) {
-            Some(WaitForReady(waits)) => waits,
-            None => self.methods.get(&Rpc::from_head(head)).unwrap_or(self.default),
-        }
+    fn by_default(&self, uri: &Uri) -> bool {
+        self.methods.get(&Rpc::from_uri(uri)).unwrap_or(self.default)
     }
 }

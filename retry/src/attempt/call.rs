@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use http::{Request, Response, request};
 use tokio::time::{Instant, sleep};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tonic_call::{
-    CallInfo, Delivery, EndedBy, GrpcService, MessageLimit, MethodConfig, Replay, Rpc, WaitForReady,
-    as_error,
+    CallInfo, EndedBy, GrpcService, MessageLimit, MethodConfig, Replay, Rpc, WaitForReady,
+    as_error, lost_connection,
 };
 
 use super::head::Head;
@@ -90,7 +90,7 @@ impl Call {
                     self.settle_on(&info);
                     return match result {
                         Ok(response) => Ok(response.map(|body| ResponseBody::new(body, None))),
-                        Err(error) => self.failed(error, failure),
+                        Err(error) => self.failed(error),
                     };
                 }
             };
@@ -153,17 +153,12 @@ impl Call {
 
     /// The caller gets the error of the last attempt. tonic reads a lost connection as `UNKNOWN`, and the policy has
     /// read it as `UNAVAILABLE`: so does the caller, as of every other gRPC client.
-    fn failed<B, E: 'static>(&self, error: E, failure: Failure) -> Result<Answer<B>, E> {
-        if failure.code != Code::Unavailable || failure.delivery == Delivery::NoConnection {
-            return Err(error);
-        }
-        let error = as_error(&error);
-        let cause = std::iter::successors(error, |&error| error.source()).last();
-        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    fn failed<B, E: 'static>(&self, error: E) -> Result<Answer<B>, E> {
+        let Some(status) = as_error(&error).and_then(lost_connection) else { return Err(error) };
         if let Some(info) = &self.head.info {
             info.set_ended_by(EndedBy::Transport);
         }
-        Ok(Status::unavailable(format!("the connection was lost{cause}")).into_http())
+        Ok(status.into_http())
     }
 
     /// The call ends while no attempt is answered.
