@@ -2,6 +2,7 @@
 //! loopback.
 
 mod callers;
+mod channels;
 mod configured;
 mod deadlines;
 mod flood;
@@ -21,12 +22,13 @@ mod subjects;
 mod tls;
 mod tokens;
 
+pub use self::channels::Channels;
 pub use self::flood::Flood;
 pub use self::limiter::Limiter;
 pub use self::listener::Listener;
 pub use self::one_core::Core;
 pub use self::rounds::{Rounds, quantile};
-pub use self::server::{Server, servers, verifying_servers};
+pub use self::server::{Server, bare_servers, servers, verifying_servers};
 pub use self::subject::{Call, Subject};
 pub use self::subjects::{enter_runtime, subjects};
 pub use self::tls::{Certificates, Tls};

@@ -100,6 +100,15 @@ pub fn verifying_servers(issuer: &Issuer) -> Vec<Server> {
     ]
 }
 
+/// The endpoints of this many bare servers.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, or if there are not enough free ports.
+pub fn bare_servers(count: usize) -> Vec<Endpoint> {
+    (0..count).map(|_| Server::new("bare", Identity::new()).endpoint).collect()
+}
+
 impl Server {
     fn new<L, B>(name: &'static str, layer: L) -> Self
     where

@@ -200,10 +200,11 @@
 //! | part | for |
 //! |---|---|
 //! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
-//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`] | what an error means: its code, and whether the server can have processed the call |
+//! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`], [`lost_connection`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
-//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`] | making parts of a call safe to show in logs and spans |
+//! | [`Replay`], [`ReplayBudget`] | requests that can be sent again |
+//! | [`sanitize`], [`AllowedMetadata`], [`FieldValue`], [`code_name`], [`TraceIds`], [`Hex`], [`ErrorChain`] | making parts of a call safe to show in logs and spans |
 //! | [`Peer`], [`TrustedProxies`], [`ClientNetwork`], [`SpiffeId`] | the address of the caller, also behind proxies, and the name of a workload |
 //! | `ServiceConfig`, [`WaitForReady`] | gRPC's service config, which several layers read, and what one call changes of it |
 //! | [`BoundedStore`], [`KeySeeds`] | one value per key, in a store of bounded size |
@@ -239,6 +240,7 @@ mod fit;
 mod method;
 mod observe;
 mod peer;
+mod replay;
 mod show;
 
 pub use self::answer::{
@@ -263,12 +265,14 @@ pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
     MessageLimit, Observe, ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody,
     ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error, code_of_head,
-    delivery_of_error, is_grpc, is_preflight,
+    delivery_of_error, is_grpc, is_preflight, lost_connection,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
 pub use self::peer::{SpiffeId, SpiffeIdError};
+pub use self::replay::{AnsweredRequest, Replay, ReplayBody, ReplayBudget};
 pub use self::show::{
-    AllowedMetadata, CODES, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES, MAX_TEXT_BYTES,
-    TraceIds, TraceParent, code_from_name, code_name, joined, sanitize, sanitize_lines,
+    AllowedMetadata, CODES, ErrorChain, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES,
+    MAX_TEXT_BYTES, TraceIds, TraceParent, code_from_name, code_name, joined, sanitize,
+    sanitize_lines,
 };

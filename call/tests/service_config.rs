@@ -258,6 +258,7 @@ fn of_the_balancing_policies_the_first_known_one_is_used() {
     let with = |policies: Value| read(&json!({ "loadBalancingConfig": policies }));
     let policies = json!([{ "a": {} }, { "round_robin": {} }, { "pick_first": 1 }]);
     assert_eq!(with(policies).unwrap().load_balancing(), Some(LoadBalancing::RoundRobin));
+    assert_eq!(read(&json!({})).unwrap().load_balancing(), None);
     let unknown = "has no known policy: `pick_first` and `round_robin` are known";
     for (policies, path, problem) in [
         (json!([]), "", unknown),
@@ -295,18 +296,45 @@ fn other_wrong_values_are_errors_too() {
 }
 
 #[test]
-fn unknown_fields_are_ignored_and_known_ones_without_an_effect_cause_one_warning() {
+fn the_older_field_for_balancing_counts_without_the_newer_one() {
+    let older = |name: Value| read(&json!({ "loadBalancingPolicy": name }));
+    assert_eq!(
+        older(json!("ROUND_ROBIN")).unwrap().load_balancing(),
+        Some(LoadBalancing::RoundRobin)
+    );
+    let both = json!({
+        "loadBalancingPolicy": "round_robin",
+        "loadBalancingConfig": [{ "pick_first": {} }],
+    });
+    assert_eq!(read(&both).unwrap().load_balancing(), Some(LoadBalancing::PickFirst));
+    let path = "loadBalancingPolicy";
+    let unknown = "is no known policy: `pick_first` and `round_robin` are known";
+    assert_error(older(json!("grpclb")), path, &format!("{path}: {unknown}"));
+    assert_error(older(json!(1)), path, &format!("{path}: must be a string, and is a number"));
+}
+
+#[test]
+fn health_checks_are_on_exactly_with_a_service_name() {
+    let of = |health: Value| {
+        let config = read(&json!({ "healthCheckConfig": health })).unwrap();
+        config.health_check().map(str::to_owned)
+    };
+    assert_eq!(
+        of(json!({ "serviceName": "orders.v1.OrderService" })).unwrap(),
+        "orders.v1.OrderService"
+    );
+    assert_eq!(of(json!({ "serviceName": "" })).unwrap(), "");
+    assert_eq!(of(json!({})), None);
+    assert_eq!(of(json!(null)), None);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
     let lines = Lines::default();
     let _collecting = lines.collect();
     let entry = json!({ "name": [{ "service": "a.B", "x": 1 }], "y": {} });
     assert!(read(&json!({ "methodConfig": [entry], "z": [] })).is_ok());
     assert_eq!(lines.text(), "");
-    let without_effect = json!({ "healthCheckConfig": {}, "loadBalancingPolicy": "round_robin" });
-    assert!(read(&without_effect).is_ok());
-    let text = lines.text();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains("WARN tonic_call: these fields of the service config have no effect"));
-    assert!(text.contains("healthCheckConfig, loadBalancingPolicy"), "{text}");
 }
 
 /// JSON of any shape, with the fields of a service config.
@@ -338,6 +366,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "loadBalancingConfig",
         "pick_first",
         "healthCheckConfig",
+        "loadBalancingPolicy",
     ]);
     leaf.prop_recursive(6, 64, 6, move |inner| {
         let fields = prop::collection::vec((names.clone(), inner.clone()), 0..6);

@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 
 /// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
-const RUNTIME_CRATES: [&str; 48] = [
+const RUNTIME_CRATES: [&str; 49] = [
     "alloc",
     "async_trait",
     "axum",
@@ -33,6 +33,7 @@ const RUNTIME_CRATES: [&str; 48] = [
     "tokio_util",
     "tonic",
     "tonic_auth_layer",
+    "tonic_balance",
     "tonic_call",
     "tonic_call_test_kit",
     "tonic_deadline_layer",
@@ -56,8 +57,9 @@ const RUNTIME_CRATES: [&str; 48] = [
 ];
 
 /// The folders of this workspace's crates, for programs that are built inside it.
-const WORKSPACE_FOLDERS: [&str; 11] = [
+const WORKSPACE_FOLDERS: [&str; 12] = [
     "auth",
+    "balance",
     "call",
     "call/test-kit",
     "deadline",

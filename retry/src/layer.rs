@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use tonic_call::{GrpcService, ServiceConfig};
+use tonic_call::{GrpcService, ReplayBudget, ServiceConfig};
 use tower_layer::Layer;
 
 use crate::hook::RetryHook;
-use crate::replay::Budget;
 use crate::service::RetryChannel;
 use crate::settings::Settings;
 
@@ -41,7 +40,7 @@ impl RetryLayer {
     /// there is none left makes no other attempt.
     #[must_use]
     pub fn total_bytes(mut self, bytes: usize) -> Self {
-        self.0.budget = Arc::new(Budget::new(bytes));
+        self.0.budget = ReplayBudget::new(bytes);
         self
     }
 

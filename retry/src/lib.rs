@@ -152,7 +152,6 @@ mod attempt;
 mod hook;
 mod layer;
 mod policy;
-mod replay;
 mod response;
 mod service;
 mod settings;

@@ -5,11 +5,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tonic_call::{ServiceConfig, SideCheck};
+use tonic_call::{Replay, ReplayBudget, ServiceConfig, SideCheck};
 
 use crate::hook::RetryHook;
 use crate::policy::Throttle;
-use crate::replay::Budget;
 
 /// The settings of a layer. Clones share its state.
 #[derive(Clone)]
@@ -20,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Arc<dyn RetryHook>>,
     pub(crate) random: Arc<dyn Fn() -> f64 + Send + Sync>,
     pub(crate) throttle: Option<Arc<Throttle>>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: ReplayBudget,
     pub(crate) side_check: Arc<SideCheck>,
     warned_of_endless_wait: Arc<AtomicBool>,
 }
@@ -28,22 +27,16 @@ pub(crate) struct Settings {
 /// The limit that gRFC A6 gives to clients.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// As in grpc-go.
-const CALL_BYTES: usize = 256 * 1024;
-
-/// As in grpc-java.
-const TOTAL_BYTES: usize = 16 * 1024 * 1024;
-
 impl Settings {
     pub(crate) fn new(config: &ServiceConfig) -> Self {
         Self {
             config: config.clone(),
             max_attempts: MAX_ATTEMPTS,
-            call_bytes: CALL_BYTES,
+            call_bytes: Replay::DEFAULT_BYTES,
             hook: None,
             random: Arc::new(random),
             throttle: config.retry_throttling().map(Throttle::new).map(Arc::new),
-            budget: Arc::new(Budget::new(TOTAL_BYTES)),
+            budget: ReplayBudget::default(),
             side_check: Arc::default(),
             warned_of_endless_wait: Arc::default(),
         }

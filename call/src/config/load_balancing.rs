@@ -16,14 +16,26 @@ impl LoadBalancing {
     pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         for item in node.items()? {
             let (name, settings) = item.only_field()?;
-            let known = match name {
-                "pick_first" => Self::PickFirst,
-                "round_robin" => Self::RoundRobin,
-                _ => continue,
-            };
+            let Some(known) = Self::from_name(name) else { continue };
             settings.must_be_object()?;
             return Ok(known);
         }
         Err(node.error("has no known policy: `pick_first` and `round_robin` are known"))
+    }
+
+    /// Reads the name of a policy, in lower or upper case.
+    pub(super) fn read_name(node: &Node<'_>) -> Result<Self, ConfigError> {
+        let known = Self::from_name(&node.text()?.to_ascii_lowercase());
+        known.ok_or_else(|| {
+            node.error("is no known policy: `pick_first` and `round_robin` are known")
+        })
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "pick_first" => Some(Self::PickFirst),
+            "round_robin" => Some(Self::RoundRobin),
+            _ => None,
+        }
     }
 }

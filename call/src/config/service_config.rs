@@ -55,10 +55,8 @@ struct Settings {
     methods: MethodTable<Option<Arc<MethodConfig>>>,
     retry_throttling: Option<RetryThrottling>,
     load_balancing: Option<LoadBalancing>,
+    health_check: Option<Arc<str>>,
 }
-
-/// The fields that are read and have no effect.
-const WITHOUT_EFFECT: [&str; 2] = ["healthCheckConfig", "loadBalancingPolicy"];
 
 impl ServiceConfig {
     /// Reads a service config.
@@ -77,12 +75,9 @@ impl ServiceConfig {
                 Some(node) => Some(RetryThrottling::read(&node)?),
                 None => None,
             },
-            load_balancing: match root.field("loadBalancingConfig")? {
-                Some(node) => Some(LoadBalancing::read(&node)?),
-                None => None,
-            },
+            load_balancing: load_balancing(&root)?,
+            health_check: health_check(&root)?,
         };
-        warn_of_what_has_no_effect(&root)?;
         Ok(Self(Arc::new(settings)))
     }
 
@@ -98,10 +93,19 @@ impl ServiceConfig {
 
     /// The timeouts alone.
     pub fn timeouts(&self) -> MethodTable<Option<Duration>> {
-        let timeouts = self.0.methods.try_map(|_, config| {
-            Ok::<_, std::convert::Infallible>(config.as_ref().and_then(|config| config.timeout()))
+        self.each(MethodConfig::timeout)
+    }
+
+    /// The values of `waitForReady` alone.
+    pub fn wait_for_ready(&self) -> MethodTable<Option<bool>> {
+        self.each(MethodConfig::wait_for_ready)
+    }
+
+    fn each<T>(&self, of: impl Fn(&MethodConfig) -> Option<T>) -> MethodTable<Option<T>> {
+        let values = self.0.methods.try_map(|_, config| {
+            Ok::<_, std::convert::Infallible>(config.as_deref().and_then(&of))
         });
-        timeouts.unwrap_or_else(|never| match never {})
+        values.unwrap_or_else(|never| match never {})
     }
 
     /// When failed calls are no longer tried again, because too many fail.
@@ -109,9 +113,16 @@ impl ServiceConfig {
         self.0.retry_throttling
     }
 
-    /// The first known policy of `loadBalancingConfig`; `None` if there is no such field.
+    /// The first known policy of `loadBalancingConfig`, or the one of the older field `loadBalancingPolicy`; `None` if
+    /// there is neither.
     pub fn load_balancing(&self) -> Option<LoadBalancing> {
         self.0.load_balancing
+    }
+
+    /// The service whose health decides whether an address is used: `healthCheckConfig.serviceName` (gRFC A17). An
+    /// empty name stands for the whole server; `None` means no checks.
+    pub fn health_check(&self) -> Option<&str> {
+        self.0.health_check.as_deref()
     }
 }
 
@@ -152,29 +163,21 @@ fn read_name<'a>(node: &Node<'a>) -> Result<(&'a str, &'a str), ConfigError> {
     fault.map_or(Ok((service, method)), |fault| Err(node.error(fault.to_string())))
 }
 
-fn warn_of_what_has_no_effect(root: &Node<'_>) -> Result<(), ConfigError> {
-    if let Some(health) = root.field("healthCheckConfig")?
-        && let Some(name) = health.field("serviceName")?
-    {
-        name.text()?;
+/// Reads `loadBalancingConfig`, or without it the older `loadBalancingPolicy`.
+fn load_balancing(root: &Node<'_>) -> Result<Option<LoadBalancing>, ConfigError> {
+    let older = root.field("loadBalancingPolicy")?;
+    match (root.field("loadBalancingConfig")?, older) {
+        (Some(node), _) => LoadBalancing::read(&node).map(Some),
+        (None, Some(node)) => LoadBalancing::read_name(&node).map(Some),
+        (None, None) => Ok(None),
     }
-    if let Some(policy) = root.field("loadBalancingPolicy")? {
-        policy.text()?;
-    }
-    let mut present = Vec::new();
-    for name in WITHOUT_EFFECT {
-        if root.field(name)?.is_some() {
-            present.push(name);
-        }
-    }
-    if !present.is_empty() {
-        tracing::warn!(
-            target: "tonic_call",
-            fields = present.join(", "),
-            "these fields of the service config have no effect here"
-        );
-    }
-    Ok(())
+}
+
+/// Reads `healthCheckConfig`.
+fn health_check(root: &Node<'_>) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(health) = root.field("healthCheckConfig")? else { return Ok(None) };
+    let name = health.field("serviceName")?;
+    name.map(|name| name.text().map(Arc::from)).transpose()
 }
 
 /// A config without any settings.
@@ -184,6 +187,7 @@ impl Default for ServiceConfig {
             methods: MethodTable::new(None),
             retry_throttling: None,
             load_balancing: None,
+            health_check: None,
         }))
     }
 }

@@ -10,7 +10,7 @@ use http_body::Body;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
 use crate::fit::BoxError;
-use crate::observe::{EndedBy, Side, headers};
+use crate::observe::{Delivery, EndedBy, Side, delivery_of_error, headers};
 
 /// The code of an error from a service or body, and who caused it.
 pub(crate) fn failure<E: 'static>(error: &E, side: Side) -> (Code, EndedBy) {
@@ -56,6 +56,21 @@ pub fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     #[cfg(feature = "channel")]
     let known = known.or_else(|| is::<tonic::transport::Error>(error));
     known
+}
+
+/// The status of a call whose connection was lost before it was answered: `UNAVAILABLE`, as in gRPC's other clients;
+/// tonic makes it `UNKNOWN`. `None` for any other error, and for one that is `UNAVAILABLE` in tonic too: a connection
+/// that could not be made, or a status.
+pub fn lost_connection(error: &(dyn Error + 'static)) -> Option<Status> {
+    let is_known =
+        error.downcast_ref().is_some_and(|status: &Status| status.code() != Code::Unknown);
+    let is_lost = !is_known
+        && code_of_error(error) == Code::Unavailable
+        && is_from_transport(error)
+        && delivery_of_error(error) != Delivery::NoConnection;
+    let cause = std::iter::successors(Some(error), |&error| error.source()).last();
+    let cause = cause.map(|cause| format!("the connection was lost: {cause}"));
+    is_lost.then(|| Status::unavailable(cause.unwrap_or_default()))
 }
 
 /// The gRPC code for an error, found by walking its sources.
@@ -223,6 +238,26 @@ mod tests {
         let mut status = Status::not_found("");
         status.set_source(Arc::new(io::Error::from(io::ErrorKind::ConnectionReset)));
         assert_eq!(code_of(&status), Code::NotFound);
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_during_a_call_is_unavailable() {
+        let io = |kind| io::Error::from(kind);
+        let lost = lost_connection(&io(io::ErrorKind::ConnectionReset)).expect("it is lost");
+        assert_eq!(
+            (lost.code(), lost.message()),
+            (Code::Unavailable, "the connection was lost: connection reset")
+        );
+        let refused = ConnectError(Box::new(io(io::ErrorKind::ConnectionRefused)));
+        let no_answer: [&(dyn Error + 'static); 4] = [
+            &refused,
+            &io(io::ErrorKind::NotFound),
+            &TimeoutExpired(()),
+            &Status::unavailable("of a layer"),
+        ];
+        for error in no_answer {
+            assert!(lost_connection(error).is_none(), "{error:?}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use self::delivery::{Delivery, delivery_of_error};
 pub use self::early::EarlyMessages;
 pub use self::end::{Cause, End};
 pub use self::ended_by::EndedBy;
-pub use self::error_code::{as_error, code_of_error, code_of_head};
+pub use self::error_code::{as_error, code_of_error, code_of_head, lost_connection};
 pub use self::future::ResponseFuture;
 pub use self::headers::is_preflight;
 pub use self::layer::ObserveLayer;

@@ -7,7 +7,10 @@ use crate::observe::error_code::as_error;
 
 /// Displays an error with its sources, since its own text often omits them: `transport error: tcp connect
 /// error: Connection refused`. A status is displayed as its message.
-pub(crate) struct ErrorChain<'a, E>(pub(crate) &'a E);
+///
+/// The text is not [sanitized](crate::sanitize).
+#[derive(Debug)]
+pub struct ErrorChain<'a, E>(pub &'a E);
 
 impl<E: Display + 'static> Display for ErrorChain<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ mod sanitize;
 mod trace_ids;
 
 pub use self::code_name::{CODES, code_from_name, code_name};
-pub(crate) use self::error_chain::ErrorChain;
+pub use self::error_chain::ErrorChain;
 pub use self::field::FieldValue;
 pub use self::hex::Hex;
 pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};

@@ -1,12 +1,13 @@
 //! The layers around the client's channel. As on the server, the observing ones are outside, then the deadline. Inside
-//! it are the retries, and inside these the credentials, so that each attempt has a fresh token.
+//! it are the retries, and inside these the credentials, so that each attempt has a fresh token. The channel then picks
+//! a server for the attempt.
 
 use std::time::Duration;
 
-use tonic::transport::Channel;
 use tonic_auth_layer::CredentialsLayer;
+use tonic_balance::Balanced;
 use tonic_call::{
-    BoxChannel, LoadBalancing, MethodConfig, MethodTable, Methods, Rpc, ServiceConfig, option_layer,
+    BoxChannel, MethodConfig, MethodTable, Methods, Rpc, ServiceConfig, option_layer,
 };
 use tonic_deadline_layer::{ClientDeadlineLayer, DeadlineLayer};
 use tonic_logging_layer::LoggingLayer;
@@ -24,17 +25,17 @@ use crate::traces::{self, Traces};
 
 /// The channel with its layers.
 pub(super) fn layered(
-    channel: Channel,
+    channel: Balanced,
     credentials: Option<CredentialsLayer>,
     args: &CallArgs,
+    config: &ServiceConfig,
     traces: Option<&Traces>,
 ) -> Result<BoxChannel, CallError> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .map_err(|error| CallError::Input(error.to_string()))?;
-    let config = service_config(args)?;
     let verbose = args.verbose;
     let layers = ServiceBuilder::new()
-        .layer(traces::client(traces, &args.to, &methods))
+        .layer(traces::client(traces, args.first_url(), &methods))
         .map_request(move |request| {
             if verbose {
                 // Now, not at the end of the call: a stream may never end.
@@ -46,8 +47,8 @@ pub(super) fn layered(
         .layer(option_layer(verbose.then(|| MetricsLayer::client().methods(&methods))))
         .layer(LoggingLayer::client().methods(&methods))
         .layer(RecoveryLayer::client())
-        .layer(deadline(args.timeout, &config, &methods))
-        .layer(retry(&config, verbose));
+        .layer(deadline(args.timeout, config, &methods))
+        .layer(retry(config, verbose));
     Ok(match credentials {
         Some(credentials) => BoxChannel::new(layers.layer(credentials).service(channel)),
         None => BoxChannel::new(layers.service(channel)),
@@ -55,15 +56,9 @@ pub(super) fn layered(
 }
 
 /// The config of `--service-config`. Without a file it has no retry policy: not every call may be made twice.
-fn service_config(args: &CallArgs) -> Result<ServiceConfig, CallError> {
+pub(super) fn service_config(args: &CallArgs) -> Result<ServiceConfig, CallError> {
     let Some(json) = &args.service_config else { return Ok(ServiceConfig::default()) };
-    let config = json.parse().map_err(CallError::Input)?;
-    if config.load_balancing() == Some(LoadBalancing::RoundRobin) {
-        tracing::warn!(
-            "round_robin in the service config has no effect yet: all calls use one connection"
-        );
-    }
-    Ok(config)
+    json.parse().map_err(CallError::Input)
 }
 
 /// The shorter one of `--timeout` and the config's timeout, for each method whatever its kind: a plain limit would be

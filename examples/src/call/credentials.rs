@@ -17,7 +17,7 @@ use crate::cli::{CallArgs, CredentialArgs, MAX_TTL};
 
 /// The layer that sends the token, if there is one, and a hint if the server refuses the call.
 ///
-/// The token is the one of the flags, or one of the development key if its file exists and the server is on this
+/// The token is the one of the flags, or one of the development key if its file exists and all servers are on this
 /// machine.
 pub(super) struct Credentials {
     pub(super) layer: Option<CredentialsLayer>,
@@ -69,12 +69,14 @@ impl Credentials {
         if args.has_authorization() {
             return Ok(Self { layer: None, hint: Hint::NONE });
         }
-        let elsewhere = !is_loopback(&args.to);
-        if elsewhere && tls.is_none() {
+        let elsewhere = args.to.iter().find(|url| !is_loopback(url));
+        if tls.is_none()
+            && let Some(elsewhere) = elsewhere
+        {
             let error = format!(
                 "a token is not sent to {} without TLS, since others could read it on the network: use an https URL; \
                  -H 'authorization=Bearer TOKEN' sends it anyway",
-                args.to.host().unwrap_or_default()
+                elsewhere.host().unwrap_or_default()
             );
             return if args.credentials.given() {
                 Err(CallError::Input(error))
@@ -82,7 +84,7 @@ impl Credentials {
                 Ok(Self { layer: None, hint: Hint::no_token(error) })
             };
         }
-        if elsewhere && !args.credentials.given() {
+        if elsewhere.is_some() && !args.credentials.given() {
             return Ok(Self { layer: None, hint: Hint::no_token(NO_TOKEN) });
         }
         let credentials = args.credentials.clone();

@@ -2,16 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
-use tonic::transport::Uri;
 use tonic::{Code, ConnectError, Status};
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
 
-/// Maximum time to connect; `--timeout` may be shorter.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::tls;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -55,19 +52,32 @@ impl CallError {
         }
     }
 
-    /// Names the server if it could not be reached, and what to do about it.
-    pub(super) fn naming_server(self, to: &Uri) -> Self {
+    /// If no server could be reached, says why each one could not, and what to do about it.
+    pub(super) fn naming_servers(self, failures: &[String]) -> Self {
         let cause = match &self {
             Self::Status(status) => failed_connect(status),
             _ => None,
         };
         let Some(cause) = cause else { return self };
-        Self::Status(Status::unavailable(format!(
-            "cannot connect to {to}: {cause}; start a server with `orders serve`, or choose another one with \
-             --to URL"
-        )))
+        let causes = match failures {
+            // No address is known.
+            [] => format!(": {cause}"),
+            few if few.len() <= MAX_FAILURES => format!(" to {}", few.join(", ")),
+            many => {
+                let (first, rest) = many.split_at(MAX_FAILURES);
+                format!(" to {}, and {} more", first.join(", "), rest.len())
+            }
+        };
+        let remedy = tls::remedy(&causes).unwrap_or(START_A_SERVER);
+        Self::Status(Status::unavailable(format!("cannot connect{causes}; {remedy}")))
     }
 }
+
+const START_A_SERVER: &str =
+    "start a server with `orders serve`, or choose another one with --to URL";
+
+/// The error names at most so many addresses.
+const MAX_FAILURES: usize = 3;
 
 /// Whether the server may have done what was asked although the call failed.
 fn may_have_been_processed(status: &Status) -> bool {
@@ -82,21 +92,13 @@ fn may_have_been_processed(status: &Status) -> bool {
     unknown && failed_connect(status).is_none()
 }
 
-/// Why there is no connection, as the system says it ("Connection refused"), if that is why the call failed.
+/// Why there is no connection, if that is why the call failed.
 fn failed_connect(status: &Status) -> Option<String> {
     let mut error = status.source()?;
-    let (mut is_connect_error, mut timed_out) = (false, false);
-    loop {
-        is_connect_error |= error.is::<ConnectError>();
-        let system = error.downcast_ref::<io::Error>();
-        timed_out |= system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        match error.source() {
-            Some(source) => error = source,
-            None if !is_connect_error => return None,
-            None if timed_out => return Some(format!("no answer within {CONNECT_TIMEOUT:?}")),
-            None => return Some(error.to_string()),
-        }
+    while !error.is::<ConnectError>() {
+        error = error.source()?;
     }
+    Some(error.to_string())
 }
 
 /// A lost connection is `UNAVAILABLE`; tonic reports `UNKNOWN`.
@@ -174,23 +176,23 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_be_reached_is_named_with_the_reason() {
-        let to = Uri::from_static("http://127.0.0.1:1");
-        for (kind, reason) in [
-            (io::ErrorKind::TimedOut, "http://127.0.0.1:1/: no answer within 10s;"),
-            (io::ErrorKind::ConnectionRefused, "http://127.0.0.1:1/: as the system says;"),
+    fn servers_that_cannot_be_reached_are_named_with_the_reason() {
+        let failures: Vec<_> = (1..=5).map(|port| format!("127.0.0.1:{port}: refused")).collect();
+        for (failures, expected) in [
+            (&failures[..0], "connect: x has no addresses;"),
+            (&failures[..1], "connect to 127.0.0.1:1: refused;"),
+            (&failures[..2], "connect to 127.0.0.1:1: refused, 127.0.0.1:2: refused;"),
+            (&failures[..], "127.0.0.1:3: refused, and 2 more;"),
         ] {
-            let error = ConnectError(io::Error::new(kind, "as the system says").into());
+            let error = ConnectError("x has no addresses".into());
             let error = CallError::Status(Status::from_error(error.into()));
-            let text = error.naming_server(&to).to_string();
-            assert!(
-                text.starts_with(&format!("UNAVAILABLE: cannot connect to {reason}")),
-                "{text}"
-            );
+            let text = error.naming_servers(failures).to_string();
+            assert!(text.starts_with("UNAVAILABLE: cannot connect"), "{text}");
+            assert!(text.contains(expected), "{expected} in {text}");
         }
         let other = CallError::Status(Status::unavailable("the server is shutting down"));
         assert_eq!(
-            other.naming_server(&to).to_string(),
+            other.naming_servers(&failures).to_string(),
             "UNAVAILABLE: the server is shutting down"
         );
     }

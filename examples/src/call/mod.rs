@@ -7,12 +7,14 @@ mod lines;
 mod method;
 mod output;
 mod repeat;
+mod resolve;
 mod retries;
+mod servers;
 mod tls;
 
 use tokio::time::timeout;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic_call::ServiceConfig;
 use tonic_tls_reload::TlsEndpoint;
 
 use crate::cli::CallArgs;
@@ -21,10 +23,10 @@ use crate::traces::Traces;
 use crate::v1::order_service_client::OrderServiceClient;
 
 use credentials::Credentials;
-use error::CONNECT_TIMEOUT;
 pub use error::CallError;
 use method::RequestOptions;
 use repeat::Summary;
+use servers::Servers;
 
 /// Calls the method and prints each response message as one line of JSON, when it arrives.
 ///
@@ -32,12 +34,18 @@ use repeat::Summary;
 pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallError> {
     let install = || metrics::install_with(retries::set_buckets);
     let scrape = args.verbose.then(install).transpose().map_err(CallError::Output)?;
+    let config = channel::service_config(&args)?;
+    let tls = tls::endpoint(&args.tls, args.first_url())?;
+    let servers = Servers::connect(&args, tls.as_ref(), &config);
     let mut summary = Summary::default();
-    let result = call(args, traces, &mut summary).await;
-    if let Some(scrape) = scrape {
-        output::print_to_stderr(metrics::samples(&scrape));
-    }
-    // As the last line, whether or not it is an error.
+    let result = call(args, tls.as_ref(), &config, traces, &servers, &mut summary).await;
+
+    // While the connections are open, so that they are counted.
+    let samples = scrape.map(|scrape| metrics::samples(&scrape));
+    let summary = summary.finish(servers.addresses());
+    servers.close().await;
+    output::print_to_stderr(samples.into_iter().flatten());
+    // As the last lines, whether or not it is an error.
     match result {
         Ok(()) if summary.any_failed() => Err(CallError::SomeFailed(summary.to_string())),
         result => {
@@ -49,15 +57,20 @@ pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallErro
 
 async fn call(
     args: CallArgs,
+    tls: Option<&TlsEndpoint>,
+    config: &ServiceConfig,
     traces: Option<&Traces>,
+    servers: &Servers,
     summary: &mut Summary,
 ) -> Result<(), CallError> {
     let streams_response = args.method.streams_response();
+    // Otherwise the signal ends the process.
+    let reports_at_end = traces.is_some() || args.repeat.is_some();
     let result = tokio::select! {
-        result = connect_and_call(args, traces, summary) => result,
+        result = make_calls(args, tls, config, traces, servers, summary) => result,
         () = output::closed(), if streams_response => Ok(()),
-        // Only needed to export the span: otherwise the signal ends the process.
-        () = interrupted(), if traces.is_some() => Err(CallError::Interrupted),
+        // The span is exported, and the calls before are counted.
+        () = interrupted(), if reports_at_end => Err(CallError::Interrupted),
     };
     match result {
         Err(CallError::OutputClosed) => Ok(()),
@@ -65,29 +78,28 @@ async fn call(
     }
 }
 
-async fn connect_and_call(
+async fn make_calls(
     args: CallArgs,
+    tls: Option<&TlsEndpoint>,
+    config: &ServiceConfig,
     traces: Option<&Traces>,
+    servers: &Servers,
     summary: &mut Summary,
 ) -> Result<(), CallError> {
-    let tls = tls::endpoint(&args.tls, &args.to)?;
-    let Credentials { layer, hint } = find_credentials(&args, tls.as_ref()).await?;
-    // Connects when the call waits for it, so that the layers see a failure, and the deadline covers the wait.
-    let with_timeout = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIMEOUT);
-    let channel = match tls {
-        Some(endpoint) => endpoint.configure(with_timeout).connect_lazy(),
-        None => with_timeout(Endpoint::from(args.to.clone())).connect_lazy(),
-    };
-    let channel = channel::layered(channel, layer, &args, traces)?;
+    let Credentials { layer, hint } = find_credentials(&args, tls).await?;
+    let channel = channel::layered(servers.channel(), layer, &args, config, traces)?;
     let client = OrderServiceClient::new(channel);
     let options = RequestOptions { metadata: args.metadata, wait_for_ready: args.wait_for_ready };
     let call_once = async || {
         let called = options.call(client.clone(), args.method.clone()).await;
-        called.map_err(|error| hint.add_to(tls::explain(error, &args.to).naming_server(&args.to)))
+        called.map_err(|error| hint.add_to(error.naming_servers(&servers.failures())))
     };
     match args.repeat {
         None => call_once().await,
-        Some(times) => summary.repeat(times, call_once).await,
+        Some(times) => {
+            servers.wait_for_connections().await;
+            summary.repeat(times, call_once, || servers.take_picks()).await
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! TLS of `orders call`.
 
-use std::error::Error;
+use std::borrow::Cow;
 use std::io;
 
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as RustlsError};
 use tonic::codegen::http::uri::Scheme;
 use tonic::transport::Uri;
-use tonic::{Code, Status};
-use tonic_tls_reload::{ClientTls, TlsConnectError, TlsEndpoint};
+use tonic_balance::{Address, Socket, SocketConnector};
+use tonic_tls_reload::{ClientTls, TlsConnectError, TlsEndpoint, TlsIo};
+use tower::{Service, ServiceExt as _};
 
 use super::error::CallError;
 use crate::cli::CallTlsArgs;
@@ -28,29 +29,36 @@ pub(super) fn endpoint(args: &CallTlsArgs, to: &Uri) -> Result<Option<TlsEndpoin
     endpoint.map(Some).map_err(|error| CallError::Input(error.to_string()))
 }
 
-/// If TLS is why the call failed, says what to do about it.
-pub(super) fn explain(error: CallError, to: &Uri) -> CallError {
-    let CallError::Status(status) = error else { return error };
-    if to.scheme() == Some(&Scheme::HTTP) {
-        return if status.code() == Code::Internal && status.message().contains(NOT_HTTP2) {
-            CallError::StatusWithHint(status, SPEAKS_TLS.to_owned())
-        } else {
-            CallError::Status(status)
-        };
-    }
-    match reason_of_connector(&status).or_else(|| reason_of_alert(status.message())) {
-        Some(reason) => {
-            CallError::Status(Status::unavailable(format!("no TLS connection to {to}: {reason}")))
-        }
-        None => CallError::Status(status),
-    }
+/// Connects to addresses over TLS. Its errors say what to do.
+pub(super) fn connector(
+    endpoint: &TlsEndpoint,
+) -> impl Service<Address, Response = TlsIo<Socket>, Error = io::Error, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static {
+    let sockets = SocketConnector::new(endpoint.endpoint());
+    endpoint
+        .connector()
+        .over(sockets)
+        .map_err(|error: TlsConnectError| io::Error::other(reason(&error)))
 }
 
-/// In the error of h2 if the server does not answer in HTTP/2.
-const NOT_HTTP2: &str = "h2 protocol error";
+/// Why there is no connection, in the words of this program if the server has refused the client.
+pub(super) fn plainly(reason: &str) -> Cow<'_, str> {
+    reason_of_alert(reason).map_or(Cow::Borrowed(reason), Cow::Owned)
+}
 
-const SPEAKS_TLS: &str =
-    "the server may speak TLS on this port: if so, use an https URL and --tls-ca FILE";
+/// What to do if there is no connection for these reasons.
+pub(super) fn remedy(reasons: &str) -> Option<&'static str> {
+    if reasons.contains("the server answers with TLS") {
+        Some("use an https URL and --tls-ca FILE")
+    } else if reasons.contains("certificate") || reasons.contains("TLS") {
+        Some("--tls-ca, --tls-cert and --tls-key are the certificates of this side")
+    } else {
+        None
+    }
+}
 
 /// In the error of rustls if the server refuses the client after the client's side of the handshake (TLS 1.3). The error
 /// itself does not come through HTTP/2.
@@ -78,13 +86,11 @@ fn reason_of_alert(message: &str) -> Option<String> {
     })
 }
 
-fn reason_of_connector(status: &Status) -> Option<String> {
-    let mut sources = std::iter::successors(status.source(), |&error| error.source());
-    let tls = sources.find_map(|error| error.downcast_ref::<TlsConnectError>())?;
-    match tls {
-        TlsConnectError::Handshake(error) => Some(reason_of_handshake(error)),
-        TlsConnectError::Timeout | TlsConnectError::NotHttp2 => Some(tls.to_string()),
-        _ => None,
+fn reason(error: &TlsConnectError) -> String {
+    match error {
+        TlsConnectError::Handshake(error) => reason_of_handshake(error),
+        TlsConnectError::Connect(error) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -22,9 +22,14 @@ use crate::duration;
 #[derive(Args, Debug)]
 #[command(after_long_help = OTLP_VARIABLES)]
 pub struct CallArgs {
-    /// Server to call; https needs --tls-ca
+    /// Server to call; may be given more than once; https needs --tls-ca
+    ///
+    /// Calls are spread over all addresses of all these servers: by the policy of the service config, or in turn
+    /// (round_robin). Names are resolved again from time to time. Host and port of the first URL are the :authority of
+    /// each call, the name that the certificate of each server must have, and the server in the span. All URLs must have
+    /// the same scheme, and stand either before or after the method.
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, default_value = "http://127.0.0.1:50051", value_parser = server_url)]
-    pub to: Uri,
+    pub to: Vec<Uri>,
 
     /// TLS to the server.
     #[command(flatten)]
@@ -36,7 +41,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "DURATION", global = true, help_heading = CALL_OPTIONS, value_parser = duration::parse_positive)]
     pub timeout: Option<Duration>,
 
-    /// File with a gRPC service config (JSON): timeouts, retry policies and size limits per method
+    /// File with a gRPC service config (JSON): balancing policy, health check, and per method timeouts, retry policies,
+    /// waitForReady and size limits
     ///
     /// The shorter of its timeout and --timeout is the deadline. Without a file, a call is only sent again if the
     /// server has certainly not processed it.
@@ -51,7 +57,11 @@ pub struct CallArgs {
 
     /// Make this many calls, one after another; at the end, standard error has the number of calls by code
     ///
-    /// A call that fails does not stop the others. The exit status is 0 if no call has failed.
+    /// If the servers have several addresses, also those of each address. The first call then waits until all of them
+    /// are connected or have failed, but at most for a second.
+    ///
+    /// A call that fails does not stop the others. The exit status is 0 if no call has failed. Ctrl-C ends the calls;
+    /// those that have ended are counted.
     #[arg(long, value_name = "NUMBER", global = true, help_heading = CALL_OPTIONS, value_parser = positive)]
     pub repeat: Option<u32>,
 
@@ -67,7 +77,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "URL", global = true, help_heading = CALL_OPTIONS, value_parser = collector_url)]
     pub otlp: Option<Uri>,
 
-    /// Print on standard error what the client's layers report: log lines, metrics, and with --otlp the trace id
+    /// Print on standard error what the client reports: log lines of calls and connections, metrics, and with --otlp
+    /// the trace id
     #[arg(short, long, global = true, help_heading = CALL_OPTIONS)]
     pub verbose: bool,
 
@@ -87,14 +98,43 @@ impl CallArgs {
             "--repeat cannot read the requests of each call from standard input: use a file"
         } else if self.credentials.given() && self.has_authorization() {
             "-H authorization=… cannot be used with --token, --token-file or --dev-key"
+        } else if has_several_schemes(&self.to) {
+            "all URLs of --to must have the same scheme"
         } else {
-            self.tls.conflict(self.to.scheme() == Some(&Scheme::HTTPS))?
+            self.tls.conflict(self.first_url().scheme() == Some(&Scheme::HTTPS))?
         };
         Some((ErrorKind::ArgumentConflict, message.to_owned()))
+    }
+
+    /// The URL that gives the servers their name. There is always one, since the flag has a default.
+    pub(crate) fn first_url(&self) -> &Uri {
+        &self.to[0]
     }
 
     /// Whether `-H` sets the `authorization` metadata.
     pub(crate) fn has_authorization(&self) -> bool {
         self.metadata.iter().any(|(key, _)| key == "authorization")
+    }
+}
+
+fn has_several_schemes(urls: &[Uri]) -> bool {
+    urls.windows(2).any(|pair| pair[0].scheme() != pair[1].scheme())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_encrypted_to_all_servers_or_to_none() {
+        for (urls, are_mixed) in [
+            (&["http://a:1"][..], false),
+            (&["http://a:1", "http://b:2"], false),
+            (&["https://a:1", "https://b:2"], false),
+            (&["http://a:1", "http://b:2", "https://c:3"], true),
+        ] {
+            let parsed: Vec<_> = urls.iter().map(|url| Uri::from_static(url)).collect();
+            assert_eq!(has_several_schemes(&parsed), are_mixed, "{urls:?}");
+        }
     }
 }

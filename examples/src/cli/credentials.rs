@@ -7,13 +7,13 @@ use tonic_auth_layer::BearerToken;
 
 use super::help::CALL_OPTIONS;
 
-/// The token to send. The default is a token of the development key, if its file is in this folder and the
-/// server is on this machine.
+/// The token to send. The default is a token of the development key, if its file is in this folder and all
+/// servers are on this machine.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
     /// Token to send; other users of this machine can read it in the process list: prefer --token-file
     ///
-    /// Like the tokens of --token-file and --dev-key, it is sent only over TLS, or to a server on this machine.
+    /// Like the tokens of --token-file and --dev-key, it is sent only over TLS, or if all servers are on this machine.
     #[arg(long, value_name = "TOKEN", global = true, help_heading = CALL_OPTIONS, conflicts_with_all = ["token_file", "dev_key"])]
     pub token: Option<BearerToken>,
 
@@ -22,7 +22,7 @@ pub struct CredentialArgs {
     pub token_file: Option<PathBuf>,
 
     /// Development key that signs the token to send [default: orders.db-dev-key, if that file is in this folder and
-    /// the server is on this machine]
+    /// all servers are on this machine]
     #[arg(long, value_name = "FILE", global = true, help_heading = CALL_OPTIONS)]
     pub dev_key: Option<PathBuf>,
 }

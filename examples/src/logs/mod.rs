@@ -60,12 +60,16 @@ pub fn init_server(format: Option<Format>) {
 }
 
 /// Starts the log of a client: warnings, unless `RUST_LOG` is set; if `verbose`, also the lines of the logging
-/// layer.
+/// layer, and the states of connections.
 pub fn init_client(verbose: bool) {
-    let filter = filter("warn,tonic_logging_layer=off");
-    let layer = "tonic_logging_layer=debug".parse().ok().filter(|_| verbose);
-    init(Format::Full, layer.into_iter().fold(filter, EnvFilter::add_directive));
+    let filter = filter("warn,tonic_logging_layer=off,tonic_balance=off");
+    let reports = if verbose { &VERBOSE[..] } else { &[] };
+    let reports = reports.iter().filter_map(|directive| directive.parse().ok());
+    init(Format::Full, reports.fold(filter, EnvFilter::add_directive));
 }
+
+/// What `--verbose` logs. Of a connection: that it is ready, lost, or has failed, but not each attempt.
+const VERBOSE: [&str; 2] = ["tonic_logging_layer=debug", "tonic_balance=info"];
 
 /// The filter of `RUST_LOG`; the default if it is unset, empty or invalid.
 fn filter(default: &str) -> EnvFilter {

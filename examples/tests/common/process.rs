@@ -5,9 +5,11 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::soon;
 
@@ -69,7 +71,7 @@ impl Served {
             .and_then(|rest| rest.strip_suffix('\n'))
             .unwrap_or_else(|| panic!("not the line: {line:?}"))
             .to_owned();
-        let log = lines(child.stderr.take());
+        let log = lines_of(child.stderr.take());
         Self { address, child, out, log }
     }
 
@@ -87,9 +89,7 @@ impl Served {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        let pid = id.and_then(Pid::from_raw).expect("it runs");
-        kill_process(pid, signal).expect("signalled");
+        send_signal(&self.child, signal);
     }
 
     /// The address of its metrics. Must be called once, before `next_line`.
@@ -129,8 +129,85 @@ impl Served {
     }
 }
 
+fn send_signal(child: &Child, signal: Signal) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let pid = id.and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, signal).expect("signalled");
+}
+
+/// A URL where nothing listens. No other process gets the port while the socket exists.
+pub fn unreachable() -> (String, TcpSocket) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    (format!("http://{}", socket.local_addr().expect("it is bound")), socket)
+}
+
+/// `orders call` that runs while the test goes on.
+pub struct Calling {
+    child: Child,
+    answers: watch::Receiver<usize>,
+    out: JoinHandle<String>,
+    log: UnboundedReceiver<String>,
+    err: String,
+}
+
+impl Calling {
+    /// With these arguments after `call`.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = orders(&[&["call"], arguments].concat()).spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+        let log = lines_of(child.stderr.take());
+        let (count, answers) = watch::channel(0);
+        let out = tokio::spawn(async move {
+            let mut out = String::new();
+            while lines.read_line(&mut out).await.expect("text") > 0 {
+                count.send_modify(|count| *count += 1);
+            }
+            out
+        });
+        Self { child, answers, out, log, err: String::new() }
+    }
+
+    /// Waits until so many lines of answers are printed.
+    pub async fn answered(&mut self, lines: usize) {
+        soon(self.answers.wait_for(|count| *count >= lines)).await.expect("it goes on");
+    }
+
+    /// The number of lines of answers until now.
+    pub fn answers(&self) -> usize {
+        *self.answers.borrow()
+    }
+
+    /// Waits for a line of standard error that contains this.
+    pub async fn logged(&mut self, part: &str) {
+        loop {
+            let line = soon(self.log.recv()).await.expect(part);
+            self.err += &line;
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        send_signal(&self.child, signal);
+    }
+
+    /// All that it printed, and its exit status.
+    pub async fn ended(mut self) -> Ran {
+        let status = soon(async {
+            while let Some(line) = self.log.recv().await {
+                self.err += &line;
+            }
+            self.child.wait().await
+        });
+        let code = status.await.expect("ends").code();
+        Ran { code, out: soon(self.out).await.expect("no panic"), err: self.err }
+    }
+}
+
 /// The lines of standard error, read at once: a process whose output is not read blocks.
-fn lines(log: Option<ChildStderr>) -> UnboundedReceiver<String> {
+fn lines_of(log: Option<ChildStderr>) -> UnboundedReceiver<String> {
     let (send, lines) = unbounded_channel();
     let Some(log) = log else { return lines };
     let mut log = BufReader::new(log);

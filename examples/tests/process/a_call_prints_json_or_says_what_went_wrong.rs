@@ -6,7 +6,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::common::process::{Ran, SERVE, Served, orders, run};
+use crate::common::process::{Ran, SERVE, Served, orders, run, unreachable};
 use crate::common::soon;
 
 async fn call(served: &Served, arguments: &[&str]) -> Ran {
@@ -88,13 +88,13 @@ async fn an_error_is_told_with_its_code_and_every_violation() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let (url, _socket) = unreachable();
+    let address = url.strip_prefix("http://").unwrap();
     let ran = run(&["call", "get-order", "--id", "x", "--to", &url]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-    assert!(ran.err.starts_with("UNAVAILABLE: cannot connect"), "{}", ran.err);
-    assert!(ran.err.contains("refused") && ran.err.contains("orders serve"), "{}", ran.err);
+    let expected = format!("UNAVAILABLE: cannot connect to {address}: Connection refused");
+    assert!(ran.err.starts_with(&expected), "{}", ran.err);
+    assert!(ran.err.contains("orders serve") && ran.err.lines().count() == 1, "{}", ran.err);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::common::process::{Served, run};
+use rustix::process::Signal;
+
+use crate::common::process::{Calling, Served, run};
 
 #[tokio::test]
 async fn each_call_is_printed_and_the_last_line_counts_them_by_code() {
@@ -36,4 +38,19 @@ async fn an_error_that_is_not_of_the_call_ends_the_repetition() {
     let ran = run(&["call", "--repeat", "100", "import-orders", "missing.jsonl"]).await;
     assert_eq!((ran.code, ran.err.lines().count()), (Some(1), 1), "{ran:?}");
     assert!(ran.err.starts_with("cannot read missing.jsonl"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_calls_and_those_before_are_counted() {
+    let served = Served::start(&["--limit", "off"]).await;
+    let create =
+        ["create-order", "--customer-email", "a@b", "--total-cents", "1", "--currency", "EUR"];
+    let to = ["--to", &served.url(), "--repeat", "1000000000"];
+    let mut calling = Calling::start(&[&to[..], &create].concat());
+    calling.answered(3).await;
+    calling.signal(Signal::INT);
+    let ran = calling.ended().await;
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let answers = ran.out.lines().count();
+    assert_eq!(ran.err, format!("{answers} calls: {answers} OK\n"));
 }

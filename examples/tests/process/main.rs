@@ -16,6 +16,7 @@ mod a_signal_drains_the_server;
 mod an_open_call_costs_little;
 mod an_openid_provider_is_believed;
 mod callers_need_a_token;
+mod calls_are_balanced;
 mod calls_are_encrypted;
 mod calls_are_repeated;
 mod calls_are_retried;

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use http::{Request, Response, request};
 use tokio::time::{Instant, sleep};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tonic_call::{
-    CallInfo, Delivery, EndedBy, GrpcService, MessageLimit, MethodConfig, Rpc, WaitForReady,
-    as_error,
+    CallInfo, EndedBy, GrpcService, MessageLimit, MethodConfig, Replay, Rpc, WaitForReady,
+    as_error, lost_connection,
 };
 
 use super::head::Head;
@@ -16,7 +16,6 @@ use super::plan::{Again, Plan, Shared};
 use super::report::Report;
 use super::timer::{Interruption, Timer};
 use crate::hook::{AttemptKind, AttemptOutcome, Final};
-use crate::replay::Replay;
 use crate::response::{ResponseBody, Watch};
 use crate::settings::Settings;
 
@@ -47,10 +46,9 @@ impl Call {
             limit: limit(config.and_then(MethodConfig::max_response_message_bytes)),
             request: None,
         };
-        let budget = Arc::clone(&settings.budget);
         Self {
             head: Head::new(parts),
-            replay: Replay::new(body, request_limit, settings.call_bytes, budget),
+            replay: Replay::new(body, request_limit, settings.call_bytes, settings.budget.clone()),
             plan: Plan::new(policy, settings.max_attempts, waits),
             watch,
             report: Report::new(settings.hook.clone(), rpc),
@@ -92,7 +90,7 @@ impl Call {
                     self.settle_on(&info);
                     return match result {
                         Ok(response) => Ok(response.map(|body| ResponseBody::new(body, None))),
-                        Err(error) => self.failed(error, failure),
+                        Err(error) => self.failed(error),
                     };
                 }
             };
@@ -142,30 +140,25 @@ impl Call {
     {
         self.report.end(AttemptOutcome::Answered);
         self.settle_on(info);
-        let buffer = self.replay.answered();
+        let request = self.replay.answered();
         let mut watch = self.watch;
         if response.body().is_end_stream() {
             // Its status is in its head.
             watch.ended_with(response.headers());
             return response.map(|body| ResponseBody::new(body, None));
         }
-        watch.request = buffer.has_limit().then_some(buffer);
+        watch.request = request.has_limit().then_some(request);
         response.map(|body| ResponseBody::new(body, Some(watch)))
     }
 
     /// The caller gets the error of the last attempt. tonic reads a lost connection as `UNKNOWN`, and the policy has
     /// read it as `UNAVAILABLE`: so does the caller, as of every other gRPC client.
-    fn failed<B, E: 'static>(&self, error: E, failure: Failure) -> Result<Answer<B>, E> {
-        if failure.code != Code::Unavailable || failure.delivery == Delivery::NoConnection {
-            return Err(error);
-        }
-        let error = as_error(&error);
-        let cause = std::iter::successors(error, |&error| error.source()).last();
-        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    fn failed<B, E: 'static>(&self, error: E) -> Result<Answer<B>, E> {
+        let Some(status) = as_error(&error).and_then(lost_connection) else { return Err(error) };
         if let Some(info) = &self.head.info {
             info.set_ended_by(EndedBy::Transport);
         }
-        Ok(Status::unavailable(format!("the connection was lost{cause}")).into_http())
+        Ok(status.into_http())
     }
 
     /// The call ends while no attempt is answered.

@@ -4,9 +4,7 @@ use std::task::Poll;
 
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
-use tonic_call::Deadline;
-
-use crate::replay::Replay;
+use tonic_call::{Deadline, Replay};
 
 /// Ends a call at its deadline, until it is answered.
 pub(super) struct Timer(Option<(Deadline, Pin<Box<Sleep>>)>);

@@ -3,10 +3,9 @@ use std::task::{Context, Poll};
 
 use http::HeaderMap;
 use tonic::{Code, Status};
-use tonic_call::{MessageLimit, RetryPolicy};
+use tonic_call::{AnsweredRequest, MessageLimit, RetryPolicy};
 
 use crate::policy::Throttle;
-use crate::replay::Buffer;
 
 /// What is still to be seen of a call whose head the caller has.
 pub(crate) struct Watch {
@@ -15,7 +14,7 @@ pub(crate) struct Watch {
     /// The limit of the response's messages.
     pub(crate) limit: Option<MessageLimit>,
     /// The request, if its messages have a limit.
-    pub(crate) request: Option<Arc<Buffer>>,
+    pub(crate) request: Option<AnsweredRequest>,
 }
 
 impl Watch {

@@ -11,7 +11,7 @@ use tonic::body::Body;
 use super::state::{Next, Phase, State};
 
 /// What the attempts of a call share. No foreign code runs under the lock.
-pub(crate) struct Buffer {
+pub(super) struct Buffer {
     state: Mutex<State>,
     /// Wakes the task of the call, which answers when a message is too long.
     caller: AtomicWaker,
@@ -28,12 +28,12 @@ impl Buffer {
     }
 
     /// Whether a message can be too long.
-    pub(crate) fn has_limit(&self) -> bool {
+    pub(super) fn has_limit(&self) -> bool {
         self.has_limit
     }
 
     /// The answer to a call with a message that is too long, once there is one.
-    pub(crate) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
+    pub(super) fn poll_too_long(&self, cx: &Context<'_>) -> Poll<Status> {
         if !self.has_limit {
             return Poll::Pending;
         }
@@ -53,6 +53,7 @@ impl Buffer {
             if let Some(status) = ended(&state, attempt) {
                 return Poll::Ready(Some(Err(status)));
             }
+            state.is_read = true;
             let source = match state.next() {
                 Next::Return(data) => return Poll::Ready(data),
                 Next::Wait => {
@@ -100,8 +101,11 @@ impl Buffer {
 
     /// Whether the attempt with this number has read everything, and nothing follows.
     pub(super) fn is_at_end(&self, attempt: u32) -> bool {
-        let state = self.state();
-        ended(&state, attempt).is_none() && state.is_at_end()
+        let mut state = self.state();
+        let is_at_end = ended(&state, attempt).is_none() && state.is_at_end();
+        // Then nobody polls the body: the head is all of the request.
+        state.is_read |= is_at_end;
+        is_at_end
     }
 }
 

@@ -1,14 +1,13 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
-use tonic_call::MessageLimit;
 
-use super::budget::Budget;
+use super::budget::ReplayBudget;
+use crate::observe::MessageLimit;
 
 /// What is known of a request's body, and how far it was read.
 pub(super) struct State {
@@ -23,11 +22,13 @@ pub(super) struct State {
     /// The number of the current attempt, which alone may read.
     pub(super) attempt: u32,
     pub(super) phase: Phase,
+    /// Whether the current attempt has begun to read.
+    pub(super) is_read: bool,
     /// The task that reads for the current attempt.
     pub(super) reader: Option<Waker>,
     limit: Option<MessageLimit>,
     max: usize,
-    budget: Arc<Budget>,
+    budget: ReplayBudget,
 }
 
 /// Where the frames come from.
@@ -77,7 +78,7 @@ pub(super) struct Leftover {
 const FRAME_BYTES: usize = size_of::<Bytes>();
 
 impl State {
-    pub(super) fn new(limit: Option<MessageLimit>, max: usize, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(limit: Option<MessageLimit>, max: usize, budget: ReplayBudget) -> Self {
         Self {
             source: Source::Polled,
             frames: VecDeque::new(),
@@ -86,6 +87,7 @@ impl State {
             end: None,
             attempt: 0,
             phase: Phase::Replayable,
+            is_read: false,
             reader: None,
             limit,
             max,
@@ -203,6 +205,7 @@ impl State {
     pub(super) fn begin_attempt(&mut self) -> u32 {
         self.attempt += 1;
         self.next = 0;
+        self.is_read = false;
         self.attempt
     }
 

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use http::{Response, request};
+use tonic::body::Body;
+use tonic::{ConnectError, Status, transport};
+use tonic_call::{BoxError, EndedBy, Replay, lost_connection};
+use tower::ServiceExt as _;
+use tower_service::Service as _;
+
+use super::caller::Caller;
+use super::connection::{Connections, NoConnection};
+use super::head::Head;
+use super::next::{Next, next};
+use crate::connect::Connection;
+use crate::error_text::error_text;
+
+/// Sends a request to one connection after the other, until a server has processed it or may have done so.
+pub(super) struct Sends {
+    connections: Arc<Connections>,
+    caller: Caller,
+    head: Head,
+    body: Replay,
+    /// Whether a server has said that it did not process the request.
+    was_refused: bool,
+}
+
+impl Sends {
+    pub(super) fn new(connections: &Arc<Connections>, head: &request::Parts, body: Body) -> Self {
+        let budget = connections.budget.clone();
+        Self {
+            connections: Arc::clone(connections),
+            caller: Caller::of(&head.headers, &head.extensions),
+            head: Head::of(head),
+            body: Replay::new(body, None, Replay::DEFAULT_BYTES, budget),
+            was_refused: false,
+        }
+    }
+
+    /// The body of an attempt on this connection, which is sent now.
+    pub(super) fn begin(&self, connection: &Connection) -> Body {
+        self.connections.hooks.picked(&connection.address);
+        Body::new(self.body.attempt())
+    }
+
+    pub(super) fn answered(self, response: Response<Body>) -> Response<Body> {
+        self.body.answered();
+        response
+    }
+
+    /// Makes the attempts after this failure, or all of them.
+    pub(super) async fn run(
+        mut self,
+        failure: Option<(Arc<Connection>, transport::Error)>,
+    ) -> Result<Response<Body>, BoxError> {
+        let mut failed = match failure {
+            Some((connection, error)) => Some(self.after(connection, error)?),
+            None => None,
+        };
+        loop {
+            let connection = match self.connections.pick(failed.as_deref()) {
+                Some(connection) => connection,
+                None => match self.connections.wait(&self.caller, self.head.uri()).await {
+                    Ok(connection) => connection,
+                    Err(NoConnection::Failed(failure)) => {
+                        // As a channel fails that cannot connect, so that layers outside see the same.
+                        return Err(Box::new(ConnectError(failure)));
+                    }
+                    Err(NoConnection::DeadlinePassed(text)) => return Ok(self.expired(text)),
+                },
+            };
+            match self.send(&connection).await {
+                Ok(response) => return Ok(self.answered(response)),
+                Err(error) => failed = Some(self.after(connection, error)?),
+            }
+        }
+    }
+
+    async fn send(&self, connection: &Connection) -> Result<Response<Body>, transport::Error> {
+        let mut channel = connection.channel.clone();
+        // An attempt that fails here was not sent.
+        channel.ready().await?;
+        let body = self.begin(connection);
+        channel.call(self.head.request(self.caller.deadline, body)).await
+    }
+
+    /// The connection that has failed, if the request can be sent again.
+    fn after(
+        &mut self,
+        connection: Arc<Connection>,
+        error: transport::Error,
+    ) -> Result<Arc<Connection>, BoxError> {
+        let next = next(&error, self.body.is_read());
+        if let Next::SendElsewhere = next {
+            let error = error_text(&error);
+            connection.lifecycle.end(&format!("a call could not be sent: {error}"));
+        }
+        let is_allowed = match next {
+            Next::SendElsewhere => true,
+            // A6 repeats such a request once, and leaves the rest to the policy of a retry layer.
+            Next::SendOnceMore => !std::mem::replace(&mut self.was_refused, true),
+            Next::Fail => false,
+        };
+        if is_allowed && self.body.end_attempt() && !self.body.has_failed() {
+            return Ok(connection);
+        }
+        match lost_connection(&error) {
+            Some(mut status) => {
+                status.set_source(Arc::new(error));
+                Err(status.into())
+            }
+            None => Err(error.into()),
+        }
+    }
+
+    fn expired(&self, message: String) -> Response<Body> {
+        if let Some(info) = &self.caller.info {
+            info.set_ended_by(EndedBy::Deadline);
+        }
+        Status::deadline_exceeded(message).into_http()
+    }
+}
