@@ -155,7 +155,8 @@
 //! With the TLS of tonic's `Endpoint` (scheme `https`), this crate cannot see SETTINGS and GOAWAY, since they are
 //! encrypted. Then a connection is ready when the server has sent anything after the handshake, and the next call
 //! detects GOAWAY and goes elsewhere. With a [connector](BalancedBuilder::connector) that does TLS there is no
-//! difference.
+//! difference: that of [`tonic-tls-reload`](https://docs.rs/tonic-tls-reload) goes over a [`SocketConnector`], and renews
+//! its certificates.
 //!
 //! # What an operator sees
 //!
@@ -197,7 +198,7 @@
 //! | build outside a tokio runtime | it panics, as `Endpoint::connect_lazy` does | build it in `main`, in the runtime that lives longest: the connections end with it |
 //! | use the name of a Kubernetes service with a virtual address | one pod gets all calls | use a [headless service](kubernetes) |
 //! | wait for ready without a deadline | a call may wait for ever | set one |
-//! | set `Endpoint::http2_keep_alive_interval` | servers of gRPC's own libraries answer pings that come more often than every 5 minutes with GOAWAY `too_many_pings` | leave it off: TCP finds dead peers |
+//! | set `Endpoint::http2_keep_alive_interval` | servers of gRPC's own libraries answer pings that come more often than every 5 minutes with GOAWAY `too_many_pings` | leave it off: TCP finds dead peers, and deadlines end the calls to a server that hangs |
 //! | forget `.build()` | the compiler reports that `BalancedBuilder` is no `Service` | call it |
 //! | use `https` without `Endpoint::tls_config`, or without a TLS feature of tonic | no address connects | turn on `tls-ring` or `tls-aws-lc` of tonic, and set `tls_config` |
 //! | make a `Balanced` for each call | each call connects anew | clone one |

@@ -76,7 +76,18 @@
 //! }
 //! ```
 //!
-//! [`TlsEndpoint::connector`] is for a channel or balancer of your own.
+//! [`TlsEndpoint::connector`] is for a channel or balancer of your own. With `tonic-balance`:
+//!
+//! ```no_run
+//! # fn balanced(endpoint: &tonic_tls_reload::TlsEndpoint) -> tonic_balance::Balanced {
+//! use tonic_balance::{Balanced, SocketConnector};
+//!
+//! let sockets = SocketConnector::new(endpoint.endpoint());
+//! Balanced::host(endpoint.endpoint().clone())
+//!     .connector(endpoint.connector().over(sockets))
+//!     .build()
+//! # }
+//! ```
 //!
 //! # When files are renewed
 //!
