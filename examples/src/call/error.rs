@@ -8,8 +8,6 @@ use tonic::{Code, ConnectError, Status};
 use tonic_call::{code_name, code_of_error};
 use tonic_types::StatusExt;
 
-use super::tls;
-
 /// Why a call failed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -68,13 +66,22 @@ impl CallError {
                 format!(" to {}, and {} more", first.join(", "), rest.len())
             }
         };
-        let remedy = tls::remedy(&causes).unwrap_or(START_A_SERVER);
-        Self::Status(Status::unavailable(format!("cannot connect{causes}; {remedy}")))
+        let remedy = remedy(&causes);
+        Self::Status(Status::unavailable(format!("cannot connect{causes}{remedy}")))
     }
 }
 
-const START_A_SERVER: &str =
-    "start a server with `orders serve`, or choose another one with --to URL";
+/// What to do if there is no connection for these reasons.
+fn remedy(reasons: &str) -> &'static str {
+    if reasons.contains("the server answers with TLS") {
+        "; use an https URL and --tls-ca FILE"
+    } else if reasons.contains("certificate") || reasons.contains("TLS") {
+        // The reason is what to change.
+        ""
+    } else {
+        "; start a server with `orders serve`, or choose another one with --to URL"
+    }
+}
 
 /// The error names at most so many addresses.
 const MAX_FAILURES: usize = 3;

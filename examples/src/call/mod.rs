@@ -11,6 +11,7 @@ mod resolve;
 mod retries;
 mod servers;
 mod tls;
+mod tls_errors;
 
 use tokio::time::timeout;
 use tonic::Status;

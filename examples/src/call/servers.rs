@@ -14,7 +14,7 @@ use tonic_balance::{Address, Balanced, State, StateChange};
 use tonic_call::ServiceConfig;
 use tonic_tls_reload::TlsEndpoint;
 
-use super::{resolve, tls};
+use super::{resolve, tls, tls_errors};
 use crate::cli::CallArgs;
 
 const CONNECTIONS: &str = "grpc_client_connections";
@@ -93,7 +93,7 @@ impl Servers {
     pub(super) fn failures(&self) -> Vec<String> {
         let states = self.states.borrow();
         let failed = states.iter().filter_map(|(address, (_, reason))| {
-            reason.as_ref().map(|reason| format!("{address}: {}", tls::plainly(reason)))
+            reason.as_ref().map(|reason| format!("{address}: {}", tls_errors::plainly(reason)))
         });
         failed.collect()
     }

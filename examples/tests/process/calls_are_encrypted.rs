@@ -50,6 +50,20 @@ async fn over_tls_and_over_nothing_else() {
 }
 
 #[tokio::test]
+async fn several_servers_are_called_in_turn() {
+    let certificates = Certificates::new();
+    let serve = certificates.serve();
+    let flags = texts(&serve);
+    let served = [Served::start(&flags).await, Served::start(&flags).await];
+    let to = served.each_ref().map(Served::https);
+    let call = ["call", "--repeat", "10", "--to", &to[0], "--to", &to[1], "list-orders"];
+    let ran = run(&[&call[..], &texts(&certificates.call())].concat()).await;
+    for served in &served {
+        assert!(ran.err.contains(&format!("{}: 5 OK", served.address)), "{ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn with_a_client_ca_clients_need_a_certificate_unless_it_is_optional() {
     let certificates = Certificates::new();
     let others = Certificates::new();
