@@ -188,12 +188,11 @@ pub struct ServeArgs {
     pub idle: Duration,
 
     /// Age at which a connection is closed, 10 % more or less, so that its client connects again and is verified again
-    /// [default: 30m with --tls-cert, otherwise off]
     ///
     /// From then on it accepts no further calls (GOAWAY). Calls that are running go on, and it closes after the last
     /// one.
-    #[arg(long, value_name = "DURATION|off", help_heading = CONNECTIONS)]
-    pub connection_age: Option<TimeLimit>,
+    #[arg(long, value_name = "DURATION|off", default_value = "30m", help_heading = CONNECTIONS)]
+    pub connection_age: TimeLimit,
 
     /// Inject the faults that calls ask for in the metadata x-fault
     #[arg(long, hide = true)]

@@ -17,9 +17,6 @@ use crate::methods;
 /// Default of `--longest-token`.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Default of `--connection-age` with TLS: a client whose CA was removed can go on until then.
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-
 impl ServeArgs {
     pub(super) fn conflict(&self) -> Option<Conflict> {
         if let Err(error) = self.drain() {
@@ -85,10 +82,7 @@ impl ServeArgs {
 
     /// Limits and timeouts of connections.
     pub fn connections(&self) -> ConnectionLimits {
-        let age = match self.connection_age {
-            Some(age) => age.duration(),
-            None => self.tls.tls_cert.as_ref().map(|_| CONNECTION_AGE),
-        };
+        let age = self.connection_age.duration();
         let limits =
             ConnectionLimits::default().max_streams(self.streams).idle_timeout(self.idle).age(age);
         match self.connections {
