@@ -12,7 +12,7 @@ use network::{Behaviour, Network, address, addresses, endpoint};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tonic_balance::{Address, Balanced, State};
+use tonic_balance::{Address, Balanced, Change, State};
 use tonic_call_test_kit::Lines;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
@@ -158,4 +158,26 @@ async fn hooks_that_panic_cost_no_call() {
     for _ in 0..10 {
         KindsClient::new(balanced.clone()).unary(Ask::default()).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discovery_that_panics_keeps_the_addresses_and_is_logged() {
+    tonic_call_test_kit::silence_panics();
+    let lines = Lines::default();
+    let _collecting = lines.collect();
+    let network = Network::serving(2);
+    let changes = (0..).map(|number| match number {
+        0 => Change::Replace(addresses(2)),
+        _ => panic!("in a discovery, on purpose"),
+    });
+    let balanced = Balanced::discover(endpoint(), tokio_stream::iter(changes))
+        .connector(network.connector())
+        .build();
+    for _ in 0..100 {
+        KindsClient::new(balanced.clone()).unary(Ask::default()).await.unwrap();
+    }
+    assert_eq!([1, 2].map(|number| network.calls(&address(number)) > 40), [true; 2]);
+    let text = lines.text();
+    let warnings = text.lines().filter(|line| line.contains("in a discovery, on purpose"));
+    assert_eq!(warnings.count(), 1, "{text}");
 }

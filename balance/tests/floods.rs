@@ -1,4 +1,6 @@
-//! Health servers and discoveries that report without pause. Time is paused, the network is in memory.
+//! Health servers and discoveries that report without pause. The network is in memory.
+//!
+//! No test here collects log lines: the events of all tests would be formatted.
 #![allow(clippy::unwrap_used)]
 
 mod network;
@@ -18,7 +20,6 @@ use tonic::service::Routes;
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, async_trait};
 use tonic_balance::{Address, Balanced, Change, State};
-use tonic_call_test_kit::Lines;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -143,28 +144,6 @@ async fn a_discovery_that_changes_without_pause_costs_no_call() {
     drop(balanced);
     sleep(SECOND).await;
     assert_eq!(alive_tasks(), before);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_discovery_that_panics_keeps_the_addresses_and_is_logged() {
-    tonic_call_test_kit::silence_panics();
-    let lines = Lines::default();
-    let _collecting = lines.collect();
-    let network = Network::serving(2);
-    let changes = (0..).map(|number| match number {
-        0 => Change::Replace(addresses(2)),
-        _ => panic!("in a discovery, on purpose"),
-    });
-    let balanced = Balanced::discover(endpoint(), tokio_stream::iter(changes))
-        .connector(network.connector())
-        .build();
-    for _ in 0..100 {
-        call(&balanced).await;
-    }
-    assert_eq!([1, 2].map(|number| network.calls(&address(number)) > 40), [true; 2]);
-    let text = lines.text();
-    let warnings = text.lines().filter(|line| line.contains("in a discovery, on purpose"));
-    assert_eq!(warnings.count(), 1, "{text}");
 }
 
 #[tokio::test(start_paused = true)]
