@@ -9,7 +9,7 @@ use tower_service::Service;
 use crate::call::{Connections, Waiting};
 use crate::connect::{BoxConnector, Dialer, SocketConnector, box_connector};
 use crate::discover::Source;
-use crate::manager::Manager;
+use crate::manager::{Manager, UPDATES};
 use crate::random::Random;
 use crate::slots::SlotSettings;
 use crate::snapshot::Snapshot;
@@ -162,6 +162,3 @@ impl BalancedBuilder {
         }))
     }
 }
-
-/// How many changes of the addresses wait for the manager.
-const UPDATES: usize = 16;

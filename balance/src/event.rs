@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 use crate::Address;
 use crate::connect::Connection;
@@ -33,13 +33,14 @@ pub(crate) struct TaskEvent {
 pub(crate) struct EventSender {
     pub(crate) task: u64,
     pub(crate) address: Address,
-    pub(crate) sender: UnboundedSender<TaskEvent>,
+    pub(crate) sender: Sender<TaskEvent>,
 }
 
 impl EventSender {
-    pub(crate) fn send(&self, event: Event) {
+    /// Waits while the manager has many events to take.
+    pub(crate) async fn send(&self, event: Event) {
         // Without a manager this task is about to be aborted.
         let address = self.address.clone();
-        let _ = self.sender.send(TaskEvent { task: self.task, address, event });
+        let _ = self.sender.send(TaskEvent { task: self.task, address, event }).await;
     }
 }

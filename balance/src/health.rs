@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, Status, Streaming};
 use tonic_call::sanitize;
@@ -23,7 +24,7 @@ pub(crate) struct HealthWatch {
 }
 
 impl HealthWatch {
-    /// Reports each answer of the server. A watch that ends is repeated, with the same back-off as attempts to
+    /// Reports each change of the health. A watch that ends is repeated, with the same back-off as attempts to
     /// connect. Returns if the server has no health service.
     pub(crate) async fn run(self, random: Random) {
         let mut backoff = Backoff::new(random);
@@ -37,10 +38,11 @@ impl HealthWatch {
                     address = %self.events.address,
                     "the server has no health service; it is used without health checks"
                 );
-                return self.ready();
+                return self.ready().await;
             }
             let message = sanitize(ended.message());
-            self.unhealthy(&format!("the health check has ended: {:?} {message}", ended.code()));
+            let reason = format!("the health check has ended: {:?} {message}", ended.code());
+            self.unhealthy(&reason).await;
             let delay = if answered { backoff.succeeded() } else { backoff.failed() };
             sleep_until(started + delay).await;
         }
@@ -65,11 +67,14 @@ impl HealthWatch {
             }
         };
         *answered = true;
+        let mut reported = None;
         loop {
-            match answer.status() {
-                ServingStatus::Serving => self.ready(),
-                status => self.unhealthy(&format!("health check: {}", status.as_str_name())),
+            let status = answer.status();
+            if reported.replace(status) != Some(status) {
+                self.report(status).await;
             }
+            // A server that sends one answer after the other must not keep a thread busy.
+            consume_budget().await;
             answer = match next(&mut answers).await {
                 Ok(answer) => answer,
                 Err(status) => return status,
@@ -77,12 +82,19 @@ impl HealthWatch {
         }
     }
 
-    fn ready(&self) {
-        self.events.send(Event::Ready(Arc::clone(&self.connection)));
+    async fn report(&self, status: ServingStatus) {
+        match status {
+            ServingStatus::Serving => self.ready().await,
+            _ => self.unhealthy(&format!("health check: {}", status.as_str_name())).await,
+        }
     }
 
-    fn unhealthy(&self, reason: &str) {
-        self.events.send(Event::Unhealthy(reason.into()));
+    async fn ready(&self) {
+        self.events.send(Event::Ready(Arc::clone(&self.connection))).await;
+    }
+
+    async fn unhealthy(&self, reason: &str) {
+        self.events.send(Event::Unhealthy(reason.into())).await;
     }
 }
 

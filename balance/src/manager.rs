@@ -3,20 +3,27 @@
 use std::mem;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 
 use crate::discover::Update;
 use crate::event::{Event, TaskEvent};
 use crate::slots::{SlotSettings, Slots};
 use crate::snapshot::{Snapshot, Unreachable, WhenNoneReady};
 
+/// How many changes of the addresses wait for the manager. The discovery waits for room.
+pub(crate) const UPDATES: usize = 16;
+/// How many events of connections wait for the manager. The task of an address waits for room; the manager never waits
+/// for a task.
+const EVENTS: usize = 1024;
+
 /// Receives updates of the addresses and events of their connections, and publishes a snapshot for the calls.
 #[derive(Debug)]
 pub(crate) struct Manager {
     slots: Slots,
     updates: Receiver<Update>,
-    events: UnboundedReceiver<TaskEvent>,
+    events: Receiver<TaskEvent>,
     /// Makes the resolver resolve the name again.
     resolve_again: Arc<Notify>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -34,7 +41,7 @@ impl Manager {
         resolve_again: Arc<Notify>,
         snapshot: watch::Sender<Arc<Snapshot>>,
     ) -> Self {
-        let (sender, events) = unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         Self {
             slots: Slots::new(settings, sender),
             updates,
@@ -50,18 +57,21 @@ impl Manager {
     /// Runs until the last `Balanced` and the last unanswered call are dropped. Then everything that the manager owns
     /// is dropped: tasks are aborted, and connections close after their running calls.
     pub(crate) async fn run(mut self) {
+        let (mut updates, mut events) = (Vec::new(), Vec::new());
         loop {
             tokio::select! {
                 () = self.snapshot.closed() => return,
-                Some(update) = self.updates.recv() => self.update(update),
-                Some(event) = self.events.recv() => self.event(&event),
-            }
-            // One snapshot for everything that has happened meanwhile.
-            while let Ok(event) = self.events.try_recv() {
-                self.event(&event);
+                1.. = self.updates.recv_many(&mut updates, UPDATES) => {
+                    updates.drain(..).for_each(|update| self.update(update));
+                }
+                1.. = self.events.recv_many(&mut events, EVENTS) => {
+                    events.drain(..).for_each(|event| self.event(&event));
+                }
             }
             self.slots.start_and_stop();
             self.publish();
+            // A snapshot costs time in proportion to the addresses: everything that happens meanwhile is in the next one.
+            yield_now().await;
         }
     }
 
@@ -102,7 +112,8 @@ impl Manager {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let ready = self.slots.ready_if_changed();
         let settings = self.slots.settings();
         let when_none_ready = if !self.discovered || self.slots.is_connecting() {
             WhenNoneReady::Wait
@@ -113,13 +124,13 @@ impl Manager {
                 error: self.last_error.clone(),
             }))
         };
-        let ready = self.slots.ready();
         let states = self.slots.states();
         self.snapshot.send_modify(|snapshot| {
-            let rotation = if snapshot.rotation.consists_of(&ready) {
-                Arc::clone(&snapshot.rotation)
-            } else {
-                Arc::new(snapshot.rotation.with_members(ready, &settings.connect.random))
+            let rotation = match ready {
+                Some(ready) => {
+                    Arc::new(snapshot.rotation.with_members(ready, &settings.connect.random))
+                }
+                None => Arc::clone(&snapshot.rotation),
             };
             *snapshot = Arc::new(Snapshot { rotation, when_none_ready, states });
         });

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 use crate::connect::Connection;
 use crate::discover::Change;
@@ -18,9 +18,11 @@ use crate::{Address, Policy, State};
 pub(crate) struct Slots {
     settings: SlotSettings,
     /// Given to each task.
-    events: UnboundedSender<TaskEvent>,
+    events: Sender<TaskEvent>,
     tasks_started: u64,
     slots: IndexMap<Address, Slot>,
+    /// Whether a connection was added or removed since [`ready_if_changed`](Self::ready_if_changed).
+    is_ready_changed: bool,
 }
 
 /// How addresses are connected to, and reported.
@@ -45,8 +47,8 @@ struct Slot {
 }
 
 impl Slots {
-    pub(crate) fn new(settings: SlotSettings, events: UnboundedSender<TaskEvent>) -> Self {
-        Self { settings, events, tasks_started: 0, slots: IndexMap::new() }
+    pub(crate) fn new(settings: SlotSettings, events: Sender<TaskEvent>) -> Self {
+        Self { settings, events, tasks_started: 0, slots: IndexMap::new(), is_ready_changed: false }
     }
 
     pub(crate) fn settings(&self) -> &SlotSettings {
@@ -57,9 +59,10 @@ impl Slots {
         self.slots.len()
     }
 
-    /// The connections to which calls can be sent.
-    pub(crate) fn ready(&self) -> Vec<Arc<Connection>> {
-        self.slots.values().filter_map(|slot| slot.connection.clone()).collect()
+    /// The connections to which calls can be sent, if they have changed since this was called last.
+    pub(crate) fn ready_if_changed(&mut self) -> Option<Vec<Arc<Connection>>> {
+        mem::take(&mut self.is_ready_changed)
+            .then(|| self.slots.values().filter_map(|slot| slot.connection.clone()).collect())
     }
 
     /// Whether calls should wait for one of these addresses.
@@ -81,7 +84,10 @@ impl Slots {
                     self.slots.insert(address, slot);
                 }
             }
-            Change::Remove(address) => drop(self.slots.shift_remove(&address)),
+            Change::Remove(address) => {
+                let removed = self.slots.shift_remove(&address);
+                self.is_ready_changed |= removed.is_some_and(|slot| slot.connection.is_some());
+            }
             Change::Replace(addresses) => {
                 let mut before = mem::take(&mut self.slots);
                 for address in addresses {
@@ -91,6 +97,7 @@ impl Slots {
                         self.slots.insert(address, slot);
                     }
                 }
+                self.is_ready_changed |= before.values().any(|slot| slot.connection.is_some());
             }
         }
     }
@@ -118,6 +125,7 @@ impl Slots {
                 (None, State::TransientFailure, Some(&**reason))
             }
         };
+        self.is_ready_changed |= slot.connection.is_some() || connection.is_some();
         slot.connection = connection;
         slot.state.set(state, reason);
         true
@@ -134,7 +142,7 @@ impl Slots {
             };
             if !is_needed {
                 slot.task = None;
-                slot.connection = None;
+                self.is_ready_changed |= slot.connection.take().is_some();
                 slot.state.set(State::Idle, None);
                 continue;
             }

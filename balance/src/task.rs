@@ -46,15 +46,15 @@ async fn run(settings: ConnectSettings, events: EventSender) {
                 was_short = started.elapsed() < Backoff::INITIAL;
                 // Calls must not wait for a server that closes each connection soon after it accepts it.
                 if was_short && was_short_before {
-                    events.send(Event::Failed(reason));
+                    events.send(Event::Failed(reason)).await;
                     backoff.failed()
                 } else {
-                    events.send(Event::Lost(reason));
+                    events.send(Event::Lost(reason)).await;
                     backoff.succeeded()
                 }
             }
             Err(error) => {
-                events.send(Event::Failed(error_text(&error).into()));
+                events.send(Event::Failed(error_text(&error).into())).await;
                 backoff.failed()
             }
         };
@@ -78,7 +78,7 @@ async fn serve(
 ) -> Arc<str> {
     let lifecycle = connection.lifecycle.clone();
     let Some(service) = settings.health.clone() else {
-        events.send(Event::Ready(connection));
+        events.send(Event::Ready(connection)).await;
         return lifecycle.until_over().await;
     };
     let watch = HealthWatch { connection, service, events: events.clone() };

@@ -122,3 +122,21 @@ async fn a_watch_does_not_hold_a_server_that_drains() {
     assert_eq!(network.open(&address(1)), 0);
     assert_eq!(states(&balanced), [State::TransientFailure]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_balancer_leaves_no_watch_behind() {
+    let network = Network::serving(3);
+    let reporters = [1, 2, 3].map(|number| network.health(&address(number)));
+    let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    reporters[0].set_service_status(SERVICE, Serving).await;
+    reporters[1].set_service_status(SERVICE, NotServing).await;
+    // The third server does not know the service, so its watch ends and is begun again.
+    let balanced = checked(&network, 3).build();
+    all_ok(&balanced, 1).await;
+    sleep(SOON).await;
+    assert_eq!(states(&balanced), [State::Ready, State::TransientFailure, State::TransientFailure]);
+    drop(balanced);
+    sleep(SOON).await;
+    assert_eq!([1, 2, 3].map(|number| network.open(&address(number))), [0; 3]);
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), before);
+}

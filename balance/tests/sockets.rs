@@ -3,11 +3,19 @@
 
 mod servers;
 
+#[cfg(target_os = "linux")]
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use servers::{Running, closed_port, endpoint, over, until};
+#[cfg(target_os = "linux")]
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
+#[cfg(target_os = "linux")]
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+#[cfg(target_os = "linux")]
+use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::{Endpoint, Server};
 use tonic_balance::{Address, Balanced, BoxChannel, Change, State};
@@ -53,6 +61,41 @@ async fn addresses_of_no_use_cost_no_call() {
         kinds.unary(Ask::default()).await.unwrap();
     }
     until(&balanced, 2, State::TransientFailure).await;
+    for _ in 0..50 {
+        kinds.unary(Ask::default()).await.unwrap();
+    }
+    assert_eq!(server.calls(), 100);
+}
+
+/// A listener whose queue of connections is full. Further attempts to connect to it hang.
+#[cfg(target_os = "linux")]
+async fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut queued = Vec::new();
+    let connect = || timeout(Duration::from_millis(200), TcpStream::connect(address));
+    while let Ok(stream) = connect().await {
+        queued.push(stream.unwrap());
+    }
+    (listener, address, queued)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_address_whose_connect_hangs_costs_no_call() {
+    let server = Running::start();
+    let (_listener, full, _queued) = full_listener().await;
+    let endpoint = endpoint().connect_timeout(Duration::from_millis(300));
+    let balanced = Balanced::list(endpoint, [full, server.address]).build();
+    until(&balanced, 1, State::Ready).await;
+    assert_eq!(balanced.states()[0].1, State::Connecting);
+    let mut kinds = KindsClient::new(balanced.clone());
+    for _ in 0..50 {
+        kinds.unary(Ask::default()).await.unwrap();
+    }
+    until(&balanced, 1, State::TransientFailure).await;
     for _ in 0..50 {
         kinds.unary(Ask::default()).await.unwrap();
     }

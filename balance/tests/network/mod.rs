@@ -133,8 +133,13 @@ impl Network {
     /// Adds a health service to the servers that start later.
     pub fn health(&self, address: &Address) -> HealthReporter {
         let (reporter, health) = health_reporter();
-        self.host(address, |host| host.health = Some(Routes::new(health)));
+        self.also_serves(address, Routes::new(health));
         reporter
+    }
+
+    /// Adds this health service to the servers that start later.
+    pub fn also_serves(&self, address: &Address, health: Routes) {
+        self.host(address, |host| host.health = Some(health));
     }
 
     pub fn connector(
