@@ -1,3 +1,4 @@
+use std::mem;
 use std::sync::Arc;
 
 use http::{Response, request};
@@ -20,6 +21,8 @@ pub(super) struct Sends {
     caller: Caller,
     head: Head,
     body: Replay,
+    /// Whether the current attempt is handed to its connection.
+    has_begun: bool,
     /// Whether a server has said that it did not process the request.
     was_refused: bool,
 }
@@ -32,12 +35,14 @@ impl Sends {
             caller: Caller::of(&head.headers, &head.extensions),
             head: Head::of(head),
             body: Replay::new(body, None, Replay::DEFAULT_BYTES, budget),
+            has_begun: false,
             was_refused: false,
         }
     }
 
     /// The body of an attempt on this connection, which is sent now.
-    pub(super) fn begin(&self, connection: &Connection) -> Body {
+    pub(super) fn begin(&mut self, connection: &Connection) -> Body {
+        self.has_begun = true;
         self.connections.hooks.picked(&connection.address);
         Body::new(self.body.attempt())
     }
@@ -75,9 +80,8 @@ impl Sends {
         }
     }
 
-    async fn send(&self, connection: &Connection) -> Result<Response<Body>, transport::Error> {
+    async fn send(&mut self, connection: &Connection) -> Result<Response<Body>, transport::Error> {
         let mut channel = connection.channel.clone();
-        // An attempt that fails here was not sent.
         channel.ready().await?;
         let body = self.begin(connection);
         channel.call(self.head.request(self.caller.deadline, body)).await
@@ -89,7 +93,10 @@ impl Sends {
         connection: Arc<Connection>,
         error: transport::Error,
     ) -> Result<Arc<Connection>, BoxError> {
-        let next = next(&error, self.body.is_read());
+        let next = match mem::take(&mut self.has_begun) {
+            true => next(&error, self.body.is_read()),
+            false => Next::SendElsewhere,
+        };
         if let Next::SendElsewhere = next {
             let error = error_text(&error);
             connection.lifecycle.end(&format!("a call could not be sent: {error}"));
@@ -97,7 +104,7 @@ impl Sends {
         let is_allowed = match next {
             Next::SendElsewhere => true,
             // A6 repeats such a request once, and leaves the rest to the policy of a retry layer.
-            Next::SendOnceMore => !std::mem::replace(&mut self.was_refused, true),
+            Next::SendOnceMore => !mem::replace(&mut self.was_refused, true),
             Next::Fail => false,
         };
         if is_allowed && self.body.end_attempt() && !self.body.has_failed() {
