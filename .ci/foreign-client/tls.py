@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import grpc
 
@@ -107,6 +108,21 @@ def output(*command, text=""):
     pipes = {"capture_output": True, "text": True, "errors": "replace"}
     run = subprocess.run([*map(str, command)], input=text, timeout=PATIENCE, **pipes)
     return run.returncode, run.stdout.strip(), run.stderr
+
+
+def save_session(path, *command):
+    """Runs openssl until the server has sent a session: in TLS 1.3 it comes after the handshake."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [*map(str, command), "-sess_out", str(path)]
+    patience = time.monotonic() + PATIENCE
+    with subprocess.Popen(command, **pipes) as client:
+        while not (path.exists() and "END SSL SESSION" in path.read_text()):
+            if time.monotonic() > patience:
+                client.kill()
+                sys.exit("the server sends no session")
+            time.sleep(0.01)
+        # The end of its input ends it.
+        client.stdin.close()
 
 
 def curl(port, ca, identity, *flags):
@@ -239,7 +255,7 @@ def sessions(server, folder):
         _, text, _ = output("openssl", *to, "-tls1_2", "-reconnect")
         expect("openssl, TLS 1.2, resumed sessions", text.count("Reused, TLSv1.2"), 5)
         session = folder / "session"
-        output("openssl", *to, "-tls1_3", "-sess_out", session)
+        save_session(session, "openssl", *to, "-tls1_3")
         _, text, _ = output("openssl", *to, "-tls1_3", "-sess_in", session)
         expect("openssl, TLS 1.3, a resumed session", text.count("Reused, TLSv1.3"), 1)
         for name, good in {
