@@ -19,7 +19,7 @@ pub(super) fn next(error: &(dyn Error + 'static), is_read: bool) -> Next {
     match delivery_of_error(error) {
         Delivery::NoConnection | Delivery::NeverSent => Next::SendElsewhere,
         Delivery::NotProcessed => Next::SendOnceMore,
-        // A request that waited for a free stream, or that had no message yet.
+        // None of its messages was sent: it waited for a free stream, or for room to send.
         _ if !is_read && is_connection_lost(error) => Next::SendOnceMore,
         _ => Next::Fail,
     }
