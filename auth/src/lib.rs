@@ -141,6 +141,7 @@
 //! |---|---|
 //! | [`Jwt`] | a JSON Web Token, verified with given keys, or keys from a file, a URL or OpenID Connect discovery: see [`jwt`] |
 //! | [`ApiKeys`] | a secret in a header |
+//! | `Mtls` | the SPIFFE ID or DNS name in the client's certificate: see the module `mtls` |
 //! | [`authenticate_fn`], [`authenticate_async`], [`Authenticate`] | your own code |
 //! | [`any_of`] | the first of several authenticators that finds credentials; bad credentials are never skipped |
 //! | [`all_of`] | several kinds of credentials at once |
@@ -207,6 +208,7 @@
 //! | `http` | yes | fetches keys over HTTP; implies `jwt` |
 //! | `jsonwebtoken` | no | verifies tokens with the keys and the `Validation` of jsonwebtoken; implies `jwt` |
 //! | `api-keys` | yes | [`ApiKeys`] |
+//! | `mtls` | no | `Mtls`; adds an X.509 parser |
 //! | `client` | yes | [`CredentialsLayer`] |
 //! | `tls-connect-info` | yes | reads the caller's address below the TLS of a custom incoming (tonic's own TLS does not need it) |
 //! | `tls-ring` | no | fetches keys over `https`, with ring; implies `http` |
@@ -225,6 +227,8 @@ mod client;
 mod decide;
 #[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "mtls")]
+pub mod mtls;
 mod wall_clock;
 
 #[cfg(feature = "client")]
@@ -253,6 +257,8 @@ pub use self::decide::layer::AuthLayer;
 pub use self::decide::service::Auth;
 #[cfg(feature = "jwt")]
 pub use self::jwt::Jwt;
+#[cfg(feature = "mtls")]
+pub use self::mtls::{Mtls, MtlsBuilder, MtlsError};
 pub use self::wall_clock::WallClock;
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
 

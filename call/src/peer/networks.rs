@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, request};
 use ipnet::{IpNet, Ipv4Net};
@@ -53,9 +53,20 @@ impl TrustedProxies {
         networks.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Peers on the same host: `127.0.0.0/8` and `::1`. Every local process is trusted then.
+    pub fn loopback() -> Self {
+        let v6 = IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        Self(Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).map(IpNet::V4).into_iter().chain([v6]).collect())
+    }
+
     /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether this is the address of a trusted proxy. IPv4-mapped IPv6 addresses count as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.contain(address.to_canonical())
     }
 
     fn contain(&self, address: IpAddr) -> bool {
@@ -172,6 +183,23 @@ mod tests {
             headers.append("x-forwarded-for", line);
         }
         networks.client(ip(peer), &headers).to_string()
+    }
+
+    #[test]
+    fn loopback_is_all_of_127_and_one_address_of_ipv6() {
+        let loopback = TrustedProxies::loopback();
+        for (address, is) in [
+            ("127.0.0.1", true),
+            ("127.255.255.255", true),
+            ("::ffff:127.0.0.1", true),
+            ("::1", true),
+            ("::2", false),
+            ("128.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+        ] {
+            assert_eq!(loopback.contains(ip(address)), is, "{address}");
+        }
+        assert!(!TrustedProxies::default().contains(ip("127.0.0.1")));
     }
 
     #[test]

@@ -1,0 +1,140 @@
+//! The callers that are allowed, and who a caller is.
+
+use std::fmt;
+
+use tonic_call::SpiffeId;
+
+use super::leaf::Names;
+use crate::decide::failure::{Failure, Reason};
+use crate::decide::identity::Identity;
+
+/// The allow-list. A caller passes if one entry matches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowed {
+    pub(crate) trust_domains: Vec<String>,
+    /// IDs whose path is a prefix, in whole segments.
+    pub(crate) prefixes: Vec<SpiffeId>,
+    pub(crate) ids: Vec<SpiffeId>,
+    /// In lower case.
+    pub(crate) dns: Vec<String>,
+}
+
+/// The caller that a certificate names: [`Identity::data`] of an identity that [`Mtls`](crate::Mtls) has created.
+///
+/// ```
+/// use tonic_auth_layer::Identity;
+/// use tonic_auth_layer::mtls::MtlsCaller;
+///
+/// fn workload(caller: &Identity) -> Option<&str> {
+///     caller.data::<MtlsCaller>()?.spiffe_id().map(|id| id.path())
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtlsCaller {
+    name: Name,
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Name {
+    Spiffe(SpiffeId),
+    Dns(String),
+}
+
+impl MtlsCaller {
+    /// The SPIFFE ID, if the caller was allowed by it.
+    pub fn spiffe_id(&self) -> Option<&SpiffeId> {
+        match &self.name {
+            Name::Spiffe(id) => Some(id),
+            Name::Dns(_) => None,
+        }
+    }
+
+    /// The DNS name in lower case, if the caller was allowed by it.
+    pub fn dns_name(&self) -> Option<&str> {
+        match &self.name {
+            Name::Dns(name) => Some(name),
+            Name::Spiffe(_) => None,
+        }
+    }
+
+    /// Where the name comes from: `connection`, `x-forwarded-client-cert` or `l5d-client-id`.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// The identity, with the name as its subject.
+    pub(crate) fn into_identity(self) -> Identity {
+        Identity::new("mtls").with_subject(self.to_string()).with_data(self)
+    }
+}
+
+impl fmt::Display for MtlsCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Name::Spiffe(id) => id.fmt(f),
+            Name::Dns(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The source of a name in the certificate of the connection.
+pub(crate) const CONNECTION: &str = "connection";
+
+impl Allowed {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { trust_domains, prefixes, ids, dns } = self;
+        trust_domains.is_empty() && prefixes.is_empty() && ids.is_empty() && dns.is_empty()
+    }
+
+    /// The allowed one of a certificate's names, the SPIFFE ID first (gRFC A41).
+    pub(crate) fn caller(
+        &self,
+        names: &Names,
+        source: &'static str,
+    ) -> Result<MtlsCaller, Failure> {
+        if let Some(id) = names.spiffe_id.as_ref().filter(|id| self.has_id(id)) {
+            return Ok(MtlsCaller { name: Name::Spiffe(id.clone()), source });
+        }
+        if let Some(name) = names.dns.iter().find(|name| self.dns.contains(name)) {
+            return Ok(MtlsCaller { name: Name::Dns(name.clone()), source });
+        }
+        Err(self.refusal(names))
+    }
+
+    fn has_id(&self, id: &SpiffeId) -> bool {
+        self.trust_domains.iter().any(|name| name == id.trust_domain())
+            || self.ids.contains(id)
+            || self.prefixes.iter().any(|prefix| is_below(id, prefix))
+    }
+
+    /// A name of another authority is invalid here; the name of a known one lacks the permission.
+    fn refusal(&self, names: &Names) -> Failure {
+        let Some(id) = &names.spiffe_id else {
+            let received = names.dns.join(", ");
+            let expected = match self.dns.is_empty() {
+                true => "a SPIFFE ID",
+                false => "an allowed DNS name",
+            };
+            return Failure::new(Reason::AccessDenied, "dns_name")
+                .expected(expected)
+                .received(&received);
+        };
+        let mut known = self.prefixes.iter().chain(&self.ids).map(SpiffeId::trust_domain);
+        if known.any(|name| name == id.trust_domain()) {
+            return Failure::new(Reason::AccessDenied, "spiffe_id")
+                .expected("an allowed SPIFFE ID")
+                .received(id.as_str());
+        }
+        Failure::new(Reason::TokenInvalid, "trust_domain")
+            .expected("an allowed trust domain")
+            .received(id.as_str())
+    }
+}
+
+/// Whether the path is that of the prefix, or begins with its segments.
+fn is_below(id: &SpiffeId, prefix: &SpiffeId) -> bool {
+    let rest = id.path().strip_prefix(prefix.path());
+    id.trust_domain() == prefix.trust_domain()
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

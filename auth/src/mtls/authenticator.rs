@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::allowed::{Allowed, CONNECTION};
+use super::builder::MtlsBuilder;
+use super::connection::{ByConnection, Chain, client_certificates};
+use super::leaf::Leaf;
+use crate::decide::authenticate::{Authenticate, Authenticating, Outcome};
+use crate::decide::failure::Failure;
+use crate::decide::identity::Identity;
+use crate::decide::incoming::Incoming;
+
+/// Authenticates callers by their client certificate: see the [module's page](crate::mtls).
+///
+/// Clones share the cache.
+#[derive(Clone, Debug)]
+pub struct Mtls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    allowed: Allowed,
+    check_expiry: bool,
+    known: ByConnection<Result<Identity, Failure>>,
+}
+
+impl Mtls {
+    /// Begins an allow-list of callers.
+    pub fn builder() -> MtlsBuilder {
+        MtlsBuilder::default()
+    }
+
+    pub(crate) fn new(allowed: Allowed, check_expiry: bool) -> Self {
+        Self(Arc::new(Inner { allowed, check_expiry, known: ByConnection::new() }))
+    }
+}
+
+impl Inner {
+    fn by_certificate(&self, chain: &Chain) -> Outcome {
+        match self.known.get(chain, |chain| self.read(chain)) {
+            (Ok(identity), cached) => Outcome::Identified { identity, cached },
+            (Err(failure), _) => failure.into(),
+        }
+    }
+
+    fn read(&self, chain: &Chain) -> Result<Identity, Failure> {
+        let leaf = Leaf::read(chain.first().map(|leaf| &**leaf).unwrap_or_default())?;
+        let identity = self.allowed.caller(&leaf.names, CONNECTION)?.into_identity();
+        Ok(match self.check_expiry {
+            true => identity.with_expires_at(leaf.not_after),
+            false => identity,
+        })
+    }
+}
+
+impl Authenticate for Mtls {
+    fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
+        let chain = client_certificates(call.extensions());
+        chain.map_or(Outcome::Absent, |chain| self.0.by_certificate(&chain)).into()
+    }
+
+    /// The certificate is not in a header.
+    fn headers(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
+    /// There is no HTTP authentication scheme for client certificates.
+    fn schemes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../../docs/mtls.md")]
+
+pub(crate) mod allowed;
+pub(crate) mod authenticator;
+pub(crate) mod builder;
+pub(crate) mod connection;
+pub(crate) mod error;
+pub(crate) mod leaf;
+
+pub use self::allowed::MtlsCaller;
+pub use self::authenticator::Mtls;
+pub use self::builder::MtlsBuilder;
+pub use self::error::MtlsError;
