@@ -33,6 +33,12 @@ pub trait Authenticate: Send + Sync + 'static {
         vec![http::header::AUTHORIZATION]
     }
 
+    /// Removes headers that name a caller, if the peer is not trusted to set them. It is called first, also for public
+    /// methods, so that no handler trusts a forged header. A panic refuses the call. By default, it removes nothing.
+    fn remove_untrusted(&self, head: &mut http::request::Parts) {
+        let _ = head;
+    }
+
     /// The HTTP authentication schemes that a caller can use, for the `www-authenticate` of a refusal
     /// (RFC 9110 §11.6.1). By default `Bearer`.
     fn schemes(&self) -> Vec<&'static str> {
@@ -99,6 +105,10 @@ impl<A: Authenticate + ?Sized> Authenticate for Arc<A> {
         (**self).headers()
     }
 
+    fn remove_untrusted(&self, head: &mut http::request::Parts) {
+        (**self).remove_untrusted(head);
+    }
+
     fn schemes(&self) -> Vec<&'static str> {
         (**self).schemes()
     }
@@ -111,6 +121,10 @@ impl<A: Authenticate + ?Sized> Authenticate for Box<A> {
 
     fn headers(&self) -> Vec<http::HeaderName> {
         (**self).headers()
+    }
+
+    fn remove_untrusted(&self, head: &mut http::request::Parts) {
+        (**self).remove_untrusted(head);
     }
 
     fn schemes(&self) -> Vec<&'static str> {

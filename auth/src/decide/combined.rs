@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, request};
 
 use super::authenticate::{Authenticate, Authenticating, Outcome};
 use super::failure::{Failure, Reason};
@@ -205,6 +205,12 @@ impl Authenticate for AnyOf {
         headers(&self.authenticators)
     }
 
+    fn remove_untrusted(&self, head: &mut request::Parts) {
+        for authenticator in &self.authenticators {
+            authenticator.remove_untrusted(head);
+        }
+    }
+
     fn schemes(&self) -> Vec<&'static str> {
         schemes(&self.authenticators)
     }
@@ -218,6 +224,12 @@ impl Authenticate for AllOf {
 
     fn headers(&self) -> Vec<HeaderName> {
         headers(&self.authenticators)
+    }
+
+    fn remove_untrusted(&self, head: &mut request::Parts) {
+        for authenticator in &self.authenticators {
+            authenticator.remove_untrusted(head);
+        }
     }
 
     fn schemes(&self) -> Vec<&'static str> {

@@ -50,13 +50,15 @@ where
         let (mut head, body) = request.into_parts();
         forget(&mut head.extensions);
         settings.secrets.mark(&mut head.headers);
+        let removed = guarded(|| settings.authenticator.remove_untrusted(&mut head));
         // Only the path counts, not what a generated client puts into the extensions.
         let rpc = Rpc::from_uri(&head.uri);
         let ruled = settings.ruled(&rpc);
-        let decided = match (is_preflight(&head), ruled.is_public()) {
-            (true, _) => settings.preflight(ruled, &mut head, &rpc),
-            (false, true) => settings.public(ruled, &mut head, &rpc),
-            (false, false) => {
+        let decided = match (removed, is_preflight(&head), ruled.is_public()) {
+            (Err(panic), ..) => settings.decide(Err(panic), ruled, &mut head, &rpc),
+            (_, true, _) => settings.preflight(ruled, &mut head, &rpc),
+            (_, false, true) => settings.public(ruled, &mut head, &rpc),
+            (_, false, false) => {
                 let found = guarded(|| {
                     let incoming = Incoming::new(&head, &rpc, settings.clock.now());
                     settings.authenticator.authenticate(&incoming)

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, request};
 
 use super::allowed::{Allowed, CONNECTION};
 use super::builder::MtlsBuilder;
 use super::connection::{ByConnection, Chain, client_certificates};
 use super::leaf::Leaf;
+use super::proxies::{Proxies, remove_untrusted};
 use crate::decide::authenticate::{Authenticate, Authenticating, Outcome};
 use crate::decide::failure::Failure;
 use crate::decide::identity::Identity;
@@ -21,6 +22,7 @@ pub struct Mtls(Arc<Inner>);
 struct Inner {
     allowed: Allowed,
     check_expiry: bool,
+    proxies: Option<Proxies>,
     known: ByConnection<Result<Identity, Failure>>,
 }
 
@@ -30,8 +32,8 @@ impl Mtls {
         MtlsBuilder::default()
     }
 
-    pub(crate) fn new(allowed: Allowed, check_expiry: bool) -> Self {
-        Self(Arc::new(Inner { allowed, check_expiry, known: ByConnection::new() }))
+    pub(crate) fn new(allowed: Allowed, check_expiry: bool, proxies: Option<Proxies>) -> Self {
+        Self(Arc::new(Inner { allowed, check_expiry, proxies, known: ByConnection::new() }))
     }
 }
 
@@ -41,6 +43,16 @@ impl Inner {
             (Ok(identity), cached) => Outcome::Identified { identity, cached },
             (Err(failure), _) => failure.into(),
         }
+    }
+
+    fn by_header(
+        &self,
+        proxies: &Proxies,
+        call: &Incoming<'_>,
+    ) -> Result<Option<Identity>, Failure> {
+        let Some(stated) = proxies.stated(call.headers())? else { return Ok(None) };
+        let caller = self.allowed.caller(&stated.names()?, proxies.source())?;
+        Ok(Some(caller.into_identity()))
     }
 
     fn read(&self, chain: &Chain) -> Result<Identity, Failure> {
@@ -55,11 +67,20 @@ impl Inner {
 
 impl Authenticate for Mtls {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
+        if let Some(proxies) = &self.0.proxies
+            && proxies.trust(call.extensions())
+        {
+            return Outcome::from(self.0.by_header(proxies, call)).into();
+        }
         let chain = client_certificates(call.extensions());
         chain.map_or(Outcome::Absent, |chain| self.0.by_certificate(&chain)).into()
     }
 
-    /// The certificate is not in a header.
+    fn remove_untrusted(&self, head: &mut request::Parts) {
+        remove_untrusted(self.0.proxies.as_ref(), head);
+    }
+
+    /// None are secret: the names in a mesh's header are for logs, too.
     fn headers(&self) -> Vec<HeaderName> {
         Vec::new()
     }

@@ -6,6 +6,7 @@ use super::allowed::Allowed;
 use super::authenticator::Mtls;
 use super::error::MtlsError;
 use super::leaf::dns_name;
+use super::proxies::MeshProxies;
 
 /// Builds an [`Mtls`]: the callers that it allows. A caller passes if one of the entries matches.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,7 @@ use super::leaf::dns_name;
 pub struct MtlsBuilder {
     allowed: Allowed,
     check_expiry: bool,
+    proxies: Option<MeshProxies>,
     error: Option<MtlsError>,
 }
 
@@ -64,16 +66,29 @@ impl MtlsBuilder {
         self
     }
 
+    /// Trusts the proxies of a service mesh to name the caller in a header. In calls from them, only that header counts
+    /// and never the proxy's own certificate: without the header, the caller has no certificate. In calls from other
+    /// peers, the header is removed and the certificate of the connection counts.
+    ///
+    /// [`check_expiry`](Self::check_expiry) has no effect on such calls, because the header has no dates.
+    pub fn behind(mut self, proxies: MeshProxies) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
     /// Builds the authenticator.
     ///
     /// # Errors
     ///
-    /// If no caller is allowed, or a name is invalid: see [`MtlsError`].
+    /// If no caller is allowed, a name is invalid, or no proxy of the mesh is trusted: see [`MtlsError`].
     pub fn build(self) -> Result<Mtls, MtlsError> {
         match self.error {
             Some(error) => Err(error),
             None if self.allowed.is_empty() => Err(MtlsError::NoCallers),
-            None => Ok(Mtls::new(self.allowed, self.check_expiry)),
+            None => {
+                let proxies = self.proxies.map(MeshProxies::compile).transpose()?;
+                Ok(Mtls::new(self.allowed, self.check_expiry, proxies))
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub enum MtlsError {
     NoPath(String),
     /// The text is not a DNS name, or has a wildcard.
     DnsName(String),
+    /// [`MeshProxies`](crate::mtls::MeshProxies) without a network, Unix socket or SPIFFE ID that is trusted.
+    NoProxies,
 }
 
 impl fmt::Display for MtlsError {
@@ -37,6 +39,9 @@ impl fmt::Display for MtlsError {
             Self::NoPath(text) => {
                 write!(f, "{text:?} has no path: use `trust_domain` to allow the whole domain")
             }
+            Self::NoProxies => f.write_str(
+                "no proxy is trusted: call `networks`, `unix_socket` or `spiffe_id` of `MeshProxies`",
+            ),
             Self::DnsName(name) => write!(f, "{name:?} is not a DNS name without a wildcard"),
         }
     }

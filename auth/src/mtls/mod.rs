@@ -6,8 +6,11 @@ pub(crate) mod builder;
 pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod leaf;
+pub(crate) mod proxies;
+pub(crate) mod xfcc;
 
 pub use self::allowed::MtlsCaller;
 pub use self::authenticator::Mtls;
 pub use self::builder::MtlsBuilder;
 pub use self::error::MtlsError;
+pub use self::proxies::MeshProxies;
