@@ -6,6 +6,8 @@ pub(crate) mod builder;
 pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod leaf;
+#[cfg(feature = "jwt")]
+pub(crate) mod presented;
 pub(crate) mod proxies;
 pub(crate) mod xfcc;
 

@@ -5,6 +5,8 @@ use super::issuer::Issuer;
 use crate::decide::identity::Identity;
 use crate::decide::incoming::Incoming;
 use crate::jwt::keys::events::{KeysEvent, OnKeys};
+#[cfg(feature = "mtls")]
+use crate::mtls::proxies::MeshProxies;
 
 /// Returns whether a token is revoked.
 pub(crate) type Revoked = Box<dyn Fn(&Identity) -> bool + Send + Sync>;
@@ -23,6 +25,9 @@ pub struct JwtBuilder {
     pub(crate) behind: Vec<String>,
     pub(crate) revoked: Option<Revoked>,
     pub(crate) on_keys: OnKeys,
+    /// Whether tokens that are bound to a certificate are verified, and the proxies that state the certificate.
+    #[cfg(feature = "mtls")]
+    pub(crate) bound: Option<Option<MeshProxies>>,
 }
 
 impl Default for JwtBuilder {
@@ -35,6 +40,8 @@ impl Default for JwtBuilder {
             behind: Vec::new(),
             revoked: None,
             on_keys: OnKeys::default(),
+            #[cfg(feature = "mtls")]
+            bound: None,
         }
     }
 }
@@ -95,6 +102,30 @@ impl JwtBuilder {
     /// Sets a hook that is called after each fetch of keys: for metrics of results and of the keys' age.
     pub fn on_keys(self, hook: impl Fn(&KeysEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { on_keys: OnKeys::new(hook), ..self }
+    }
+}
+
+#[cfg(feature = "mtls")]
+impl JwtBuilder {
+    /// Accepts tokens that are bound to a client certificate (`cnf` with `x5t#S256`, RFC 8705 §3), if the connection of
+    /// the call has that certificate; each call is checked, also if the token is cached. By default, tokens that are
+    /// bound are refused.
+    ///
+    /// Tokens that are not bound are accepted as before. With [`behind_mesh`](Self::behind_mesh), the certificate can be
+    /// that of a proxy's client.
+    pub fn certificate_bound(mut self) -> Self {
+        self.bound.get_or_insert(None);
+        self
+    }
+
+    /// As [`certificate_bound`](Self::certificate_bound). In calls from a trusted proxy, the certificate is the one whose
+    /// `Hash` is in the last element of `x-forwarded-client-cert`. Linkerd's header has no hash, so that behind it all
+    /// tokens that are bound are refused.
+    ///
+    /// The headers of other peers are [removed](crate::mtls#behind-a-service-mesh).
+    pub fn behind_mesh(mut self, proxies: MeshProxies) -> Self {
+        self.bound = Some(Some(proxies));
+        self
     }
 }
 

@@ -60,6 +60,9 @@ pub enum JwtError {
     NoFailures,
     /// A proxy's network is neither a network (`10.0.0.0/8`) nor an address.
     Network(NetworkError),
+    /// `JwtBuilder::behind_mesh` trusts no proxy, or has an invalid name.
+    #[cfg(feature = "mtls")]
+    Mesh(crate::mtls::MtlsError),
     /// [`behind`](crate::jwt::JwtBuilder::behind) and [`client_address`](crate::jwt::JwtBuilder::client_address)
     /// are both set.
     TwoAddresses,
@@ -105,6 +108,8 @@ impl fmt::Display for JwtError {
                 "`failures_per_minute` is 0: set at least 1, or disable the limit with `any_failures`",
             ),
             Self::Network(error) => error.fmt(f),
+            #[cfg(feature = "mtls")]
+            Self::Mesh(error) => error.fmt(f),
             Self::TwoAddresses => f.write_str(
                 "`behind` and `client_address` are both set: both define the client's address, use one",
             ),
@@ -118,6 +123,8 @@ impl Error for JwtError {
         match self {
             Self::Key { error, .. } => Some(error),
             Self::Network(error) => Some(error),
+            #[cfg(feature = "mtls")]
+            Self::Mesh(error) => Some(error),
             _ => None,
         }
     }

@@ -51,8 +51,7 @@ impl Rules {
         self.client(claims)?;
         in_time(claims.expires, claims.not_before, self.leeway, now)?;
         self.lifetime(claims, now)?;
-        self.texts(claims)?;
-        is_bearer(claims)
+        self.texts(claims)
     }
 
     fn algorithm(&self, header: &Header) -> Result<(), Failure> {
@@ -179,12 +178,4 @@ pub(crate) fn in_time(
         }
         _ => Ok(()),
     }
-}
-
-/// A token that is bound to a key (RFC 7800, RFC 8705) is not a bearer token, and the binding is not verified here.
-fn is_bearer(claims: &Claims) -> Result<(), Failure> {
-    let Some(bound) = claims.members.get("cnf") else { return Ok(()) };
-    let names =
-        bound.as_object().map(|to| to.keys().take(4).cloned().collect::<Vec<_>>().join(", "));
-    Err(invalid("cnf", "nothing", names.unwrap_or_else(|| shown_value(Some(bound)).into_owned())))
 }

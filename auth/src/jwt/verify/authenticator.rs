@@ -8,7 +8,6 @@ use crate::decide::incoming::Incoming;
 use crate::jwt::keys::events::KeysStatus;
 use crate::jwt::keys::readiness::{Readiness, all_ready};
 use crate::jwt::keys::refresh::Refresher;
-use crate::jwt::token::date::Date;
 
 /// Authenticates callers by a JSON Web Token: see the [module's page](crate::jwt).
 ///
@@ -83,10 +82,19 @@ impl Authenticate for Jwt {
             Ok(Some(token)) => {
                 let limit = self.0.failures.as_ref();
                 let from = limit.and_then(|limit| limit.network_of(call));
-                self.0.verify(token, Date::from_time(call.now()), from)
+                self.0.verify(token, call, from)
             }
             Ok(None) => Outcome::Absent.into(),
             Err(failure) => Outcome::from(failure).into(),
+        }
+    }
+
+    #[cfg(feature = "mtls")]
+    fn remove_untrusted(&self, head: &mut http::request::Parts) {
+        // Without a mesh of its own, another authenticator can have one.
+        let certificates = self.0.certificates.as_ref();
+        if let Some(proxies) = certificates.and_then(|certificates| certificates.proxies.as_ref()) {
+            crate::mtls::proxies::remove_untrusted(Some(proxies), head);
         }
     }
 }

@@ -17,6 +17,10 @@ use crate::jwt::config::issuer::{Issuer, KeysFrom};
 use crate::jwt::config::jsonwebtoken::JsonwebtokenIssuer;
 use crate::jwt::keys::key::Key;
 use crate::jwt::token::claims::Needed;
+#[cfg(feature = "mtls")]
+use crate::mtls::presented::Certificates;
+#[cfg(feature = "mtls")]
+use crate::mtls::proxies::MeshProxies;
 
 impl Jwt {
     /// Builds a verifier for several issuers, or with settings for all issuers.
@@ -95,6 +99,7 @@ impl JwtBuilder {
     /// - There is no [TLS provider](crate#features) for an issuer at an `https` address.
     /// - [`failures_per_minute`](Self::failures_per_minute) is 0.
     /// - A value of [`behind`](Self::behind) is neither a network nor an address, or `client_address` is set as well.
+    /// - No proxy of `behind_mesh` is trusted, or one has an invalid name.
     pub fn build(self) -> Result<Jwt, JwtError> {
         if self.issuers.is_empty() {
             return Err(JwtError::NoIssuer);
@@ -107,6 +112,14 @@ impl JwtBuilder {
             Some(_) if !proxies.is_empty() => return Err(JwtError::TwoAddresses),
             Some(function) => AddressOf::Function(function),
             None => AddressOf::Client(proxies),
+        };
+        #[cfg(feature = "mtls")]
+        let certificates = match self.bound {
+            None => None,
+            Some(mesh) => {
+                let proxies = mesh.map(MeshProxies::compile).transpose();
+                Some(Certificates::new(proxies.map_err(JwtError::Mesh)?))
+            }
         };
         let mut trusted: Vec<TrustedIssuer> = Vec::new();
         for issuer in self.issuers {
@@ -143,6 +156,8 @@ impl JwtBuilder {
             cache: Cache::new(self.cache),
             failures: limiter.map(|limiter| FailureLimit::new(limiter, address)),
             revoked: self.revoked,
+            #[cfg(feature = "mtls")]
+            certificates,
         }))
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 
+use super::bound::Thumbprint;
 use crate::decide::identity::Identity;
 use crate::jwt::keys::key::Fingerprint;
 use crate::jwt::token::date::Date;
@@ -31,6 +32,8 @@ pub(crate) struct Verified {
     pub(crate) key: Fingerprint,
     pub(crate) expires: Option<Date>,
     pub(crate) not_before: Option<Date>,
+    /// The certificate that its caller must have.
+    pub(crate) bound: Option<Thumbprint>,
 }
 
 /// A bounded number of verified tokens. New tokens replace those that were not used recently (the clock algorithm).
@@ -166,6 +169,7 @@ mod tests {
             key: Fingerprint::default(),
             expires: Date::from_number(&Number::from(1)),
             not_before: None,
+            bound: None,
         }
     }
 

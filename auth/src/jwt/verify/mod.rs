@@ -1,6 +1,7 @@
 //! Verifies tokens.
 
 pub(crate) mod authenticator;
+pub(crate) mod bound;
 mod build;
 pub(crate) mod cache;
 pub(crate) mod compile_issuer;

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic_call::ClientNetwork;
 
+#[cfg(feature = "mtls")]
+use super::bound::is_held;
+use super::bound::{Thumbprint, bound_to};
 use super::cache::{Cache, TokenHash, Verified};
 use super::limiter::FailureLimit;
 use crate::decide::authenticate::{Authenticating, Outcome};
 use crate::decide::failure::{Failure, Reason};
 use crate::decide::identity::Identity;
+use crate::decide::incoming::Incoming;
 use crate::jwt::config::builder::Revoked;
 use crate::jwt::config::own_claims::OwnClaims;
 use crate::jwt::config::rules::{Rules, in_time};
@@ -26,6 +30,8 @@ use crate::jwt::token::compact::Compact;
 use crate::jwt::token::date::Date;
 use crate::jwt::token::fault::invalid;
 use crate::jwt::token::header::Header;
+#[cfg(feature = "mtls")]
+use crate::mtls::presented::Certificates;
 
 pub(crate) struct Verifier {
     pub(crate) issuers: Vec<TrustedIssuer>,
@@ -34,6 +40,9 @@ pub(crate) struct Verifier {
     pub(crate) cache: Option<Cache>,
     pub(crate) failures: Option<FailureLimit>,
     pub(crate) revoked: Option<Revoked>,
+    /// For tokens that are bound to a certificate. `None` refuses them.
+    #[cfg(feature = "mtls")]
+    pub(crate) certificates: Option<Certificates>,
 }
 
 /// An issuer with its own rules and keys. Nothing of it is used for the tokens of another issuer.
@@ -63,12 +72,13 @@ struct Unsigned<'a> {
     issuer: usize,
     hash: Option<TokenHash>,
     from: Option<ClientNetwork>,
+    bound: Option<Thumbprint>,
 }
 
 impl Unsigned<'_> {
     fn into_owned(self) -> Unsigned<'static> {
-        let Self { parts, header, claims, issuer, hash, from } = self;
-        Unsigned { parts: parts.into_owned(), header, claims, issuer, hash, from }
+        let Self { parts, header, claims, issuer, hash, from, bound } = self;
+        Unsigned { parts: parts.into_owned(), header, claims, issuer, hash, from, bound }
     }
 }
 
@@ -77,14 +87,15 @@ impl Verifier {
     pub(crate) fn verify(
         self: &Arc<Self>,
         token: &str,
-        now: Date,
+        call: &Incoming<'_>,
         from: Option<ClientNetwork>,
     ) -> Authenticating {
+        let now = Date::from_time(call.now());
         let hash = self.cache.as_ref().map(|_| TokenHash::of(token));
-        if let Some(outcome) = hash.and_then(|hash| self.cached(&hash, now)) {
+        if let Some(outcome) = hash.and_then(|hash| self.cached(&hash, call, now)) {
             return outcome.into();
         }
-        let unsigned = match self.unsigned(token, hash, from, now) {
+        let unsigned = match self.unsigned(token, hash, from, call) {
             Ok(unsigned) => unsigned,
             Err(failure) => return Outcome::from(failure).into(),
         };
@@ -105,7 +116,7 @@ impl Verifier {
     }
 
     /// A cached token. Everything that can have changed is checked again.
-    fn cached(&self, hash: &TokenHash, now: Date) -> Option<Outcome> {
+    fn cached(&self, hash: &TokenHash, call: &Incoming<'_>, now: Date) -> Option<Outcome> {
         let cache = self.cache.as_ref()?;
         let verified = cache.get(hash)?;
         let issuer = self.issuers.get(verified.issuer)?;
@@ -120,6 +131,10 @@ impl Verifier {
             }
             return Some(failure.into());
         }
+        // The caller can be another one than in the call before.
+        if let Err(failure) = self.is_held(verified.bound.as_ref(), call) {
+            return Some(failure.into());
+        }
         Some(match self.not_revoked(&verified.identity) {
             Ok(()) => Outcome::cached(verified.identity),
             Err(failure) => failure.into(),
@@ -132,7 +147,7 @@ impl Verifier {
         token: &'a str,
         hash: Option<TokenHash>,
         from: Option<ClientNetwork>,
-        now: Date,
+        call: &Incoming<'_>,
     ) -> Result<Unsigned<'a>, Failure> {
         let parts = Compact::split(token)?;
         let header = Header::read(&parts.header()?)?;
@@ -150,11 +165,13 @@ impl Verifier {
         if let Some(tenants) = &self.issuers[issuer].tenants {
             tenants.check(&claims)?;
         }
-        self.issuers[issuer].rules.check(&header, &claims, now)?;
+        self.issuers[issuer].rules.check(&header, &claims, Date::from_time(call.now()))?;
+        let bound = bound_to(&claims, self.verifies_bound())?;
+        self.is_held(bound.as_ref(), call)?;
         if let (Some(failures), Some(from)) = (&self.failures, from) {
             failures.check(from)?;
         }
-        Ok(Unsigned { parts, header, claims, issuer, hash, from })
+        Ok(Unsigned { parts, header, claims, issuer, hash, from, bound })
     }
 
     /// Verifies the signature; the token is then genuine.
@@ -199,6 +216,28 @@ impl Verifier {
         }
     }
 
+    #[cfg(feature = "mtls")]
+    fn verifies_bound(&self) -> bool {
+        self.certificates.is_some()
+    }
+
+    #[cfg(not(feature = "mtls"))]
+    fn verifies_bound(&self) -> bool {
+        false
+    }
+
+    /// Whether the caller has the certificate that the token is bound to.
+    #[cfg(feature = "mtls")]
+    fn is_held(&self, bound: Option<&Thumbprint>, call: &Incoming<'_>) -> Result<(), Failure> {
+        bound.map_or(Ok(()), |bound| is_held(bound, self.certificates.as_ref(), call))
+    }
+
+    /// Without the feature `mtls`, `bound_to` refuses every token that is bound.
+    #[cfg(not(feature = "mtls"))]
+    fn is_held(&self, _: Option<&Thumbprint>, _: &Incoming<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn not_revoked(&self, identity: &Identity) -> Result<(), Failure> {
         match &self.revoked {
             Some(revoked) if revoked(identity) => {
@@ -218,7 +257,7 @@ impl Unsigned<'_> {
         key: Fingerprint,
         now: Date,
     ) -> Result<Identity, Failure> {
-        let Unsigned { issuer: place, claims, hash, .. } = self;
+        let Unsigned { issuer: place, claims, hash, bound, .. } = self;
         let issuer = &verifier.issuers[place];
         let (leeway, expires, not_before) =
             (issuer.rules.leeway, claims.expires, claims.not_before);
@@ -241,7 +280,7 @@ impl Unsigned<'_> {
         verifier.not_revoked(&identity)?;
         if let (Some(cache), Some(hash)) = (&verifier.cache, hash) {
             let identity = identity.clone();
-            cache.put(hash, Verified { identity, issuer: place, key, expires, not_before });
+            cache.put(hash, Verified { identity, issuer: place, key, expires, not_before, bound });
         }
         Ok(identity)
     }
