@@ -43,10 +43,10 @@ fn sha256(certificate: &Certificate) -> Vec<u8> {
 
 /// A token that is bound to a certificate.
 fn token_of(certificate: &Certificate) -> String {
-    token_with(json!({ "x5t#S256": encoded(&sha256(certificate)) }))
+    token_with(&json!({ "x5t#S256": encoded(&sha256(certificate)) }))
 }
 
-fn token_with(cnf: Value) -> String {
+fn token_with(cnf: &Value) -> String {
     hs256().token(json!({ "cnf": cnf }))
 }
 
@@ -162,7 +162,7 @@ async fn a_token_that_is_bound_otherwise_is_refused_even_with_a_certificate() {
         json!({}),
         json!("x"),
     ] {
-        invalid_by(ask_on(&bound(), &token_with(cnf), &on, None), "cnf");
+        invalid_by(ask_on(&bound(), &token_with(&cnf), &on, None), "cnf");
     }
     let mut all = claims(json!({}));
     all["cnf"] = Value::Null;
