@@ -45,7 +45,8 @@ async fn with(layer: &AuthLayer, certificate: &Certificate) -> Called {
 #[track_caller]
 fn is_refused_by(called: &Called, check: &str) {
     called.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
-    assert!(called.field("auth.check").unwrap().contains(check), "{check}: {called:?}");
+    let found = called.field("auth.check").unwrap();
+    assert!(found.contains(&format!("{check:?}")), "{check}: {found}");
 }
 
 #[tokio::test]
@@ -268,7 +269,7 @@ async fn a_subject_alternative_name_that_stands_twice_or_is_malformed_is_refused
         let content = CustomExtension::from_oid_content(SAN, vec![0x86, 3, b'a']);
         params.custom_extensions.push(content);
     });
-    is_refused_by(&with(&prod(), &malformed).await, "");
+    is_refused_by(&with(&prod(), &malformed).await, "san");
 }
 
 #[tokio::test]
@@ -279,6 +280,32 @@ async fn bytes_that_are_no_certificate_are_refused() {
     for der in [trailing, cut, b"garbage".to_vec()] {
         let client = Some((CertificateDer::from(der), &certificate.key));
         is_refused_by(&on(&prod(), &connection_with(client).await).await, "certificate");
+    }
+}
+
+/// From another implementation: `tests/data/mtls/make.sh`.
+#[tokio::test]
+async fn certificates_of_openssl_are_read_as_those_of_rcgen() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    for (der, result) in [
+        (&include_bytes!("data/mtls/good.der")[..], Ok(BILLING)),
+        (include_bytes!("data/mtls/dns.der"), Ok("backup.example")),
+        (include_bytes!("data/mtls/two_uris.der"), Err("uri_san")),
+        (include_bytes!("data/mtls/common_name.der"), Err("san")),
+        (include_bytes!("data/mtls/ca.der"), Err("ca")),
+        (include_bytes!("data/mtls/no_usage.der"), Err("key_usage")),
+        (include_bytes!("data/mtls/usage_not_critical.der"), Err("key_usage")),
+        (include_bytes!("data/mtls/server_only.der"), Err("extended_key_usage")),
+        (include_bytes!("data/mtls/other_domain.der"), Err("trust_domain")),
+    ] {
+        let on_it = connection_with(Some((CertificateDer::from(der), &key))).await;
+        let called = on(&prod(), &on_it).await;
+        match result {
+            Ok(subject) => {
+                assert_eq!(called.passed().identity.unwrap().subject(), Some(subject));
+            }
+            Err(check) => is_refused_by(&called, check),
+        }
     }
 }
 

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use http::{HeaderName, request};
 
 use super::allowed::{Allowed, CONNECTION};
-use super::builder::MtlsBuilder;
 use super::connection::{ByConnection, Chain, client_certificates};
 use super::leaf::Leaf;
 use super::proxies::{Proxies, remove_untrusted};
@@ -27,11 +26,6 @@ struct Inner {
 }
 
 impl Mtls {
-    /// Begins an allow-list of callers.
-    pub fn builder() -> MtlsBuilder {
-        MtlsBuilder::default()
-    }
-
     pub(crate) fn new(allowed: Allowed, check_expiry: bool, proxies: Option<Proxies>) -> Self {
         Self(Arc::new(Inner { allowed, check_expiry, proxies, known: ByConnection::new() }))
     }

@@ -18,6 +18,13 @@ pub struct MtlsBuilder {
     error: Option<MtlsError>,
 }
 
+impl Mtls {
+    /// Begins an allow-list of callers.
+    pub fn builder() -> MtlsBuilder {
+        MtlsBuilder::default()
+    }
+}
+
 impl MtlsBuilder {
     /// Allows every workload of a SPIFFE trust domain, such as `prod.example`.
     pub fn trust_domain(mut self, name: &str) -> Self {

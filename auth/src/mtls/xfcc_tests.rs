@@ -207,9 +207,8 @@ proptest! {
         subject in "[a-z,;= ]{0,9}",
     ) {
         let own = format!("By=spiffe://a/me;Hash={HASH};Subject=\"{subject}\";URI=spiffe://a/real");
-        match Element::last(&format!("{forged},{own}")) {
-            Ok(element) => prop_assert_eq!(element.uris, ["spiffe://a/real"]),
-            Err(_) => {}
+        if let Ok(element) = Element::last(&format!("{forged},{own}")) {
+            prop_assert_eq!(element.uris, ["spiffe://a/real"]);
         }
     }
 
