@@ -11,7 +11,7 @@ use rcgen::{
 use super::files::{Contents, Pem};
 
 /// The SPIFFE IDs: a trust domain that exists nowhere, and in it the server and the client.
-const TRUST_DOMAIN: &str = "spiffe://orders.test";
+pub(super) const TRUST_DOMAIN: &str = "spiffe://orders.test";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -27,13 +27,13 @@ pub(super) fn issue() -> Result<Contents, rcgen::Error> {
     let ca = Pem { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() };
     let issuer = Issuer::new(params, key);
 
-    let mut server = leaf("orders", "/server", ExtendedKeyUsagePurpose::ServerAuth)?;
+    let mut server = leaf("orders", "/server")?;
     server.subject_alt_names.extend([
         SanType::DnsName("localhost".try_into()?),
         SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ]);
-    let client = leaf("orders client", "/client", ExtendedKeyUsagePurpose::ClientAuth)?;
+    let client = leaf("orders client", "/client")?;
     Ok(Contents { ca, server: signed(&server, &issuer)?, client: signed(&client, &issuer)? })
 }
 
@@ -42,15 +42,13 @@ fn signed(params: &CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Pe
     Ok(Pem { certificate: params.signed_by(&key, issuer)?.pem(), key: key.serialize_pem() })
 }
 
-fn leaf(
-    name: &str,
-    path: &str,
-    usage: ExtendedKeyUsagePurpose,
-) -> Result<CertificateParams, rcgen::Error> {
+fn leaf(name: &str, path: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut params = params(name, path)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![usage];
+    // An X.509-SVID must have both (X509-SVID §4.4).
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
