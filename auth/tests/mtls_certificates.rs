@@ -82,11 +82,16 @@ async fn a_dns_name_is_compared_without_regard_to_case_and_never_with_a_wildcard
     is_refused_by(&with(&prod(), &common_name).await, "san");
 }
 
+/// Guards against: the CA of one trust domain that issues a certificate with the name of another one's host.
 #[tokio::test]
-async fn a_certificate_with_both_kinds_of_names_passes_by_either() {
+async fn a_dns_name_beside_a_spiffe_id_names_nobody() {
     let both = Ca::new("ca").named(&[uri("spiffe://dev.example/x"), dns("backup.example")]);
-    let identity = with(&prod(), &both).await.passed().identity.unwrap();
-    assert_eq!(identity.subject(), Some("backup.example"));
+    let called = with(&prod(), &both).await;
+    is_refused_by(&called, "trust_domain");
+    assert!(called.field("auth.expected").unwrap().contains("an allowed trust domain"));
+    let called = with(&layer(Mtls::builder().dns_name("backup.example")), &both).await;
+    is_refused_by(&called, "trust_domain");
+    assert!(called.field("auth.expected").unwrap().contains("without a SPIFFE ID"));
 }
 
 #[tokio::test]
@@ -212,9 +217,9 @@ async fn without_a_certificate_credentials_are_missing() {
 #[tokio::test]
 async fn the_certificate_is_read_once_per_connection() {
     let mtls = Mtls::builder().trust_domain("prod.example").build().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, decisions) = std::sync::mpsc::channel();
     let layer = AuthLayer::new(mtls)
-        .on_decision(move |decision| tell.send(decision.is_cached()).unwrap())
+        .on_decision(move |decision| sender.send(decision.is_cached()).unwrap())
         .build()
         .unwrap();
     let certificate = Ca::new("ca").named(&[uri(BILLING)]);
@@ -222,7 +227,7 @@ async fn the_certificate_is_read_once_per_connection() {
     for extensions in [&one, &one, &two, &two, &one] {
         on(&layer, extensions).await.passed();
     }
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [false, true, false, true, true]);
+    assert_eq!(decisions.try_iter().collect::<Vec<_>>(), [false, true, false, true, true]);
 }
 
 #[tokio::test]

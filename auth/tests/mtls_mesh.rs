@@ -240,6 +240,50 @@ async fn a_direct_caller_beside_a_mesh_is_named_by_its_certificate_and_not_by_it
     assert!(!seen.headers.contains_key(XFCC));
 }
 
+/// Two authenticators that trust different proxies: a header passes only if both trust its peer.
+#[tokio::test]
+async fn of_several_authenticators_the_strictest_removes_the_headers() {
+    let direct = || Mtls::builder().trust_domain("prod.example").build().unwrap();
+    let network = || MeshProxies::xfcc().networks(TrustedProxies::new(["127.0.0.6"]).unwrap());
+    let header: &[(&'static str, &str)] = &[(XFCC, "URI=spiffe://prod.example/a")];
+    let peer = from("127.0.0.1:1");
+    let all: Vec<(AuthLayer, bool)> = vec![
+        (AuthLayer::new(any_of(mtls(sidecar())).or(mtls(sidecar()))).build().unwrap(), true),
+        (AuthLayer::new(any_of(mtls(sidecar())).or(direct())).build().unwrap(), false),
+        (AuthLayer::new(any_of(direct()).or(mtls(sidecar()))).build().unwrap(), false),
+        (AuthLayer::new(any_of(mtls(sidecar())).or(mtls(network()))).build().unwrap(), false),
+    ];
+    for (at, (layer, is_kept)) in all.iter().enumerate() {
+        let called = call(layer, &peer, header).await;
+        match is_kept {
+            true => assert!(called.passed().headers.contains_key(XFCC), "{at}"),
+            false => called.is_refused(Code::Unauthenticated, "CREDENTIALS_MISSING"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_header_of_a_trusted_proxy_is_not_skipped_in_favour_of_a_token() {
+    let headers: &[(&'static str, &str)] = &[(XFCC, "URI=\"a"), ("authorization", "Bearer ann")];
+    let peer = from("127.0.0.1:1");
+    let layer = AuthLayer::new(any_of(mtls(sidecar())).or(tokens())).build().unwrap();
+    let called = call(&layer, &peer, headers).await;
+    called.is_refused(Code::Unauthenticated, "CREDENTIALS_MALFORMED");
+    let layer = AuthLayer::new(any_of(tokens()).or(mtls(sidecar()))).build().unwrap();
+    assert_eq!(
+        call(&layer, &peer, headers).await.passed().identity.unwrap().subject(),
+        Some("ann")
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_does_not_name_a_host_beside_a_spiffe_id() {
+    let header: &[(&'static str, &str)] =
+        &[(XFCC, "URI=spiffe://dev.example/x;DNS=a.serviceaccount.example")];
+    let called = call(&layer(sidecar()), &from("127.0.0.1:1"), header).await;
+    called.is_refused(Code::Unauthenticated, "TOKEN_INVALID");
+}
+
 #[tokio::test]
 async fn a_panic_while_headers_are_removed_refuses_even_a_public_call() {
     struct Broken;

@@ -87,19 +87,23 @@ impl Allowed {
         trust_domains.is_empty() && prefixes.is_empty() && ids.is_empty() && dns.is_empty()
     }
 
-    /// The allowed one of a certificate's names, the SPIFFE ID first (gRFC A41).
+    /// The caller that a certificate names: its SPIFFE ID, or a DNS name if it has none.
+    ///
+    /// A SPIFFE ID is verified with the CAs of its trust domain, and DNS names with any. If the DNS names beside a SPIFFE
+    /// ID counted, the CA of one trust domain could name the hosts of all.
     pub(crate) fn caller(
         &self,
         names: &Names,
         source: &'static str,
     ) -> Result<MtlsCaller, Failure> {
-        if let Some(id) = names.spiffe_id.as_ref().filter(|id| self.has_id(id)) {
-            return Ok(MtlsCaller { name: Name::Spiffe(id.clone()), source });
+        let name = match &names.spiffe_id {
+            Some(id) => self.has_id(id).then(|| Name::Spiffe(id.clone())),
+            None => names.dns.iter().find(|name| self.dns.contains(name)).cloned().map(Name::Dns),
+        };
+        match name {
+            Some(name) => Ok(MtlsCaller { name, source }),
+            None => Err(self.refusal(names)),
         }
-        if let Some(name) = names.dns.iter().find(|name| self.dns.contains(name)) {
-            return Ok(MtlsCaller { name: Name::Dns(name.clone()), source });
-        }
-        Err(self.refusal(names))
     }
 
     fn has_id(&self, id: &SpiffeId) -> bool {
@@ -126,9 +130,14 @@ impl Allowed {
                 .expected("an allowed SPIFFE ID")
                 .received(id.as_str());
         }
-        Failure::new(Reason::TokenInvalid, "trust_domain")
-            .expected("an allowed trust domain")
-            .received(id.as_str())
+        let expected = match self.trust_domains.is_empty()
+            && self.prefixes.is_empty()
+            && self.ids.is_empty()
+        {
+            true => "a certificate without a SPIFFE ID",
+            false => "an allowed trust domain",
+        };
+        Failure::new(Reason::TokenInvalid, "trust_domain").expected(expected).received(id.as_str())
     }
 }
 

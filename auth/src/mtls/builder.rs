@@ -52,8 +52,8 @@ impl MtlsBuilder {
         self
     }
 
-    /// Allows certificates with exactly that DNS SAN, without regard to case. A wildcard in a certificate matches
-    /// nothing, and the common name is never read (RFC 9525 §2).
+    /// Allows certificates with exactly that DNS SAN, without regard to case, if they have no SPIFFE ID. A wildcard in a
+    /// certificate matches nothing, and the common name is never read (RFC 9525 §2).
     pub fn dns_name(mut self, name: &str) -> Self {
         match dns_name(name) {
             Some(name) => self.allowed.dns.push(name),

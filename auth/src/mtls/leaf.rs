@@ -131,3 +131,7 @@ fn is_leaf(leaf: &X509Certificate<'_>, is_svid: bool) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "leaf_tests.rs"]
+mod tests;

@@ -69,12 +69,13 @@ impl MeshProxies {
     }
 
     /// Trusts the peers in these networks, instead of those set before. Every process there can name any caller:
-    /// prefer [`loopback`](TrustedProxies::loopback) or [`spiffe_id`](Self::spiffe_id) to the network of a cluster.
+    /// prefer [`loopback`](TrustedProxies::loopback) or [`spiffe_id`](Self::spiffe_id) to the network of a cluster. Which
+    /// address a sidecar has depends on the [mesh](crate::mtls#behind-a-service-mesh).
     pub fn networks(self, networks: TrustedProxies) -> Self {
         Self { networks, ..self }
     }
 
-    /// Trusts the peers on Unix sockets: whoever can open the socket can name any caller.
+    /// Trusts the peers on Unix sockets. Every process that can open the socket can name any caller.
     pub fn unix_socket(self) -> Self {
         Self { unix_socket: true, ..self }
     }
