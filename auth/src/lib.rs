@@ -194,7 +194,7 @@
 //! | protect health probes, which have no credentials | the pod never becomes ready | call [`public_health`](AuthBuilder::public_health) |
 //! | revoke a token | running streams continue | end them yourself; only expiry ends streams |
 //! | accept ID tokens by accident | a login becomes API access | require [`rfc9068`](jwt::Issuer::rfc9068) tokens, or a [`typ`](jwt::Issuer::typ) |
-//! | expect replay protection, DPoP or JWE | bearer tokens can be replayed; the other two are refused | short lifetimes and TLS |
+//! | expect replay protection, DPoP or JWE | bearer tokens can be replayed; the other two are refused | short lifetimes and TLS, or tokens that are bound to a certificate (feature `mtls`) |
 //!
 //! # Cost
 //!
