@@ -6,6 +6,7 @@ mod channels;
 mod configured;
 mod deadlines;
 mod flood;
+mod identities;
 mod limiter;
 mod limits;
 mod listener;

@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use prost::Message as _;
-use tonic::transport::server::TcpConnectInfo;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic_call::{CallInfo, GRPC_TIMEOUT};
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
@@ -63,7 +64,8 @@ pub struct Subject {
     expects: Answer,
     message: Bytes,
     callers: Callers,
-    authorization: Option<HeaderValue>,
+    credentials: Option<(HeaderName, HeaderValue)>,
+    connection: Option<TlsConnectInfo<TcpConnectInfo>>,
     timeout: Option<HeaderValue>,
     known: Option<CallInfo>,
 }
@@ -85,7 +87,8 @@ impl Subject {
     pub fn bare(&self) -> Self {
         Self {
             callers: self.callers.clone(),
-            authorization: self.authorization.clone(),
+            credentials: self.credentials.clone(),
+            connection: self.connection.clone(),
             timeout: self.timeout.clone(),
             known: self.known.clone(),
             ..Self::alone()
@@ -107,15 +110,26 @@ impl Subject {
             expects: Answer::Trailers,
             message,
             callers: Callers::of(0..1),
-            authorization: None,
+            credentials: None,
+            connection: None,
             timeout: None,
             known: None,
         }
     }
 
-    /// Sends this header with each call.
+    /// Sends this token with each call.
     pub(crate) fn authorized(self, authorization: HeaderValue) -> Self {
-        Self { authorization: Some(authorization), ..self }
+        self.with_header(AUTHORIZATION, authorization)
+    }
+
+    /// Sends this header with each call.
+    pub(crate) fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { credentials: Some((name, value)), ..self }
+    }
+
+    /// Makes each call over this connection.
+    pub(crate) fn over_tls(self, connection: TlsConnectInfo<TcpConnectInfo>) -> Self {
+        Self { connection: Some(connection), ..self }
     }
 
     /// Sends this `grpc-timeout` with each call.
@@ -145,9 +159,9 @@ impl Subject {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = http::Uri::from_static(call.path());
         let client = HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
-        request.headers_mut().insert(http::header::USER_AGENT, client);
-        if let Some(authorization) = &self.authorization {
-            request.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
+        request.headers_mut().insert(USER_AGENT, client);
+        if let Some((name, value)) = &self.credentials {
+            request.headers_mut().insert(name.clone(), value.clone());
         }
         if let Some(timeout) = &self.timeout {
             request.headers_mut().insert(GRPC_TIMEOUT, timeout.clone());
@@ -155,6 +169,9 @@ impl Subject {
         let address = Some(self.callers.next());
         let peer = TcpConnectInfo { local_addr: address, remote_addr: address };
         request.extensions_mut().insert(peer);
+        if let Some(connection) = &self.connection {
+            request.extensions_mut().insert(connection.clone());
+        }
         if let Some(info) = &self.known {
             request.extensions_mut().insert(info.clone());
         }

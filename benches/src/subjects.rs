@@ -11,6 +11,7 @@ use crate::configured::{
     trace, tracing,
 };
 use crate::deadlines::timed;
+use crate::identities::identified;
 use crate::limits::limited;
 use crate::listener::Listener;
 use crate::many::many;
@@ -61,6 +62,7 @@ fn unheard() -> Vec<Subject> {
     ]
     .into_iter()
     .chain(authenticated())
+    .chain(identified())
     .chain(limited())
     .chain(timed())
     .chain(retried())

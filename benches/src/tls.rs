@@ -3,9 +3,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
 use tonic::service::Routes;
+use tonic::transport::server::{Connected as _, TcpConnectInfo, TlsConnectInfo};
 use tonic::transport::{
     Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig,
 };
@@ -47,13 +54,41 @@ impl Certificates {
         certificates.write("ca.crt", &ca.pem());
         let ca = Issuer::new(params, key);
         for name in ["localhost", "client"] {
-            let key = KeyPair::generate().expect("a key");
             let params = CertificateParams::new([name.to_owned()]).expect("a name");
-            let certificate = params.signed_by(&key, &ca).expect("a certificate");
-            certificates.write(&format!("{name}.crt"), &certificate.pem());
-            certificates.write(&format!("{name}.key"), &key.serialize_pem());
+            certificates.sign(name, params, &ca);
         }
+        certificates.sign("workload", workload(), &ca);
         certificates
+    }
+
+    fn sign(&self, name: &str, params: CertificateParams, ca: &Issuer<'_, KeyPair>) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, ca).expect("a certificate");
+        self.write(&format!("{name}.crt"), &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    /// Connects a client with a SPIFFE ID, and returns what the server knows of the connection.
+    pub(crate) async fn accept_workload(&self) -> TlsConnectInfo<TcpConnectInfo> {
+        let (incoming, _) = listen();
+        let address = incoming.local_addr().expect("a bound listener has an address");
+        let files = self.path("localhost.crt");
+        let server = ServerTls::from_files(files, self.path("localhost.key"))
+            .client_ca(self.path("ca.crt"))
+            .build()
+            .expect("the files are good");
+        let client = ClientTls::from_files(self.path("ca.crt"))
+            .certificate(self.path("workload.crt"), self.path("workload.key"))
+            .build()
+            .expect("the files are good");
+        let connect = async {
+            let io = TcpStream::connect(address).await.expect("it listens");
+            let name = "localhost".try_into().expect("a name");
+            TlsConnector::from(client.config()).connect(name, io).await.expect("a handshake")
+        };
+        let mut accepted = std::pin::pin!(server.incoming(incoming));
+        let (_client, stream) = tokio::join!(connect, accepted.next());
+        stream.expect("a connection").expect("a handshake").connect_info()
     }
 
     /// Starts a server on loopback, and returns its port. It serves until its runtime ends.
@@ -144,6 +179,18 @@ impl Certificates {
     fn write(&self, name: &str, content: &str) {
         fs::write(self.path(name), content).expect("the folder can be written to");
     }
+}
+
+/// The SPIFFE ID of the workload.
+pub(crate) const WORKLOAD: &str = "spiffe://prod.example/billing/api";
+
+fn workload() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(WORKLOAD.try_into().expect("ASCII"))];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params
 }
 
 impl fmt::Debug for Certificates {

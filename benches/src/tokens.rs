@@ -3,13 +3,13 @@
 use std::fmt;
 
 use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
     RsaKeyPair,
 };
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
@@ -53,6 +53,11 @@ impl Issuer {
     /// An issuer that signs with ES256, the usual algorithm that is the most expensive to verify.
     pub fn es256() -> Self {
         Self::by(Algorithm::ES256)
+    }
+
+    /// An issuer that signs with HS256, the algorithm that is the cheapest to verify.
+    pub(crate) fn hs256() -> Self {
+        Self::by(Algorithm::HS256)
     }
 
     /// An issuer with a new key for this algorithm.
@@ -101,9 +106,17 @@ impl Issuer {
 
     /// An `authorization` header with a valid token.
     pub fn authorization(&self, subject: &str) -> HeaderValue {
-        let message = self.message(subject);
-        let signature = encoded(&(self.sign)(message.as_bytes()));
-        bearer(&message, &signature)
+        self.signed(&self.message(subject))
+    }
+
+    /// The same, with a token that is bound to a certificate (RFC 8705).
+    pub(crate) fn bound_authorization(&self, subject: &str, certificate: &[u8]) -> HeaderValue {
+        let hash = encoded(digest::digest(&digest::SHA256, certificate).as_ref());
+        self.signed(&self.message_with(subject, &format!(r#","cnf":{{"x5t#S256":"{hash}"}}"#)))
+    }
+
+    fn signed(&self, message: &str) -> HeaderValue {
+        bearer(message, &encoded(&(self.sign)(message.as_bytes())))
     }
 
     /// An `authorization` header with a forged token: it differs from a valid one only in its signature.
@@ -113,9 +126,14 @@ impl Issuer {
 
     /// The part of a token that is signed.
     fn message(&self, subject: &str) -> String {
+        self.message_with(subject, "")
+    }
+
+    /// The same, with more claims.
+    fn message_with(&self, subject: &str, claims: &str) -> String {
         let header = format!(r#"{{"alg":"{}","typ":"at+jwt"}}"#, self.algorithm);
         let claims = format!(
-            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"{subject}","exp":{EXPIRES},"scope":"orders.read orders.write"}}"#
+            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"{subject}","exp":{EXPIRES},"scope":"orders.read orders.write"{claims}}}"#
         );
         format!("{}.{}", encoded(header.as_bytes()), encoded(claims.as_bytes()))
     }
@@ -123,6 +141,11 @@ impl Issuer {
     /// Our layer with a cache of this many tokens, and without a limit of failures.
     pub(crate) fn layer(&self, remembered: usize) -> AuthLayer {
         layer(self.jwt().cache(remembered).any_failures())
+    }
+
+    /// Our layer, which accepts tokens that are bound to the certificate of their caller.
+    pub(crate) fn bound_layer(&self) -> AuthLayer {
+        layer(self.jwt().certificate_bound().any_failures())
     }
 
     /// Our layer with its defaults, behind a proxy that names [the caller](CALLER): callers on loopback
