@@ -50,7 +50,7 @@ impl HealthWatch {
 
     /// One watch; returns how it ended.
     async fn watch(&self, answered: &mut bool) -> Status {
-        let mut client = HealthClient::new(self.connection.channel.clone());
+        let mut client = HealthClient::new(self.connection.channels.take());
         let service = String::from(&*self.service);
         let end = Instant::now() + CONNECT_TIMEOUT;
         let first = async {

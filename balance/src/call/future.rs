@@ -38,7 +38,7 @@ impl ResponseFuture {
         let sends = Sends::new(connections, &head, body);
         match connections.pick(None) {
             Some(connection) => {
-                let unsent = Some((connection.channel.clone(), head));
+                let unsent = Some((connection.channels.take(), head));
                 let first = First { connection, unsent, response: None, sends };
                 Self { first: Some(first), others: None }
             }
@@ -55,6 +55,7 @@ impl First {
         if let Some((mut channel, head)) = self.unsent.take() {
             let body = self.sends.begin(&self.connection);
             self.response = Some(channel.call(Request::from_parts(head, body)));
+            self.connection.channels.give_back(channel);
         }
         match &mut self.response {
             Some(response) => Pin::new(response).poll(cx),

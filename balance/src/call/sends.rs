@@ -81,7 +81,7 @@ impl Sends {
     }
 
     async fn send(&mut self, connection: &Connection) -> Result<Response<Body>, transport::Error> {
-        let mut channel = connection.channel.clone();
+        let mut channel = connection.channels.take();
         channel.ready().await?;
         let body = self.begin(connection);
         channel.call(self.head.request(self.caller.deadline, body)).await

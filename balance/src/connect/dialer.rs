@@ -18,6 +18,7 @@ use tower::{ServiceExt as _, service_fn};
 use tower_service::Service;
 
 use super::BoxIo;
+use super::channels::Channels;
 use super::lifecycle::Lifecycle;
 use super::wire::Wire;
 use crate::Address;
@@ -42,7 +43,7 @@ where
 pub(crate) struct Connection {
     pub(crate) address: Address,
     /// Has this connection only: its connector works once.
-    pub(crate) channel: Channel,
+    pub(crate) channels: Channels,
     pub(crate) lifecycle: Lifecycle,
 }
 
@@ -76,7 +77,7 @@ impl Dialer {
         };
         let channel = channel?;
         match timeout_at(end, lifecycle.until_open()).await {
-            Ok(Ok(())) => Ok(Connection { address, channel, lifecycle }),
+            Ok(Ok(())) => Ok(Connection { address, channels: Channels::new(channel), lifecycle }),
             Ok(Err(reason)) => {
                 Err(format!("the connection ended before it was ready: {reason}").into())
             }

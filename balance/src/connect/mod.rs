@@ -1,5 +1,6 @@
 //! Connections whose state is known.
 
+mod channels;
 mod dialer;
 mod frames;
 mod lifecycle;

@@ -3,6 +3,7 @@
 mod body;
 mod budget;
 mod buffer;
+mod frames;
 mod request;
 mod state;
 

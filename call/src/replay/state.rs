@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -7,13 +6,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::budget::ReplayBudget;
+use super::frames::Frames;
 use crate::observe::MessageLimit;
 
 /// What is known of a request's body, and how far it was read.
 pub(super) struct State {
     source: Source,
     /// All data since the beginning, while there can be another attempt; then what has not been read.
-    frames: VecDeque<Bytes>,
+    frames: Frames,
     /// The number of frames that the current attempt has read and that are still there.
     next: usize,
     /// The memory that is taken for the frames.
@@ -71,7 +71,7 @@ pub(super) enum Next {
 /// What is left of a call that is over. To be dropped without the lock.
 pub(super) struct Leftover {
     _source: Source,
-    _frames: VecDeque<Bytes>,
+    _frames: Frames,
 }
 
 /// What a frame costs besides its data. A stream of tiny messages would otherwise use many times its size.
@@ -81,7 +81,7 @@ impl State {
     pub(super) fn new(limit: Option<MessageLimit>, max: usize, budget: ReplayBudget) -> Self {
         Self {
             source: Source::Polled,
-            frames: VecDeque::new(),
+            frames: Frames::default(),
             next: 0,
             taken: 0,
             end: None,
@@ -197,7 +197,8 @@ impl State {
         }
         self.phase = Phase::Committed;
         let read = std::mem::take(&mut self.next);
-        let bytes = self.frames.drain(..read).map(|data| data.len() + FRAME_BYTES).sum();
+        let frames = (0..read).filter_map(|_| self.frames.pop_front());
+        let bytes = frames.map(|data| data.len() + FRAME_BYTES).sum();
         self.put_back(bytes);
     }
 
