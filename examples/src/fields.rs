@@ -1,4 +1,4 @@
-//! Fields that handlers add to the log line of their call.
+//! Fields that handlers and authentication add to the log line of a call.
 
 use tonic::Request;
 use tonic_call::CallInfo;
@@ -6,8 +6,14 @@ use tonic_call::CallInfo;
 /// The id of the order that the call concerns.
 pub(crate) const ORDER_ID: &str = "order.id";
 
-/// The fields that handlers add to log lines.
-pub(crate) const KEYS: [&str; 1] = [ORDER_ID];
+/// The name in the client certificate of the caller.
+pub(crate) const CERTIFICATE: &str = "mtls.caller";
+
+/// Where that name comes from: the connection, or the header of a proxy.
+pub(crate) const CERTIFICATE_SOURCE: &str = "mtls.source";
+
+/// All of them.
+pub(crate) const KEYS: [&str; 3] = [ORDER_ID, CERTIFICATE, CERTIFICATE_SOURCE];
 
 /// Request metadata that is logged: the number of earlier attempts.
 pub(crate) const METADATA: [&str; 1] = ["grpc-previous-rpc-attempts"];

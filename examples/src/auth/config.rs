@@ -9,14 +9,14 @@ use clap::ValueEnum;
 pub enum Auth {
     /// They must
     On,
-    /// Every caller may call every method
+    /// They need none
     Off,
 }
 
 /// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthConfig {
-    /// No token is required: every caller may call every method.
+    /// No token is required.
     Off,
     /// Tokens of this issuer.
     Issuer {

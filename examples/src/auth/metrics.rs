@@ -45,6 +45,7 @@ pub(super) fn describe() {
         Reason::TokenInvalid,
         Reason::TokenExpired,
         Reason::ScopeInsufficient,
+        Reason::AccessDenied,
         Reason::MethodUnknown,
         Reason::VerifierUnavailable,
         Reason::RateLimited,

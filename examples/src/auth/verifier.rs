@@ -1,20 +1,15 @@
-//! Verifies tokens, and authorizes callers per method.
+//! Verifies the tokens of callers.
 
 use std::fmt;
 use std::time::Duration;
 
-use tonic::server::NamedService;
 use tonic_auth_layer::jwt::{Jwt, Readiness};
-use tonic_auth_layer::{Access, AuthLayer, Outcome, authenticate_fn};
-use tonic_call::Methods;
 
+use super::certificates::CertificateConfig;
 use super::config::{AuthConfig, KeySet};
 use super::dev_key::DevKey;
+use super::metrics;
 use super::no_dev_key::NoDevKey;
-use super::{metrics, scopes};
-use crate::service::Orders;
-use crate::status::DOMAIN;
-use crate::v1::order_service_server::OrderServiceServer;
 
 /// How often the gauges of the issuer's keys are set.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +20,7 @@ pub struct TokenVerifier {
     jwt: Jwt,
 }
 
-/// Why tokens cannot be verified, and what to do about it.
+/// Why callers cannot be verified, and what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuthConfigError {
@@ -33,16 +28,17 @@ pub enum AuthConfigError {
     DevKey(NoDevKey),
     /// The issuer, its audience or its keys are invalid.
     Issuer(String),
+    /// The allowed certificates are invalid.
+    Certificates(String),
 }
 
 impl AuthConfig {
     /// The verifier; `None` if no token is required. Tokens with a lifetime longer than `max_lifetime` are
     /// refused. `proxies` are the networks of trusted proxies: failed tokens count against the client that
     /// the proxy names.
-    ///
-    /// Must be called inside a Tokio runtime: it starts to fetch the keys, and does not wait for them.
-    pub fn verifier(
+    pub(super) fn verifier(
         &self,
+        certificates: &CertificateConfig,
         max_lifetime: Duration,
         proxies: &[String],
     ) -> Result<Option<TokenVerifier>, AuthConfigError> {
@@ -61,13 +57,22 @@ impl AuthConfig {
             }
         };
         let issuer = issuer.max_lifetime(max_lifetime);
-        let jwt = Jwt::builder().issuer(issuer).behind(proxies).on_keys(metrics::fetched).build();
-        let jwt = jwt.map_err(|error| AuthConfigError::Issuer(error.to_string()))?;
+        let jwt = Jwt::builder().issuer(issuer).behind(proxies).on_keys(metrics::fetched);
+        let jwt = match certificates.mesh() {
+            Some(mesh) => jwt.behind_mesh(mesh),
+            None if certificates.verified => jwt.certificate_bound(),
+            None => jwt,
+        };
+        let jwt = jwt.build().map_err(|error| AuthConfigError::Issuer(error.to_string()))?;
         Ok(Some(TokenVerifier { jwt }))
     }
 }
 
 impl TokenVerifier {
+    pub(super) fn jwt(&self) -> Jwt {
+        self.jwt.clone()
+    }
+
     /// Whether it has the issuer's keys, now and later.
     pub(crate) fn readiness(&self) -> Readiness {
         self.jwt.readiness()
@@ -86,33 +91,6 @@ impl TokenVerifier {
             }
         }
     }
-
-    /// The layer around services with these methods.
-    pub(crate) fn layer(&self, methods: &Methods) -> Result<AuthLayer, String> {
-        metrics::describe();
-        let auth = AuthLayer::new(self.jwt.clone())
-            .methods(methods)
-            .every_method_ruled()
-            .public_health()
-            .public_reflection()
-            .end_streams_at_expiry()
-            .remove_credentials()
-            .domain(DOMAIN)
-            .realm("orders")
-            .on_decision(metrics::decision);
-        let service = <OrderServiceServer<Orders> as NamedService>::NAME;
-        let auth = scopes::METHOD_SCOPES
-            .into_iter()
-            .fold(auth, |auth, (method, scope)| auth.method(service, method, Access::scope(scope)));
-        auth.build().map_err(|error| error.to_string())
-    }
-}
-
-/// The layer without authentication: every method is public.
-pub(crate) fn public_layer() -> Result<AuthLayer, String> {
-    let anonymous = authenticate_fn(|_| Outcome::Absent);
-    let auth = AuthLayer::new(anonymous).default_access(Access::public()).domain(DOMAIN);
-    auth.build().map_err(|error| error.to_string())
 }
 
 impl fmt::Display for AuthConfigError {
@@ -121,6 +99,12 @@ impl fmt::Display for AuthConfigError {
             Self::DevKey(error) => error.fmt(f),
             Self::Issuer(error) => {
                 write!(f, "cannot verify tokens: {error}; check --issuer, --audience and --jwks")
+            }
+            Self::Certificates(error) => {
+                write!(
+                    f,
+                    "cannot verify client certificates: {error}; check --allow-spiffe and --trust-xfcc"
+                )
             }
         }
     }

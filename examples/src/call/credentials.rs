@@ -24,18 +24,22 @@ pub(super) struct Credentials {
     pub(super) hint: Hint,
 }
 
-/// What to do if the call is refused for this reason.
-pub(super) struct Hint(Option<(&'static str, String)>);
+/// What to do if the call is refused, by reason.
+pub(super) struct Hint(Vec<(&'static str, String)>);
 
 const NO_TOKEN: &str = "send a token with --token-file FILE; if the server has a development key, make one with \
     `orders token`, or give the key with --dev-key FILE";
 
+/// The token was sent, so the server misses something else.
+const NO_CERTIFICATE: &str = "the server may require a client certificate: send one with --tls-cert FILE and \
+    --tls-key FILE";
+
 impl Hint {
-    const NONE: Self = Self(None);
+    const NONE: Self = Self(Vec::new());
 
     /// No token was sent.
     fn no_token(text: impl Into<String>) -> Self {
-        Self(Some(("CREDENTIALS_MISSING", text.into())))
+        Self(vec![("CREDENTIALS_MISSING", text.into())])
     }
 
     /// The token was signed with this key.
@@ -44,18 +48,30 @@ impl Hint {
             "the token was signed with the development key {key:?}, which is not the server's key; give that with \
              --dev-key FILE, or send a token with --token-file FILE"
         );
-        Self(Some(("TOKEN_INVALID", text)))
+        Self(vec![("TOKEN_INVALID", text)])
+    }
+
+    /// What the client certificate can have to do with it; `tls` is whether the connection is encrypted.
+    fn and_certificate(mut self, tls: bool, has_certificate: bool, has_token: bool) -> Self {
+        if has_certificate {
+            for (reason, text) in &mut self.0 {
+                if *reason == "TOKEN_INVALID" {
+                    *text += "; or the server does not allow the client certificate: its log has the reason";
+                }
+            }
+        } else if tls && has_token {
+            self.0.push(("CREDENTIALS_MISSING", NO_CERTIFICATE.to_owned()));
+        }
+        self
     }
 
     /// Adds the hint to an error that it helps with.
     pub(super) fn add_to(&self, error: CallError) -> CallError {
-        match (error, &self.0) {
-            (CallError::Status(status), Some((reason, hint)))
-                if status.get_details_error_info().is_some_and(|info| info.reason == *reason) =>
-            {
-                CallError::StatusWithHint(status, hint.clone())
-            }
-            (error, _) => error,
+        let CallError::Status(status) = error else { return error };
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        match self.0.iter().find(|(of, _)| *of == reason) {
+            Some((_, hint)) => CallError::StatusWithHint(status, hint.clone()),
+            None => CallError::Status(status),
         }
     }
 }
@@ -91,6 +107,8 @@ impl Credentials {
         // Blocking: a file may be a pipe without data.
         let found = tokio::task::spawn_blocking(move || find_token(&credentials)).await;
         let (found, hint) = found.map_err(|error| CallError::Input(error.to_string()))??;
+        let hint =
+            hint.and_certificate(tls.is_some(), args.tls.tls_cert.is_some(), found.is_some());
         let layer = found.map(|found| match tls {
             Some(endpoint) => found.to(endpoint),
             None => Ok(found.allow_unencrypted()),

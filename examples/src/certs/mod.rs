@@ -11,6 +11,7 @@ pub use error::CertsError;
 
 use crate::shell;
 use files::Files;
+use issue::TRUST_DOMAIN;
 
 /// Makes the files, and prints the commands that use them.
 ///
@@ -35,7 +36,8 @@ fn commands(folder: &Path) -> String {
     let (server, server_key) = (file(files::SERVER), file(files::SERVER_KEY));
     let (client, client_key) = (file(files::CLIENT), file(files::CLIENT_KEY));
     format!(
-        "to serve: {program} serve --tls-cert {server} --tls-key {server_key} --client-ca {ca}\n\
+        "to serve: {program} serve --tls-cert {server} --tls-key {server_key} --client-ca {ca} \
+         --allow-spiffe {TRUST_DOMAIN}/client\n\
          to call: {program} call --to https://localhost:50051 --tls-ca {ca} --tls-cert {client} \
          --tls-key {client_key} list-orders\n"
     )

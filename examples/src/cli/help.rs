@@ -3,6 +3,9 @@
 /// Heading of the flags that every method of `orders call` has.
 pub(super) const CALL_OPTIONS: &str = "Options for every method";
 
+/// Heading of the flags of `orders serve` that are about callers.
+pub(super) const AUTHENTICATION: &str = "Authentication";
+
 /// The environment variables of `--otlp`, at the end of the help.
 pub(super) const OTLP_VARIABLES: &str = "\
 Environment variables for --otlp:

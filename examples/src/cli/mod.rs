@@ -7,6 +7,7 @@ mod credentials;
 mod help;
 mod method;
 mod serve;
+mod serve_certificates;
 mod serve_config;
 mod serve_tls;
 mod token;
@@ -27,6 +28,7 @@ pub use certs::CertsArgs;
 pub use credentials::CredentialArgs;
 pub use method::{Method, StageArg};
 pub use serve::ServeArgs;
+pub use serve_certificates::CertificateArgs;
 pub use serve_tls::{ClientCert, ServeTlsArgs};
 pub(crate) use token::MAX_TTL;
 pub use token::TokenArgs;
@@ -42,6 +44,7 @@ pub struct Cli {
 }
 
 /// The command and its flags.
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve orders.v1 until SIGTERM or Ctrl-C
@@ -122,7 +125,7 @@ mod tests {
         let of_others = |text: &str| text.strip_prefix("*=").expect("for all methods").to_owned();
         let [on, off] = [limits::DEFAULT, limits::DEFAULT_WITHOUT_AUTH].map(of_others);
         assert!(
-            help.contains(&format!("[default of `*`: {on}; with --auth off, {off}]")),
+            help.contains(&format!("[default of `*`: {on}; with --auth off, {off}, unless")),
             "{help}"
         );
     }

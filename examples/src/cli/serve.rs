@@ -7,7 +7,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use tonic::transport::Uri;
 
-use super::help::OTLP_VARIABLES;
+use super::help::{AUTHENTICATION, OTLP_VARIABLES};
+use super::serve_certificates::CertificateArgs;
 use super::serve_tls::ServeTlsArgs;
 use super::values::{
     MetricsAddress, collector_url, host_and_port, idle_timeout, key_set, metrics_address, positive,
@@ -20,7 +21,6 @@ use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
 use crate::logs::Format;
 use crate::store::Database;
 
-const AUTHENTICATION: &str = "Authentication";
 const LIMITS: &str = "Rate and concurrency limits";
 const DEADLINES: &str = "Deadlines";
 const CONNECTIONS: &str = "Connections";
@@ -81,7 +81,8 @@ pub struct ServeArgs {
 
     /// Whether callers must send a token
     ///
-    /// With `off` every caller may call every method, and --listen must be a loopback address.
+    /// With `off` every caller may call every method. Then either --listen must be a loopback address, or callers need
+    /// the client certificate of --allow-spiffe.
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true, help_heading = AUTHENTICATION)]
     pub auth: Auth,
 
@@ -113,6 +114,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", help_heading = AUTHENTICATION, value_parser = duration::parse_lifetime)]
     pub longest_token: Option<Duration>,
 
+    /// The client certificates.
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
+
     /// Rate limit: `METHODS=RATE/BURST[:KEY]`, or `off` for no rate limits; may be given more than once
     ///
     /// METHODS is a method such as orders.v1.OrderService/GetOrder, a service, or `*` for all methods without a
@@ -127,7 +132,7 @@ pub struct ServeArgs {
     /// Limits by `peer` are separate: they are checked before authentication, all others after it, so that a
     /// call with an invalid token uses up only limits by `peer`.
     ///
-    /// [default of `*`: 2000/4000:principal; with --auth off, 2000/4000]
+    /// [default of `*`: 2000/4000:principal; with --auth off, 2000/4000, unless --allow-spiffe is given]
     #[arg(long, value_name = "LIMIT", help_heading = LIMITS)]
     pub limit: Vec<RateLimit>,
 
@@ -146,8 +151,8 @@ pub struct ServeArgs {
 
     /// Maximum number of concurrent calls, per caller and in total
     ///
-    /// Further calls are refused at once. With --auth off only the total applies. Streams of health and reflection
-    /// are counted per address, and Health/Check is not limited.
+    /// Further calls are refused at once. With --auth off only the total applies, unless --allow-spiffe is given. Streams
+    /// of health and reflection are counted per address, and Health/Check is not limited.
     #[arg(long, value_name = "PER_CALLER/TOTAL|off", default_value = DEFAULT_IN_FLIGHT, help_heading = LIMITS)]
     pub in_flight: InFlightLimit,
 

@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 
 use super::serve::ServeArgs;
 use super::values::Conflict;
-use crate::auth::{Auth, AuthConfig, dev_key_of};
+use crate::auth::{Auth, AuthConfig, CertificateConfig, dev_key_of};
 use crate::connections::ConnectionLimits;
 use crate::deadlines::Deadlines;
 use crate::drain::{DelayTooLong, Drain};
@@ -34,9 +34,12 @@ impl ServeArgs {
         }
         let needs_auth =
             self.issuer.is_some() || self.dev_key.is_some() || self.longest_token.is_some();
-        let message = "--auth off cannot be used with --issuer, --dev-key or --longest-token";
-        (needs_auth && self.auth == Auth::Off)
-            .then(|| (ErrorKind::ArgumentConflict, message.to_owned()))
+        let message = if needs_auth && self.auth == Auth::Off {
+            "--auth off cannot be used with --issuer, --dev-key or --longest-token"
+        } else {
+            self.certificates.conflict(self.tls.client_ca.is_some())?
+        };
+        Some((ErrorKind::ArgumentConflict, message.to_owned()))
     }
 
     /// Which tokens are accepted.
@@ -55,6 +58,16 @@ impl ServeArgs {
         }
     }
 
+    /// Which client certificates are accepted.
+    pub fn certificates(&self) -> CertificateConfig {
+        self.certificates.config(self.tls.client_ca.is_some())
+    }
+
+    /// Whether callers are authenticated, by a token or a certificate: only then there are limits per caller.
+    fn authenticated(&self) -> Auth {
+        if self.certificates().is_required() { Auth::On } else { self.auth }
+    }
+
     /// Maximum lifetime of a token.
     pub fn max_token_lifetime(&self) -> Duration {
         self.longest_token.unwrap_or(MAX_TOKEN_LIFETIME)
@@ -63,16 +76,16 @@ impl ServeArgs {
     /// The limits of the flags and of the limit file. The error names the invalid limit.
     pub fn limits(&self) -> Result<CallLimits, String> {
         let limits = match self.limit_file() {
-            None => CallLimits::new(&self.limit, &self.behind, self.auth)?,
+            None => CallLimits::new(&self.limit, &self.behind, self.authenticated())?,
             Some(file) => file.read(&methods::served().map_err(|error| error.to_string())?)?,
         };
-        Ok(limits.in_flight(self.in_flight, self.auth))
+        Ok(limits.in_flight(self.in_flight, self.authenticated()))
     }
 
     /// The limit file, if there is one.
     pub fn limit_file(&self) -> Option<LimitFile> {
         let path = self.limit_file.clone()?;
-        Some(LimitFile::new(path, &self.limit, &self.behind, self.auth))
+        Some(LimitFile::new(path, &self.limit, &self.behind, self.authenticated()))
     }
 
     /// The limits of how long calls may take. The error names the flags that contradict each other.

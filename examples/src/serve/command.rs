@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::error::ServeError;
 use super::health::Health;
 use super::server::{ServerConfig, serve};
-use crate::auth::{AuthConfig, how_to_get_a_token};
+use crate::auth::{AuthConfig, Callers, CertificateConfig, how_to_get_a_token};
 use crate::cli::{MetricsAddress, ServeArgs};
 use crate::drain::{self, Drained};
 use crate::metrics;
@@ -24,6 +24,7 @@ use crate::traces::Traces;
 pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeError> {
     let mut signals = drain::signals().map_err(ServeError::Signals)?;
     let (faults, auth, max_lifetime) = (args.faults(), args.auth(), args.max_token_lifetime());
+    let certificates = args.certificates();
     let tls = args.tls.files().as_ref().map(TlsFiles::load).transpose().map_err(ServeError::Tls)?;
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
@@ -37,7 +38,8 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
 
     let listening = listen(&args.listen).await;
     let (address, listener) = listening.map_err(|e| ServeError::Listen(args.listen, e))?;
-    if auth == AuthConfig::Off && !address.ip().is_loopback() {
+    let is_open = auth == AuthConfig::Off && !certificates.is_required();
+    if is_open && !address.ip().is_loopback() {
         return Err(ServeError::AuthOff(address));
     }
     let metrics = match args.metrics {
@@ -62,17 +64,17 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
         store = Store::open(&args.db) => store.map_err(ServeError::Open)?,
     };
 
-    let verifier = match auth.verifier(max_lifetime, &args.behind) {
-        Ok(verifier) => verifier,
+    let callers = match Callers::new(&auth, &certificates, max_lifetime, &args.behind) {
+        Ok(callers) => callers,
         Err(error) => {
             store.close().await;
             return Err(ServeError::Auth(error));
         }
     };
-    announce(address, metrics, health_address, &auth);
+    announce(address, metrics, health_address, &auth, &certificates);
 
     let orders = Orders::new(store, faults);
-    match serve(listener, orders, health, verifier, config, signals, traces).await? {
+    match serve(listener, orders, health, callers, config, signals, traces).await? {
         Drained::Complete | Drained::TimedOut => Ok(()),
         Drained::Forced => Err(ServeError::Forced),
     }
@@ -103,6 +105,7 @@ fn announce(
     metrics: Option<String>,
     health: Option<SocketAddr>,
     auth: &AuthConfig,
+    certificates: &CertificateConfig,
 ) {
     let mut text = format!("listening on {address}\n");
     if let Some(url) = metrics {
@@ -112,6 +115,9 @@ fn announce(
         text += &format!("health on {address}\n");
     }
     match auth {
+        AuthConfig::Off if certificates.is_required() => {
+            tracing::info!("tokens are not required: callers need an allowed client certificate");
+        }
         AuthConfig::Off => {
             tracing::warn!(
                 "authentication is off: every process on this machine may call every method"

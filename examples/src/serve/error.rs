@@ -77,7 +77,8 @@ impl Display for ServeError {
             Self::AuthOff(address) => write!(
                 f,
                 "--auth off needs a loopback address, and {address} can be reached from other machines; listen \
-                 on 127.0.0.1 with --listen ADDR, or remove --auth off"
+                 on 127.0.0.1 with --listen ADDR, remove --auth off, or require client certificates with \
+                 --allow-spiffe ID"
             ),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
             Self::Failed(error) => write!(f, "the server failed: {error}"),

@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 
 use super::error::ServeError;
 use super::health::Health;
-use crate::auth::{TokenVerifier, public_layer};
+use crate::auth::{Callers, TokenVerifier, log_certificate};
 use crate::connections::{self, ConnectionLimits};
 use crate::deadlines::Deadlines;
 use crate::drain::{Drain, DrainLayer, Drained, Signal};
@@ -50,8 +50,8 @@ const MAX_REFUSAL_LINES_PER_SECOND: u32 = 10;
 /// How long callers have to receive the status of calls that were ended at the drain limit.
 const LAST_STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Serves on `listener`, with `health` and reflection, until one of `signals` arrives, and then drains. With
-/// `verifier`, callers need a token, and health follows the issuer's keys. With `traces`, calls have spans.
+/// Serves `callers` on `listener`, with `health` and reflection, until one of `signals` arrives, and then drains. If
+/// callers need a token, health follows the issuer's keys. With `traces`, calls have spans.
 ///
 /// Must run inside a Tokio runtime. After [`Drained::TimedOut`] and [`Drained::Forced`], what has not ended runs
 /// until the runtime is dropped.
@@ -59,17 +59,14 @@ pub async fn serve(
     listener: TcpListener,
     orders: Orders,
     health: Health,
-    verifier: Option<TokenVerifier>,
+    callers: Callers,
     config: ServerConfig,
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, ServeError> {
-    let readiness = verifier.as_ref().map(TokenVerifier::readiness);
+    let readiness = callers.tokens().map(TokenVerifier::readiness);
     let methods = methods::served().map_err(ServeError::failed)?;
-    let auth = match &verifier {
-        Some(verifier) => verifier.layer(&methods),
-        None => public_layer(),
-    };
+    let auth = callers.layer(&methods);
     let limits = config.limits.layers(&methods).map_err(ServeError::failed)?;
     let _gauges =
         (limits::gauges(&limits), traces.map(Traces::gauges), config.tls.as_ref().map(Tls::gauges));
@@ -98,6 +95,7 @@ pub async fn serve(
         .layer(config.deadlines.layer(&methods))
         .layer(limits.before_auth)
         .layer(auth.map_err(ServeError::failed)?)
+        .map_request(log_certificate)
         .layer(limits.in_flight)
         .layer(limits.after_auth)
         .layer(drain.clone())
@@ -113,7 +111,7 @@ pub async fn serve(
     let mut server = tokio::spawn(serving);
 
     let follow_keys = async {
-        match (&verifier, readiness) {
+        match (callers.tokens(), readiness) {
             (Some(verifier), Some(readiness)) => health.follow_keys(verifier, readiness).await,
             _ => std::future::pending().await,
         }

@@ -61,6 +61,17 @@ impl Certificates {
         self.issue_as(name, year, vec![localhost, SanType::IpAddress([127, 0, 0, 1].into())]);
     }
 
+    /// Issues them with these names in the subjectAltName, which can be none.
+    pub fn issue_named(&self, name: &str, names: &[SanType]) {
+        self.issue_as(name, 4000, names.to_vec());
+    }
+
+    /// The certificate in a file of the folder, as DER.
+    pub fn der(&self, name: &str) -> Vec<u8> {
+        let pem = fs::read(self.path(name)).unwrap();
+        x509_parser::pem::parse_x509_pem(&pem).unwrap().1.contents
+    }
+
     fn issue_as(&self, name: &str, year: i32, names: Vec<SanType>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -92,11 +103,20 @@ impl Certificates {
 
     /// The flags of a client with a certificate.
     pub fn call_mutual(&self) -> Vec<String> {
-        let files = [self.path("client.crt"), self.path("client.key")];
-        let [certificate, key] = files;
+        self.call_with("client")
+    }
+
+    /// The flags of a client with the certificate of that name.
+    pub fn call_with(&self, name: &str) -> Vec<String> {
+        let [certificate, key] = ["crt", "key"].map(|kind| self.path(&format!("{name}.{kind}")));
         [self.call(), vec!["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), key]]
             .concat()
     }
+}
+
+/// A URI in the subjectAltName.
+pub fn uri(uri: &str) -> SanType {
+    SanType::URI(uri.try_into().unwrap())
 }
 
 /// Flags as a slice of texts.

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,6 +50,17 @@ impl Issuer {
             KEY_ID,
             &json!({ "iss": ISSUER, "aud": "orders", "sub": "ann", "iat": iat, "exp": exp,
             "scope": "orders.read" }),
+        )
+    }
+
+    /// A token of Ann for `orders` with the read scope, bound to the certificate with this DER (RFC 8705 §3).
+    pub fn token_bound_to(&self, certificate: &[u8]) -> String {
+        let hash = digest(&SHA256, certificate);
+        let cnf = json!({ "x5t#S256": URL_SAFE_NO_PAD.encode(hash.as_ref()) });
+        self.sign(
+            KEY_ID,
+            &json!({ "iss": ISSUER, "aud": "orders", "sub": "ann", "exp": now() + 3600,
+            "scope": "orders.read", "cnf": cnf }),
         )
     }
 

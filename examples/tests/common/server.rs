@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use orders::auth::Callers;
 use orders::connections::ConnectionLimits;
 use orders::deadlines::Deadlines;
 use orders::drain::{Drain, Drained, Signal};
@@ -94,9 +95,17 @@ impl Server {
         let (signals, received) = mpsc::unbounded_channel();
         let ended = tokio::spawn(async move {
             let health = Health::starting().await;
-            orders::serve::serve(listener, orders, health, None, config, received, None)
-                .await
-                .expect("serves")
+            orders::serve::serve(
+                listener,
+                orders,
+                health,
+                Callers::anyone(),
+                config,
+                received,
+                None,
+            )
+            .await
+            .expect("serves")
         });
         Self { address, client: OrderServiceClient::new(channel(address).await), signals, ended }
     }
