@@ -64,7 +64,7 @@ impl SpiffeId {
             return Err(SpiffeIdError::Path);
         }
         let path = SCHEME.len() + trust_domain.len();
-        Ok(Self { text: format!("{SCHEME}{rest}"), path })
+        Ok(Self { text: [SCHEME, rest].concat(), path })
     }
 
     /// Whether this is the name of a trust domain, such as `prod.example`.
