@@ -196,7 +196,7 @@ impl Inner {
         match &self.issuer {
             Some(issuer) => format!("{}#{subject}", escaped(issuer)),
             None => {
-                let method = escaped(&self.method).replace(':', "%3A");
+                let method = replaced(escaped(&self.method), ':', "%3A");
                 format!("{method}:{}", escaped(subject))
             }
         }
@@ -217,8 +217,16 @@ impl Inner {
     }
 }
 
-fn escaped(name: &str) -> String {
-    name.replace('%', "%25").replace('#', "%23")
+fn escaped(name: &str) -> Cow<'_, str> {
+    replaced(replaced(name.into(), '%', "%25"), '#', "%23")
+}
+
+/// Allocates only if there is something to replace.
+fn replaced<'a>(text: Cow<'a, str>, from: char, to: &str) -> Cow<'a, str> {
+    match text.contains(from) {
+        true => text.replace(from, to).into(),
+        false => text,
+    }
 }
 
 /// Omits claims and data, which can be confidential.

@@ -63,18 +63,22 @@ impl MtlsCaller {
         self.source
     }
 
+    fn as_str(&self) -> &str {
+        match &self.name {
+            Name::Spiffe(id) => id.as_str(),
+            Name::Dns(name) => name,
+        }
+    }
+
     /// The identity, with the name as its subject.
     pub(crate) fn into_identity(self) -> Identity {
-        Identity::new("mtls").with_subject(self.to_string()).with_data(self)
+        Identity::new("mtls").with_subject(self.as_str()).with_data(self)
     }
 }
 
 impl fmt::Display for MtlsCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Name::Spiffe(id) => id.fmt(f),
-            Name::Dns(name) => f.write_str(name),
-        }
+        f.write_str(self.as_str())
     }
 }
 
@@ -91,19 +95,17 @@ impl Allowed {
     ///
     /// A SPIFFE ID is verified with the CAs of its trust domain, and DNS names with any. If the DNS names beside a SPIFFE
     /// ID counted, the CA of one trust domain could name the hosts of all.
-    pub(crate) fn caller(
-        &self,
-        names: &Names,
-        source: &'static str,
-    ) -> Result<MtlsCaller, Failure> {
-        let name = match &names.spiffe_id {
-            Some(id) => self.has_id(id).then(|| Name::Spiffe(id.clone())),
-            None => names.dns.iter().find(|name| self.dns.contains(name)).cloned().map(Name::Dns),
+    pub(crate) fn caller(&self, names: Names, source: &'static str) -> Result<MtlsCaller, Failure> {
+        let Names { spiffe_id, dns } = names;
+        let name = match spiffe_id {
+            Some(id) if self.has_id(&id) => Name::Spiffe(id),
+            Some(id) => return Err(self.refused_id(&id)),
+            None => match dns.iter().find(|name| self.dns.contains(name)) {
+                Some(name) => Name::Dns(name.clone()),
+                None => return Err(self.refused_dns(&dns)),
+            },
         };
-        match name {
-            Some(name) => Ok(MtlsCaller { name, source }),
-            None => Err(self.refusal(names)),
-        }
+        Ok(MtlsCaller { name, source })
     }
 
     fn has_id(&self, id: &SpiffeId) -> bool {
@@ -112,32 +114,26 @@ impl Allowed {
             || self.prefixes.iter().any(|prefix| is_below(id, prefix))
     }
 
-    /// A name of another authority is invalid here; the name of a known one lacks the permission.
-    fn refusal(&self, names: &Names) -> Failure {
-        let Some(id) = &names.spiffe_id else {
-            let received = names.dns.join(", ");
-            let expected = match self.dns.is_empty() {
-                true => "a SPIFFE ID",
-                false => "an allowed DNS name",
-            };
-            return Failure::new(Reason::AccessDenied, "dns_name")
-                .expected(expected)
-                .received(&received);
+    fn refused_dns(&self, names: &[String]) -> Failure {
+        let expected = match self.dns.is_empty() {
+            true => "a SPIFFE ID",
+            false => "an allowed DNS name",
         };
+        let received = names.join(", ");
+        Failure::new(Reason::AccessDenied, "dns_name").expected(expected).received(&received)
+    }
+
+    /// An ID of another trust domain is invalid here; one of a known trust domain lacks the permission.
+    fn refused_id(&self, id: &SpiffeId) -> Failure {
         let mut known = self.prefixes.iter().chain(&self.ids).map(SpiffeId::trust_domain);
-        if known.any(|name| name == id.trust_domain()) {
-            return Failure::new(Reason::AccessDenied, "spiffe_id")
-                .expected("an allowed SPIFFE ID")
-                .received(id.as_str());
-        }
-        let expected = match self.trust_domains.is_empty()
-            && self.prefixes.is_empty()
-            && self.ids.is_empty()
-        {
-            true => "a certificate without a SPIFFE ID",
-            false => "an allowed trust domain",
+        let (reason, check, expected) = if known.any(|name| name == id.trust_domain()) {
+            (Reason::AccessDenied, "spiffe_id", "an allowed SPIFFE ID")
+        } else if self.trust_domains.is_empty() && self.prefixes.is_empty() && self.ids.is_empty() {
+            (Reason::TokenInvalid, "trust_domain", "a certificate without a SPIFFE ID")
+        } else {
+            (Reason::TokenInvalid, "trust_domain", "an allowed trust domain")
         };
-        Failure::new(Reason::TokenInvalid, "trust_domain").expected(expected).received(id.as_str())
+        Failure::new(reason, check).expected(expected).received(id.as_str())
     }
 }
 

@@ -45,13 +45,13 @@ impl Inner {
         call: &Incoming<'_>,
     ) -> Result<Option<Identity>, Failure> {
         let Some(stated) = proxies.stated(call.headers())? else { return Ok(None) };
-        let caller = self.allowed.caller(&stated.names()?, proxies.source())?;
+        let caller = self.allowed.caller(stated.into_names()?, proxies.source())?;
         Ok(Some(caller.into_identity()))
     }
 
     fn read(&self, chain: &Chain) -> Result<Identity, Failure> {
         let leaf = Leaf::read(chain.first().map(|leaf| &**leaf).unwrap_or_default())?;
-        let identity = self.allowed.caller(&leaf.names, CONNECTION)?.into_identity();
+        let identity = self.allowed.caller(leaf.names, CONNECTION)?.into_identity();
         Ok(match self.check_expiry {
             true => identity.with_expires_at(leaf.not_after),
             false => identity,

@@ -59,12 +59,15 @@ fn names(leaf: &X509Certificate<'_>) -> Result<Names, Failure> {
             _ => {}
         }
     }
-    Names::of(&uris, &dns)
+    Names::of(&uris, dns.into_iter())
 }
 
 impl Names {
     /// At most one URI, which is a SPIFFE ID, and any number of DNS names (X509-SVID §2).
-    pub(crate) fn of(uris: &[&str], dns: &[&str]) -> Result<Self, Failure> {
+    pub(crate) fn of<'a>(
+        uris: &[&str],
+        dns: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, Failure> {
         let spiffe_id = match uris {
             [] => None,
             [uri] => Some(workload(uri)?),
@@ -73,7 +76,7 @@ impl Names {
                 return Err(bad("uri_san", "one URI SAN").received(&count));
             }
         };
-        let dns = dns.iter().filter_map(|name| dns_name(name)).collect::<Vec<_>>();
+        let dns = dns.filter_map(dns_name).collect::<Vec<_>>();
         if spiffe_id.is_none() && dns.is_empty() {
             return Err(bad("san", "a URI SAN or a DNS SAN").received("neither"));
         }

@@ -222,10 +222,10 @@ fn linkerd(text: &str) -> Result<Names, Failure> {
 }
 
 impl Stated {
-    pub(crate) fn names(&self) -> Result<Names, Failure> {
+    pub(crate) fn into_names(self) -> Result<Names, Failure> {
         match self {
             Self::Xfcc(element) => element.names(),
-            Self::Linkerd(names) => Ok(names.clone()),
+            Self::Linkerd(names) => Ok(names),
         }
     }
 

@@ -69,12 +69,12 @@ impl Element {
 
     /// The names of the caller: one SPIFFE ID at most.
     pub(crate) fn names(&self) -> Result<Names, Failure> {
-        let uris: Vec<_> = self.uris.iter().map(String::as_str).collect();
-        let dns: Vec<_> = self.dns.iter().map(String::as_str).collect();
-        if uris.len() > 1 {
-            return Err(bad("xfcc", "one URI").received("several"));
+        let dns = self.dns.iter().map(String::as_str);
+        match &*self.uris {
+            [] => Names::of(&[], dns),
+            [uri] => Names::of(&[uri], dns),
+            _ => Err(bad("xfcc", "one URI").received("several")),
         }
-        Names::of(&uris, &dns)
     }
 }
 
