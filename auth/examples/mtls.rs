@@ -55,6 +55,8 @@ impl Ca {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // Needed only if features compile two providers into the program.
+    let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
     let ca = Ca::new()?;
     let callers = Mtls::builder().path_prefix("spiffe://prod.example/billing").build()?;
     let auth = AuthLayer::new(callers)
