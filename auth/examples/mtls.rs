@@ -13,6 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, Server, ServerTlsConfig};
 use tonic_auth_layer::{AuthLayer, Mtls};
 use tonic_call_test_kit::v1::Ask;
@@ -56,7 +57,7 @@ impl Ca {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Needed only if features compile two providers into the program.
-    let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = default_provider().install_default();
     let ca = Ca::new()?;
     let callers = Mtls::builder().path_prefix("spiffe://prod.example/billing").build()?;
     let auth = AuthLayer::new(callers)
