@@ -81,8 +81,8 @@ pub struct ServeArgs {
 
     /// Whether callers must send a token
     ///
-    /// With `off` every caller may call every method. Then either --listen must be a loopback address, or callers need
-    /// the client certificate of --allow-spiffe.
+    /// With `off` callers need no token, and may call every method. --listen must then be a loopback address, unless
+    /// callers need the client certificate of --allow-spiffe.
     #[arg(long, value_name = "on|off", default_value = "on", hide_possible_values = true, help_heading = AUTHENTICATION)]
     pub auth: Auth,
 
