@@ -4,8 +4,8 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{UNARY, by_token, call};
@@ -175,6 +175,24 @@ async fn d10_all_of_asks_for_every_kind() {
         ] {
             assert_eq!(who(&layer, headers).await, reason, "{headers:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn d10_the_operator_learns_which_kinds_of_all_were_there() {
+    for (headers, received) in [(&[GOOD][..], "only token"), (&[GOOD_KEY], "only api_key")] {
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let writes = Arc::clone(&seen);
+        let layer = AuthLayer::new(all_of(tokens()).and(keys()))
+            .on_decision(move |decision| {
+                let failure = decision.failure().unwrap();
+                assert_eq!(failure.check(), "all_of");
+                writes.lock().unwrap().extend(failure.received_value().map(str::to_owned));
+            })
+            .build()
+            .unwrap();
+        assert_eq!(who(&layer, headers).await, "CREDENTIALS_MISSING");
+        assert_eq!(*seen.lock().unwrap(), [received]);
     }
 }
 

@@ -173,8 +173,11 @@ impl Gather for Every {
         let mut identities = self.identities.into_iter();
         let Some(first) = identities.next() else { return Outcome::Absent };
         if self.one_absent {
+            let found = [first.method()].into_iter();
+            let found = found.chain(identities.as_slice().iter().map(Identity::method));
+            let found = format!("only {}", found.collect::<Vec<_>>().join(", "));
             let failure = Failure::new(Reason::CredentialsMissing, "all_of");
-            return failure.expected("credentials of every kind").received("some").into();
+            return failure.expected("credentials of every kind").received(&found).into();
         }
         let identity = match expires_at {
             Some(at) if first.expires_at() != Some(at) => first.with_expires_at(at),
