@@ -20,7 +20,7 @@ impl BodyReader {
         match Protocol::of(headers) {
             Some(Protocol::GrpcWeb) => Self::Web(Box::new(WebReader::binary())),
             Some(Protocol::GrpcWebText) => Self::Web(Box::new(WebReader::text())),
-            Some(Protocol::Grpc) | None => Self::default(),
+            Some(Protocol::Grpc | Protocol::Connect) | None => Self::default(),
         }
     }
 

@@ -24,6 +24,9 @@ pub enum Protocol {
     GrpcWeb,
     /// `application/grpc-web-text…`: the same in base64.
     GrpcWebText,
+    /// Connect. No content type names it here: the layer that translates Connect inserts this value into the
+    /// request's extensions, and the layers inside it see and answer gRPC.
+    Connect,
 }
 
 const GRPC: &[u8] = b"application/grpc";
@@ -44,7 +47,7 @@ impl Protocol {
     /// the same rule as in tonic-web.
     pub fn of_answer(request: &HeaderMap) -> Option<Self> {
         match Self::of(request)? {
-            Self::Grpc => Some(Self::Grpc),
+            Self::Grpc | Self::Connect => Some(Self::Grpc),
             Self::GrpcWeb | Self::GrpcWebText => Some(match headers::find(request, &ACCEPT) {
                 Some(accept)
                     if accept == "application/grpc-web-text"
@@ -73,7 +76,7 @@ impl Protocol {
     /// A trailers-only response: HTTP status 200, the content type, and the status.
     pub fn respond<B: Default>(self, status: Status) -> Response<B> {
         let mut response = status.into_http();
-        if self != Self::Grpc {
+        if let Self::GrpcWeb | Self::GrpcWebText = self {
             response.headers_mut().insert(CONTENT_TYPE, self.content_type());
         }
         response
@@ -81,7 +84,7 @@ impl Protocol {
 
     fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Grpc => "application/grpc",
+            Self::Grpc | Self::Connect => "application/grpc",
             Self::GrpcWeb => "application/grpc-web+proto",
             Self::GrpcWebText => "application/grpc-web-text+proto",
         })
@@ -90,7 +93,7 @@ impl Protocol {
     /// The last frame of a body, which carries the trailers in this protocol.
     pub(crate) fn last_frame(self, trailers: HeaderMap) -> Frame<Bytes> {
         match self {
-            Self::Grpc => Frame::trailers(trailers),
+            Self::Grpc | Self::Connect => Frame::trailers(trailers),
             Self::GrpcWeb => Frame::data(trailers_frame(&trailers)),
             Self::GrpcWebText => Frame::data(STANDARD.encode(trailers_frame(&trailers)).into()),
         }
