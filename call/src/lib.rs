@@ -172,6 +172,13 @@
 //! # }
 //! ```
 //!
+//! # gRPC-Web and Connect
+//!
+//! A layer in front of a service may translate another protocol into gRPC: tonic-web gRPC-Web, `tonic-connect-layer`
+//! Connect. The layers inside see gRPC, and [`Protocol::of_call`] is the protocol of the caller: in logs, `grpc.protocol`;
+//! in metrics, an optional label; in traces, the `rpc.system.name`. A layer of your own that translates a protocol inserts a
+//! [`Protocol`] into the extensions of the request.
+//!
 //! # When the hooks are called
 //!
 //! | hook | when |

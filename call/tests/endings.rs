@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{CODES, Call, End, EndedBy, Flow, ObserveLayer, Observer, Rpc, Side};
 use tonic_call_test_kit::{
-    Ended, Recorded, Recorder, SIDES, Script, frame_of, in_scope, silence_panics,
+    Ended, Recorded, Recorder, SIDES, Script, frame_of, in_scope, silence_panics, trailers_only,
 };
 use tower::{Layer as _, Service, service_fn};
 
@@ -263,6 +263,18 @@ async fn a_request_that_broke_off_is_cancelled_for_any_answer_of_the_service() {
             assert!(matches!(recorded.ended, Ended::Dropped { .. }));
             assert_eq!(recorded.by, EndedBy::Caller);
         }
+    }
+}
+
+/// A layer outside that translates a protocol fails the body, and its caller waits for the answer.
+#[tokio::test]
+async fn a_request_that_a_layer_outside_could_not_read_ends_as_the_service_answers() {
+    for (requests, _) in KINDS {
+        let unread = Script::new().messages(requests).error(Status::invalid_argument("not JSON"));
+        let answer = || Ok(trailers_only(&Status::invalid_argument("not JSON")));
+        let recorded = call(Side::Server, unread, answer).await;
+        assert_eq!((recorded.ended, recorded.code), (Ended::Status, Code::InvalidArgument));
+        assert_eq!(recorded.by, EndedBy::Service);
     }
 }
 

@@ -10,9 +10,11 @@ use crate::method::{KnownMethods, Rpc};
 use crate::observe::{Protocol, Stopwatch, headers};
 
 /// Whether a request looks like gRPC's: `POST`, with gRPC's content type or none.
-pub(super) fn asks_as_grpc(head: &request::Parts) -> bool {
+///
+/// `named` is the protocol that its content type names.
+pub(super) fn asks_as_grpc(head: &request::Parts, named: Option<Protocol>) -> bool {
     head.method == Method::POST
-        && (Protocol::of(&head.headers).is_some()
+        && (named.is_some()
             || headers::find(&head.headers, &CONTENT_TYPE).is_none_or(HeaderValue::is_empty))
 }
 
@@ -74,7 +76,8 @@ mod tests {
                 request = request.header(CONTENT_TYPE, kind);
             }
             let (head, ()) = request.body(()).expect("a request").into_parts();
-            assert_eq!(asks_as_grpc(&head), asks, "{method} {kind:?}");
+            let named = Protocol::of(&head.headers);
+            assert_eq!(asks_as_grpc(&head, named), asks, "{method} {kind:?}");
         }
     }
 }

@@ -17,6 +17,7 @@ mod message_limit;
 mod observer;
 mod pair;
 mod protocol;
+mod protocol_names;
 mod request_body;
 mod response_body;
 mod service;

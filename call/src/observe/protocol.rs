@@ -10,10 +10,12 @@ use tonic::Status;
 
 use crate::observe::headers;
 
-/// The protocol of a call, as given by the content type of its request or response.
+/// The protocol of a call.
 ///
-/// tonic itself serves only gRPC; tonic-web translates the other two. A layer outside tonic-web sees these and
-/// must answer in them.
+/// tonic itself serves only gRPC. Layers in front of it translate the others: tonic-web both forms of gRPC-Web,
+/// and `tonic-connect-layer` Connect. [`of`](Self::of) reads the content type of a request or response: a layer
+/// outside tonic-web sees gRPC-Web, and must answer in it. [`of_call`](Self::of_call) is the protocol of the
+/// caller, also for a layer that sees the translated request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -24,8 +26,8 @@ pub enum Protocol {
     GrpcWeb,
     /// `application/grpc-web-text…`: the same in base64.
     GrpcWebText,
-    /// Connect. No content type names it here: the layer that translates Connect inserts this value into the
-    /// request's extensions, and the layers inside it see and answer gRPC.
+    /// Connect, which a layer translates into gRPC. No content type names it here: that layer inserts this value
+    /// into the request's extensions. The layers inside it see gRPC and answer in it.
     Connect,
 }
 

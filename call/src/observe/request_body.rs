@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 
 use http::HeaderMap;
+use tonic::{Code, Status};
 
 use super::call_state::CallState;
 use super::{Call, Side};
@@ -57,6 +59,8 @@ where
                 }
             }
             Some(Err(error)) => match this.side {
+                // The service's answer says what is wrong with the request.
+                Side::Server if is_of_a_layer(error) => {}
                 // The caller went away; the connection's error adds nothing to that.
                 Side::Server => this.state.request_failed(),
                 Side::Client => this.state.request_failed_with(error),
@@ -73,6 +77,13 @@ where
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+/// Whether the error is from a layer outside, which translates a protocol: it can't read what the caller has sent, and
+/// the caller waits for the answer. The status of a lost connection has the connection's error as its source.
+fn is_of_a_layer(error: &BoxError) -> bool {
+    let is_own = |status: &Status| status.code() != Code::Cancelled && status.source().is_none();
+    error.downcast_ref::<Status>().is_some_and(is_own)
 }
 
 /// Marks the request as failed if its poll unwinds: on a client, the response has no other sign of it.

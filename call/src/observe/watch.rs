@@ -41,7 +41,11 @@ impl<C: Call> Watch<C> {
         head: &mut request::Parts,
     ) -> Option<Self> {
         let rpc = known.resolve(side, head);
-        let asked_as_grpc = side == Side::Client || asks_as_grpc(head);
+        let named = Protocol::of(&head.headers);
+        if side == Side::Server {
+            Protocol::mark(named, head);
+        }
+        let asked_as_grpc = side == Side::Client || asks_as_grpc(head, named);
         let (call, late) = if asked_as_grpc || rpc.known().is_some() {
             (Some(observer.begin(side, &rpc, head)?), None)
         } else {
