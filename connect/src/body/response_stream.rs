@@ -1,0 +1,113 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use pin_project::pin_project;
+
+use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
+use super::unary_response::check;
+use crate::codec::Codec;
+use crate::detect::Answer;
+use crate::error::{Failure, end_of_stream};
+use crate::gzip;
+use crate::head::strip_response;
+use crate::settings::Settings;
+
+/// Turns the frames of a gRPC answer into envelopes, one at a time, and its trailers into the last envelope.
+#[pin_project]
+pub(crate) struct ResponseStream<B> {
+    /// `None` once the end is known.
+    #[pin]
+    body: Option<B>,
+    reader: PrefixReader,
+    settings: Arc<Settings>,
+    answer: Answer,
+    /// The head already contained `OK`, which counts if no trailers follow.
+    is_ok: bool,
+    last: Option<Bytes>,
+}
+
+impl<B> ResponseStream<B> {
+    pub(crate) fn new(body: B, is_ok: bool, settings: Arc<Settings>, answer: Answer) -> Self {
+        let reader = PrefixReader::default();
+        Self { body: Some(body), reader, settings, answer, is_ok, last: None }
+    }
+
+    /// A stream without messages.
+    pub(crate) fn ended(
+        settings: Arc<Settings>,
+        answer: Answer,
+        failure: Option<&Failure>,
+        metadata: &HeaderMap,
+    ) -> Self {
+        let last = last_envelope(&settings, failure, metadata);
+        let reader = PrefixReader::default();
+        Self { body: None, reader, settings, answer, is_ok: false, last: Some(last) }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.body.is_none() && self.last.is_none()
+    }
+
+    pub(crate) fn poll_envelope(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: 'static,
+    {
+        let mut this = self.project();
+        let (failure, mut metadata) = loop {
+            let Some(body) = this.body.as_mut().as_pin_mut() else {
+                return Poll::Ready(this.last.take());
+            };
+            match this.reader.next(check) {
+                Ok(None) => {}
+                Ok(Some(frame)) => match envelope(this.settings, this.answer, frame) {
+                    Ok(envelope) => return Poll::Ready(Some(envelope)),
+                    Err(failure) => break (Some(failure), HeaderMap::new()),
+                },
+                Err(failure) => break (Some(failure), HeaderMap::new()),
+            }
+            match ready!(body.poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.reader.push(data),
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        break (Failure::in_trailers(&trailers), trailers);
+                    }
+                },
+                Some(Err(error)) => break (Some(Failure::of_error(&error)), HeaderMap::new()),
+                None => break ((!*this.is_ok).then(Failure::without_status), HeaderMap::new()),
+            }
+        };
+        // The handler's stream ends here, and not when the caller has read the last envelope.
+        this.body.set(None);
+        strip_response(&mut metadata);
+        Poll::Ready(Some(last_envelope(this.settings, failure.as_ref(), &metadata)))
+    }
+}
+
+fn envelope(settings: &Settings, answer: &Answer, frame: Prefixed) -> Result<Bytes, Failure> {
+    let Some(method) = &answer.method else { return Err(Failure::malformed()) };
+    let message = frame.message();
+    let compresses = answer.gzip && message.len() >= settings.compress_from;
+    if answer.codec == Codec::Proto && !compresses {
+        // The same bytes in Connect.
+        return Ok(frame.into_whole());
+    }
+    let message = answer.codec.encode(settings, &method.output, message);
+    let message = message.map_err(|status| Failure::from(&status))?;
+    let envelope = match compresses {
+        true => with_prefix(COMPRESSED, &gzip::compress(&message)),
+        false => with_prefix(0, &message),
+    };
+    envelope.ok_or_else(Failure::malformed)
+}
+
+fn last_envelope(settings: &Settings, failure: Option<&Failure>, metadata: &HeaderMap) -> Bytes {
+    let message = end_of_stream(settings, failure, metadata);
+    // Headers are far smaller than the limit of a prefix.
+    with_prefix(END_OF_STREAM, &message).unwrap_or_default()
+}

@@ -1,0 +1,60 @@
+//! The two codecs of messages, and the content types that name them.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use prost_reflect::MessageDescriptor;
+use tonic::Status;
+
+use crate::settings::Settings;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Proto,
+    Json,
+}
+
+impl Codec {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "proto" => Some(Self::Proto),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The content type of a message, or of a stream of messages.
+    pub(crate) fn content_type(self, is_stream: bool) -> HeaderValue {
+        HeaderValue::from_static(match (self, is_stream) {
+            (Self::Proto, false) => "application/proto",
+            (Self::Json, false) => "application/json",
+            (Self::Proto, true) => "application/connect+proto",
+            (Self::Json, true) => "application/connect+json",
+        })
+    }
+
+    /// The protobuf form of a message.
+    pub(crate) fn decode(
+        self,
+        settings: &Settings,
+        message: &MessageDescriptor,
+        bytes: Bytes,
+    ) -> Result<Bytes, Status> {
+        match self {
+            Self::Proto => Ok(bytes),
+            Self::Json => settings.json.decode(message, &bytes),
+        }
+    }
+
+    /// The message in this codec, from its protobuf form.
+    pub(crate) fn encode(
+        self,
+        settings: &Settings,
+        message: &MessageDescriptor,
+        protobuf: Bytes,
+    ) -> Result<Bytes, Status> {
+        match self {
+            Self::Proto => Ok(protobuf),
+            Self::Json => settings.json.encode(message, protobuf),
+        }
+    }
+}

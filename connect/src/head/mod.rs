@@ -1,0 +1,20 @@
+//! Translates the heads of requests and responses.
+
+mod request;
+mod response;
+
+use http::HeaderName;
+
+pub(crate) use self::request::translate_request;
+pub(crate) use self::response::{prefix_trailers, strip_response};
+
+pub(crate) const CONNECT_PROTOCOL_VERSION: HeaderName =
+    HeaderName::from_static("connect-protocol-version");
+pub(crate) const CONNECT_TIMEOUT_MS: HeaderName = HeaderName::from_static("connect-timeout-ms");
+pub(crate) const CONNECT_CONTENT_ENCODING: HeaderName =
+    HeaderName::from_static("connect-content-encoding");
+pub(crate) const CONNECT_ACCEPT_ENCODING: HeaderName =
+    HeaderName::from_static("connect-accept-encoding");
+
+pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");

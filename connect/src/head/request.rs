@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderName, HeaderValue, Method, Version, request};
+use tonic_call::{GRPC_TIMEOUT, Protocol, format_timeout};
+
+use super::{
+    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, CONNECT_PROTOCOL_VERSION,
+    CONNECT_TIMEOUT_MS, GRPC_ACCEPT_ENCODING, GRPC_ENCODING,
+};
+
+/// What describes the HTTP body or the connection, and has no meaning inside.
+const REMOVED: [HeaderName; 15] = [
+    ACCEPT_ENCODING,
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    CONNECT_ACCEPT_ENCODING,
+    CONNECT_CONTENT_ENCODING,
+    CONNECT_PROTOCOL_VERSION,
+    CONNECT_TIMEOUT_MS,
+    // A Connect client does not send these. They would change how the body is read.
+    GRPC_ACCEPT_ENCODING,
+    GRPC_ENCODING,
+    GRPC_TIMEOUT,
+    HeaderName::from_static("grpc-message-type"),
+];
+
+/// Makes the head that of a gRPC request. A query is dropped: it has no place in gRPC, and may hold a message.
+pub(crate) fn translate_request(head: &mut request::Parts, timeout: Option<Duration>) {
+    for name in REMOVED {
+        head.headers.remove(name);
+    }
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    if let Some(timeout) = timeout {
+        head.headers.insert(GRPC_TIMEOUT, format_timeout(timeout));
+    }
+    head.method = Method::POST;
+    // tonic-web refuses gRPC on other versions.
+    head.version = Version::HTTP_2;
+    head.extensions.insert(Protocol::Connect);
+    drop_query(&mut head.uri);
+}
+
+fn drop_query(uri: &mut Uri) {
+    if uri.query().is_none() {
+        return;
+    }
+    let mut parts = std::mem::take(uri).into_parts();
+    // The path alone was valid with its query, and so is valid without it.
+    parts.path_and_query = parts
+        .path_and_query
+        .map(|path| PathAndQuery::try_from(path.path()).unwrap_or_else(|_| path.clone()));
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn the_head_becomes_that_of_a_grpc_request() {
+        let request = Request::get("http://host/a.B/C?connect=v1&message=secret")
+            .version(Version::HTTP_11)
+            .header("connect-protocol-version", "1")
+            .header("content-length", "7")
+            .header("grpc-encoding", "gzip")
+            .header("x-own", "kept")
+            .body(());
+        let mut head = request.expect("a request").into_parts().0;
+        translate_request(&mut head, Some(Duration::from_millis(1_500)));
+
+        assert_eq!(head.uri, "http://host/a.B/C");
+        assert_eq!((head.method, head.version), (Method::POST, Version::HTTP_2));
+        assert!(matches!(head.extensions.get(), Some(Protocol::Connect)));
+        let expected = [
+            ("x-own", "kept"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("grpc-timeout", "1500000u"),
+        ]
+        .map(|(name, value)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        });
+        assert_eq!(head.headers, http::HeaderMap::from_iter(expected));
+    }
+}
