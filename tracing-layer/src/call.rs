@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::{HeaderValue, response};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanRef, Status, TraceContextExt as _};
-use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Rpc, sanitize};
+use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Protocol, Rpc, sanitize};
 
-use crate::conventions::{Naming, name};
+use crate::conventions::Naming;
 use crate::exception::Exception;
 use crate::instrument::Instrument;
 use crate::trace_id::trace_ids;
@@ -17,6 +17,7 @@ pub struct TracingCall {
     instrument: Arc<Instrument>,
     /// The context of the call: its span and its baggage.
     context: Context,
+    protocol: Protocol,
     /// `None` if the call has no span of its own.
     info: Option<CallInfo>,
     recorded: bool,
@@ -31,6 +32,7 @@ impl TracingCall {
     pub(crate) fn new(
         instrument: Arc<Instrument>,
         context: Context,
+        protocol: Protocol,
         info: Option<CallInfo>,
         recorded: bool,
         pending: Option<Rpc>,
@@ -39,6 +41,7 @@ impl TracingCall {
             response_metadata: KeptMetadata::new(&instrument.settings.response_metadata),
             instrument,
             context,
+            protocol,
             info,
             recorded,
             pending,
@@ -74,16 +77,16 @@ impl TracingCall {
             conventions.method(rpc, naming, &mut attributes);
             conventions.original(rpc, naming, &mut attributes);
             if naming == Naming::Other {
-                span.update_name(name(rpc, naming));
+                span.update_name(conventions.name(rpc, naming, self.protocol));
             }
         }
         let code = end.code();
-        conventions.ended(settings.side, code, &mut attributes);
+        conventions.ended(settings.side, self.protocol, code, &mut attributes);
         if let End::Status { headers, .. } = end {
             self.response_metadata.keep(headers);
         }
         self.response_metadata.show(|index, _, values| {
-            self.instrument.response_keys.add_to(index, values, &mut attributes);
+            self.instrument.response_keys.add_to(self.protocol, index, values, &mut attributes);
         });
         span.set_attributes(attributes);
         if settings.side.counts_as_failure(code) {

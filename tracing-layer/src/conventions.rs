@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use opentelemetry::logs::Severity;
-use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
+use opentelemetry::{KeyValue, Value};
 use tonic::Code;
-use tonic_call::{AllowedMetadata, Flow, Peer, Rpc, Side, code_name, sanitize};
+use tonic_call::{Peer, Protocol, Rpc, Side};
 
 use crate::target::Target;
 
-/// The version of OpenTelemetry's semantic conventions for gRPC that spans follow.
+/// The version of OpenTelemetry's semantic conventions for gRPC and Connect that spans follow.
 ///
 /// The default comes from the environment variable `OTEL_SEMCONV_STABILITY_OPT_IN`, a comma-separated list,
 /// when the layer is built: `rpc/dup` means [`OldAndReleased`](Self::OldAndReleased), else `rpc` means
@@ -20,7 +19,8 @@ use crate::target::Target;
 #[non_exhaustive]
 pub enum Conventions {
     /// Version 1.37 and earlier: `rpc.system`, `rpc.service`, `rpc.method` without the service, the code as a
-    /// number in `rpc.grpc.status_code`, and the peer also as `client.address`.
+    /// number in `rpc.grpc.status_code` (the error of a Connect call by name in `rpc.connect_rpc.error_code`), and
+    /// the peer also as `client.address`.
     Old,
     /// Versions 1.39 to 1.44: `rpc.system.name`, the full `rpc.method`, the name of the code in
     /// `rpc.response.status_code`, and `error.type`.
@@ -45,7 +45,6 @@ pub(crate) enum Naming {
 
 const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 
-const GRPC: &str = "grpc";
 const OTHER: &str = "_OTHER";
 
 mod key {
@@ -55,8 +54,6 @@ mod key {
     pub(super) const RELEASED_STATUS: &str = "rpc.response.status_code";
     pub(super) const NEXT_STATUS: &str = "rpc.status_code";
     pub(super) const ERROR_TYPE: &str = "error.type";
-    pub(super) const REQUEST_METADATA: &str = "rpc.request.metadata.";
-    pub(super) const RESPONSE_METADATA: &str = "rpc.response.metadata.";
     pub(super) const SERVER_ADDRESS: &str = "server.address";
     pub(super) const SERVER_PORT: &str = "server.port";
     pub(super) const PEER_ADDRESS: &str = "network.peer.address";
@@ -65,8 +62,7 @@ mod key {
     pub(super) const OLD_SYSTEM: &str = "rpc.system";
     pub(super) const OLD_SERVICE: &str = "rpc.service";
     pub(super) const OLD_STATUS: &str = "rpc.grpc.status_code";
-    pub(super) const OLD_REQUEST_METADATA: &str = "rpc.grpc.request.metadata.";
-    pub(super) const OLD_RESPONSE_METADATA: &str = "rpc.grpc.response.metadata.";
+    pub(super) const OLD_CONNECT_ERROR: &str = "rpc.connect_rpc.error_code";
     pub(super) const OLD_CLIENT_ADDRESS: &str = "client.address";
     pub(super) const OLD_CLIENT_PORT: &str = "client.port";
     pub(super) const OLD_TRANSPORT: &str = "network.transport";
@@ -121,7 +117,7 @@ impl Conventions {
         self.is_old()
     }
 
-    fn is_old(self) -> bool {
+    pub(crate) fn is_old(self) -> bool {
         matches!(self, Self::Old | Self::OldAndReleased)
     }
 
@@ -134,18 +130,33 @@ impl Conventions {
         }
     }
 
-    fn is_new(self) -> bool {
+    pub(crate) fn is_new(self) -> bool {
         self.status().is_some()
     }
 
+    /// The name of a call's span.
+    pub(crate) fn name(self, rpc: &Rpc, naming: Naming, protocol: Protocol) -> Cow<'static, str> {
+        match naming {
+            Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
+            Naming::Other if self.is_new() => protocol.system_name().into(),
+            Naming::Other => old_system_name(protocol).into(),
+        }
+    }
+
     /// The attributes at the start of a span, which a sampler sees.
-    pub(crate) fn begin(self, rpc: &Rpc, naming: Naming, server: Option<&Target>) -> Vec<KeyValue> {
+    pub(crate) fn begin(
+        self,
+        rpc: &Rpc,
+        naming: Naming,
+        protocol: Protocol,
+        server: Option<&Target>,
+    ) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(12);
         if self.is_old() {
-            attributes.push(KeyValue::new(key::OLD_SYSTEM, GRPC));
+            attributes.push(KeyValue::new(key::OLD_SYSTEM, old_system_name(protocol)));
         }
         if self.is_new() {
-            attributes.push(KeyValue::new(key::SYSTEM, GRPC));
+            attributes.push(KeyValue::new(key::SYSTEM, protocol.system_name()));
         }
         if naming != Naming::Pending {
             self.method(rpc, naming, &mut attributes);
@@ -212,59 +223,45 @@ impl Conventions {
     }
 
     /// How the call ended.
-    pub(crate) fn ended(self, side: Side, code: Code, attributes: &mut Vec<KeyValue>) {
+    pub(crate) fn ended(
+        self,
+        side: Side,
+        protocol: Protocol,
+        code: Code,
+        attributes: &mut Vec<KeyValue>,
+    ) {
         if self.is_old() {
-            attributes.push(KeyValue::new(key::OLD_STATUS, i64::from(i32::from(code))));
+            attributes.extend(old_status(protocol, code));
         }
         if let Some(status) = self.status() {
-            attributes.push(KeyValue::new(status, code_name(code)));
+            let name = protocol.code_name(code);
+            attributes.push(KeyValue::new(status, name));
             if side.counts_as_failure(code) {
-                attributes.push(KeyValue::new(key::ERROR_TYPE, code_name(code)));
+                attributes.push(KeyValue::new(key::ERROR_TYPE, name));
             }
         }
     }
+}
 
-    /// The keys of the allowed metadata.
-    pub(crate) fn metadata(self, flow: Flow, allowed: &AllowedMetadata) -> MetadataKeys {
-        let (old, new) = match flow {
-            Flow::Request => (key::OLD_REQUEST_METADATA, key::REQUEST_METADATA),
-            Flow::Response => (key::OLD_RESPONSE_METADATA, key::RESPONSE_METADATA),
-        };
-        let prefixes = [self.is_old().then_some(old), self.is_new().then_some(new)];
-        let names = allowed.names().iter();
-        let keys = names.map(|name| {
-            let keys = prefixes.iter().flatten().map(|prefix| format!("{prefix}{name}"));
-            // Shared text: cloning it does not copy.
-            keys.map(|key| Key::from(Arc::<str>::from(key))).collect()
-        });
-        MetadataKeys(keys.collect())
+/// The value of `rpc.system`.
+fn old_system_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Connect => "connect_rpc",
+        protocol => protocol.system_name(),
     }
 }
 
-/// The keys of each allowed name, by its index.
-#[derive(Clone, Debug)]
-pub(crate) struct MetadataKeys(Vec<Vec<Key>>);
-
-impl MetadataKeys {
-    /// Adds the values of the name with this index.
-    pub(crate) fn add_to(
-        &self,
-        index: usize,
-        values: &[http::HeaderValue],
-        attributes: &mut Vec<KeyValue>,
-    ) {
-        let texts = values.iter().map(|value| StringValue::from(sanitize(value).into_owned()));
-        let texts = Value::Array(Array::String(texts.collect()));
-        attributes
-            .extend(self.0[index].iter().map(|key| KeyValue::new(key.clone(), texts.clone())));
-    }
-}
-
-/// The name of a call's span.
-pub(crate) fn name(rpc: &Rpc, naming: Naming) -> Cow<'static, str> {
-    match naming {
-        Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
-        Naming::Other => GRPC.into(),
+/// The code by the conventions 1.37. Those for Connect have only errors, and spell one unlike Connect itself.
+fn old_status(protocol: Protocol, code: Code) -> Option<KeyValue> {
+    match (protocol, code) {
+        (Protocol::Connect, Code::Ok) => None,
+        (Protocol::Connect, Code::Cancelled) => {
+            Some(KeyValue::new(key::OLD_CONNECT_ERROR, "cancelled"))
+        }
+        (Protocol::Connect, code) => {
+            Some(KeyValue::new(key::OLD_CONNECT_ERROR, protocol.code_name(code)))
+        }
+        (_, code) => Some(KeyValue::new(key::OLD_STATUS, i64::from(i32::from(code)))),
     }
 }
 

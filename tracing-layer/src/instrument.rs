@@ -7,10 +7,11 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, request};
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
-use tonic_call::{Flow, KeptMetadata, Peer, Rpc, Side, Stopwatch};
+use tonic_call::{Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch};
 
-use crate::conventions::{MetadataKeys, Naming, name};
+use crate::conventions::Naming;
 use crate::exception::ExceptionLogger;
+use crate::metadata_keys::MetadataKeys;
 use crate::settings::Settings;
 use crate::target::Target;
 use crate::tracer::{Started, Tracer, instrumentation_scope};
@@ -44,8 +45,12 @@ impl Instrument {
         Self {
             exceptions: settings.exceptions.as_ref().map(|logger| logger(scope.clone())),
             tracer: settings.provider.tracer(scope),
-            request_keys: conventions.metadata(Flow::Request, &settings.request_metadata),
-            response_keys: conventions.metadata(Flow::Response, &settings.response_metadata),
+            request_keys: MetadataKeys::new(conventions, Flow::Request, &settings.request_metadata),
+            response_keys: MetadataKeys::new(
+                conventions,
+                Flow::Response,
+                &settings.response_metadata,
+            ),
             settings,
         }
     }
@@ -91,6 +96,7 @@ impl Instrument {
         &self,
         rpc: &Rpc,
         naming: Naming,
+        protocol: Protocol,
         parent: &Parent,
         head: &request::Parts,
     ) -> Started {
@@ -103,11 +109,12 @@ impl Instrument {
             Side::Client => (SpanKind::Client, None),
         };
         let server = target.as_ref().or(authority.as_ref());
-        let mut builder = SpanBuilder::from_name(name(rpc, naming)).with_kind(kind);
+        let name = conventions.name(rpc, naming, protocol);
+        let mut builder = SpanBuilder::from_name(name).with_kind(kind);
         // The span of a call that is recognized late starts when its request arrived.
         builder.start_time = Stopwatch::of_late(&head.extensions)
             .and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
-        builder.attributes = Some(conventions.begin(rpc, naming, server));
+        builder.attributes = Some(conventions.begin(rpc, naming, protocol, server));
         builder.links = parent.link.clone().map(|link| vec![link]);
         self.tracer.start(builder, &parent.context)
     }
@@ -117,6 +124,7 @@ impl Instrument {
         &self,
         rpc: &Rpc,
         naming: Naming,
+        protocol: Protocol,
         head: &request::Parts,
     ) -> Vec<KeyValue> {
         let Settings { side, conventions, request_metadata, .. } = &self.settings;
@@ -133,7 +141,7 @@ impl Instrument {
         let metadata = KeptMetadata::new(request_metadata);
         metadata.keep(&head.headers);
         metadata.show(|index, _, values| {
-            self.request_keys.add_to(index, values, &mut attributes);
+            self.request_keys.add_to(protocol, index, values, &mut attributes);
         });
         attributes
     }

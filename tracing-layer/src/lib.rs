@@ -100,7 +100,7 @@
 //! dropped call is `CANCELLED`, or `DEADLINE_EXCEEDED` if its `grpc-timeout` has passed; a call in which a panic occurred
 //! is `INTERNAL`.
 //!
-//! The span follows OpenTelemetry's semantic conventions for gRPC: see [`guide::spans`]. It is a child of the caller's
+//! The span follows OpenTelemetry's semantic conventions for gRPC, or for Connect: see [`guide::spans`]. It is a child of the caller's
 //! span in `traceparent`, and it is current in the handler, in its response stream, and in clients that are called from
 //! there: see [`guide::propagation`].
 //!
@@ -148,6 +148,7 @@ mod conventions;
 mod exception;
 mod instrument;
 mod layer;
+mod metadata_keys;
 mod observer;
 mod propagation;
 mod settings;

@@ -5,7 +5,7 @@ use http::request;
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{Span as _, TraceContextExt as _};
-use tonic_call::{CallInfo, Observer, Rpc, Side};
+use tonic_call::{CallInfo, Observer, Protocol, Rpc, Side};
 
 use crate::call::TracingCall;
 use crate::conventions::Naming;
@@ -37,11 +37,12 @@ impl Observer for Tracing {
             return None;
         }
         let naming = instrument.naming(rpc);
+        let protocol = Protocol::of_call(settings.side, head);
         let parent = instrument.parent(rpc, head);
-        let Started { mut span, is_own } = instrument.start(rpc, naming, &parent, head);
+        let Started { mut span, is_own } = instrument.start(rpc, naming, protocol, &parent, head);
         let recorded = span.is_recording();
         if recorded {
-            span.set_attributes(instrument.details(rpc, naming, head));
+            span.set_attributes(instrument.details(rpc, naming, protocol, head));
         }
         let base = parent.base;
         if !is_own && !base.has_active_span() && base.baggage().is_empty() {
@@ -59,7 +60,7 @@ impl Observer for Tracing {
             info
         });
         let pending = (naming == Naming::Pending).then(|| rpc.clone());
-        Some(TracingCall::new(Arc::clone(instrument), context, info, recorded, pending))
+        Some(TracingCall::new(Arc::clone(instrument), context, protocol, info, recorded, pending))
     }
 }
 
