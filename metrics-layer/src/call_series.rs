@@ -7,6 +7,7 @@ use tonic_call::{Batch, EarlyMessages, Flow, Message, Rpc};
 
 use crate::series::Series;
 use crate::table::SeriesTable;
+use crate::variant::Variant;
 
 /// The series of one call.
 ///
@@ -22,8 +23,7 @@ pub(crate) struct CallSeries {
 struct Pending {
     table: Arc<SeriesTable>,
     rpc: Rpc,
-    /// Of the extra labels.
-    combination: usize,
+    variant: Variant,
     unknown: Arc<Series>,
     /// The messages so far; `None` once they are counted.
     early: Mutex<Option<EarlyMessages>>,
@@ -31,14 +31,14 @@ struct Pending {
 
 impl CallSeries {
     /// Counts the beginning of a call. `None` while no recorder is installed.
-    pub(crate) fn begin(table: &Arc<SeriesTable>, rpc: &Rpc, combination: usize) -> Option<Self> {
-        let series = table.series(rpc, combination)?;
+    pub(crate) fn begin(table: &Arc<SeriesTable>, rpc: &Rpc, variant: Variant) -> Option<Self> {
+        let series = table.series(rpc, variant)?;
         let is_open = rpc.known().is_none() && !rpc.is_undescribed();
         if is_open && table.settings().known.may_learn(rpc) {
             let pending = Pending {
                 table: Arc::clone(table),
                 rpc: rpc.clone(),
-                combination,
+                variant,
                 unknown: series,
                 early: Mutex::new(Some(EarlyMessages::default())),
             };
@@ -144,6 +144,6 @@ impl Pending {
 
     fn find(&self) -> Option<Arc<Series>> {
         let rpc = self.table.settings().known.refresh(&self.rpc);
-        self.table.series(&rpc, self.combination)
+        self.table.series(&rpc, self.variant)
     }
 }

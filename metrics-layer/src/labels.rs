@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::request;
 use metrics::{Label, SharedString};
+use tonic_call::Protocol;
 
 use crate::method::shared;
 
@@ -49,10 +50,23 @@ pub struct Labels(Arc<Vec<ExtraLabel>>);
 #[derive(Clone)]
 struct ExtraLabel {
     name: SharedString,
-    /// The last one is `other`, unless the label is a constant.
     values: Vec<SharedString>,
-    read: Option<Read>,
+    source: Source,
 }
+
+/// What selects the value of a call.
+#[derive(Clone)]
+enum Source {
+    /// There is only one value.
+    Constant,
+    /// The protocol of the call. The values are those of [`PROTOCOLS`].
+    Protocol,
+    /// The head of the request. The last value is `other`.
+    Head(Read),
+}
+
+/// The values of a label for the protocol.
+const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::Connect];
 
 type Read = Arc<dyn for<'a> Fn(&'a request::Parts) -> Option<&'a str> + Send + Sync>;
 
@@ -87,7 +101,21 @@ impl Labels {
     ///
     /// When the name is invalid or a duplicate, or the value is empty.
     pub fn constant(self, name: &str, value: &str) -> Result<Self, LabelError> {
-        self.add(name, vec![value.to_owned()], None)
+        self.add(name, vec![value.to_owned()], Source::Constant)
+    }
+
+    /// Adds a label for the protocol of the call: `grpc`, `grpc-web` or `connect`. See [`Protocol::of_call`].
+    ///
+    /// It is not there by default, because it multiplies the number of series by three, and because rules that
+    /// compare single series, without `sum`, then compare those of one protocol.
+    ///
+    /// # Errors
+    ///
+    /// When the name is invalid or a duplicate, or when all labels together would have more than
+    /// [`MAX_COMBINATIONS`] combinations.
+    pub fn protocol(self, name: &str) -> Result<Self, LabelError> {
+        let values = PROTOCOLS.map(|protocol| protocol.as_str().to_owned());
+        self.add(name, values.into(), Source::Protocol)
     }
 
     /// Adds a label whose value `read` returns when a call begins. A value that is not declared, and `None`,
@@ -108,15 +136,11 @@ impl Labels {
     where
         V: Into<String>,
     {
-        self.add(name, values.into_iter().map(Into::into).collect(), Some(Arc::new(read)))
+        let values = values.into_iter().map(Into::into).collect();
+        self.add(name, values, Source::Head(Arc::new(read)))
     }
 
-    fn add(
-        self,
-        name: &str,
-        mut values: Vec<String>,
-        read: Option<Read>,
-    ) -> Result<Self, LabelError> {
+    fn add(self, name: &str, mut values: Vec<String>, source: Source) -> Result<Self, LabelError> {
         if !is_name(name) {
             return Err(LabelError::InvalidName(name.to_owned()));
         }
@@ -126,7 +150,7 @@ impl Labels {
         if values.is_empty() || values.iter().any(String::is_empty) {
             return Err(LabelError::InvalidValues(name.to_owned()));
         }
-        if read.is_some() {
+        if let Source::Head(_) = source {
             values.retain(|value| value != OTHER);
             values.push(OTHER.to_owned());
             let mut distinct = Vec::<String>::with_capacity(values.len());
@@ -145,7 +169,7 @@ impl Labels {
         labels.push(ExtraLabel {
             name: shared(name),
             values: values.iter().map(|value| shared(value)).collect(),
-            read,
+            source,
         });
         Ok(Self(Arc::new(labels)))
     }
@@ -156,33 +180,52 @@ impl Labels {
     }
 
     /// The index of a call's combination: a number with one digit per label, each in its own base.
-    pub(crate) fn combination_of(&self, head: &request::Parts) -> usize {
-        self.0.iter().fold(0, |index, label| index * label.values.len() + label.digit(head))
+    pub(crate) fn combination_of(&self, protocol: Protocol, head: &request::Parts) -> usize {
+        let digit = |label: &ExtraLabel| label.digit(protocol, head);
+        self.0.iter().fold(0, |index, label| index * label.values.len() + digit(label))
+    }
+
+    /// Whether a label shows the protocol.
+    pub(crate) fn has_protocol(&self) -> bool {
+        self.0.iter().any(|label| matches!(label.source, Source::Protocol))
+    }
+
+    /// The protocol of the combination with this index, if a label shows it.
+    pub(crate) fn protocol_of(&self, combination: usize) -> Option<Protocol> {
+        let mut digits = self.digits(combination);
+        let (_, digit) = digits.find(|(label, _)| matches!(label.source, Source::Protocol))?;
+        Some(PROTOCOLS[digit])
     }
 
     /// The labels of the combination with this index.
-    pub(crate) fn of(&self, mut combination: usize) -> Vec<Label> {
-        let mut labels: Vec<_> = self
-            .0
-            .iter()
-            .rev()
-            .map(|label| {
-                let digit = combination % label.values.len();
-                combination /= label.values.len();
-                Label::new(label.name.clone(), label.values[digit].clone())
-            })
-            .collect();
+    pub(crate) fn of(&self, combination: usize) -> Vec<Label> {
+        let label = |(label, digit): (&ExtraLabel, usize)| {
+            Label::new(label.name.clone(), label.values[digit].clone())
+        };
+        let mut labels: Vec<_> = self.digits(combination).map(label).collect();
         labels.reverse();
         labels
+    }
+
+    /// Each label and the index of its value in this combination, from the last label to the first.
+    fn digits(&self, mut combination: usize) -> impl Iterator<Item = (&ExtraLabel, usize)> {
+        self.0.iter().rev().map(move |label| {
+            let digit = combination % label.values.len();
+            combination /= label.values.len();
+            (label, digit)
+        })
     }
 }
 
 impl ExtraLabel {
-    fn digit(&self, head: &request::Parts) -> usize {
-        let Some(read) = &self.read else { return 0 };
-        let value = read(head).unwrap_or(OTHER);
+    fn digit(&self, protocol: Protocol, head: &request::Parts) -> usize {
+        let (value, otherwise) = match &self.source {
+            Source::Constant => return 0,
+            Source::Protocol => (protocol.as_str(), 0),
+            Source::Head(read) => (read(head).unwrap_or(OTHER), self.values.len() - 1),
+        };
         let declared = self.values.iter().position(|declared| **declared == *value);
-        declared.unwrap_or(self.values.len() - 1)
+        declared.unwrap_or(otherwise)
     }
 }
 

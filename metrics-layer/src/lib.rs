@@ -164,6 +164,7 @@ mod refused;
 mod series;
 mod settings;
 mod table;
+mod variant;
 
 pub use self::buckets::{
     CALL_DURATION_SECONDS_BUCKETS, HANDLING_SECONDS_BUCKETS, MESSAGE_BYTES_BUCKETS,

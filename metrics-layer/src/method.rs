@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use metrics::{Label, SharedString};
-use tonic_call::MethodKind;
+use tonic_call::{MethodKind, Protocol};
 
 use crate::names::Names;
 
@@ -26,7 +26,7 @@ impl MethodLabels<'_> {
         }
     }
 
-    pub(crate) fn labels(&self, names: Names) -> Vec<Label> {
+    pub(crate) fn labels(&self, names: Names, protocol: Protocol) -> Vec<Label> {
         match (names, self) {
             (Names::Prometheus, Self::Known { service, name, kind, .. }) => {
                 let kind = kind.map_or("unknown", MethodKind::as_str);
@@ -42,7 +42,7 @@ impl MethodLabels<'_> {
                 Label::from_static_parts("grpc_method", "unknown"),
             ],
             (Names::OpenTelemetry | Names::OpenTelemetryNext, method) => vec![
-                Label::from_static_parts("rpc_system_name", "grpc"),
+                Label::from_static_parts("rpc_system_name", protocol.system_name()),
                 match method {
                     Self::Known { full, .. } => Label::new("rpc_method", shared(full)),
                     Self::Unknown => Label::from_static_parts("rpc_method", "_OTHER"),

@@ -8,6 +8,7 @@ use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side,
 use crate::call_series::CallSeries;
 use crate::settings::Settings;
 use crate::table::SeriesTable;
+use crate::variant::Variant;
 
 /// The [`Observer`] of a [`MetricsLayer`](crate::MetricsLayer).
 ///
@@ -50,8 +51,8 @@ impl Observer for Metrics {
             return None;
         }
         let since = Stopwatch::since_arrival(&head.extensions);
-        let combination = settings.labels.combination_of(head);
-        let Some(series) = CallSeries::begin(&self.0, rpc, combination) else {
+        let variant = Variant::of(settings, head);
+        let Some(series) = CallSeries::begin(&self.0, rpc, variant) else {
             warn();
             return None;
         };

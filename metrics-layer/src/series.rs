@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use tonic::Code;
-use tonic_call::{Batch, CODES, Flow, Message, Refusal, Side, code_name};
+use tonic_call::{Batch, CODES, Flow, Message, Protocol, Refusal, Side};
 
 use crate::by_code::ByCode;
 use crate::families::{Families, Family, PANICS, REFUSED};
@@ -13,17 +13,19 @@ use crate::method::MethodLabels;
 use crate::names::Names;
 use crate::refused::Refused;
 use crate::settings::Settings;
+use crate::variant::Variant;
 
 static METADATA: Metadata<'static> =
     Metadata::new("tonic_metrics_layer", Level::INFO, Some("tonic_metrics_layer"));
 
-/// The handles of one method, for one combination of the extra labels.
+/// The handles of one method, for one [`Variant`].
 ///
 /// Handles that every call uses are registered at once; the others when they are first used.
 pub(crate) struct Series {
     settings: Arc<Settings>,
     /// `pkg.Svc/Method`; `None` for all unknown methods.
     method: Option<Box<str>>,
+    protocol: Protocol,
     labels: Vec<Label>,
     pub(crate) started: Counter,
     pub(crate) in_flight: Gauge,
@@ -51,10 +53,10 @@ impl Series {
         recorder: &dyn Recorder,
         settings: &Arc<Settings>,
         method: &MethodLabels<'_>,
-        combination: usize,
+        variant: Variant,
     ) -> Self {
-        let mut labels = method.labels(settings.names);
-        labels.extend(settings.labels.of(combination));
+        let mut labels = method.labels(settings.names, variant.protocol);
+        labels.extend(settings.labels.of(variant.combination));
 
         let families = Families::of(settings.side);
         let by_prometheus = settings.names == Names::Prometheus;
@@ -94,6 +96,7 @@ impl Series {
             refused: Refused::default(),
             settings: Arc::clone(settings),
             method: method.full().map(Into::into),
+            protocol: variant.protocol,
             labels,
         }
     }
@@ -167,7 +170,7 @@ impl Series {
 
     fn duration(&self, recorder: &dyn Recorder, code: Code) -> Histogram {
         let Settings { names, side, .. } = &*self.settings;
-        let name = code_name(code);
+        let name = self.protocol.code_name(code);
         let failure =
             side.counts_as_failure(code).then(|| Label::from_static_parts("error_type", name));
         let code = Label::from_static_parts(names.code_label(), name);

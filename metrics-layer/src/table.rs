@@ -9,6 +9,7 @@ use crate::families::describe;
 use crate::method::MethodLabels;
 use crate::series::Series;
 use crate::settings::Settings;
+use crate::variant::Variant;
 
 /// The series of all methods. They are registered in the recorder as soon as there is one.
 pub(crate) struct SeriesTable {
@@ -17,7 +18,7 @@ pub(crate) struct SeriesTable {
 }
 
 /// A slot for each method that is or may become known, and one for all others; each of these for every
-/// combination of the extra labels.
+/// [`Variant`].
 struct Slots {
     slots: Box<[OnceLock<Arc<Series>>]>,
     /// How many methods may become known.
@@ -39,18 +40,19 @@ impl SeriesTable {
     }
 
     /// The series of the method that a call names. `None` while no recorder is installed.
-    pub(crate) fn series(&self, rpc: &Rpc, combination: usize) -> Option<Arc<Series>> {
+    pub(crate) fn series(&self, rpc: &Rpc, variant: Variant) -> Option<Arc<Series>> {
         let slots = self.slots()?;
         let known = rpc.known();
         let method = known.map(|_| rpc.full());
-        let slot = slots.get(known.map(|known| known.index), combination);
+        let index = variant.index(&self.settings.labels);
+        let slot = slots.get(known.map(|known| known.index), index);
         if let Some(series) = slot.and_then(OnceLock::get)
             && series.is_of(method)
         {
             return Some(Arc::clone(series));
         }
 
-        let series = Arc::new(register(&self.settings, rpc, combination)?);
+        let series = Arc::new(register(&self.settings, rpc, variant)?);
         let kept = slot.map(|slot| slot.get_or_init(|| Arc::clone(&series)));
         // An `ObserveLayer` may number the methods differently: then the slot belongs to another method.
         // Registering again returns the same series.
@@ -72,11 +74,11 @@ impl Slots {
     fn register(recorder: &dyn Recorder, settings: &Arc<Settings>) -> Self {
         describe(recorder, settings);
         let capacity = settings.known.capacity();
-        let combinations = settings.labels.combinations();
-        let slots = (0..(capacity + 1) * combinations).map(|_| OnceLock::new()).collect();
+        let variants = Variant::count(settings.names, settings.side, &settings.labels);
+        let slots = (0..(capacity + 1) * variants).map(|_| OnceLock::new()).collect();
         let slots = Self { slots, capacity };
         let described = settings.known.methods().cloned().unwrap_or_default();
-        for combination in 0..combinations {
+        for variant in Variant::declared(settings) {
             for (index, method) in described.iter().enumerate() {
                 let path = format!("/{}", method.full()).parse();
                 if path.is_ok_and(|path| settings.excludes(&Rpc::from_uri(&path))) {
@@ -88,9 +90,9 @@ impl Slots {
                     name: method.name(),
                     kind: Some(method.kind()),
                 };
-                let series = Series::register(recorder, settings, &method, combination);
+                let series = Series::register(recorder, settings, &method, variant);
                 series.register_codes(recorder);
-                if let Some(slot) = slots.get(Some(index), combination) {
+                if let Some(slot) = slots.get(Some(index), variant.index(&settings.labels)) {
                     slot.get_or_init(|| Arc::new(series));
                 }
             }
@@ -98,18 +100,18 @@ impl Slots {
         slots
     }
 
-    fn get(&self, method: Option<usize>, combination: usize) -> Option<&OnceLock<Arc<Series>>> {
+    fn get(&self, method: Option<usize>, variant: usize) -> Option<&OnceLock<Arc<Series>>> {
         let offset = match method {
             Some(index) if index >= self.capacity => return None,
             Some(index) => index,
             None => self.capacity,
         };
-        self.slots.get(combination * (self.capacity + 1) + offset)
+        self.slots.get(variant * (self.capacity + 1) + offset)
     }
 }
 
 #[cold]
-fn register(settings: &Arc<Settings>, rpc: &Rpc, combination: usize) -> Option<Series> {
+fn register(settings: &Arc<Settings>, rpc: &Rpc, variant: Variant) -> Option<Series> {
     let described = || settings.known.methods()?.get(rpc.service(), rpc.method());
     let method = match rpc.known() {
         Some(known) => MethodLabels::Known {
@@ -120,5 +122,5 @@ fn register(settings: &Arc<Settings>, rpc: &Rpc, combination: usize) -> Option<S
         },
         None => MethodLabels::Unknown,
     };
-    settings.recorder.with(|recorder| Series::register(recorder, settings, &method, combination))
+    settings.recorder.with(|recorder| Series::register(recorder, settings, &method, variant))
 }
