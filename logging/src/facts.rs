@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use tonic_call::{
-    AllowedMetadata, Batch, CallInfo, Flow, KeptMetadata, Peer, Rpc, Side, Stopwatch, TraceIds,
-    timeout_of,
+    AllowedMetadata, Batch, CallInfo, Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch,
+    TraceIds, timeout_of,
 };
 
 /// What is known of a call while it runs.
@@ -15,6 +15,7 @@ pub(crate) struct Facts {
     pub(crate) side: Side,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) rpc: Rpc,
+    pub(crate) protocol: Protocol,
     pub(crate) info: CallInfo,
     pub(crate) peer: Option<Peer>,
     pub(crate) timeout: Option<Duration>,
@@ -54,6 +55,7 @@ impl Facts {
             side,
             stopwatch: Stopwatch::since_arrival(&head.extensions),
             rpc: rpc.clone(),
+            protocol: Protocol::of_call(side, head),
             // A proxy may forward a received request with its extensions: that peer is of another call.
             peer: (side == Side::Server).then(|| Peer::of(&head.extensions)).flatten(),
             timeout: timeout_of(headers).ok().flatten(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{End, EndedBy, FieldValue, Peer, Rpc, Side, TraceIds, sanitize};
+use tonic_call::{End, EndedBy, FieldValue, Peer, Protocol, Rpc, Side, TraceIds, sanitize};
 use tracing::Level;
 
 use crate::facts::Facts;
@@ -41,6 +41,11 @@ impl<'a> Finished<'a> {
     /// The method. Unless it is [known](Rpc::known), its path is text that the caller chose.
     pub fn rpc(&self) -> &'a Rpc {
         &self.facts.rpc
+    }
+
+    /// The protocol of the caller, even if a layer outside has translated it. See [`Protocol::of_call`].
+    pub fn protocol(&self) -> Protocol {
+        self.facts.protocol
     }
 
     /// How the call ended.

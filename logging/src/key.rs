@@ -25,6 +25,7 @@ keys! {
     Method = "rpc.method",
     StatusCode = "rpc.response.status_code",
     Component = "grpc.component",
+    Protocol = "grpc.protocol",
     MethodType = "grpc.method_type",
     DurationMs = "duration_ms",
     RequestMessages = "grpc.request.messages",

@@ -68,8 +68,9 @@
 //! ```json
 //! {"timestamp":"2026-11-22T15:04:05.123456Z","level":"INFO","message":"finished call",
 //!  "rpc.system.name":"grpc","rpc.method":"orders.v1.OrderService/GetOrder",
-//!  "rpc.response.status_code":"NOT_FOUND","grpc.component":"server","grpc.method_type":"unary",
-//!  "duration_ms":1.204,"grpc.request.messages":1,"grpc.request.bytes":38,
+//!  "rpc.response.status_code":"NOT_FOUND","grpc.component":"server","grpc.protocol":"grpc",
+//!  "grpc.method_type":"unary","duration_ms":1.204,
+//!  "grpc.request.messages":1,"grpc.request.bytes":38,
 //!  "grpc.response.messages":0,"grpc.response.bytes":0,
 //!  "network.peer.address":"192.0.2.7","network.peer.port":51234,"grpc.timeout_ms":5000,
 //!  "user_agent.original":"grpc-go/1.76.0","grpc.status_message":"no such order",

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tonic::Code;
-use tonic_call::{
-    FieldValue, Flow, Message, MethodKind, Peer, Side, TraceIds, code_name, joined, sanitize,
-};
+use tonic_call::{FieldValue, Flow, Message, MethodKind, Peer, Side, TraceIds, joined, sanitize};
 use tracing::field::{Value, display};
 
 use crate::facts::{Facts, component};
@@ -46,7 +44,7 @@ pub(crate) fn message(
 /// The line of a finished call.
 pub(crate) fn finished(finished: &Finished<'_>, sites: &Sites, site: &'static Site) {
     let details = Details {
-        code: Some(code_name(finished.code())),
+        code: Some(finished.protocol().code_name(finished.code())),
         duration: Some(finished.duration()),
         requests: Some(finished.requests()),
         responses: Some(finished.responses()),
@@ -83,6 +81,8 @@ fn write(
 ) {
     let method = facts.rpc.shown();
     let component = component(facts.side);
+    let system = facts.protocol.system_name();
+    let protocol = facts.protocol.as_str();
     let kind = facts.rpc.known().and_then(|known| known.kind);
     let user_agent = joined(&facts.user_agent);
     let request_id = joined(&facts.request_id);
@@ -91,11 +91,12 @@ fn write(
     let mut line = Line::new(site);
     let mut set = |key, value| line.set(key, value);
     set(Key::Message, &text);
-    set(Key::System, &"grpc");
+    set(Key::System, &system);
     let method = &*method;
     set(Key::Method, &method);
     set(Key::StatusCode, &details.code);
     set(Key::Component, &component);
+    set(Key::Protocol, &protocol);
     let kind = kind.map_or("unknown", MethodKind::as_str);
     set(Key::MethodType, &kind);
     let duration_ms = details.duration.map(|took| took.as_micros() as f64 / 1_000.0);

@@ -20,8 +20,9 @@ use crate::key::{Key, LAYER_KEYS};
 /// The target of all events of this crate.
 pub(crate) const TARGET: &str = "tonic_logging_layer";
 
-/// The largest number of keys of an event. An array of that many values is on the stack during a write.
-pub(crate) const MAX_KEYS: usize = 64 + LAYER_KEYS.len();
+/// The largest number of keys of an event: those of the layers, and forty that the settings add. An array of that
+/// many values is on the stack during a write.
+pub(crate) const MAX_KEYS: usize = Key::NAMES.len() + LAYER_KEYS.len() + 40;
 
 /// The call site of one event, at one level, with one set of keys.
 pub(crate) struct Site {

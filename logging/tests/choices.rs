@@ -306,6 +306,7 @@ async fn a_start_is_told_with_what_is_known_by_then() {
             [
                 "grpc.component",
                 "grpc.method_type",
+                "grpc.protocol",
                 "grpc.timeout_ms",
                 "message",
                 "request_id",

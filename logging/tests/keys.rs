@@ -18,13 +18,14 @@ use tower::{Layer as _, service_fn};
 use tracing::Level;
 
 /// All keys that a line can have, except for metadata and declared keys.
-const ALL: [&str; 24] = [
+const ALL: [&str; 25] = [
     "duration_ms",
     "enduser.id",
     "fields",
     "grpc.component",
     "grpc.ended_by",
     "grpc.method_type",
+    "grpc.protocol",
     "grpc.refused_by",
     "grpc.refused_reason",
     "grpc.request.bytes",
@@ -46,11 +47,12 @@ const ALL: [&str; 24] = [
 ];
 
 /// The keys of every line of a finished call.
-const ALWAYS: [&str; 11] = [
+const ALWAYS: [&str; 12] = [
     "duration_ms",
     "grpc.component",
     "grpc.ended_by",
     "grpc.method_type",
+    "grpc.protocol",
     "grpc.request.bytes",
     "grpc.request.messages",
     "grpc.response.bytes",
@@ -121,6 +123,7 @@ async fn a_full_line_has_exactly_the_keys_of_the_design_and_they_are_right() {
         "rpc.method": "test.v1.Kinds/ServerStream",
         "rpc.response.status_code": "RESOURCE_EXHAUSTED",
         "grpc.component": "server",
+        "grpc.protocol": "grpc",
         "grpc.method_type": "server_stream",
         "duration_ms": 0.0,
         "grpc.request.messages": 1,
