@@ -19,6 +19,7 @@ const CALLS: &str = "tonic_logging_layer";
 
 const METHOD: &str = "rpc.method";
 const CODE: &str = "rpc.response.status_code";
+const PROTOCOL: &str = "grpc.protocol";
 const DURATION: &str = "duration_ms";
 const CALLER: [&str; 2] = ["enduser.id", "network.peer.address"];
 const MESSAGE: &str = "grpc.status_message";
@@ -27,12 +28,13 @@ const REFUSED_BY: &str = "grpc.refused_by";
 const REASON: &str = "grpc.refused_reason";
 
 /// Fields of a call that are shown elsewhere on its line, or omitted. Fields of handlers are not among them.
-const OMITTED: [&str; 21] = [
+const OMITTED: [&str; 22] = [
     "message",
     "rpc.system.name",
     METHOD,
     CODE,
     "grpc.component",
+    PROTOCOL,
     "grpc.method_type",
     DURATION,
     "grpc.request.messages",
@@ -103,6 +105,9 @@ where
 fn call(to: &mut Writer<'_>, fields: &EventFields) -> fmt::Result {
     if let Some(took) = fields.get(DURATION).and_then(|ms| ms.parse().ok()) {
         write!(to, " {}", duration(took))?;
+    }
+    if let Some(protocol) = fields.get(PROTOCOL).filter(|protocol| *protocol != "grpc") {
+        write!(to, " over {protocol}")?;
     }
     if let Some(caller) = CALLER.into_iter().find_map(|field| fields.get(field)) {
         write!(to, " {caller}")?;
@@ -242,7 +247,7 @@ mod tests {
         let lines = written(|| {
             tracing::info!(
                 target: "tonic_logging_layer", { rpc.system.name = "grpc", rpc.method = "orders.v1.OrderService/GetOrder",
-                rpc.response.status_code = "NOT_FOUND", grpc.component = "server",
+                rpc.response.status_code = "NOT_FOUND", grpc.component = "server", grpc.protocol = "grpc",
                 grpc.method_type = "unary", duration_ms = 1.204, grpc.request.messages = 1,
                 grpc.request.bytes = 38, grpc.response.messages = 0, grpc.response.bytes = 0,
                 network.peer.address = "192.0.2.7", network.peer.port = 51234,
@@ -257,8 +262,8 @@ mod tests {
                 grpc.refused_reason = "TOKEN_EXPIRED" }, "finished call"
             );
             tracing::info!(
-                target: "tonic_logging_layer", { rpc.method = "a.B/C", rpc.response.status_code = "CANCELLED",
-                duration_ms = 61_500.0, grpc.ended_by = "caller" }, "finished call"
+                target: "tonic_logging_layer", { rpc.method = "a.B/C", rpc.response.status_code = "canceled",
+                grpc.protocol = "connect", duration_ms = 61_500.0, grpc.ended_by = "caller" }, "finished call"
             );
         });
         assert_eq!(
@@ -267,7 +272,7 @@ mod tests {
                 " INFO orders.v1.OrderService/GetOrder NOT_FOUND 1.2ms ann no such\\n\\u{1b}[31m order \
              order.id=\"4 711\"",
                 " WARN a.B/C UNAUTHENTICATED 40µs ::1 (refused by auth: TOKEN_EXPIRED)",
-                " INFO a.B/C CANCELLED 61.50s (ended by caller)",
+                " INFO a.B/C canceled 61.50s over connect (ended by caller)",
             ]
         );
     }
