@@ -9,6 +9,7 @@ use tonic::codec::CompressionEncoding::Gzip;
 use tonic::transport::server::TcpIncoming;
 use tonic_auth_layer::{Access, AuthLayer, Outcome, authenticate_fn};
 use tonic_call::Methods;
+use tonic_connect_layer::ConnectLayer;
 use tonic_deadline_layer::DeadlineLayer;
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::MetricsLayer;
@@ -19,6 +20,7 @@ use tonic_tracing_layer::TracingLayer;
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
+use crate::closing::ClosingLayer;
 use crate::proto::conformance_service_server::ConformanceServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, ServerCompatRequest, ServerCompatResponse};
 use crate::service::Conformance;
@@ -69,11 +71,16 @@ impl Server {
         let mut service = ConformanceServiceServer::new(Conformance)
             .accept_compressed(Gzip)
             .send_compressed(Gzip);
+        // Small messages are compressed, so that compression is tested.
+        let mut connect = ConnectLayer::new(FILE_DESCRIPTOR_SET)?.compress_from(0);
         if let Some(limit) = self.message_receive_limit {
             service = service.max_decoding_message_size(limit);
+            connect = connect.max_received_bytes(limit).max_decompressed_bytes(limit);
         }
         let router = tonic::transport::Server::builder()
             .accept_http1(true)
+            .layer(ClosingLayer)
+            .layer(connect)
             .layer(GrpcWebLayer::new())
             .layer(TracingLayer::server().methods(&methods).with_tracer_provider(&spans))
             .layer(MetricsLayer::server().methods(&methods).with_recorder(recorder))
