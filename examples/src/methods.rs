@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 use tonic_call::{Methods, MethodsError};
+use tonic_connect_layer::{ConnectLayer, DescriptorSetError};
 use tonic_reflection::server::Builder;
 
 use crate::FILE_DESCRIPTOR_SET;
@@ -14,6 +15,17 @@ pub(crate) fn served() -> Result<Methods, MethodsError> {
         .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+/// Answers Connect calls of the same methods.
+pub(crate) fn connect() -> Result<ConnectLayer, DescriptorSetError> {
+    ConnectLayer::new(FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?
+        .and_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)?
+        // The details of a status, which JSON shows in `debug`.
+        .and_descriptor_set(&WELL_KNOWN)?
+        .and_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// The reflection service.

@@ -19,6 +19,7 @@ use crate::deadlines::{DEFAULT_CAP, DEFAULT_STALL_LIMIT, TimeLimit};
 use crate::duration;
 use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
 use crate::logs::Format;
+use crate::serve::Origin;
 use crate::store::Database;
 
 const LIMITS: &str = "Rate and concurrency limits";
@@ -78,6 +79,11 @@ pub struct ServeArgs {
     /// The files of TLS.
     #[command(flatten)]
     pub tls: ServeTlsArgs,
+
+    /// Origin of a web page that may call the server from a browser, such as https://shop.example; may be given more than
+    /// once
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors: Vec<Origin>,
 
     /// Whether callers must send a token
     ///
@@ -188,7 +194,7 @@ pub struct ServeArgs {
 
     /// How long a connection may have no stream before it is closed
     ///
-    /// A connection that does not send its HTTP/2 preface, after its TLS handshake if there is one, is closed after 10s.
+    /// A connection that sends nothing, after its TLS handshake if there is one, is closed after 10s.
     #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = CONNECTIONS, value_parser = idle_timeout)]
     pub idle: Duration,
 

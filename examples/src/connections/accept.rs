@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use http_body::Body as HttpBody;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +24,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The pause if idle connections were asked to close.
 const SHORT_RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// How long a connection may be silent before the kernel probes whether its peer is still there.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+
+/// Interval of the probes. After several without an answer, 9 on Linux, the connection is closed.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Minimum interval of warnings, so that clients cannot fill the log.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -104,6 +111,8 @@ async fn accept_next(
             Ok((connection, _)) => {
                 // Messages are small and must be sent at once. If it fails, they are sent with a delay.
                 _ = connection.set_nodelay(true);
+                // HTTP/1.1 has no pings. If it fails, a watch of a dead peer lasts until its next event.
+                _ = SockRef::from(&connection).set_tcp_keepalive(&keepalive());
                 return connection;
             }
             Err(error) if is_of_connection(&error) => {}
@@ -116,6 +125,13 @@ async fn accept_next(
             }
         }
     }
+}
+
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
+    #[cfg(any(unix, windows))]
+    let keepalive = keepalive.with_interval(KEEPALIVE_INTERVAL);
+    keepalive
 }
 
 /// Whether the last warning is at least `every` old.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Bytes that every client sends first: the preface, and the header of a SETTINGS frame (RFC 9113 §3.4).
+/// Bytes that every HTTP/2 client sends first: the preface, and the header of a SETTINGS frame (RFC 9113 §3.4).
 const PREFACE: u64 = 24 + 9;
 
 /// The activity of one connection, shared by its calls, its I/O and the admission of new connections.
@@ -60,6 +60,8 @@ impl Activity {
         calls.open += 1;
         calls.keeping_open += usize::from(keeps_open);
         drop(calls);
+        // The head of an HTTP/1.1 request can be shorter than the preface.
+        self.read.fetch_max(PREFACE, Ordering::Relaxed);
         ActiveCall { activity: Arc::clone(self), keeps_open }
     }
 

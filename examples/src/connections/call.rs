@@ -10,11 +10,13 @@ use pin_project::pin_project;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service};
+use tonic_call::{CallInfo, Side};
 
 use super::activity::{ActiveCall, Activity};
 
-/// Paths of services without authentication, whose calls any client can keep open.
-const PUBLIC: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+/// The beginning of the paths of services whose callers are authenticated. Any client can keep other calls open: those
+/// of health and reflection, and what is answered without a service.
+const OWN: &str = "/orders.";
 
 /// The server's service on one connection, with its connect info `C`.
 #[derive(Clone)]
@@ -39,11 +41,11 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path();
-        let keeps_open = !PUBLIC.iter().any(|service| path.starts_with(service));
-        let call = self.activity.begin_call(keeps_open);
+        let call = self.activity.begin_call(path.starts_with(OWN));
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.connect_info.clone());
-        CallFuture { response: self.inner.call(request), call: Some(call) }
+        let info = CallInfo::get_or_insert(Side::Server, request.extensions_mut());
+        CallFuture { response: self.inner.call(request), call: Some(call), info }
     }
 }
 
@@ -53,6 +55,7 @@ pub(super) struct CallFuture<F> {
     #[pin]
     response: F,
     call: Option<ActiveCall>,
+    info: CallInfo,
 }
 
 impl<F, B, E> Future for CallFuture<F>
@@ -64,7 +67,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.response.poll(cx))?;
-        let call = this.call.take();
+        // A refusal over Connect has a body, which waits for as long as the caller does not read it. It must not keep
+        // the connection open: any client can get refusals.
+        let call = this.call.take().filter(|_| this.info.refusal().is_none());
         Poll::Ready(Ok(response.map(|inner| CallBody { inner, _call: call })))
     }
 }

@@ -1,8 +1,8 @@
-//! Accepts connections and serves HTTP/2 on them, with limits and timeouts.
+//! Accepts connections and serves HTTP/2 and HTTP/1.1 on them, with limits and timeouts.
 //!
 //! tonic's server limits neither the number of connections nor their idle time, so this one is built on hyper:
 //! `accept` accepts connections, `admission` closes idle ones when there are too many, `connection` serves one
-//! until it ends, `timeouts` says when it has been idle for too long, `activity` records what happens on it,
+//! until it ends, with one of the `protocols`, `timeouts` says when it has been idle for too long, `activity` records what happens on it,
 //! and `call` is one call. Each connection is a task of its own, so that what precedes HTTP (`handshake`, with
 //! TLS) does not delay the others, and has the same limits.
 
@@ -14,6 +14,7 @@ mod connection;
 mod handshake;
 mod metrics;
 mod monitored_io;
+mod protocols;
 mod timeouts;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use metrics::ConnectionMetrics;
 pub struct ConnectionLimits {
     max_connections: usize,
     max_streams: u32,
+    http1: bool,
     idle_timeout: Duration,
     preface_timeout: Duration,
     age: Option<ConnectionAge>,
@@ -51,6 +53,7 @@ impl Default for ConnectionLimits {
         Self {
             max_connections: max_by_open_files(),
             max_streams: MAX_STREAMS,
+            http1: false,
             idle_timeout: IDLE_TIMEOUT,
             preface_timeout: PREFACE_TIMEOUT,
             age: None,
@@ -82,8 +85,8 @@ impl ConnectionLimits {
         Self { idle_timeout: timeout.max(Duration::from_millis(100)), ..self }
     }
 
-    /// How long a new connection may take to send its HTTP/2 preface before it is closed, a TLS handshake included.
-    /// The default is 10 s.
+    /// How long a new connection may take to send its HTTP/2 preface, or as many bytes of an HTTP/1.1 request, before
+    /// it is closed, a TLS handshake included. The default is 10 s.
     #[must_use]
     pub fn preface_timeout(self, timeout: Duration) -> Self {
         Self { preface_timeout: timeout, ..self }
@@ -94,6 +97,12 @@ impl ConnectionLimits {
     #[must_use]
     pub fn age(self, age: Option<Duration>) -> Self {
         Self { age: age.map(ConnectionAge::after), ..self }
+    }
+
+    /// Accepts HTTP/1.1 as well: one call at a time per connection, and no gRPC.
+    #[must_use]
+    pub(crate) fn accept_http1(self) -> Self {
+        Self { http1: true, ..self }
     }
 
     /// Does not count the connections in the metrics, which are those of one listener.

@@ -34,6 +34,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
         tls: tls.clone(),
         drain: args.drain().map_err(ServeError::failed)?,
         metrics: !matches!(args.metrics, MetricsAddress::Off),
+        cors: args.cors.clone(),
     };
 
     let listening = listen(&args.listen).await;

@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
 use tonic_call::option_layer;
 use tonic_logging_layer::LoggingLayer;
-use tonic_metrics_layer::MetricsLayer;
+use tonic_metrics_layer::{Labels, MetricsLayer};
 use tonic_recovery_layer::RecoveryLayer;
+use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
 
+use super::cors::{self, Origin};
 use super::error::ServeError;
+use super::grpc_web;
 use super::health::Health;
 use crate::auth::{Callers, TokenVerifier, log_certificate};
 use crate::connections::{self, ConnectionLimits};
@@ -41,6 +46,8 @@ pub struct ServerConfig {
     pub drain: Drain,
     /// Whether calls are counted, by the installed metrics recorder.
     pub metrics: bool,
+    /// Origins of web pages that may call the server from a browser.
+    pub cors: Vec<Origin>,
 }
 
 /// How many refusals per second have a log line, for each method and reason: refused callers must not be able to
@@ -74,7 +81,8 @@ pub async fn serve(
         config.limit_file.map(|file| file.reload_on_hangup(&limits, &methods)),
         config.tls.as_ref().map(Tls::reload_on_hangup),
     );
-    let metrics = config.metrics.then(|| MetricsLayer::server().methods(&methods));
+    let labels = Labels::new().protocol("protocol").map_err(ServeError::failed)?;
+    let metrics = config.metrics.then(|| MetricsLayer::server().methods(&methods).labels(labels));
     let logging = LoggingLayer::server().methods(&methods).fields(fields::KEYS);
     let logging = logging.map_err(ServeError::failed)?;
     let drain = DrainLayer::new(&methods);
@@ -84,6 +92,10 @@ pub async fn serve(
         .add_service(orders.server());
     // The order that the README recommends.
     let service = ServiceBuilder::new()
+        .option_layer(cors::layer(config.cors))
+        .layer(methods::connect().map_err(ServeError::failed)?)
+        .layer(MapRequestLayer::new(grpc_web::record_protocol::<Body>))
+        .layer(GrpcWebLayer::new())
         .layer(traces::server(traces, &methods))
         .layer(option_layer(metrics))
         .layer(
@@ -107,7 +119,8 @@ pub async fn serve(
     let (close, closed) = oneshot::channel::<()>();
     let stop = async { _ = closed.await };
     // A task of its own: it accepts connections while this function waits for signals.
-    let serving = connections::serve(listener, config.tls, service, config.connections, stop);
+    let connections = config.connections.accept_http1();
+    let serving = connections::serve(listener, config.tls, service, connections, stop);
     let mut server = tokio::spawn(serving);
 
     let follow_keys = async {

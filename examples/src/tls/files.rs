@@ -36,7 +36,8 @@ impl TlsFiles {
     ///
     /// If they cannot be used: the error names the file.
     pub fn load(&self) -> Result<Tls, TlsError> {
-        let tls = ServerTls::from_files(&self.certificate, &self.key).on_reload(metrics::reloaded);
+        let tls = ServerTls::from_files(&self.certificate, &self.key);
+        let tls = tls.accept_http1(true).on_reload(metrics::reloaded);
         let tls = match &self.clients {
             ClientCertificates::Ignored => tls,
             ClientCertificates::Optional(ca) => tls.client_ca(ClientCa::bundle(ca).optional()),

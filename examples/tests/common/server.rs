@@ -68,6 +68,7 @@ impl Server {
             tls,
             drain,
             metrics: false,
+            cors: Vec::new(),
         };
         Self::serve_with(Orders::new(store, Faults::Disabled), config).await
     }
@@ -84,6 +85,7 @@ impl Server {
                 tls: None,
                 drain,
                 metrics: false,
+                cors: Vec::new(),
             },
         )
         .await
