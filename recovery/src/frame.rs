@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 
 /// The crates of the runtime and of this workspace. Their frames are the same in every panic of every program.
-const RUNTIME_CRATES: [&str; 49] = [
+const RUNTIME_CRATES: [&str; 50] = [
     "alloc",
     "async_trait",
     "axum",
@@ -36,6 +36,7 @@ const RUNTIME_CRATES: [&str; 49] = [
     "tonic_balance",
     "tonic_call",
     "tonic_call_test_kit",
+    "tonic_connect_layer",
     "tonic_deadline_layer",
     "tonic_layers",
     "tonic_logging_layer",
@@ -57,11 +58,12 @@ const RUNTIME_CRATES: [&str; 49] = [
 ];
 
 /// The folders of this workspace's crates, for programs that are built inside it.
-const WORKSPACE_FOLDERS: [&str; 12] = [
+const WORKSPACE_FOLDERS: [&str; 13] = [
     "auth",
     "balance",
     "call",
     "call/test-kit",
+    "connect",
     "deadline",
     "logging",
     "metrics-layer",
