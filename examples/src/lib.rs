@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`cli`], [`run()`] | the command line, and running one command |
 //! | [`serve`], [`drain`] | starting the server, shutting it down |
-//! | [`connections`] | accepting and bounding HTTP/2 connections |
+//! | [`connections`] | accepting and bounding connections |
 //! | [`tls`], [`certs`] | TLS of the server, making development certificates |
 //! | [`auth`], [`deadlines`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
 //! | [`service`], [`store`], [`faults`] | the order service and its database, injected faults |
@@ -39,6 +39,7 @@ pub mod store;
 pub mod tls;
 pub mod traces;
 mod validate;
+mod web;
 
 pub use run::run;
 

@@ -85,6 +85,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<Origin>,
 
+    /// Serve a web page at / that lists, creates and watches orders
+    ///
+    /// It asks for a token if callers must send one.
+    #[arg(long)]
+    pub web: bool,
+
     /// Whether callers must send a token
     ///
     /// With `off` callers need no token, and may call every method. --listen must then be a loopback address, unless

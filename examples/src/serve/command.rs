@@ -35,6 +35,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
         drain: args.drain().map_err(ServeError::failed)?,
         metrics: !matches!(args.metrics, MetricsAddress::Off),
         cors: args.cors.clone(),
+        web: args.web,
     };
 
     let listening = listen(&args.listen).await;

@@ -27,6 +27,7 @@ use crate::limits::{self, CallLimits, LimitFile};
 use crate::service::Orders;
 use crate::tls::Tls;
 use crate::traces::{self, Traces};
+use crate::web::WebLayer;
 use crate::{fields, methods};
 
 /// Limits of a server, and its shutdown.
@@ -48,6 +49,8 @@ pub struct ServerConfig {
     pub metrics: bool,
     /// Origins of web pages that may call the server from a browser.
     pub cors: Vec<Origin>,
+    /// Whether a web page is served at `/`.
+    pub web: bool,
 }
 
 /// How many refusals per second have a log line, for each method and reason: refused callers must not be able to
@@ -92,6 +95,7 @@ pub async fn serve(
         .add_service(orders.server());
     // The order that the README recommends.
     let service = ServiceBuilder::new()
+        .layer(WebLayer { is_enabled: config.web })
         .option_layer(cors::layer(config.cors))
         .layer(methods::connect().map_err(ServeError::failed)?)
         .layer(MapRequestLayer::new(grpc_web::record_protocol::<Body>))

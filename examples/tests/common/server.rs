@@ -69,6 +69,7 @@ impl Server {
             drain,
             metrics: false,
             cors: Vec::new(),
+            web: false,
         };
         Self::serve_with(Orders::new(store, Faults::Disabled), config).await
     }
@@ -86,6 +87,7 @@ impl Server {
                 drain,
                 metrics: false,
                 cors: Vec::new(),
+                web: false,
             },
         )
         .await
