@@ -55,12 +55,17 @@ async function ended(code, expected) {
     server.log
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line))
-      .filter((line) => line["rpc.response.status_code"] === code).length;
+      .filter((line) => grpc(line["rpc.response.status_code"]) === code).length;
   const until = Date.now() + PATIENCE;
   while (found() < expected && Date.now() < until) {
     await sleep(50);
   }
   return found();
+}
+
+/** The name in gRPC of a code of Connect or gRPC. */
+function grpc(code = "") {
+  return code === "canceled" ? "CANCELLED" : code.toUpperCase();
 }
 
 /** The result, or an error if it takes too long. */

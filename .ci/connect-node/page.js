@@ -169,7 +169,8 @@ async function withTokens() {
   console.log("-- with tokens");
   const key = path.join(mkdtempSync(path.join(tmpdir(), "orders-key-")), "key");
   const server = await serve(orders, ["--web", "--dev-key", key]);
-  const token = execFileSync(orders, ["token", "--dev-key", key], { encoding: "utf8" }).trim();
+  const scopes = ["--scope", "orders.read", "--scope", "orders.write"];
+  const token = execFileSync(orders, ["token", "--dev-key", key, ...scopes], { encoding: "utf8" }).trim();
   const { page, context, problems } = await open(server.address, WIDE);
   await page.locator("#sign-in").waitFor();
   expect("the token has the focus", await focused(page), "token");

@@ -64,11 +64,14 @@ async function one(client, customer) {
 }
 
 async function errors(client, customer) {
-  const request = { customerEmail: customer, totalCents: 1n, currency: "EUR", idempotencyKey: randomUUID() };
+  // The error repeats the key, which must be another one each time.
+  const idempotencyKey = randomUUID();
+  const request = { customerEmail: customer, totalCents: 1n, currency: "EUR", idempotencyKey };
   await client.createOrder(request);
+  const reused = await failure(client.createOrder({ ...request, totalCents: 2n }));
   return [
     await failure(client.createOrder({ customerEmail: "nobody", totalCents: -1n, currency: "Ä\u{1f4b6}" })),
-    await failure(client.createOrder({ ...request, totalCents: 2n })),
+    { ...reused, message: reused.message.replace(idempotencyKey, "the key") },
     await failure(client.getOrder({ id: "no such order" })),
     await failure(all(client.watchOrder({ id: "no such order" }))),
     await failure(client.getOrder({ id: "any" }, { headers: { "x-fault": "status=DATA_LOSS" } })),
