@@ -27,7 +27,8 @@ impl ConnectLayer {
     }
 
     /// Adds the methods of another descriptor set, such as `tonic_health::pb::FILE_DESCRIPTOR_SET`. Types that only
-    /// error details use can be added too: they are shown in the `debug` member of a detail.
+    /// error details use can be added too: they are shown in the `debug` member of a detail. Those of `google.rpc` are
+    /// in `tonic_types::pb::FILE_DESCRIPTOR_SET`.
     ///
     /// # Errors
     ///

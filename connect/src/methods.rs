@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor};
+use prost_types::MethodOptions;
 use prost_types::method_options::IdempotencyLevel;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -67,7 +68,7 @@ impl Methods {
 impl Method {
     fn new(method: &MethodDescriptor) -> Self {
         let proto = method.method_descriptor_proto();
-        let level = proto.options.as_ref().map(|options| options.idempotency_level());
+        let level = proto.options.as_ref().map(MethodOptions::idempotency_level);
         let (client_streams, server_streams) =
             (method.is_client_streaming(), method.is_server_streaming());
         Self {

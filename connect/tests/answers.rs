@@ -111,7 +111,7 @@ async fn error_details_have_their_type_and_value() {
         "code": "resource_exhausted",
         "message": "too much: ü%",
         "details": [
-            {"type": "google.rpc.RetryInfo", "value": "CgYIARCAhK9f"},
+            {"type": "google.rpc.RetryInfo", "value": "CgcIARCAhK9f"},
             {"type": "google.rpc.ErrorInfo", "value": "CgZSRUFTT04SC2V4YW1wbGUub3Jn"},
         ],
     });
@@ -171,6 +171,7 @@ async fn an_answer_that_breaks_grpcs_rules_is_an_error() {
         (Script::new().trailers(Code::Ok).respond(), "internal"),
         (Script::new().messages(2).trailers(Code::Ok).respond(), "internal"),
         (data(&[1, 0, 0, 0, 0]).trailers(Code::Ok).respond(), "internal"),
+        (data(&[0, 0, 0, 0, 0, 0]).trailers(Code::Ok).respond(), "internal"),
         (Script::new().error(Status::data_loss("gone")).respond(), "data_loss"),
         (Response::new(Script::new().data("<html>".into())), "unknown"),
         (Script::new().message(b"\xFF").trailers(Code::Ok).respond(), "internal"),

@@ -26,7 +26,7 @@ fn gunzip(data: &[u8]) -> serde_json::Value {
 
 #[tokio::test]
 async fn unary_messages_are_compressed_both_ways() {
-    let server = serve(layer().compress_from(1)).await;
+    let server = serve(layer().compress_from(1));
     let mut request = post("Unary", "application/json", gzip(br#"{"text":"hi"}"#));
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     request.headers_mut().insert("accept-encoding", "br, gzip".parse().unwrap());
@@ -39,7 +39,7 @@ async fn unary_messages_are_compressed_both_ways() {
 
 #[tokio::test]
 async fn envelopes_are_compressed_both_ways() {
-    let server = serve(layer().compress_from(1)).await;
+    let server = serve(layer().compress_from(1));
     let body = [
         envelope(1, &gzip(br#"{"text":"first"}"#)),
         envelope(0, br#"{"text":"plain"}"#),
@@ -59,7 +59,7 @@ async fn envelopes_are_compressed_both_ways() {
 
 #[tokio::test]
 async fn nothing_is_compressed_that_is_small_or_was_not_asked_for() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(2_000));
     for (accepts, text, compressed) in
         [("gzip", &*long, true), ("gzip", r#"{"text":"hi"}"#, false), ("br", &long, false)]
@@ -73,7 +73,7 @@ async fn nothing_is_compressed_that_is_small_or_was_not_asked_for() {
 
 #[tokio::test]
 async fn an_unknown_compression_is_unimplemented() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let mut unary = post("Unary", "application/json", "{}");
     unary.headers_mut().insert("content-encoding", "br".parse().unwrap());
     let answer = server.send(unary).await;
@@ -89,7 +89,7 @@ async fn an_unknown_compression_is_unimplemented() {
 
 #[tokio::test]
 async fn compression_can_be_turned_off() {
-    let server = serve(layer().compression(false).compress_from(0)).await;
+    let server = serve(layer().compression(false).compress_from(0));
     let mut request = post("Unary", "application/json", gzip(b"{}"));
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     let answer = server.send(request).await;
@@ -102,7 +102,7 @@ async fn compression_can_be_turned_off() {
 
 #[tokio::test]
 async fn sizes_are_limited_before_and_after_decompression() {
-    let server = serve(layer().max_received_bytes(200).max_decompressed_bytes(1_000)).await;
+    let server = serve(layer().max_received_bytes(200).max_decompressed_bytes(1_000));
     let json = |len: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(len - 11)).into_bytes();
     for (body, compressed, status) in [
         (Bytes::from(json(200)), false, 200),

@@ -13,7 +13,7 @@ use tonic_call_test_kit::v1::{Ask, Note};
 
 #[tokio::test]
 async fn every_form_of_the_query_is_read() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let text = r#"{"text":"hi"}"#;
     let padded = URL_SAFE.encode(text).replace('=', "%3D");
     let bare = URL_SAFE_NO_PAD.encode(text);
@@ -37,7 +37,7 @@ async fn every_form_of_the_query_is_read() {
 
 #[tokio::test]
 async fn malformed_queries_are_invalid_and_are_seen_inside() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (query, status) in [
         ("connect=v2&encoding=json&message=%7B%7D", 400),
         ("connect=v1&encoding=json&base64=1&message=***", 400),
@@ -56,8 +56,16 @@ async fn malformed_queries_are_invalid_and_are_seen_inside() {
 
 #[tokio::test]
 async fn a_get_with_a_body_is_refused() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let mut request = get("Peek", "connect=v1&encoding=json&message=%7B%7D");
     *request.body_mut() = "{}".into();
     assert_eq!(server.send(request).await.status, 415);
+}
+
+/// Nothing is left to read on the connection.
+#[tokio::test]
+async fn a_refused_get_does_not_close_the_connection() {
+    let server = serve(layer());
+    let answer = server.send(get("Peek", "connect=v1&encoding=xml&message=a")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("connection")), (415, ""));
 }

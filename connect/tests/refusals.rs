@@ -12,7 +12,7 @@ use tonic_call_test_kit::{Ended, Script, trailers_only};
 
 #[tokio::test]
 async fn other_media_types_are_answered_with_415_and_the_accepted_ones() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (method, kind) in [
         ("Unary", "application/xml"),
         ("Unary", "application/connect+json"),
@@ -35,7 +35,7 @@ async fn other_media_types_are_answered_with_415_and_the_accepted_ones() {
 
 #[tokio::test]
 async fn other_http_methods_are_answered_with_405_and_the_allowed_ones() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (verb, method, allowed) in [
         ("GET", "Unary", "POST"),
         ("PUT", "Unary", "POST"),
@@ -57,7 +57,7 @@ async fn other_http_methods_are_answered_with_405_and_the_allowed_ones() {
 
 #[tokio::test]
 async fn unknown_methods_are_answered_with_404() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (path, marker) in [
         ("/test.v1.Kinds/Nope", None),
         ("/test.v1.Kinds/unary", None),
@@ -101,8 +101,8 @@ async fn requests_to_other_routes_pass_untouched() {
 
 #[tokio::test]
 async fn bidirectional_streams_need_http_2() {
-    let server = serve(layer()).await;
-    let request = post("BidiStream", "application/connect+json", "");
+    let server = serve(layer());
+    let request = post("BidiStream", "application/connect+json", common::envelope(0, b"{}"));
     let answer = server.send(request).await;
     assert_eq!((answer.status.as_u16(), answer.header("connection")), (505, "close"));
     assert!(answer.json()["message"].as_str().unwrap().contains("HTTP/2"));
@@ -110,7 +110,7 @@ async fn bidirectional_streams_need_http_2() {
 
 #[tokio::test]
 async fn malformed_connect_headers_are_invalid() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (name, value) in [
         ("connect-timeout-ms", "soon"),
         ("connect-timeout-ms", "12345678901"),
@@ -139,7 +139,7 @@ async fn malformed_connect_headers_are_invalid() {
 
 #[tokio::test]
 async fn the_protocol_version_can_be_required() {
-    let server = serve(layer().require_protocol_version(true)).await;
+    let server = serve(layer().require_protocol_version(true));
     let answer = server.post("Unary", "application/json", "{}").await;
     assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!("invalid_argument")));
     let mut request = post("Unary", "application/json", "{}");
@@ -153,7 +153,7 @@ async fn the_protocol_version_can_be_required() {
 
 #[tokio::test]
 async fn a_refusal_is_a_call_for_the_layers_inside() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let answer = server.post("Unary", "application/xml", "<a/>").await;
     assert_eq!(answer.status, 415);
     let recorded = server.recorder.only();

@@ -3,21 +3,29 @@
 
 mod common;
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use common::{envelope, envelopes, layer, post, proto, serve};
-use http::Request;
+use http::{Request, Response};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use prost::Message as _;
 use serde_json::json;
+use tonic::Status;
 use tonic_call_test_kit::v1::{Act, Ask, Note};
 use tonic_call_test_kit::{Script, ask};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const JSON: &str = "application/connect+json";
 const PROTO: &str = "application/connect+proto";
 
 #[tokio::test]
 async fn a_server_stream_is_envelopes_with_the_end_in_the_last() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let request = || post("ServerStream", JSON, envelope(0, br#"{"notes":2,"text":"hi"}"#));
     for answer in [server.send(request()).await, server.send2(request()).await] {
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, JSON));
@@ -34,7 +42,7 @@ async fn a_server_stream_is_envelopes_with_the_end_in_the_last() {
 
 #[tokio::test]
 async fn binary_streams_carry_the_same_messages() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let answer =
         server.post("ServerStream", PROTO, envelope(0, &proto(&ask(Act::Unspecified, 3)))).await;
     assert_eq!(answer.header("content-type"), PROTO);
@@ -47,7 +55,7 @@ async fn binary_streams_carry_the_same_messages() {
 
 #[tokio::test]
 async fn a_stream_that_fails_has_status_200_and_the_error_at_its_end() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (notes, method) in [(0, "ServerStream"), (2, "ServerStream"), (0, "ClientStream")] {
         let ask = Ask { code: 5, ..ask(Act::Fail, notes) };
         let answer = server.post(method, PROTO, envelope(0, &proto(&ask))).await;
@@ -59,7 +67,7 @@ async fn a_stream_that_fails_has_status_200_and_the_error_at_its_end() {
 
 #[tokio::test]
 async fn a_client_stream_is_read_message_by_message() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let messages = [&b"{}"[..], br#"{"text":"a"}"#, br#"{"text":"last"}"#];
     let body: Vec<u8> = messages.iter().flat_map(|message| envelope(0, message)).collect();
     for cut in 0..body.len() {
@@ -84,10 +92,10 @@ async fn messages_go_both_ways_while_a_stream_is_open() {
     use tokio_stream::StreamExt as _;
     use tokio_stream::wrappers::UnboundedReceiverStream;
 
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let (sender, receiver) = mpsc::unbounded_channel::<Bytes>();
     let frames = UnboundedReceiverStream::new(receiver)
-        .map(|data| Ok::<_, std::io::Error>(http_body::Frame::data(data)));
+        .map(|data| Ok::<_, std::io::Error>(Frame::data(data)));
     let request = Request::post("/test.v1.Kinds/BidiStream")
         .header("content-type", JSON)
         .body(http_body_util::StreamBody::new(frames))
@@ -115,7 +123,7 @@ async fn messages_go_both_ways_while_a_stream_is_open() {
 
 #[tokio::test]
 async fn a_caller_that_leaves_ends_the_handlers_stream() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let request = post("ServerStream", PROTO, envelope(0, &proto(&ask(Act::Hang, 1))));
     let mut answer = server.http1(request).await.into_body();
     answer.frame().await.unwrap().unwrap();
@@ -126,7 +134,7 @@ async fn a_caller_that_leaves_ends_the_handlers_stream() {
 
 #[tokio::test]
 async fn malformed_envelopes_are_invalid() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let cases: [(&str, Bytes, &str, &str); 8] = [
         ("ServerStream", envelope(2, b"{}"), "invalid_argument", "end-of-stream"),
         ("ServerStream", envelope(4, b"{}"), "invalid_argument", "flags"),
@@ -153,7 +161,7 @@ async fn malformed_envelopes_are_invalid() {
 
 #[tokio::test]
 async fn a_message_that_is_announced_as_too_large_is_not_read() {
-    let server = serve(layer().max_received_bytes(100)).await;
+    let server = serve(layer().max_received_bytes(100));
     // The rest of the message never comes.
     let body = Script::new().data(Bytes::from_static(&[0, 0, 0, 0, 101])).stall();
     let request = Request::post("/test.v1.Kinds/ClientStream")
@@ -164,4 +172,37 @@ async fn a_message_that_is_announced_as_too_large_is_not_read() {
     assert_eq!(response.headers()["connection"], "close");
     let answer = common::Answer::of(response).await;
     assert_eq!(answer.end()["error"]["code"], "resource_exhausted");
+}
+
+/// A body that always has a message, and counts them.
+struct Endless(Arc<AtomicUsize>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(Some(Ok(Frame::data(envelope(0, b"")))))
+    }
+}
+
+#[tokio::test]
+async fn no_message_is_produced_before_the_one_before_was_taken() {
+    let produced = Arc::new(AtomicUsize::new(0));
+    let service = service_fn(|_: Request<tonic::body::Body>| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        let response = response.body(Endless(Arc::clone(&produced))).unwrap();
+        std::future::ready(Ok::<_, Status>(response))
+    });
+    let request = post("ServerStream", JSON, envelope(0, b"{}"));
+    let mut answer = layer().layer(service).oneshot(request).await.unwrap().into_body();
+    for taken in 0..5 {
+        assert_eq!(produced.load(Ordering::SeqCst), taken);
+        let data = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(envelopes(data), [(0, "{}".into())]);
+    }
 }

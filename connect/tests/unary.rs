@@ -10,7 +10,7 @@ use tonic_call_test_kit::v1::{Act, Ask, Note};
 
 #[tokio::test]
 async fn json_is_answered_with_json() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for request in [
         post("Unary", "application/json", r#"{"text":"hi"}"#),
         post("Unary", "application/json; charset=utf-8", r#"{"text":"hi"}"#),
@@ -29,7 +29,7 @@ async fn json_is_answered_with_json() {
 
 #[tokio::test]
 async fn protobuf_is_answered_with_protobuf_on_both_versions_of_http() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let ask = Ask { text: "hi".to_owned(), ..Ask::default() };
     let request = || post("Unary", "application/proto", proto(&ask));
     for answer in [server.send(request()).await, server.send2(request()).await] {
@@ -45,7 +45,7 @@ async fn protobuf_is_answered_with_protobuf_on_both_versions_of_http() {
 
 #[tokio::test]
 async fn an_empty_body_is_an_empty_protobuf_message() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let answer = server.post("Unary", "application/proto", "").await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
     assert_eq!(answer.header("content-length"), "0");
@@ -54,7 +54,7 @@ async fn an_empty_body_is_an_empty_protobuf_message() {
 
 #[tokio::test]
 async fn a_failure_has_the_http_status_of_its_code() {
-    let server = serve(layer()).await;
+    let server = serve(layer());
     for (code, name, http) in [
         (1, "canceled", 499),
         (2, "unknown", 500),
@@ -85,7 +85,7 @@ async fn a_failure_has_the_http_status_of_its_code() {
 async fn grpc_and_grpc_web_are_answered_as_without_the_layer() {
     use tonic_call_test_kit::v1::kinds_client::KindsClient;
 
-    let server = serve(layer()).await;
+    let server = serve(layer());
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address));
     let mut client = KindsClient::new(endpoint.unwrap().connect().await.unwrap());
     let ask = Ask { text: "hi".to_owned(), ..Ask::default() };

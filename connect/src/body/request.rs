@@ -121,4 +121,8 @@ where
         *this.is_over = !matches!(data, Some(Ok(_)));
         Poll::Ready(data.map(|data| data.map(Frame::data)))
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
 }

@@ -8,7 +8,7 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
-use super::unary_response::check;
+use super::unary_response::{broken_off, check};
 use crate::codec::Codec;
 use crate::detect::Answer;
 use crate::error::{Failure, end_of_stream};
@@ -82,6 +82,7 @@ impl<B> ResponseStream<B> {
                 None => break ((!*this.is_ok).then(Failure::without_status), HeaderMap::new()),
             }
         };
+        let failure = failure.or_else(|| broken_off(this.reader));
         // The handler's stream ends here, and not when the caller has read the last envelope.
         this.body.set(None);
         strip_response(&mut metadata);

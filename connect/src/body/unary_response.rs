@@ -55,6 +55,7 @@ impl<B> UnaryResponse<B> {
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
                         let failure = Failure::in_trailers(&trailers);
+                        let failure = failure.or_else(|| broken_off(this.reader));
                         let outcome = outcome(failure, this.message.take());
                         return Poll::Ready(Collected { outcome, trailers });
                     }
@@ -64,6 +65,7 @@ impl<B> UnaryResponse<B> {
                 }
                 None => {
                     let failure = (!*this.is_ok).then(Failure::without_status);
+                    let failure = failure.or_else(|| broken_off(this.reader));
                     let outcome = outcome(failure, this.message.take());
                     return Poll::Ready(Collected { outcome, trailers: HeaderMap::new() });
                 }
@@ -88,4 +90,9 @@ fn outcome(failure: Option<Failure>, message: Option<Bytes>) -> Result<Bytes, Fa
 /// The request offered no compression, so that a compressed frame can't be read.
 pub(super) fn check(flags: u8, _: usize) -> Result<(), Failure> {
     if flags == 0 { Ok(()) } else { Err(Failure::malformed()) }
+}
+
+/// The failure of an answer that ends inside a message.
+pub(super) fn broken_off(reader: &PrefixReader) -> Option<Failure> {
+    (!reader.is_between_messages()).then(Failure::malformed)
 }

@@ -60,7 +60,7 @@ fn is_gzip(item: &str) -> bool {
     let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
     let is_refused = |part: &str| {
         let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-        weight.is_some_and(|weight| weight.trim_end_matches('0').trim_end_matches('.').is_empty())
+        weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
     };
     is_gzip && !parts.any(is_refused)
 }

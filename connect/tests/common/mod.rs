@@ -13,10 +13,7 @@ use prost::Message;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
-use tonic::transport::Server;
-use tonic_call::ObserveLayer;
-use tonic_call_test_kit::v1::kinds_server::KindsServer;
-use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, KindsService, Recorder, Script, listen};
+use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, KindsService, Recorder, Script};
 use tonic_connect_layer::ConnectLayer;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -29,7 +26,7 @@ pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) service: KindsService,
     pub(crate) recorder: Recorder,
-    task: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Drop for Served {
@@ -100,21 +97,29 @@ pub(crate) fn proto(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()
 }
 
-/// Serves `KindsService` with this layer.
-pub(crate) async fn serve(layer: ConnectLayer) -> Served {
-    let (incoming, _) = listen();
-    let address = incoming.local_addr().unwrap();
-    let service = KindsService::default();
-    let recorder = Recorder::new();
-    let server = Server::builder()
-        .accept_http1(true)
-        .layer(layer)
-        .layer(tonic_web::GrpcWebLayer::new())
-        .layer(ObserveLayer::server(recorder.clone()))
-        .add_service(KindsServer::new(service.clone()))
-        .serve_with_incoming(incoming);
-    let task = tokio::spawn(async { server.await.unwrap() });
-    Served { address, service, recorder, task }
+/// Serves `KindsService` with a layer, and another one inside it.
+macro_rules! serve_inside {
+    ($layer:expr, $inside:expr) => {{
+        let (incoming, _) = ::tonic_call_test_kit::listen();
+        let address = incoming.local_addr().unwrap();
+        let service = ::tonic_call_test_kit::KindsService::default();
+        let recorder = ::tonic_call_test_kit::Recorder::new();
+        let kinds = ::tonic_call_test_kit::v1::kinds_server::KindsServer::new(service.clone());
+        let server = ::tonic::transport::Server::builder()
+            .accept_http1(true)
+            .layer($layer)
+            .layer(::tonic_call::ObserveLayer::server(recorder.clone()))
+            .layer($inside)
+            .add_service(kinds)
+            .serve_with_incoming(incoming);
+        let task = ::tokio::spawn(async { server.await.unwrap() });
+        $crate::common::Served { address, service, recorder, task }
+    }};
+}
+
+/// Serves `KindsService` with this layer. gRPC-Web is translated inside it.
+pub(crate) fn serve(layer: ConnectLayer) -> Served {
+    serve_inside!(layer, tonic_web::GrpcWebLayer::new())
 }
 
 impl Served {
