@@ -33,8 +33,9 @@ fn codec() -> JsonCodec {
 }
 
 fn strict() -> JsonCodec {
-    static CODEC: LazyLock<JsonCodec> =
-        LazyLock::new(|| JsonCodec::new(JsonOptions { refuse_unknown_fields: true, write_defaults: false }));
+    static CODEC: LazyLock<JsonCodec> = LazyLock::new(|| {
+        JsonCodec::new(JsonOptions { refuse_unknown_fields: true, write_defaults: false })
+    });
     CODEC.clone()
 }
 

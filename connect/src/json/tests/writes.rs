@@ -103,14 +103,18 @@ fn numbers_that_are_not_finite_are_strings_in_wrappers_too() {
 fn characters_are_escaped_where_json_needs_it() {
     let json = r#"{"aString":"\"\\\n\r\t\u0000\u001f/<é😀"}"#;
     assert_eq!(through(&all(), json), json);
-    assert_eq!(through(&all(), r#"{"stringsByString":{"\"\n":"\u0041"}}"#), r#"{"stringsByString":{"\"\n":"A"}}"#);
+    assert_eq!(
+        through(&all(), r#"{"stringsByString":{"\"\n":"\u0041"}}"#),
+        r#"{"stringsByString":{"\"\n":"A"}}"#
+    );
     assert_eq!(through(&all(), r#"{"own \"name\"":"a"}"#), r#"{"own \"name\"":"a"}"#);
 }
 
 #[test]
 fn default_values_are_written_for_fields_without_presence_only() {
     let verbose = JsonCodec::new(JsonOptions { write_defaults: true, ..JsonOptions::default() });
-    let json: serde_json::Value = serde_json::from_slice(&verbose.encode(&all(), b"").unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&verbose.encode(&all(), b"").unwrap()).unwrap();
     assert_eq!(json["anInt32"], 0);
     assert_eq!(json["anInt64"], "0");
     assert_eq!(json["aColor"], "UNSPECIFIED");
@@ -132,7 +136,10 @@ fn groups_and_extensions_have_json_too() {
     assert_eq!(through(&legacy, json), json);
     let bytes = codec().decode(&legacy, json.as_bytes()).unwrap();
     let dynamic = DynamicMessage::decode(legacy, bytes).unwrap();
-    assert_eq!(serde_json::to_value(&dynamic).unwrap(), serde_json::from_str::<serde_json::Value>(json).unwrap());
+    assert_eq!(
+        serde_json::to_value(&dynamic).unwrap(),
+        serde_json::from_str::<serde_json::Value>(json).unwrap()
+    );
 }
 
 #[test]
@@ -146,16 +153,31 @@ fn what_has_no_json_form_is_internal() {
     broken(&[b"\x82\x02\x01\x80"], "malformed protobuf");
     broken(&[b"\x72\x01\xFF"], "a string is not UTF-8");
     broken(&[b"\xCA\x02\x03\x0A\x01\xFF"], "a string is not UTF-8");
-    broken(&[b"\xEA\x03\x07\x0A\x05x/nop"], "the message type of an `Any` is not in the descriptor set");
-    broken(&[b"\xEA\x03\x03\x12\x01a"], "the message type of an `Any` is not in the descriptor set");
-    broken(&[b"\xF2\x03\x0B\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x00"], "malformed protobuf");
+    broken(
+        &[b"\xEA\x03\x07\x0A\x05x/nop"],
+        "the message type of an `Any` is not in the descriptor set",
+    );
+    broken(
+        &[b"\xEA\x03\x03\x12\x01a"],
+        "the message type of an `Any` is not in the descriptor set",
+    );
+    broken(&[b"\xF2\x03\x01\x08"], "malformed protobuf");
     broken(&[b"\xF2\x03\x07\x08\x80\xA0\xCF\x8D\xBA\x11"], "a timestamp is out of range");
-    broken(&[b"\xF2\x03\x0B\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"], "a timestamp is out of range");
-    broken(&[b"\xFA\x03\x0D\x08\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"], "a duration is out of range");
+    broken(
+        &[b"\xF2\x03\x0B\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"],
+        "a timestamp is out of range",
+    );
+    broken(
+        &[b"\xFA\x03\x0D\x08\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"],
+        "a duration is out of range",
+    );
     broken(&[b"\x82\x04\x05\x0A\x03a_1"], "a path of a field mask has no form in camelCase");
     broken(&[b"\x82\x04\x03\x0A\x01A"], "a path of a field mask has no form in camelCase");
     broken(&[b"\x82\x04\x04\x0A\x02a_"], "a path of a field mask has no form in camelCase");
-    broken(&[b"\x92\x04\x09\x11\0\0\0\0\0\0\xF0\x7F"], "a google.protobuf.Value is not a finite number");
+    broken(
+        &[b"\x92\x04\x09\x11\0\0\0\0\0\0\xF0\x7F"],
+        "a google.protobuf.Value is not a finite number",
+    );
 }
 
 #[test]
@@ -188,10 +210,20 @@ fn a_detail_of_an_error_has_a_readable_form() {
 }
 
 #[test]
+fn a_codec_of_types_with_oneofs_can_be_shown() {
+    codec().encode(&all(), b"").unwrap();
+    assert_eq!(
+        format!("{:?}", codec().schema),
+        format!("OnceLock(Schema {{ types: {}, .. }})", super::POOL.all_messages().len())
+    );
+}
+
+#[test]
 fn messages_of_another_pool_are_converted_too() {
     let codec = codec();
     codec.encode(&all(), b"").unwrap();
-    let other = prost_reflect::DescriptorPool::decode(super::POOL.encode_to_vec().as_slice()).unwrap();
+    let other =
+        prost_reflect::DescriptorPool::decode(super::POOL.encode_to_vec().as_slice()).unwrap();
     let all = other.get_message_by_name("test.json.All").unwrap();
     assert_eq!(codec.encode(&all, b"\x18\x05").unwrap(), r#"{"anInt32":5}"#);
 }
@@ -201,5 +233,8 @@ fn the_keys_of_a_map_are_strings() {
     let mut dynamic = DynamicMessage::new(all());
     let map = [(MapKey::U64(u64::MAX), Value::I64(i64::MIN))].into();
     dynamic.set_field_by_name("int64s_by_uint64", Value::Map(map));
-    assert_eq!(json(&[&dynamic.encode_to_vec()]), r#"{"int64sByUint64":{"18446744073709551615":"-9223372036854775808"}}"#);
+    assert_eq!(
+        json(&[&dynamic.encode_to_vec()]),
+        r#"{"int64sByUint64":{"18446744073709551615":"-9223372036854775808"}}"#
+    );
 }
