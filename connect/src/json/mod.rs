@@ -21,6 +21,7 @@
 //! | numbers that do not fit into the type, `-0.5` for an integer | error |
 //! | base64 of either alphabet, with padding or without | accepted, but not both alphabets in one value |
 //! | `Any` with an unknown type, or without `@type` if it is not empty | error |
+//! | `Any` of `google.protobuf.Empty` | with `"value": {}` or without; written without |
 //! | `Any` with `@type` behind other members | accepted; nested, only as far as it stays cheap |
 //! | seconds of a timestamp of 60, more than nine digits of a fraction, `t` or `z` | error |
 //! | more than 100 messages in each other | error; each map entry, and each level of a `Struct`, is one or more |
@@ -33,9 +34,14 @@
 //!
 //! # Differences from `prost-reflect`
 //!
-//! Its own JSON accepts duplicate names of oneofs and of map keys, writes a `FloatValue` of NaN as `null`, drops a
-//! `google.protobuf.Empty` with members even if unknown fields are ignored, rounds numbers twice for a `float`, and
-//! keeps JSON that precedes `@type` in memory as a tree.
+//! The JSON of `prost-reflect` 0.16 differs from these rules, besides its cost:
+//!
+//! - of a name or a key of a map that comes twice, the last counts;
+//! - `"1e3"` and `"1.0"` are no integers, and `"+1"` is one; `"inf"`, `"nan"` and `"1e999"` are numbers;
+//! - `9007199254740993.0` loses its last digit, and a `float` is rounded twice;
+//! - a `FloatValue` or `DoubleValue` of NaN or infinity is written as `null`;
+//! - an empty `Any` is an error, and an `Empty` with unknown members is one even if these are ignored;
+//! - the JSON before the `@type` of an `Any` is held as a tree.
 
 mod base64;
 mod fault;

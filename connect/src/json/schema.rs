@@ -1,5 +1,6 @@
 //! What the codec knows of message types: their fields, in a form that is quick to look up.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use prost_reflect::{
@@ -11,7 +12,6 @@ use rustc_hash::FxHashMap;
 use super::wire::{FIXED32, FIXED64, GROUP, LEN, VARINT};
 
 /// The message types of a pool. Each is compiled when it is first used.
-#[derive(Debug)]
 pub(super) struct Schema {
     pool: DescriptorPool,
     indices: FxHashMap<String, usize>,
@@ -141,6 +141,13 @@ impl Special {
                 _ => true,
             });
         if right { special } else { Special::None }
+    }
+}
+
+// In `prost-reflect`, a field shows its oneof, and a oneof its fields: to show a descriptor with a oneof never ends.
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schema").field("types", &self.types.len()).finish_non_exhaustive()
     }
 }
 

@@ -28,9 +28,12 @@ impl<'a> Reader<'a> {
         let empty = self.out.len();
         // Some implementations write an empty message as a `value`, others without it.
         let has_value = of.is_special() || of.special == Special::Empty;
-        self.deeper(1, |reader| {
-            if has_value { reader.any_value(of) } else { reader.object(of, true) }
-        })?;
+        self.deeper(
+            1,
+            |reader| {
+                if has_value { reader.any_value(of) } else { reader.object(of, true) }
+            },
+        )?;
         if self.out.len() == empty {
             self.out.truncate(start);
         } else {

@@ -24,9 +24,10 @@ impl Reader<'_> {
         match time::parse_duration(&text) {
             Some((seconds, nanos)) => self.seconds_and_nanos(seconds, nanos),
             None => {
-                return Err(self
-                    .scan
-                    .fault(format!("{} is not a duration in seconds like \"1.5s\"", shown(&text))));
+                return Err(self.scan.fault(format!(
+                    "{} is not a duration in seconds like \"1.5s\"",
+                    shown(&text)
+                )));
             }
         }
         Ok(())
