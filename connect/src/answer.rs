@@ -77,19 +77,16 @@ impl Answering {
         applies.then(|| refusal.clone())
     }
 
-    /// Answers with a refusal, in HTTP's form if it has one.
-    fn refuse<B>(
-        mut self,
-        mut head: response::Parts,
-        refusal: Refusal,
-    ) -> Response<ResponseBody<B>> {
-        let failure = Failure::from(&refusal.status);
-        let Some(http) = refusal.http else { return self.fail(head, None, &failure) };
-        self.answer.is_stream = false;
+    /// Answers with a refusal. Those with an HTTP status of their own are no Connect errors, but plain text: a client
+    /// of any protocol may get them, and a Connect client derives the code from the status.
+    fn refuse<B>(self, mut head: response::Parts, refusal: Refusal) -> Response<ResponseBody<B>> {
+        let Some(http) = refusal.http else {
+            return self.fail(head, None, &Failure::from(&refusal.status));
+        };
         head.headers.extend(refusal.header);
-        let mut response = self.fail(head, None, &failure);
-        *response.status_mut() = http;
-        response
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        head.headers.insert(CONTENT_TYPE, text);
+        self.whole_of_type(head, http, refusal.status.message().to_owned().into())
     }
 
     /// Answers when all of a unary answer is here.

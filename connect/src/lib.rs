@@ -123,18 +123,20 @@
 //! |---|---|---|
 //! | the service's own status | the same | the one of Connect's table |
 //! | malformed JSON, gzip or envelope, or a malformed query | `invalid_argument` | 400 |
+//! | a compressed envelope without `connect-content-encoding` | `internal` | |
 //! | malformed `connect-timeout-ms`, unsupported `connect-protocol-version` | `invalid_argument` | 400 |
 //! | a message larger than a limit | `resource_exhausted` | 429 |
 //! | a compression other than gzip | `unimplemented` | 501 |
-//! | another content type | `invalid_argument` | 415, with `accept-post` |
-//! | another HTTP method | `invalid_argument` | 405, with `allow` |
+//! | another content type | none: in plain text | 415, with `accept-post` |
+//! | another HTTP method | none: in plain text | 405, with `allow` |
 //! | a method that does not exist | `unimplemented` | 404 |
 //! | streams in both directions on HTTP/1.1 | `invalid_argument` | 505 |
 //! | the service ends without a status | `unknown` | 500 |
 //!
 //! A unary error is JSON, whatever the codec of the request. Its metadata are headers, so that `www-authenticate` of
 //! the auth layer works, and a `google.rpc.RetryInfo` becomes `retry-after`. A stream always has status 200 and the
-//! error in its last envelope, except for 404, 405, 415 and 505. An answer on HTTP/1.1 before the request was read
+//! error in its last envelope, except for 404, 405, 415 and 505, which the layers inside see as `INVALID_ARGUMENT`
+//! (404: `UNIMPLEMENTED`). An answer on HTTP/1.1 before the request was read
 //! closes the connection.
 //!
 //! `connect-timeout-ms` becomes `grpc-timeout`. tonic itself or the deadline layer obeys it: there is no timer here.

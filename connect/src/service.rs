@@ -44,13 +44,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let has_body = !body.is_end_stream();
-        let Some(Detected { answer, input }) = detect(&self.settings, &head, has_body) else {
+        let Some(Detected { answer, input }) = detect(&self.settings, &head) else {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::untouched(self.inner.call_grpc(request));
         };
         let progress = Progress::default();
-        if !has_body {
+        if body.is_end_stream() {
             progress.set_at_end();
         }
         let (body, timeout, refusal) = match input {

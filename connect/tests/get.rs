@@ -5,10 +5,13 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use common::{get, layer, proto, serve};
+use http::Request;
 use prost::Message as _;
 use serde_json::json;
 use tonic::Code;
+use tonic_call_test_kit::Script;
 use tonic_call_test_kit::v1::{Ask, Note};
 
 #[tokio::test]
@@ -60,6 +63,10 @@ async fn a_get_with_a_body_is_refused() {
     let mut request = get("Peek", "connect=v1&encoding=json&message=%7B%7D");
     *request.body_mut() = "{}".into();
     assert_eq!(server.send(request).await.status, 415);
+    // An empty frame is no body.
+    let request = Request::get("/test.v1.Kinds/Peek?connect=v1&encoding=json&message=%7B%7D");
+    let body = Script::new().pending().data(Bytes::new());
+    assert_eq!(server.http2(request.body(body).unwrap()).await.status(), 200);
 }
 
 /// Nothing is left to read on the connection.

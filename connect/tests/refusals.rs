@@ -23,7 +23,8 @@ async fn other_media_types_are_answered_with_415_and_the_accepted_ones() {
     ] {
         let answer = server.post(method, kind, "{}").await;
         assert_eq!(answer.status, 415, "{method} {kind}");
-        assert_eq!(answer.json()["code"], "invalid_argument");
+        assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+        assert!(answer.body.starts_with(b"unsupported content type, use application/"));
         let accepted = answer.header("accept-post");
         let stream = if method == "Unary" { "application/" } else { "application/connect+" };
         assert!(accepted.contains(&format!("{stream}json")), "{accepted}");
@@ -51,7 +52,7 @@ async fn other_http_methods_are_answered_with_405_and_the_allowed_ones() {
             (405, allowed),
             "{verb} {method}"
         );
-        assert_eq!(answer.json()["code"], "invalid_argument");
+        assert_eq!(answer.body, format!("the HTTP method is not allowed, use {allowed}"));
     }
 }
 
@@ -70,10 +71,7 @@ async fn unknown_methods_are_answered_with_404() {
         }
         let answer = server.send(request.body(Full::from("{}")).unwrap()).await;
         assert_eq!(answer.status, 404, "{path}");
-        assert_eq!(
-            answer.json(),
-            json!({"code": "unimplemented", "message": "there is no such method"})
-        );
+        assert_eq!(answer.text(), "there is no such method");
     }
 }
 
@@ -105,7 +103,7 @@ async fn bidirectional_streams_need_http_2() {
     let request = post("BidiStream", "application/connect+json", common::envelope(0, b"{}"));
     let answer = server.send(request).await;
     assert_eq!((answer.status.as_u16(), answer.header("connection")), (505, "close"));
-    assert!(answer.json()["message"].as_str().unwrap().contains("HTTP/2"));
+    assert!(answer.text().contains("HTTP/2"));
 }
 
 #[tokio::test]

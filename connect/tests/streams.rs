@@ -139,7 +139,7 @@ async fn malformed_envelopes_are_invalid() {
         ("ServerStream", envelope(2, b"{}"), "invalid_argument", "end-of-stream"),
         ("ServerStream", envelope(4, b"{}"), "invalid_argument", "flags"),
         ("ServerStream", envelope(0x80, b"{}"), "invalid_argument", "flags"),
-        ("ServerStream", envelope(1, b"{}"), "invalid_argument", "connect-content-encoding"),
+        ("ServerStream", envelope(1, b"{}"), "internal", "connect-content-encoding"),
         ("ServerStream", Bytes::from_static(b"\0\0\0\0\x05{}"), "invalid_argument", "inside"),
         ("ClientStream", Bytes::from_static(b"\0\0\0"), "invalid_argument", "inside"),
         ("ServerStream", Bytes::new(), "unimplemented", "there is none"),

@@ -83,7 +83,8 @@ fn check(decoding: &Decoding, flags: u8, len: usize) -> Result<(), Status> {
     if flags & COMPRESSED != 0 && !decoding.gzip {
         let message = "malformed envelope: it is compressed, but connect-content-encoding names \
                        no compression";
-        return Err(Status::invalid_argument(message));
+        // The code that the conformance suite requires, as gRPC does.
+        return Err(Status::internal(message));
     }
     match len > decoding.settings.max_received {
         true => Err(too_large("message", decoding.settings.max_received)),

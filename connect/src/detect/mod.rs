@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderName};
+use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{Method as Verb, StatusCode, Version, request};
 use tonic::Status;
 use tonic_call::{Protocol, is_preflight};
@@ -63,11 +63,7 @@ pub(crate) enum Source {
 }
 
 /// Reads the head. `None` if the request is not one of the Connect protocol.
-pub(crate) fn detect(
-    settings: &Settings,
-    head: &request::Parts,
-    has_body: bool,
-) -> Option<Detected> {
+pub(crate) fn detect(settings: &Settings, head: &request::Parts) -> Option<Detected> {
     if Protocol::of(&head.headers).is_some() || is_preflight(head) {
         return None;
     }
@@ -82,8 +78,7 @@ pub(crate) fn detect(
     let input = match settings.methods.find(head.uri.path()) {
         Found::Method(method) => {
             answer.method = Some(Arc::clone(method));
-            read(settings, head, has_body, method, &mut answer)
-                .map(|input| (Arc::clone(method), input))
+            read(settings, head, method, &mut answer).map(|input| (Arc::clone(method), input))
         }
         // Other routes of the program may accept JSON as well.
         Found::Nothing if !version::is_marked(head) => return None,
@@ -100,7 +95,6 @@ fn unknown_method() -> Refusal {
 fn read(
     settings: &Settings,
     head: &request::Parts,
-    has_body: bool,
     method: &Method,
     answer: &mut Answer,
 ) -> Result<Input, Refusal> {
@@ -114,7 +108,7 @@ fn read(
         return Err(refusal.with_http(StatusCode::HTTP_VERSION_NOT_SUPPORTED));
     }
     let (source, gzip) = if answer.is_get {
-        from_query(settings, head, has_body, answer)?
+        from_query(settings, head, answer)?
     } else {
         let kind = content_type::read(&head.headers);
         let kind = kind.filter(|kind| kind.is_stream != method.is_unary());
@@ -131,10 +125,9 @@ fn read(
 fn from_query(
     settings: &Settings,
     head: &request::Parts,
-    has_body: bool,
     answer: &mut Answer,
 ) -> Result<(Source, bool), Refusal> {
-    if has_body {
+    if announces_body(head) {
         let refusal = Refusal::invalid("MEDIA_TYPE", "a GET must not have a body");
         return Err(refusal.with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
@@ -149,6 +142,12 @@ fn from_query(
     version::check_query(settings, query.is_v1)?;
     let gzip = encoding::named(settings, query.compression.as_deref().unwrap_or_default())?;
     Ok((Source::Query(query.message), gzip))
+}
+
+/// Whether the head announces a body. On HTTP/2 a `GET` may end with an empty frame, so that its end is not known yet.
+fn announces_body(head: &request::Parts) -> bool {
+    let length = head.headers.get(CONTENT_LENGTH);
+    length.is_some_and(|length| length != "0") || head.headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn not_allowed(by_get: bool) -> Refusal {

@@ -89,9 +89,7 @@ mod tests {
             ("te", "trailers"),
             ("grpc-timeout", "1500000u"),
         ]
-        .map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         assert_eq!(head.headers, http::HeaderMap::from_iter(expected));
     }
 }

@@ -62,6 +62,12 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
     }
 
+    /// The plain text of a refusal.
+    pub(crate) fn text(&self) -> &str {
+        assert_eq!(self.header("content-type"), "text/plain; charset=utf-8");
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
     /// The envelopes of a stream.
     pub(crate) fn envelopes(&self) -> Vec<(u8, Bytes)> {
         envelopes(self.body.clone())
