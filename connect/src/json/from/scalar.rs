@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         Ok(Wrote::is_default(default))
     }
 
-    fn integer<T: TryFrom<i128> + std::fmt::Display>(
+    fn integer<T: TryFrom<i128> + std::fmt::Display + Copy>(
         &self,
         text: &str,
         min: T,

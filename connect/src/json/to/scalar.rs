@@ -55,7 +55,7 @@ impl JsonWriter<'_> {
             Kind::Null | Kind::Message(..) => self.plain("null"),
             Kind::Double | Kind::Float => self.plain("0.0"),
             Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => {
-                self.plain("\"0\"")
+                self.plain("\"0\"");
             }
             &Kind::Enum(index) => self.quoted(&self.schema.enumeration(index).first),
             _ => self.plain("0"),
