@@ -34,11 +34,14 @@ fn check_json(json: &[u8]) {
         let dynamic = DynamicMessage::decode(all(), bytes.clone()).unwrap();
         let Ok(json) = codec.encode(&all(), &bytes) else { continue };
         let again = codec.decode(&all(), &json).unwrap();
-        assert_eq!(codec.encode(&all(), &again).unwrap(), json);
-        // A NaN is not equal to itself, a `NullValue` is written as null, whatever its number, and the bytes in an `Any`
-        // can have their fields in another order.
+        // A `NullValue` is written as null, whatever its number.
         let text = String::from_utf8_lossy(&json);
-        if !["NaN", "null", "@type"].iter().any(|not_comparable| text.contains(not_comparable)) {
+        if text.contains("null") {
+            continue;
+        }
+        assert_eq!(codec.encode(&all(), &again).unwrap(), json);
+        // A NaN is not equal to itself, and the bytes in an `Any` can have their fields in another order.
+        if !text.contains("NaN") && !text.contains("@type") {
             // Not `assert_eq`: to show a `DynamicMessage` with a oneof never ends.
             assert!(DynamicMessage::decode(all(), again).unwrap() == dynamic, "{text}");
         }
@@ -231,7 +234,9 @@ proptest! {
         let bytes = strict().decode(&all(), text.as_bytes()).unwrap();
         let ours = DynamicMessage::decode(all(), bytes.clone()).unwrap();
         let mut deserializer = serde_json::Deserializer::from_str(&text);
-        let theirs = DynamicMessage::deserialize(all(), &mut deserializer).unwrap();
+        let read = DynamicMessage::deserialize(all(), &mut deserializer).unwrap();
+        // In the form of bytes, an empty list is an absent one.
+        let theirs = DynamicMessage::decode(all(), read.encode_to_vec().as_slice()).unwrap();
         // The bytes in an `Any` can have their fields in another order.
         prop_assert!(ours == theirs || text.contains("@type"), "{}", text);
         let written: Value = serde_json::from_slice(&strict().encode(&all(), &bytes).unwrap()).unwrap();
