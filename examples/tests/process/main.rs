@@ -23,6 +23,7 @@ mod calls_are_repeated;
 mod calls_are_retried;
 mod certificates_are_renewed;
 mod certs_make_what_tls_needs;
+mod connect_is_spoken_on_the_same_port;
 mod deadlines_hold;
 mod every_call_is_logged_and_counted;
 mod every_line_of_standard_error_is_json;

@@ -85,6 +85,48 @@ async fn one_with_a_stream_is_not_idle_and_a_client_whose_was_closed_connects_an
     call(&mut server.client.clone()).await;
 }
 
+const SHORT_HTTP1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// Reads the head of an answer without a body.
+async fn answer(socket: &mut TcpStream) -> String {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        assert_ne!(soon(socket.read_buf(&mut heard)).await.unwrap(), 0, "{heard:?}");
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+/// Guards against: slow loris, and connections that are kept alive for ever.
+#[tokio::test]
+async fn one_over_http_1_is_closed_when_it_is_idle() {
+    let server = Server::with_connections(ConnectionLimits::default().idle_timeout(SHORT)).await;
+    let mut half_a_head = TcpStream::connect(server.address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nx-long: and so on";
+    half_a_head.write_all(head).await.unwrap();
+    assert!(until_closed(&mut half_a_head).await.is_empty());
+
+    let mut kept_alive = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        kept_alive.write_all(SHORT_HTTP1).await.unwrap();
+        assert!(answer(&mut kept_alive).await.starts_with("HTTP/1.1 400 "));
+    }
+    assert!(until_closed(&mut kept_alive).await.is_empty());
+}
+
+/// A request over HTTP/1.1 can be shorter than the preface of HTTP/2.
+#[tokio::test]
+async fn one_over_http_1_needs_no_preface() {
+    let connections = ConnectionLimits::default().preface_timeout(SHORT).idle_timeout(LONG);
+    let server = Server::with_connections(connections).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(SHORT_HTTP1).await.unwrap();
+    answer(&mut socket).await;
+    // When a later one is closed, the time of the first is over.
+    until_closed(&mut TcpStream::connect(server.address).await.unwrap()).await;
+    socket.write_all(SHORT_HTTP1).await.unwrap();
+    assert!(answer(&mut socket).await.starts_with("HTTP/1.1 400 "));
+}
+
 /// Guards against: one token that opened 19,159 streams on one connection.
 #[tokio::test]
 async fn one_has_so_many_streams_and_no_more() {
