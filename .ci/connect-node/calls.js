@@ -40,21 +40,23 @@ for (const [name, transport, bidi] of transports(url)) {
 }
 
 console.log("-- what the server's log says of them");
-expect("calls that the server ended at their deadline", await ended("DEADLINE_EXCEEDED", count), count);
-expect("watches that their caller cancelled", await ended("CANCELLED", 2 * count), 2 * count);
-expect("panics", await ended("INTERNAL", 2 * count), 2 * count);
+expect("calls that the server ended at their deadline", await ended("GetOrder", "DEADLINE_EXCEEDED", count), count);
+expect("watches that their caller cancelled", await ended("WatchOrder", "CANCELLED", 2 * count), 2 * count);
+expect("panics before the response", await ended("GetOrder", "INTERNAL", count), count);
+expect("panics in a stream", await ended("ListOrders", "INTERNAL", count), count);
 
 await raw(url);
 expect("the server's exit status", await server.stop(), 0);
 await refusals(orders);
 process.exit(0);
 
-/** The number of calls that ended with this code, as soon as there are as many as expected. */
-async function ended(code, expected) {
+/** The number of calls of a method that ended with this code, as soon as there are as many as expected. */
+async function ended(method, code, expected) {
   const found = () =>
     server.log
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line))
+      .filter((line) => line["rpc.method"]?.endsWith(`/${method}`))
       .filter((line) => grpc(line["rpc.response.status_code"]) === code).length;
   const until = Date.now() + PATIENCE;
   while (found() < expected && Date.now() < until) {
