@@ -33,7 +33,8 @@ pub(crate) fn any<T: Name>(message: &T) -> Any {
 
 /// Each name with all its values. Values of binary headers stay in base64.
 fn headers_of(headers: &HeaderMap) -> Vec<Header> {
-    let value_of = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let value_of =
+        |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let header_of = |name: &http::HeaderName| Header {
         name: name.to_string(),
         value: headers.get_all(name).iter().map(value_of).collect(),

@@ -10,8 +10,8 @@ use crate::info;
 use crate::proto::conformance_service_server::ConformanceService;
 use crate::proto::{
     BidiStreamRequest, BidiStreamResponse, ClientStreamRequest, ClientStreamResponse,
-    IdempotentUnaryRequest, IdempotentUnaryResponse, ServerStreamRequest,
-    ServerStreamResponse, UnaryRequest, UnaryResponse, UnaryResponseDefinition,
+    IdempotentUnaryRequest, IdempotentUnaryResponse, ServerStreamRequest, ServerStreamResponse,
+    UnaryRequest, UnaryResponse, UnaryResponseDefinition,
 };
 use crate::reply;
 use crate::streams::{Bidi, Replies};

@@ -104,7 +104,14 @@ mod tests {
 
     #[test]
     fn other_paths_are_not_of_the_page() {
-        for path in ["", "//", "/index.html", "/app.js/", "/../Cargo.toml", "/orders.v1.OrderService/GetOrder"] {
+        for path in [
+            "",
+            "//",
+            "/index.html",
+            "/app.js/",
+            "/../Cargo.toml",
+            "/orders.v1.OrderService/GetOrder",
+        ] {
             assert!(File::at(path).is_none(), "{path}");
         }
     }
