@@ -4,6 +4,7 @@
 mod callers;
 mod channels;
 mod configured;
+pub mod connect;
 mod deadlines;
 mod flood;
 mod identities;
