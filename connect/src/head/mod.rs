@@ -3,7 +3,7 @@
 mod request;
 mod response;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 pub(crate) use self::request::translate_request;
 pub(crate) use self::response::{prefix_trailers, strip_response};
@@ -18,3 +18,11 @@ pub(crate) const CONNECT_ACCEPT_ENCODING: HeaderName =
 
 pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Removes these headers. A head has few of them: comparing names takes less time than a lookup for each that may be
+/// there.
+fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
+    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
+        headers.remove(name);
+    }
+}

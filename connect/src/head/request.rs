@@ -10,11 +10,11 @@ use tonic_call::{GRPC_TIMEOUT, Protocol, format_timeout};
 
 use super::{
     CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, CONNECT_PROTOCOL_VERSION,
-    CONNECT_TIMEOUT_MS, GRPC_ACCEPT_ENCODING, GRPC_ENCODING,
+    CONNECT_TIMEOUT_MS, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, remove,
 };
 
 /// What describes the HTTP body or the connection, and has no meaning inside.
-const REMOVED: [HeaderName; 15] = [
+static REMOVED: [HeaderName; 15] = [
     ACCEPT_ENCODING,
     CONNECTION,
     CONTENT_ENCODING,
@@ -35,9 +35,7 @@ const REMOVED: [HeaderName; 15] = [
 
 /// Makes the head that of a gRPC request. A query is dropped: it has no place in gRPC, and may hold a message.
 pub(crate) fn translate_request(head: &mut request::Parts, timeout: Option<Duration>) {
-    for name in REMOVED {
-        head.headers.remove(name);
-    }
+    remove(&mut head.headers, &REMOVED);
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers.insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {

@@ -5,10 +5,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
-use super::{GRPC_ACCEPT_ENCODING, GRPC_ENCODING};
+use super::{GRPC_ACCEPT_ENCODING, GRPC_ENCODING, remove};
 
 /// What belongs to gRPC or to the connection, and is no metadata.
-const REMOVED: [HeaderName; 13] = [
+static REMOVED: [HeaderName; 13] = [
     CONNECTION,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
@@ -26,9 +26,7 @@ const REMOVED: [HeaderName; 13] = [
 
 /// Leaves only metadata in the headers or trailers of a gRPC response.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    for name in REMOVED {
-        headers.remove(name);
-    }
+    remove(headers, &REMOVED);
 }
 
 /// Adds trailing metadata to the headers of a unary response (Connect, "Unary-Response"). Names that get too long
