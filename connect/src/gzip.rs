@@ -1,12 +1,20 @@
 //! Compression of messages.
 
-use std::io::{Read as _, Write as _};
+use std::cell::RefCell;
+use std::io::Read as _;
 
 use bytes::Bytes;
-use flate2::Compression;
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress};
 use tonic::Status;
+
+/// gzip without a name and a time, of an unknown system (RFC 1952).
+const HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255];
+
+thread_local! {
+    /// It has some 300 KiB. To create it takes longer than to compress a small message.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
 
 /// Decompresses at most this number of bytes.
 ///
@@ -28,10 +36,28 @@ pub(crate) fn decompress(bytes: &[u8], max: usize) -> Result<Bytes, Status> {
 
 /// Compresses quickly rather than tightly.
 pub(crate) fn compress(bytes: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
-    // Writing to memory does not fail.
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.map_or_else(|_| Bytes::new(), Bytes::from)
+    let mut out = Vec::with_capacity(bytes.len() / 2 + 64);
+    out.extend_from_slice(&HEADER);
+    COMPRESS.with_borrow_mut(|compress| deflate(compress, bytes, &mut out));
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    // The length is modulo 2^32.
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.into()
+}
+
+fn deflate(compress: &mut Compress, bytes: &[u8], out: &mut Vec<u8>) {
+    compress.reset();
+    loop {
+        let read = usize::try_from(compress.total_in()).unwrap_or(bytes.len());
+        let rest = bytes.get(read..).unwrap_or_default();
+        match compress.compress_vec(rest, out, FlushCompress::Finish) {
+            Ok(flate2::Status::Ok | flate2::Status::BufError) => out.reserve(out.len()),
+            // Compression without a dictionary does not fail.
+            Ok(flate2::Status::StreamEnd) | Err(_) => return,
+        }
+    }
 }
 
 pub(crate) fn too_large(what: &str, max: usize) -> Status {
