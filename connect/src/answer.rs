@@ -36,12 +36,12 @@ pub(crate) struct Answering {
 pub(crate) enum Next<B> {
     Answer(Response<ResponseBody<B>>),
     /// The answer depends on the trailers.
-    Collect(Answering, response::Parts, UnaryResponse<B>),
+    Collect(Box<Answering>, response::Parts, UnaryResponse<B>),
 }
 
 impl Answering {
     /// Translates the answer of the inner service, or begins to.
-    pub(crate) fn begin<B: Body<Data = Bytes>>(self, inner: Response<B>) -> Next<B> {
+    pub(crate) fn begin<B: Body<Data = Bytes>>(self: Box<Self>, inner: Response<B>) -> Next<B> {
         let code = code_of_head(&inner);
         let (mut head, body) = inner.into_parts();
         let is_ok = head.headers.contains_key(Status::GRPC_STATUS);

@@ -61,7 +61,7 @@ where
                     match answering.begin(response) {
                         Next::Answer(response) => return Poll::Ready(Ok(response)),
                         Next::Collect(answering, head, rest) => {
-                            *this.answering = Some(Box::new(answering));
+                            *this.answering = Some(answering);
                             this.step.set(Step::Rest(Some(Box::new(head)), rest));
                         }
                     }

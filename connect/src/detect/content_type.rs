@@ -1,5 +1,7 @@
 //! The content types of Connect.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
@@ -16,7 +18,10 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Kind> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let mut parts = value.to_str().ok()?.split(';').map(str::trim);
-    let kind = parts.next()?.to_ascii_lowercase();
+    let mut kind = Cow::Borrowed(parts.next()?);
+    if kind.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        kind.to_mut().make_ascii_lowercase();
+    }
     // Text is always UTF-8 here, and clients like to name it.
     if !parts.all(|part| part.is_empty() || is_utf8(part)) {
         return None;
