@@ -98,7 +98,7 @@ async fn a_call_that_hangs_ends_at_the_servers_limit_in_log_and_metrics_as_well(
         assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, message));
     }
     let (_, text) = get(&metrics, "/metrics").await;
-    let counted = "grpc_method=\"GetOrder\",grpc_code=\"DeadlineExceeded\"} 2\n";
+    let counted = "grpc_method=\"GetOrder\",protocol=\"grpc\",grpc_code=\"DeadlineExceeded\"} 2\n";
     assert!(text.contains(counted), "{text}");
     assert!(!text.contains("grpc_server_refused_total{"), "{text}");
 

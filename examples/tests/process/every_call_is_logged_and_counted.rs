@@ -135,9 +135,8 @@ async fn metrics_are_served_and_count_what_was_called() {
     let (head, text) = get(&metrics, "/metrics").await;
     assert!(head.starts_with("http/1.0 200 "), "{head}");
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    let create =
-        "{grpc_type=\"unary\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"CreateOrder\"";
-    let watch = "{grpc_type=\"server_stream\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"WatchOrder\"";
+    let create = "{grpc_type=\"unary\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"CreateOrder\",protocol=\"grpc\"";
+    let watch = "{grpc_type=\"server_stream\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"WatchOrder\",protocol=\"grpc\"";
     for sample in [
         format!("grpc_server_handled_total{create},grpc_code=\"OK\"}} 1"),
         format!("grpc_server_handled_total{create},grpc_code=\"Internal\"}} 0"),
@@ -190,7 +189,7 @@ async fn what_the_drain_ends_is_logged_too() {
     let mut request = Request::new(GetOrderRequest { id });
     request.metadata_mut().insert("x-fault", "delay=1h".parse().unwrap());
     let slow = tokio::spawn(async move { client.get_order(request).await });
-    let in_flight = "grpc_method=\"GetOrder\"} 1";
+    let in_flight = "grpc_method=\"GetOrder\",protocol=\"grpc\"} 1";
     let arrived = async {
         let is_it =
             |line: &str| line.starts_with("grpc_server_in_flight{") && line.ends_with(in_flight);

@@ -344,8 +344,7 @@ async fn the_log_and_the_metrics_say_who_has_refused_and_by_which_limit() {
     again.get_order(GetOrderRequest::default()).await.unwrap_err();
 
     let (_, text) = get(&metrics, "/metrics").await;
-    let of_get =
-        "grpc_type=\"unary\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"GetOrder\"";
+    let of_get = "grpc_type=\"unary\",grpc_service=\"orders.v1.OrderService\",grpc_method=\"GetOrder\",protocol=\"grpc\"";
     for sample in [
         format!("grpc_server_handled_total{{{of_get},grpc_code=\"ResourceExhausted\"}} {refused}"),
         format!("grpc_server_handled_total{{{of_get},grpc_code=\"NotFound\"}} {}", calls.passed),
