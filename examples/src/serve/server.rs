@@ -20,7 +20,7 @@ use super::error::ServeError;
 use super::grpc_web;
 use super::health::Health;
 use crate::auth::{Callers, TokenVerifier, log_certificate};
-use crate::connections::{self, ConnectionLimits};
+use crate::connections::{self, ConnectionLimits, LingeringLayer};
 use crate::deadlines::Deadlines;
 use crate::drain::{Drain, DrainLayer, Drained, Signal};
 use crate::limits::{self, CallLimits, LimitFile};
@@ -95,6 +95,7 @@ pub async fn serve(
         .add_service(orders.server());
     // The order that the README recommends.
     let service = ServiceBuilder::new()
+        .layer(LingeringLayer)
         .layer(WebLayer { is_enabled: config.web })
         .option_layer(cors::layer(config.cors))
         .layer(methods::connect().map_err(ServeError::failed)?)
