@@ -16,6 +16,7 @@ use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
+use tonic::codegen::Bytes;
 use tower::{Layer, Service};
 
 /// How long, and how much, a connection reads on after a response: as long as Go's servers do.
@@ -91,7 +92,7 @@ impl Drop for Watched {
 async fn read_on(mut rest: Body) {
     let mut received = 0;
     while let Some(Ok(frame)) = rest.frame().await {
-        received += frame.data_ref().map_or(0, |data| data.len());
+        received += frame.data_ref().map_or(0, Bytes::len);
         if received > LINGER_BYTES {
             return;
         }
