@@ -85,6 +85,19 @@ impl PrefixReader {
         Ok(Some(Prefixed { flags, whole: self.incomplete.split().freeze() }))
     }
 
+    /// The whole messages that come next, with their prefixes and in one piece, as far as `accepts` takes them.
+    pub(crate) fn next_many(&mut self, accepts: impl Fn(u8, usize) -> bool) -> Option<Bytes> {
+        let mut len = 0;
+        while self.incomplete.is_empty() {
+            let Some((flags, message)) = prefix_of(&self.chunk[len..]) else { break };
+            if !accepts(flags, message) || self.chunk.len() - len - PREFIX_LEN < message {
+                break;
+            }
+            len += PREFIX_LEN + message;
+        }
+        (len > 0).then(|| self.chunk.split_to(len))
+    }
+
     /// Moves up to this number of bytes to the incomplete message.
     fn keep(&mut self, most: usize) {
         let part = self.chunk.split_to(most.min(self.chunk.len()));
@@ -132,6 +145,21 @@ mod tests {
         for most in 1..wire.len() {
             let ends = [0, PREFIX_LEN + 7, 2 * PREFIX_LEN + 7];
             assert_eq!(read(&[&wire[..most]]).1, ends.contains(&most), "cut off at {most}");
+        }
+    }
+
+    #[test]
+    fn messages_are_passed_together_up_to_the_first_that_is_not_accepted_or_not_whole() {
+        let wire: Vec<u8> = [(0, &b"ab"[..]), (0, b""), (1, b"c"), (0, b"d")]
+            .iter()
+            .flat_map(|(flags, message)| with_prefix(*flags, message).expect("short"))
+            .collect();
+        for (most, passed) in [(wire.len(), 12), (12, 12), (11, 7), (7, 7), (6, 0), (4, 0)] {
+            let mut reader = PrefixReader::default();
+            reader.push(Bytes::copy_from_slice(&wire[..most]));
+            let whole = reader.next_many(|flags, _| flags == 0).unwrap_or_default();
+            assert_eq!(whole, wire[..passed], "of {most}");
+            assert_eq!(reader.next_many(|flags, _| flags == 0), None);
         }
     }
 

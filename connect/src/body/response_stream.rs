@@ -62,6 +62,9 @@ impl<B> ResponseStream<B> {
             let Some(body) = this.body.as_mut().as_pin_mut() else {
                 return Poll::Ready(this.last.take());
             };
+            if let Some(same) = this.reader.next_many(is_same(this.settings, this.answer)) {
+                return Poll::Ready(Some(same));
+            }
             match this.reader.next(check) {
                 Ok(None) => {}
                 Ok(Some(frame)) => match envelope(this.settings, this.answer, frame) {
@@ -88,6 +91,13 @@ impl<B> ResponseStream<B> {
         strip_response(&mut metadata);
         Poll::Ready(Some(last_envelope(this.settings, failure.as_ref(), &metadata)))
     }
+}
+
+/// Whether a message has the same bytes in gRPC and in Connect.
+fn is_same(settings: &Settings, answer: &Answer) -> impl Fn(u8, usize) -> bool {
+    let below = if answer.gzip { settings.compress_from } else { usize::MAX };
+    let is_proto = answer.codec == Codec::Proto;
+    move |flags, len| is_proto && flags == 0 && len < below
 }
 
 fn envelope(settings: &Settings, answer: &Answer, frame: Prefixed) -> Result<Bytes, Failure> {
