@@ -199,15 +199,12 @@ impl<'a> Scanner<'a> {
 
     /// Goes on to the next quote or backslash of a string.
     fn plain(&mut self) -> Result<(), Fault> {
-        let bytes = self.text.as_bytes();
-        while let Some(&byte) = bytes.get(self.at) {
-            match byte {
-                b'"' | b'\\' => return Ok(()),
-                0..0x20 => return Err(self.fault("control character in a string")),
-                _ => self.at += 1,
-            }
+        self.at += plain_len(&self.text.as_bytes()[self.at..]);
+        match self.byte() {
+            Some(b'"' | b'\\') => Ok(()),
+            Some(_) => Err(self.fault("control character in a string")),
+            None => Err(self.fault("unexpected end in a string")),
         }
-        Err(self.fault("unexpected end in a string"))
     }
 
     /// The character of an escape, after its backslash.
@@ -295,4 +292,15 @@ impl<'a> Scanner<'a> {
             Some(_) => Err(self.fault("unexpected text after the message")),
         }
     }
+}
+
+/// The number of bytes before the first one that has to be escaped in a string: a quote, a backslash or a control
+/// character.
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
+    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without an exit inside a chunk, a few instructions look at all of it.
+    let has_special =
+        |chunk: &[u8; 16]| chunk.iter().fold(false, |any, byte| any | is_special(byte));
+    let start = 16 * bytes.as_chunks().0.iter().take_while(|chunk| !has_special(chunk)).count();
+    start + bytes[start..].iter().take_while(|byte| !is_special(byte)).count()
 }

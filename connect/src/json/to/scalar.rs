@@ -4,6 +4,7 @@ use std::io::Write as _;
 use super::broken::Broken;
 use super::writer::JsonWriter;
 use crate::json::base64;
+use crate::json::scan::plain_len;
 use crate::json::schema::Kind;
 use crate::json::wire::{self, Malformed};
 
@@ -131,13 +132,12 @@ impl JsonWriter<'_> {
 
     pub(super) fn string(&mut self, text: &str) {
         self.out.push(b'"');
-        let mut written = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.out.extend_from_slice(&text.as_bytes()[written..at]);
-            written = at + 1;
+        let mut rest = text.as_bytes();
+        loop {
+            let (plain, special) = rest.split_at(plain_len(rest));
+            self.out.extend_from_slice(plain);
+            let Some((&byte, after)) = special.split_first() else { break };
+            rest = after;
             let _ = match byte {
                 b'"' | b'\\' => self.out.write_all(&[b'\\', byte]),
                 b'\n' => self.out.write_all(b"\\n"),
@@ -146,7 +146,6 @@ impl JsonWriter<'_> {
                 _ => write!(self.out, "\\u{byte:04x}"),
             };
         }
-        self.out.extend_from_slice(&text.as_bytes()[written..]);
         self.out.push(b'"');
     }
 }
