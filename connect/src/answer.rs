@@ -14,7 +14,7 @@ use tonic_call::{code_of_head, is_grpc};
 
 use crate::body::{Collected, Progress, ResponseBody, ResponseStream, UnaryResponse};
 use crate::detect::Answer;
-use crate::error::{Failure, error_body, http_status};
+use crate::error::{Failure, error_body, http_status, retry_after};
 use crate::gzip;
 use crate::head::{
     CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, prefix_trailers, strip_response,
@@ -137,7 +137,7 @@ impl Answering {
             }
             prefix_trailers(&mut head.headers, &trailers);
         }
-        if let Some(after) = failure.retry_after() {
+        if let Some(after) = retry_after(&failure.details) {
             head.headers.insert(RETRY_AFTER, after);
         }
         let body = error_body(&self.settings, failure);

@@ -1,5 +1,6 @@
 //! Translates the bodies of requests and responses.
 
+mod decoding;
 mod gathered;
 mod prefixed;
 mod progress;

@@ -5,14 +5,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project::pin_project;
-use prost_reflect::MessageDescriptor;
 use tonic::Status;
 use tonic_call::{BoxError, CallInfo};
 
 use super::Progress;
+use super::decoding::Decoding;
 use super::stream_request::StreamRequest;
 use super::unary_request::UnaryRequest;
-use crate::codec::Codec;
 use crate::detect::{Answer, Input, Source};
 use crate::methods::Method;
 use crate::refusal::Refusal;
@@ -42,24 +41,6 @@ struct Refused {
     status: Status,
     reason: &'static str,
     info: CallInfo,
-}
-
-/// How the messages of a request are decoded.
-pub(crate) struct Decoding {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) method: Arc<Method>,
-    pub(crate) codec: Codec,
-    pub(crate) gzip: bool,
-}
-
-impl Decoding {
-    pub(crate) fn decode(&self, message: Bytes) -> Result<Bytes, Status> {
-        self.codec.decode(&self.settings, self.input(), message)
-    }
-
-    fn input(&self) -> &MessageDescriptor {
-        &self.method.input
-    }
 }
 
 impl<B> RequestBody<B> {

@@ -8,8 +8,8 @@ use tonic::Status;
 use tonic_call::BoxError;
 
 use super::Progress;
+use super::decoding::Decoding;
 use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
-use super::request::Decoding;
 use crate::codec::Codec;
 use crate::gzip::{self, too_large};
 

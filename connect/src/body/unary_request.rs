@@ -8,9 +8,9 @@ use tonic::Status;
 use tonic_call::BoxError;
 
 use super::Progress;
+use super::decoding::Decoding;
 use super::gathered::Gathered;
 use super::prefixed::with_prefix;
-use super::request::Decoding;
 use crate::gzip::{self, too_large};
 
 /// The one message of a unary request.

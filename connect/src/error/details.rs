@@ -3,8 +3,6 @@
 use http::HeaderValue;
 use prost::Message as _;
 
-use super::Failure;
-
 /// `google.rpc.Status`, which `grpc-status-details-bin` contains.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct RpcStatus {
@@ -28,12 +26,10 @@ pub(crate) fn type_name(detail: &prost_types::Any) -> &str {
     detail.type_url.rsplit('/').next().unwrap_or_default()
 }
 
-impl Failure {
-    /// The seconds of a `RetryInfo`, rounded up, for HTTP's `retry-after`.
-    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
-        let info = self.details.iter().find(|any| type_name(any) == "google.rpc.RetryInfo")?;
-        let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay?;
-        let seconds = u64::try_from(delay.seconds).ok()?;
-        Some(HeaderValue::from(seconds.saturating_add(u64::from(delay.nanos > 0))))
-    }
+/// The seconds of a `RetryInfo`, rounded up, for HTTP's `retry-after`.
+pub(crate) fn retry_after(details: &[prost_types::Any]) -> Option<HeaderValue> {
+    let info = details.iter().find(|any| type_name(any) == "google.rpc.RetryInfo")?;
+    let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay?;
+    let seconds = u64::try_from(delay.seconds).ok()?;
+    Some(HeaderValue::from(seconds.saturating_add(u64::from(delay.nanos > 0))))
 }
