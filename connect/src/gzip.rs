@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::Read as _;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 use tonic::Status;
 
