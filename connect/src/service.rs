@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tonic_call::{BoxError, CallInfo, GrpcService, Side};
+use tonic_call::{BoxError, CallInfo, GrpcService, Protocol, Side};
 use tower_service::Service;
 
 use crate::answer::Answering;
@@ -45,6 +45,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let Some(Detected { answer, input }) = detect(&self.settings, &head) else {
+            // tonic-web, which comes next, leaves no trace of it.
+            if let Some(web @ (Protocol::GrpcWeb | Protocol::GrpcWebText)) =
+                Protocol::of(&head.headers)
+            {
+                head.extensions.insert(web);
+            }
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::untouched(self.inner.call_grpc(request));
         };

@@ -12,6 +12,7 @@ use serde_json::json;
 use tonic::Status;
 use tonic_auth_layer::AuthLayer;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
+use tonic_call::Protocol;
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{Script, ask, silence_panics, trailers_only};
 use tonic_deadline_layer::DeadlineLayer;
@@ -120,4 +121,19 @@ async fn answers_are_the_same_in_both_codecs() {
     let binary = server.post("Unary", "application/proto", proto(&ask)).await;
     let text = server.post("Unary", JSON, r#"{"act":1,"code":9}"#).await;
     assert_eq!((binary.status, binary.json()), (text.status, text.json()));
+}
+
+#[tokio::test]
+async fn layers_inside_see_the_protocol_of_the_call() {
+    for (kind, protocol) in [
+        (JSON, Some(Protocol::Connect)),
+        ("application/grpc-web+proto", Some(Protocol::GrpcWeb)),
+        ("application/grpc-web-text", Some(Protocol::GrpcWebText)),
+        ("application/grpc", None),
+    ] {
+        let request = Request::post("/test.v1.Kinds/Unary").header("content-type", kind);
+        let request = request.body(Script::new().data("{}".into())).unwrap();
+        let (_, seen) = through(layer(), request, trailers_only(&Status::ok(""))).await;
+        assert_eq!(seen.head.extensions.get(), protocol.as_ref(), "{kind}");
+    }
 }
