@@ -40,14 +40,14 @@ impl Answer {
 }
 
 impl Web {
-    pub fn http1(address: impl ToString) -> Self {
+    pub fn http1(address: &str) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { http, address: address.to_string() }
+        Self { http, address: address.to_owned() }
     }
 
-    pub fn http2(address: impl ToString) -> Self {
+    pub fn http2(address: &str) -> Self {
         let http = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-        Self { http, address: address.to_string() }
+        Self { http, address: address.to_owned() }
     }
 
     /// A request to this path, whose answer may be a stream.
