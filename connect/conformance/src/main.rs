@@ -8,6 +8,7 @@ mod closing;
 mod compat;
 mod info;
 mod log;
+mod proto;
 mod reply;
 mod server;
 mod service;
@@ -19,14 +20,6 @@ use std::error::Error;
 use std::io;
 
 use crate::server::Server;
-
-#[allow(dead_code, missing_docs, unused_qualifications, unreachable_pub)]
-mod proto {
-    tonic::include_proto!("connectrpc.conformance.v1");
-
-    pub(crate) const FILE_DESCRIPTOR_SET: &[u8] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/conformance.bin"));
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
