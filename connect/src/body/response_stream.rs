@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http_body::Body;
 use pin_project::pin_project;
 
+use super::gathered::Gathered;
 use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
 use super::unary_response::{broken_off, check};
 use crate::codec::Codec;
@@ -15,6 +16,9 @@ use crate::error::{Failure, end_of_stream};
 use crate::gzip;
 use crate::head::strip_response;
 use crate::settings::Settings;
+
+/// So many bytes of envelopes are not gathered further: what tonic puts into a frame.
+const ENOUGH: usize = 32 * 1_024;
 
 /// Turns the frames of a gRPC answer into envelopes, one at a time, and its trailers into the last envelope.
 #[pin_project]
@@ -58,17 +62,27 @@ impl<B> ResponseStream<B> {
         B::Error: 'static,
     {
         let mut this = self.project();
+        // The envelopes of messages that came together go on together: each frame has its cost.
+        let mut envelopes = Gathered::default();
         let (failure, mut metadata) = loop {
             let Some(body) = this.body.as_mut().as_pin_mut() else {
                 return Poll::Ready(this.last.take());
             };
             if let Some(same) = this.reader.next_many(is_same(this.settings, this.answer)) {
-                return Poll::Ready(Some(same));
+                envelopes.push(same);
+                return Poll::Ready(Some(envelopes.take()));
             }
             match this.reader.next(check) {
+                Ok(None) if envelopes.len() > 0 => return Poll::Ready(Some(envelopes.take())),
                 Ok(None) => {}
                 Ok(Some(frame)) => match envelope(this.settings, this.answer, frame) {
-                    Ok(envelope) => return Poll::Ready(Some(envelope)),
+                    Ok(envelope) => {
+                        envelopes.push(envelope);
+                        if envelopes.len() >= ENOUGH {
+                            return Poll::Ready(Some(envelopes.take()));
+                        }
+                        continue;
+                    }
                     Err(failure) => break (Some(failure), HeaderMap::new()),
                 },
                 Err(failure) => break (Some(failure), HeaderMap::new()),
@@ -89,7 +103,8 @@ impl<B> ResponseStream<B> {
         // The handler's stream ends here, and not when the caller has read the last envelope.
         this.body.set(None);
         strip_response(&mut metadata);
-        Poll::Ready(Some(last_envelope(this.settings, failure.as_ref(), &metadata)))
+        envelopes.push(last_envelope(this.settings, failure.as_ref(), &metadata));
+        Poll::Ready(Some(envelopes.take()))
     }
 }
 
