@@ -40,6 +40,16 @@ pub(crate) enum Next<B> {
 }
 
 impl Answering {
+    /// Whether this answer is to be translated. That of another route is not; but tonic's own answer to an unknown path
+    /// is one that only gRPC clients understand.
+    pub(crate) fn is_needed<B: Body>(&self, inner: &Response<B>) -> bool {
+        let is_unimplemented = || {
+            inner.headers().contains_key(Status::GRPC_STATUS)
+                && code_of_head(inner) == Some(Code::Unimplemented)
+        };
+        !self.answer.may_be_other || is_unimplemented()
+    }
+
     /// Translates the answer of the inner service, or begins to.
     pub(crate) fn begin<B: Body<Data = Bytes>>(self: Box<Self>, inner: Response<B>) -> Next<B> {
         let code = code_of_head(&inner);

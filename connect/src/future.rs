@@ -55,7 +55,8 @@ where
                     let response = ready!(inner.poll(cx));
                     this.step.set(Step::Over);
                     let response = response?;
-                    let Some(answering) = this.answering.take() else {
+                    let answering = this.answering.take();
+                    let Some(answering) = answering.filter(|it| it.is_needed(&response)) else {
                         return Poll::Ready(Ok(response.map(ResponseBody::untouched)));
                     };
                     match answering.begin(response) {

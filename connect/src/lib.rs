@@ -98,7 +98,7 @@
 //! | path of a method in the descriptor sets | is a Connect call |
 //! | path of another method of a service in them | answered with 404 |
 //! | other path, with a header or query that only Connect clients send | answered with 404 |
-//! | other path | passes untouched, so that the program can have other routes |
+//! | other path | passes untouched, so that the program can have other routes; answered with 404 if there is none |
 //!
 //! | method | HTTP method | content type |
 //! |---|---|---|

@@ -55,6 +55,12 @@ where
             return ResponseFuture::untouched(self.inner.call_grpc(request));
         };
         let progress = Progress::default();
+        if answer.may_be_other {
+            let request = Request::from_parts(head, tonic::body::Body::new(body));
+            let settings = Arc::clone(&self.settings);
+            let answering = Answering { settings, answer, progress, refusal: input.err() };
+            return ResponseFuture::translated(self.inner.call_grpc(request), answering);
+        }
         if body.is_end_stream() {
             progress.set_at_end();
         }

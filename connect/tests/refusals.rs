@@ -190,3 +190,18 @@ async fn a_service_that_does_not_read_its_request_is_not_taken_at_its_word() {
     let response = layer().layer(ok).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 415);
 }
+
+/// tonic answers an unknown path in gRPC, whatever the request is.
+#[tokio::test]
+async fn an_unknown_path_is_not_found_in_http() {
+    for request in [
+        Request::get("/"),
+        Request::post("/other.v1.Service/Method").header("content-type", "application/json"),
+    ] {
+        let request = request.body(Full::from("{}")).unwrap();
+        let unknown = trailers_only(&Status::unimplemented(""));
+        let (answer, _) = through(layer(), request, unknown).await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.header("content-type").starts_with("text/plain"));
+    }
+}

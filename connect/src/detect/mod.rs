@@ -41,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) gzip: bool,
     pub(crate) is_get: bool,
     pub(crate) is_http1: bool,
+    /// Whether the path may be that of another route of the program, which gets the request untouched.
+    pub(crate) may_be_other: bool,
 }
 
 /// Where the request's messages are.
@@ -74,15 +76,19 @@ pub(crate) fn detect(settings: &Settings, head: &request::Parts) -> Option<Detec
         gzip: false,
         is_get: head.method == Verb::GET,
         is_http1: head.version < Version::HTTP_2,
+        may_be_other: false,
     };
     let input = match settings.methods.find(head.uri.path()) {
         Found::Method(method) => {
             answer.method = Some(Arc::clone(method));
             read(settings, head, method, &mut answer).map(|input| (Arc::clone(method), input))
         }
-        // Other routes of the program may accept JSON as well.
-        Found::Nothing if !version::is_marked(head) => return None,
-        Found::Service | Found::Nothing => Err(unknown_method()),
+        Found::Service => Err(unknown_method()),
+        Found::Nothing => {
+            // Other routes of the program may accept JSON as well.
+            answer.may_be_other = !version::is_marked(head);
+            Err(unknown_method())
+        }
     };
     Some(Detected { answer, input })
 }
