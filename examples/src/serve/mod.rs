@@ -3,7 +3,6 @@
 mod command;
 mod cors;
 mod error;
-mod grpc_web;
 mod health;
 mod server;
 

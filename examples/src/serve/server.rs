@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
 use tonic_call::option_layer;
@@ -13,11 +12,9 @@ use tonic_metrics_layer::{Labels, MetricsLayer};
 use tonic_recovery_layer::RecoveryLayer;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
-use tower::util::MapRequestLayer;
 
 use super::cors::{self, Origin};
 use super::error::ServeError;
-use super::grpc_web;
 use super::health::Health;
 use crate::auth::{Callers, TokenVerifier, log_certificate};
 use crate::connections::{self, ConnectionLimits, LingeringLayer};
@@ -99,7 +96,6 @@ pub async fn serve(
         .layer(WebLayer { is_enabled: config.web })
         .option_layer(cors::layer(config.cors))
         .layer(methods::connect().map_err(ServeError::failed)?)
-        .layer(MapRequestLayer::new(grpc_web::record_protocol::<Body>))
         .layer(GrpcWebLayer::new())
         .layer(traces::server(traces, &methods))
         .layer(option_layer(metrics))
