@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
@@ -173,7 +173,6 @@ impl Answering {
     ) -> Response<ResponseBody<B>> {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         head.status = status;
-        self.close_unread(&mut head);
         Response::from_parts(head, ResponseBody::whole(body))
     }
 
@@ -202,15 +201,7 @@ impl Answering {
         if self.answer.gzip {
             head.headers.insert(CONNECT_CONTENT_ENCODING, GZIP);
         }
-        self.close_unread(&mut head);
         Response::from_parts(head, ResponseBody::stream(body(self)))
-    }
-
-    /// What is left of a request would be read as the next request of the connection.
-    fn close_unread(&self, head: &mut response::Parts) {
-        if self.answer.is_http1 && !self.progress.is_at_end() {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
     }
 }
 

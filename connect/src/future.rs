@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Response, response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, response};
 use http_body::Body;
 use pin_project::pin_project;
 
 use crate::answer::{Answering, Next};
-use crate::body::{ResponseBody, UnaryResponse};
+use crate::body::{Progress, ResponseBody, UnaryResponse};
 
 /// The response future of a [`Connect`](crate::Connect) service.
 ///
@@ -19,6 +20,8 @@ pub struct ResponseFuture<F, B> {
     #[pin]
     step: Step<F, B>,
     answering: Option<Box<Answering>>,
+    /// Over HTTP/1.1: how far the request is read.
+    closing: Option<Progress>,
 }
 
 #[pin_project(project = StepProjection)]
@@ -31,12 +34,27 @@ enum Step<F, B> {
 
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn untouched(inner: F) -> Self {
-        Self { step: Step::Head(inner), answering: None }
+        Self { step: Step::Head(inner), answering: None, closing: None }
     }
 
     pub(crate) fn translated(inner: F, answering: Answering) -> Self {
-        Self { step: Step::Head(inner), answering: Some(Box::new(answering)) }
+        Self { step: Step::Head(inner), answering: Some(Box::new(answering)), closing: None }
     }
+}
+
+impl<F, B> ResponseFuture<F, B> {
+    /// Announces the end of the connection if the answer comes before the request was read.
+    pub(crate) fn closing(self, progress: Progress) -> Self {
+        Self { closing: Some(progress), ..self }
+    }
+}
+
+/// What is left of a request would be read as the next request of the connection, so the server closes it.
+fn announce_close<B>(closing: Option<&Progress>, mut response: Response<B>) -> Response<B> {
+    if closing.is_some_and(|progress| !progress.is_at_end()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl<F, B, E> Future for ResponseFuture<F, B>
@@ -57,10 +75,16 @@ where
                     let response = response?;
                     let answering = this.answering.take();
                     let Some(answering) = answering.filter(|it| it.is_needed(&response)) else {
-                        return Poll::Ready(Ok(response.map(ResponseBody::untouched)));
+                        let response = response.map(ResponseBody::untouched);
+                        return Poll::Ready(Ok(announce_close(this.closing.as_ref(), response)));
                     };
                     match answering.begin(response) {
-                        Next::Answer(response) => return Poll::Ready(Ok(response)),
+                        Next::Answer(response) => {
+                            return Poll::Ready(Ok(announce_close(
+                                this.closing.as_ref(),
+                                response,
+                            )));
+                        }
                         Next::Collect(answering, head, rest) => {
                             *this.answering = Some(answering);
                             this.step.set(Step::Rest(Some(Box::new(head)), rest));
@@ -72,7 +96,8 @@ where
                     let head = head.take();
                     this.step.set(Step::Over);
                     if let (Some(head), Some(answering)) = (head, this.answering.take()) {
-                        return Poll::Ready(Ok(answering.finish(*head, collected)));
+                        let response = answering.finish(*head, collected);
+                        return Poll::Ready(Ok(announce_close(this.closing.as_ref(), response)));
                     }
                 }
                 StepProjection::Over => {

@@ -111,7 +111,7 @@
 //!
 //! When the head of the request is here. The layers inside can refuse a call before any of its body is read, and limit
 //! the time that the body takes. The body is read, decompressed and decoded when the service asks for it. A stream's
-//! messages pass one by one, in both directions, and the next one is read when the one before was taken.
+//! messages pass as they arrive, in both directions, and more is read when those before were taken.
 //!
 //! A request that breaks a rule of the protocol is a call as well, so that the layers inside can log, count and limit
 //! it: its body fails with the refusal as a status. If a layer inside refuses the call before, the caller gets that
@@ -136,8 +136,9 @@
 //! A unary error is JSON, whatever the codec of the request. Its metadata are headers, so that `www-authenticate` of
 //! the auth layer works, and a `google.rpc.RetryInfo` becomes `retry-after`. A stream always has status 200 and the
 //! error in its last envelope, except for 404, 405, 415 and 505, which the layers inside see as `INVALID_ARGUMENT`
-//! (404: `UNIMPLEMENTED`). An answer on HTTP/1.1 before the request was read
-//! closes the connection.
+//! (404: `UNIMPLEMENTED`). An answer on HTTP/1.1 before the request was
+//! read closes the connection; the rest of the request is read for 500 ms, up to 256 KiB, because a client that still
+//! writes could lose the answer otherwise.
 //!
 //! `connect-timeout-ms` becomes `grpc-timeout`. tonic itself or the deadline layer obeys it: there is no timer here.
 //!

@@ -3,16 +3,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version, request};
 use http_body::Body;
 use tonic_call::{BoxError, CallInfo, GrpcService, Protocol, Side};
 use tower_service::Service;
 
 use crate::answer::Answering;
-use crate::body::{Progress, RequestBody, ResponseBody};
-use crate::detect::{Detected, detect};
+use crate::body::{Incoming, Progress, RequestBody, ResponseBody};
+use crate::detect::{Answer, Detected, Input, detect};
 use crate::future::ResponseFuture;
 use crate::head::translate_request;
+use crate::methods::Method;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 
 /// A service that also answers the Connect protocol: see [`ConnectLayer`](crate::ConnectLayer).
@@ -43,45 +45,79 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let Some(Detected { answer, input }) = detect(&self.settings, &head) else {
-            // tonic-web, which comes next, leaves no trace of it.
-            if let Some(web @ (Protocol::GrpcWeb | Protocol::GrpcWebText)) =
-                Protocol::of(&head.headers)
-            {
-                head.extensions.insert(web);
-            }
-            let request = Request::from_parts(head, tonic::body::Body::new(body));
-            return ResponseFuture::untouched(self.inner.call_grpc(request));
+            return self.pass(head, body);
         };
         let progress = Progress::default();
-        if answer.may_be_other {
+        let is_http1 = answer.is_http1;
+        let body = Incoming::new(body, is_http1, &progress);
+        let (request, refusal) = match input {
+            Err(refusal) if answer.may_be_other => {
+                (Request::from_parts(head, body.untouched()), Some(refusal))
+            }
+            input => self.translate(head, body, &answer, input, &progress),
+        };
+        let settings = Arc::clone(&self.settings);
+        let answering = Answering { settings, answer, progress: progress.clone(), refusal };
+        let future = ResponseFuture::translated(self.inner.call_grpc(request), answering);
+        if is_http1 { future.closing(progress) } else { future }
+    }
+}
+
+impl<S: GrpcService> Connect<S> {
+    /// Passes on a request of another protocol.
+    fn pass<B>(
+        &mut self,
+        mut head: request::Parts,
+        body: B,
+    ) -> ResponseFuture<S::Future, S::ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        // tonic-web, which comes next, leaves no trace of it.
+        if let Some(web @ (Protocol::GrpcWeb | Protocol::GrpcWebText)) = Protocol::of(&head.headers)
+        {
+            head.extensions.insert(web);
+        }
+        if head.version >= Version::HTTP_2 {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
-            let settings = Arc::clone(&self.settings);
-            let answering = Answering { settings, answer, progress, refusal: input.err() };
-            return ResponseFuture::translated(self.inner.call_grpc(request), answering);
+            return ResponseFuture::untouched(self.inner.call_grpc(request));
         }
-        if body.is_end_stream() {
-            progress.set_at_end();
-        }
+        let progress = Progress::default();
+        let body = Incoming::new(body, true, &progress).untouched();
+        let inner = self.inner.call_grpc(Request::from_parts(head, body));
+        ResponseFuture::untouched(inner).closing(progress)
+    }
+
+    /// The gRPC request for a Connect request, or one that fails when it is read.
+    fn translate<B>(
+        &self,
+        mut head: request::Parts,
+        body: Incoming<B>,
+        answer: &Answer,
+        input: Result<(Arc<Method>, Input), Refusal>,
+        progress: &Progress,
+    ) -> (Request<tonic::body::Body>, Option<Refusal>)
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let progress = progress.clone();
         let (body, timeout, refusal) = match input {
             Ok((method, input)) => {
-                let (settings, timeout) = (&self.settings, input.timeout);
-                let progress = progress.clone();
-                let body = RequestBody::new(settings, &answer, method, input, body, progress);
+                let timeout = input.timeout;
+                let body = RequestBody::new(&self.settings, answer, method, input, body, progress);
                 (body, timeout, None)
             }
             Err(refusal) => {
                 let info = CallInfo::get_or_insert(Side::Server, &mut head.extensions);
-                let body = RequestBody::refused(&refusal, info, progress.clone());
-                (body, None, Some(refusal))
+                (RequestBody::refused(&refusal, info, progress), None, Some(refusal))
             }
         };
         translate_request(&mut head, timeout);
-        let request = Request::from_parts(head, tonic::body::Body::new(body));
-        let settings = Arc::clone(&self.settings);
-        let answering = Answering { settings, answer, progress, refusal };
-        ResponseFuture::translated(self.inner.call_grpc(request), answering)
+        (Request::from_parts(head, tonic::body::Body::new(body)), refusal)
     }
 }
 

@@ -7,6 +7,8 @@ use common::{Answer, get, layer, post, serve, through};
 use http::{Request, Version};
 use http_body_util::Full;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_call_test_kit::{Ended, Script, trailers_only};
 
@@ -203,5 +205,29 @@ async fn an_unknown_path_is_not_found_in_http() {
         let (answer, _) = through(layer(), request, unknown).await;
         assert_eq!(answer.status, 404);
         assert!(answer.header("content-type").starts_with("text/plain"));
+    }
+}
+
+/// hyper closes such a connection at once, and the client's system then drops the answer.
+#[tokio::test]
+async fn the_rest_of_a_refused_http_1_request_is_read_so_that_the_answer_arrives() {
+    let server = serve(layer());
+    for (kind, status) in [("text/plain", "415"), ("application/grpc-web-unknown", "400")] {
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "POST /test.v1.Kinds/Unary HTTP/1.1\r\nhost: a\r\ncontent-type: {kind}\r\n\
+             content-length: 200000\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        for _ in 0..200 {
+            connection.write_all(&[b'x'; 1_000]).await.expect("the connection is still read");
+            tokio::task::yield_now().await;
+        }
+        connection.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
     }
 }

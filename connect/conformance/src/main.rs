@@ -4,7 +4,6 @@
 //! `connectrpc.conformance.v1.ConformanceService` on a free port of loopback, writes one
 //! `ServerCompatResponse`, and serves until it is killed. With `RUST_LOG` it writes its log to the standard error.
 
-mod closing;
 mod compat;
 mod info;
 mod log;

@@ -20,7 +20,6 @@ use tonic_tracing_layer::TracingLayer;
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
-use crate::closing::ClosingLayer;
 use crate::proto::conformance_service_server::ConformanceServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, ServerCompatRequest, ServerCompatResponse};
 use crate::service::Conformance;
@@ -79,7 +78,6 @@ impl Server {
         }
         let router = tonic::transport::Server::builder()
             .accept_http1(true)
-            .layer(ClosingLayer)
             .layer(connect)
             .layer(GrpcWebLayer::new())
             .layer(TracingLayer::server().methods(&methods).with_tracer_provider(&spans))

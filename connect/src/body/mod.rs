@@ -2,6 +2,7 @@
 
 mod decoding;
 mod gathered;
+mod incoming;
 mod prefixed;
 mod progress;
 mod request;
@@ -11,6 +12,7 @@ mod stream_request;
 mod unary_request;
 mod unary_response;
 
+pub(crate) use self::incoming::Incoming;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::request::RequestBody;
 pub use self::response::ResponseBody;

@@ -12,7 +12,6 @@ mod admission;
 mod call;
 mod connection;
 mod handshake;
-mod lingering;
 mod metrics;
 mod monitored_io;
 mod protocols;
@@ -23,7 +22,6 @@ use std::time::Duration;
 use tonic_tls_reload::ConnectionAge;
 
 pub(crate) use accept::serve;
-pub(crate) use lingering::LingeringLayer;
 use metrics::ConnectionMetrics;
 
 /// Limits and timeouts of a server's connections.

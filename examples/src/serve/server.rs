@@ -17,7 +17,7 @@ use super::cors::{self, Origin};
 use super::error::ServeError;
 use super::health::Health;
 use crate::auth::{Callers, TokenVerifier, log_certificate};
-use crate::connections::{self, ConnectionLimits, LingeringLayer};
+use crate::connections::{self, ConnectionLimits};
 use crate::deadlines::Deadlines;
 use crate::drain::{Drain, DrainLayer, Drained, Signal};
 use crate::limits::{self, CallLimits, LimitFile};
@@ -92,7 +92,6 @@ pub async fn serve(
         .add_service(orders.server());
     // The order that the README recommends.
     let service = ServiceBuilder::new()
-        .layer(LingeringLayer)
         .layer(WebLayer { is_enabled: config.web })
         .option_layer(cors::layer(config.cors))
         .layer(methods::connect().map_err(ServeError::failed)?)
