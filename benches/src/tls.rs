@@ -55,13 +55,13 @@ impl Certificates {
         let ca = Issuer::new(params, key);
         for name in ["localhost", "client"] {
             let params = CertificateParams::new([name.to_owned()]).expect("a name");
-            certificates.sign(name, params, &ca);
+            certificates.sign(name, &params, &ca);
         }
-        certificates.sign("workload", workload(), &ca);
+        certificates.sign("workload", &workload(), &ca);
         certificates
     }
 
-    fn sign(&self, name: &str, params: CertificateParams, ca: &Issuer<'_, KeyPair>) {
+    fn sign(&self, name: &str, params: &CertificateParams, ca: &Issuer<'_, KeyPair>) {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, ca).expect("a certificate");
         self.write(&format!("{name}.crt"), &certificate.pem());

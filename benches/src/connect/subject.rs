@@ -40,8 +40,11 @@ impl Through {
 
 /// The service, called in process: nothing is sent over a network.
 pub struct Subject {
-    run: Box<dyn FnMut(&Call, u64) -> usize>,
+    run: Run,
 }
+
+/// Makes this many calls. Returns the bytes of an answer.
+type Run = Box<dyn FnMut(&Call, u64) -> usize>;
 
 impl Subject {
     /// The service behind this.

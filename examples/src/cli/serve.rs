@@ -80,8 +80,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub tls: ServeTlsArgs,
 
-    /// Origin of a web page that may call the server from a browser, such as https://shop.example; may be given more than
-    /// once
+    /// Origin of a web page that may call the server from a browser, such as `https://shop.example`; may be given more
+    /// than once
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<Origin>,
 
