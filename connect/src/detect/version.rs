@@ -20,11 +20,12 @@ pub(crate) fn is_marked(head: &request::Parts) -> bool {
 }
 
 pub(crate) fn check_header(settings: &Settings, headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(CONNECT_PROTOCOL_VERSION) {
-        Some(version) if version == "1" => Ok(()),
-        None if !settings.require_version => Ok(()),
-        None => Err(refusal("connect-protocol-version is missing, it must be 1")),
-        Some(_) => Err(refusal("unsupported connect-protocol-version, it must be 1")),
+    let mut versions = headers.get_all(CONNECT_PROTOCOL_VERSION).iter();
+    match (versions.next(), versions.next()) {
+        (Some(version), None) if version == "1" => Ok(()),
+        (None, _) if !settings.require_version => Ok(()),
+        (None, _) => Err(refusal("connect-protocol-version is missing, it must be 1")),
+        (Some(_), _) => Err(refusal("unsupported connect-protocol-version, it must be 1")),
     }
 }
 
