@@ -32,16 +32,20 @@ impl Codec {
         })
     }
 
-    /// The protobuf form of a message.
-    pub(crate) fn decode(
+    /// Appends the protobuf form of a message.
+    pub(crate) fn decode_to(
         self,
         settings: &Settings,
         message: &MessageDescriptor,
-        bytes: Bytes,
-    ) -> Result<Bytes, Status> {
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         match self {
-            Self::Proto => Ok(bytes),
-            Self::Json => settings.json.decode(message, &bytes),
+            Self::Proto => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+            Self::Json => settings.json.decode_to(message, bytes, out),
         }
     }
 
@@ -55,6 +59,23 @@ impl Codec {
         match self {
             Self::Proto => Ok(protobuf),
             Self::Json => settings.json.encode(message, protobuf),
+        }
+    }
+
+    /// Appends the message in this codec.
+    pub(crate) fn encode_to(
+        self,
+        settings: &Settings,
+        message: &MessageDescriptor,
+        protobuf: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        match self {
+            Self::Proto => {
+                out.extend_from_slice(protobuf);
+                Ok(())
+            }
+            Self::Json => settings.json.encode_to(message, protobuf, out),
         }
     }
 }

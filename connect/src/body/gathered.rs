@@ -1,10 +1,13 @@
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+
+/// So many bytes of messages are not gathered further: what tonic puts into a frame.
+pub(crate) const ENOUGH: usize = 32 * 1_024;
 
 /// The data of a whole body. Data that arrived in one piece are not copied.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     first: Bytes,
-    rest: BytesMut,
+    rest: Vec<u8>,
 }
 
 impl Gathered {
@@ -17,17 +20,20 @@ impl Gathered {
             self.first = data;
             return;
         }
-        if self.rest.is_empty() {
-            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.rest.extend_from_slice(&data);
+        self.buffer().extend_from_slice(&data);
+    }
+
+    /// All data so far, to append more.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        &mut self.rest
     }
 
     pub(crate) fn take(&mut self) -> Bytes {
         if self.rest.is_empty() {
             std::mem::take(&mut self.first)
         } else {
-            self.rest.split().freeze()
+            std::mem::take(&mut self.rest).into()
         }
     }
 }

@@ -23,8 +23,12 @@ impl Prefixed {
         self.whole
     }
 
-    pub(crate) fn message(&self) -> Bytes {
-        self.whole.slice(PREFIX_LEN..)
+    pub(crate) fn message(mut self) -> Bytes {
+        self.whole.split_off(PREFIX_LEN)
+    }
+
+    pub(crate) fn as_message(&self) -> &[u8] {
+        &self.whole[PREFIX_LEN..]
     }
 }
 
@@ -36,6 +40,27 @@ pub(crate) fn with_prefix(flags: u8, message: &[u8]) -> Option<Bytes> {
     whole.put_u32(len);
     whole.put_slice(message);
     Some(whole.freeze())
+}
+
+/// Appends a message that `write` appends, after a prefix without flags. Nothing is appended, and the result is `false`
+/// or the error, if it is too long for a prefix or fails.
+pub(crate) fn append<E>(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<bool, E> {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX_LEN]);
+    let written = write(out);
+    match (u32::try_from(out.len() - start - PREFIX_LEN), &written) {
+        (Ok(len), Ok(())) => {
+            out[start + 1..start + PREFIX_LEN].copy_from_slice(&len.to_be_bytes());
+            Ok(true)
+        }
+        _ => {
+            out.truncate(start);
+            written.map(|()| false)
+        }
+    }
 }
 
 /// Splits data into messages, however it arrives. Holds at most one incomplete message, besides what it was given
@@ -124,7 +149,7 @@ mod tests {
         for frame in frames {
             reader.push(Bytes::copy_from_slice(frame));
             while let Ok(Some(read)) = reader.next(|_, _| Ok::<_, Infallible>(())) {
-                found.push((read.flags, read.message().to_vec()));
+                found.push((read.flags, read.as_message().to_vec()));
                 assert_eq!(read.into_whole().len(), PREFIX_LEN + found[found.len() - 1].1.len());
             }
         }
@@ -161,6 +186,23 @@ mod tests {
             assert_eq!(whole, wire[..passed], "of {most}");
             assert_eq!(reader.next_many(|flags, _| flags == 0), None);
         }
+    }
+
+    #[test]
+    fn a_message_is_appended_with_its_prefix_or_not_at_all() {
+        let mut out = b"abc".to_vec();
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"message");
+            Ok::<_, ()>(())
+        };
+        assert_eq!(append(&mut out, write), Ok(true));
+        assert_eq!(out, b"abc\0\0\0\0\x07message");
+        let fail = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"mess");
+            Err("malformed")
+        };
+        assert_eq!(append(&mut out, fail), Err("malformed"));
+        assert_eq!(out, b"abc\0\0\0\0\x07message");
     }
 
     #[test]

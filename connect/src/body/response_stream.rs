@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http_body::Body;
 use pin_project::pin_project;
 
-use super::gathered::Gathered;
-use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
+use super::gathered::{ENOUGH, Gathered};
+use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, append, with_prefix};
 use super::unary_response::{broken_off, check};
 use crate::codec::Codec;
 use crate::detect::Answer;
@@ -16,9 +16,6 @@ use crate::error::{Failure, end_of_stream};
 use crate::gzip;
 use crate::head::strip_response;
 use crate::settings::Settings;
-
-/// So many bytes of envelopes are not gathered further: what tonic puts into a frame.
-const ENOUGH: usize = 32 * 1_024;
 
 /// Turns the frames of a gRPC answer into envelopes, one at a time, and its trailers into the last envelope.
 #[pin_project]
@@ -75,9 +72,8 @@ impl<B> ResponseStream<B> {
             match this.reader.next(check) {
                 Ok(None) if envelopes.len() > 0 => return Poll::Ready(Some(envelopes.take())),
                 Ok(None) => {}
-                Ok(Some(frame)) => match envelope(this.settings, this.answer, frame) {
-                    Ok(envelope) => {
-                        envelopes.push(envelope);
+                Ok(Some(frame)) => match add(this.settings, this.answer, frame, &mut envelopes) {
+                    Ok(()) => {
                         if envelopes.len() >= ENOUGH {
                             return Poll::Ready(Some(envelopes.take()));
                         }
@@ -115,21 +111,32 @@ fn is_same(settings: &Settings, answer: &Answer) -> impl Fn(u8, usize) -> bool {
     move |flags, len| is_proto && flags == 0 && len < below
 }
 
-fn envelope(settings: &Settings, answer: &Answer, frame: Prefixed) -> Result<Bytes, Failure> {
+/// Adds the envelope of a message.
+fn add(
+    settings: &Settings,
+    answer: &Answer,
+    frame: Prefixed,
+    envelopes: &mut Gathered,
+) -> Result<(), Failure> {
     let Some(method) = &answer.method else { return Err(Failure::malformed()) };
-    let message = frame.message();
-    let compresses = answer.gzip && message.len() >= settings.compress_from;
-    if answer.codec == Codec::Proto && !compresses {
+    let message = frame.as_message();
+    let failed = |status| Failure::from(&status);
+    if answer.gzip && message.len() >= settings.compress_from {
+        let message = answer.codec.encode(settings, &method.output, frame.message());
+        let envelope = with_prefix(COMPRESSED, &gzip::compress(&message.map_err(failed)?));
+        envelopes.push(envelope.ok_or_else(Failure::malformed)?);
+    } else if answer.codec == Codec::Proto {
         // The same bytes in Connect.
-        return Ok(frame.into_whole());
+        envelopes.push(frame.into_whole());
+    } else {
+        let envelopes = envelopes.buffer();
+        let is_whole =
+            append(envelopes, |out| answer.codec.encode_to(settings, &method.output, message, out));
+        if !is_whole.map_err(failed)? {
+            return Err(Failure::malformed());
+        }
     }
-    let message = answer.codec.encode(settings, &method.output, message);
-    let message = message.map_err(|status| Failure::from(&status))?;
-    let envelope = match compresses {
-        true => with_prefix(COMPRESSED, &gzip::compress(&message)),
-        false => with_prefix(0, &message),
-    };
-    envelope.ok_or_else(Failure::malformed)
+    Ok(())
 }
 
 fn last_envelope(settings: &Settings, failure: Option<&Failure>, metadata: &HeaderMap) -> Bytes {

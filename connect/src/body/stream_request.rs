@@ -9,12 +9,13 @@ use tonic_call::BoxError;
 
 use super::Progress;
 use super::decoding::Decoding;
-use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed, with_prefix};
+use super::gathered::{ENOUGH, Gathered};
+use super::prefixed::{COMPRESSED, END_OF_STREAM, PrefixReader, Prefixed};
 use crate::codec::Codec;
 use crate::gzip::{self, too_large};
 
-/// The messages of a stream of envelopes. A message goes on when it is whole, and the next is read when it is asked
-/// for.
+/// The messages of a stream of envelopes. Those that are whole go on together: each frame has its cost. More is read
+/// when it is asked for.
 #[pin_project]
 pub(crate) struct StreamRequest<B> {
     #[pin]
@@ -22,14 +23,17 @@ pub(crate) struct StreamRequest<B> {
     reader: PrefixReader,
     decoding: Decoding,
     messages: u64,
+    /// What is wrong with the message behind those that went on.
+    failure: Option<Status>,
 }
 
 impl<B> StreamRequest<B> {
     pub(crate) fn new(body: B, decoding: Decoding) -> Self {
-        Self { body: Some(body), reader: PrefixReader::default(), decoding, messages: 0 }
+        let reader = PrefixReader::default();
+        Self { body: Some(body), reader, decoding, messages: 0, failure: None }
     }
 
-    /// The next message as a gRPC frame.
+    /// The next messages as gRPC frames, in one piece.
     pub(crate) fn poll_data(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -40,17 +44,36 @@ impl<B> StreamRequest<B> {
         B::Error: Into<BoxError>,
     {
         let mut this = self.project();
+        if let Some(status) = this.failure.take() {
+            return Poll::Ready(Some(Err(status.into())));
+        }
+        let mut frames = Gathered::default();
         loop {
             let decoding = &*this.decoding;
-            match this.reader.next(|flags, len| check(decoding, flags, len)) {
-                Ok(None) => {}
+            if let Some(same) = this.reader.next_many(|flags, len| is_same(decoding, flags, len)) {
+                frames.push(same);
+                return Poll::Ready(Some(Ok(frames.take())));
+            }
+            let added = match this.reader.next(|flags, len| check(decoding, flags, len)) {
+                Ok(None) if frames.len() > 0 => return Poll::Ready(Some(Ok(frames.take()))),
+                Ok(None) => None,
                 Ok(Some(envelope)) => {
                     *this.messages += 1;
-                    let frame =
-                        one_only(decoding, *this.messages).and_then(|()| frame(decoding, envelope));
-                    return Poll::Ready(Some(frame.map_err(Into::into)));
+                    let is_allowed = one_only(decoding, *this.messages);
+                    Some(is_allowed.and_then(|()| add(decoding, envelope, &mut frames)))
                 }
-                Err(status) => return Poll::Ready(Some(Err(status.into()))),
+                Err(status) => Some(Err(status)),
+            };
+            match added {
+                Some(Ok(())) if frames.len() < ENOUGH => continue,
+                Some(Err(status)) if frames.len() == 0 => {
+                    return Poll::Ready(Some(Err(status.into())));
+                }
+                Some(added) => {
+                    *this.failure = added.err();
+                    return Poll::Ready(Some(Ok(frames.take())));
+                }
+                None => {}
             }
             let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
             match ready!(body.poll_frame(cx)) {
@@ -111,18 +134,29 @@ fn at_end(decoding: &Decoding, reader: &PrefixReader, messages: u64) -> Result<(
     Ok(())
 }
 
-fn frame(decoding: &Decoding, envelope: Prefixed) -> Result<Bytes, Status> {
+/// Whether a message has the same bytes in Connect and in gRPC, and need not be looked at alone.
+fn is_same(decoding: &Decoding, flags: u8, len: usize) -> bool {
+    let settings = &decoding.settings;
+    let max = settings.max_received.min(settings.max_decompressed);
+    decoding.codec == Codec::Proto && decoding.method.client_streams && flags == 0 && len <= max
+}
+
+/// Adds the gRPC frame of a message.
+fn add(decoding: &Decoding, envelope: Prefixed, frames: &mut Gathered) -> Result<(), Status> {
     let is_compressed = envelope.flags & COMPRESSED != 0;
     let max = decoding.settings.max_decompressed;
-    let mut message = envelope.message();
+    let message = envelope.as_message();
     if is_compressed && !message.is_empty() {
-        message = gzip::decompress(&message, max)?;
-    } else if message.len() > max {
-        return Err(too_large("message", max));
-    } else if !is_compressed && decoding.codec == Codec::Proto {
-        // The same bytes in gRPC.
-        return Ok(envelope.into_whole());
+        let message = gzip::decompress(message, max)?;
+        return decoding.append_frame(&message, frames.buffer());
     }
-    let message = decoding.decode(message)?;
-    with_prefix(0, &message).ok_or_else(|| too_large("message", u32::MAX as usize))
+    if message.len() > max {
+        return Err(too_large("message", max));
+    }
+    if !is_compressed && decoding.codec == Codec::Proto {
+        // The same bytes in gRPC.
+        frames.push(envelope.into_whole());
+        return Ok(());
+    }
+    decoding.append_frame(message, frames.buffer())
 }

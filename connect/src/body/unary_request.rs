@@ -10,7 +10,6 @@ use tonic_call::BoxError;
 use super::Progress;
 use super::decoding::Decoding;
 use super::gathered::Gathered;
-use super::prefixed::with_prefix;
 use crate::gzip::{self, too_large};
 
 /// The one message of a unary request.
@@ -81,6 +80,5 @@ fn frame(decoding: &Decoding, mut message: Bytes) -> Result<Bytes, Status> {
     } else if message.len() > max {
         return Err(too_large("message", max));
     }
-    let message = decoding.decode(message)?;
-    with_prefix(0, &message).ok_or_else(|| too_large("message", u32::MAX as usize))
+    decoding.frame(&message)
 }

@@ -50,6 +50,7 @@ mod mask;
 mod number;
 mod scan;
 mod schema;
+mod scratch;
 mod time;
 mod to;
 mod wire;
@@ -61,6 +62,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use tonic::Status;
 
 pub(crate) use self::base64::decode_url_safe;
+pub(crate) use self::scratch::written;
 use fault::Fault;
 use from::Reader;
 use schema::Schema;
@@ -88,12 +90,18 @@ impl JsonCodec {
         Self { options, schema: Arc::default() }
     }
 
-    /// The protobuf of a message in JSON.
+    /// Appends the protobuf of a message in JSON.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT`: what is wrong with the text, in which field, at which line and column.
-    pub(crate) fn decode(&self, message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, Status> {
+    /// `INVALID_ARGUMENT`: what is wrong with the text, in which field, at which line and column. A part of the message
+    /// may have been appended.
+    pub(crate) fn decode_to(
+        &self,
+        message: &MessageDescriptor,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         let name = message.full_name();
         let text = std::str::from_utf8(json).map_err(|error| {
             let valid = str::from_utf8(&json[..error.valid_up_to()]).unwrap_or_default();
@@ -103,26 +111,39 @@ impl JsonCodec {
             return Err(Fault::new(0, "text begins with a byte order mark").into_status(name, text));
         }
         self.with_schema(message.parent_pool(), |schema| {
-            let reader = Reader::new(schema, text, self.options.refuse_unknown_fields);
-            reader.read(name).map(Bytes::from).map_err(|fault| fault.into_status(name, text))
+            let reader = Reader::new(schema, text, self.options.refuse_unknown_fields, out);
+            reader.read(name).map_err(|fault| fault.into_status(name, text))
         })
     }
 
-    /// The JSON of a message in protobuf.
+    /// Appends the JSON of a message in protobuf.
     ///
     /// # Errors
     ///
-    /// `INTERNAL`, since the service wrote the message: it is not protobuf, or has no JSON form.
+    /// `INTERNAL`, since the service wrote the message: it is not protobuf, or has no JSON form. A part of the message
+    /// may have been appended.
+    pub(crate) fn encode_to(
+        &self,
+        message: &MessageDescriptor,
+        protobuf: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        self.with_schema(message.parent_pool(), |schema| {
+            scratch::with_spans(|spans| {
+                let name = message.full_name();
+                let writer = JsonWriter::new(schema, self.options.write_defaults, out, spans);
+                writer.write(name, protobuf).map_err(|broken| broken.into_status(name))
+            })
+        })
+    }
+
+    /// The JSON of a message in protobuf: see [`encode_to`](Self::encode_to).
     pub(crate) fn encode(
         &self,
         message: &MessageDescriptor,
         protobuf: impl AsRef<[u8]>,
     ) -> Result<Bytes, Status> {
-        self.with_schema(message.parent_pool(), |schema| {
-            let (name, protobuf) = (message.full_name(), protobuf.as_ref());
-            let writer = JsonWriter::new(schema, protobuf, self.options.write_defaults);
-            writer.write(name, protobuf).map(Bytes::from).map_err(|broken| broken.into_status(name))
-        })
+        written(|out| self.encode_to(message, protobuf.as_ref(), out))
     }
 
     /// The member `debug` of an error's detail: the JSON of its message. `None` if its type is not in the pool, or if the

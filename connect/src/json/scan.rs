@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::fault::Fault;
+use super::wire::Writer;
 
 /// How deep arrays and objects may be nested in a value without a field: twice the limit for messages, since a field can
 /// be an array of objects.
@@ -176,23 +177,51 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string. Without an escape in it, it is not copied.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let (start, whole) = self.until_escape()?;
+        if whole {
+            return Ok(Cow::Borrowed(start));
+        }
+        let mut whole = String::from(start);
+        self.rest_of_escaped(|part| whole.push_str(part))?;
+        Ok(Cow::Owned(whole))
+    }
+
+    /// Reads a string, and writes it after its length. Returns whether it is empty.
+    pub(super) fn string_to(&mut self, out: &mut Writer<'_>) -> Result<bool, Fault> {
+        let (start, whole) = self.until_escape()?;
+        if whole {
+            out.bytes(start.as_bytes());
+            return Ok(start.is_empty());
+        }
+        let open = out.open();
+        out.raw(start.as_bytes());
+        self.rest_of_escaped(|part| out.raw(part.as_bytes()))?;
+        out.close(&open);
+        Ok(false)
+    }
+
+    /// Reads a string up to its first escape. Returns whether it has none, and is read.
+    fn until_escape(&mut self) -> Result<(&'a str, bool), Fault> {
         self.at += 1;
         let start = self.at;
         self.plain()?;
-        if self.byte() == Some(b'"') {
-            self.at += 1;
-            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
-        }
-        let mut whole = String::from(&self.text[start..self.at]);
+        let read = &self.text[start..self.at];
+        let whole = self.byte() == Some(b'"');
+        self.at += usize::from(whole);
+        Ok((read, whole))
+    }
+
+    /// Reads the rest of a string, which begins with an escape, part by part.
+    fn rest_of_escaped(&mut self, mut add: impl FnMut(&str)) -> Result<(), Fault> {
         loop {
             self.at += 1;
-            whole.push(self.escaped()?);
+            add(self.escaped()?.encode_utf8(&mut [0; 4]));
             let start = self.at;
             self.plain()?;
-            whole.push_str(&self.text[start..self.at]);
+            add(&self.text[start..self.at]);
             if self.byte() == Some(b'"') {
                 self.at += 1;
-                return Ok(Cow::Owned(whole));
+                return Ok(());
             }
         }
     }

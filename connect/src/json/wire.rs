@@ -12,9 +12,9 @@ const MAX_GROUPS: usize = 100;
 
 /// Writes protobuf front to back, though a message's length comes before it: one byte is left for each length, and
 /// those that need more are widened at the end, in one pass. So no byte moves more than once.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    out: Vec<u8>,
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
     /// Where a length needs more than one byte, and the length.
     wide: Vec<(usize, usize)>,
     /// The bytes by which `wide` will lengthen the output.
@@ -28,9 +28,10 @@ pub(super) struct Open {
     widening: usize,
 }
 
-impl Writer {
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), ..Self::default() }
+impl<'a> Writer<'a> {
+    /// Appends to `out`.
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, wide: Vec::new(), widening: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,7 +86,10 @@ impl Writer {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) {
+        if self.wide.is_empty() {
+            return;
+        }
         self.wide.sort_unstable();
         let mut from = self.out.len();
         let mut to = from + self.widening;
@@ -103,7 +107,6 @@ impl Writer {
             self.out[to + width - 1] = rest as u8;
             from = at;
         }
-        self.out
     }
 }
 

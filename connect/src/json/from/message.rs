@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
                 self.out.close(&entry);
             }
         }
-        self.distinct(&keys)
+        self.distinct(keys)
     }
 
     /// In a list or a map, `null` is not an absent value.
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn distinct(&self, keys: &Keys) -> Result<(), Fault> {
+    pub(super) fn distinct(&self, keys: Keys) -> Result<(), Fault> {
         if keys.are_distinct(&self.out) {
             Ok(())
         } else {
@@ -217,7 +217,7 @@ pub(super) struct Keys(Vec<(usize, usize)>);
 
 impl Keys {
     /// The key that was written from `at` on.
-    pub(super) fn add(&mut self, at: usize, out: &Writer) {
+    pub(super) fn add(&mut self, at: usize, out: &Writer<'_>) {
         self.0.push((at, out.len()));
     }
 
@@ -225,10 +225,9 @@ impl Keys {
         self.0.pop();
     }
 
-    fn are_distinct(&self, out: &Writer) -> bool {
-        let mut keys: Vec<&[u8]> =
-            self.0.iter().map(|&(start, end)| out.between(start, end)).collect();
-        keys.sort_unstable();
-        keys.windows(2).all(|pair| pair[0] != pair[1])
+    fn are_distinct(mut self, out: &Writer<'_>) -> bool {
+        let key = |&(start, end): &(usize, usize)| out.between(start, end);
+        self.0.sort_unstable_by(|first, second| key(first).cmp(key(second)));
+        self.0.windows(2).all(|pair| key(&pair[0]) != key(&pair[1]))
     }
 }

@@ -12,7 +12,7 @@ const REREAD: usize = 4;
 /// JSON text, and the protobuf that it becomes.
 pub(in crate::json) struct Reader<'a> {
     pub(super) scan: Scanner<'a>,
-    pub(super) out: Writer,
+    pub(super) out: Writer<'a>,
     pub(super) schema: &'a Schema,
     pub(super) refuse_unknown: bool,
     depth: usize,
@@ -20,10 +20,17 @@ pub(in crate::json) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(in crate::json) fn new(schema: &'a Schema, json: &'a str, refuse_unknown: bool) -> Self {
+    /// Appends to `out`.
+    pub(in crate::json) fn new(
+        schema: &'a Schema,
+        json: &'a str,
+        refuse_unknown: bool,
+        out: &'a mut Vec<u8>,
+    ) -> Self {
+        out.reserve(json.len() / 2);
         Self {
             scan: Scanner::new(json),
-            out: Writer::with_capacity(json.len() / 2),
+            out: Writer::new(out),
             schema,
             refuse_unknown,
             depth: 0,
@@ -32,13 +39,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The whole text as this message.
-    pub(in crate::json) fn read(mut self, name: &str) -> Result<Vec<u8>, Fault> {
+    pub(in crate::json) fn read(mut self, name: &str) -> Result<(), Fault> {
         let Some(of) = self.schema.by_name(name) else {
             return Err(self.scan.fault("unknown message type"));
         };
         self.message(of)?;
         self.scan.end()?;
-        Ok(self.out.finish())
+        self.out.finish();
+        Ok(())
     }
 
     /// Reads what lies so many messages deeper.

@@ -28,11 +28,10 @@ impl<'a> Reader<'a> {
     pub(super) fn scalar(&mut self, kind: &Kind) -> Result<Wrote, Fault> {
         let token = self.scan.peek()?;
         match kind {
-            Kind::String => {
-                let text = self.text("a string")?;
-                self.out.bytes(text.as_bytes());
-                Ok(Wrote::is_default(text.is_empty()))
-            }
+            Kind::String => match token {
+                Token::String => Ok(Wrote::is_default(self.scan.string_to(&mut self.out)?)),
+                _ => Err(self.expected("a string", token)),
+            },
             Kind::Bytes => {
                 let text = self.text("a base64 string")?;
                 let bytes =

@@ -120,7 +120,7 @@ impl Reader<'_> {
             self.out.close(&value);
             self.out.close(&entry);
         }
-        self.distinct(&keys)
+        self.distinct(keys)
     }
 
     /// A `google.protobuf.ListValue`: an array of any JSON.

@@ -7,16 +7,23 @@ mod writes;
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
-use tonic::Code;
+use tonic::{Code, Status};
 
-use super::{JsonCodec, JsonOptions};
+use super::{JsonCodec, JsonOptions, written};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/json");
     let files = protox::compile(["json.proto", "legacy.proto"], [root]).unwrap();
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 });
+
+impl JsonCodec {
+    fn decode(&self, message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, Status> {
+        written(|out| self.decode_to(message, json, out))
+    }
+}
 
 fn message(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(name).unwrap()

@@ -170,6 +170,17 @@ fn lengths_of_messages_have_as_many_bytes_as_they_need() {
 }
 
 #[test]
+fn strings_with_escapes_have_any_length() {
+    for len in [0, 1, 126, 127, 128, 16_383, 70_000] {
+        let text = format!("\"é\n{}\\", "x".repeat(len));
+        let json = serde_json::json!({"child": {"aString": text, "strings": [text, "", text]}});
+        let bytes = codec().decode(&all(), json.to_string().as_bytes()).unwrap();
+        let dynamic = prost_reflect::DynamicMessage::decode(all(), bytes).unwrap();
+        assert!(serde_json::to_value(&dynamic).unwrap() == json, "{len}");
+    }
+}
+
+#[test]
 fn numbers_keep_every_digit() {
     assert_eq!(
         through(&all(), r#"{"anInt64":9007199254740993.0}"#),

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use super::broken::Broken;
+use super::scalar::word;
 use super::writer::JsonWriter;
 use crate::json::schema::{Field, Kind, Shape};
 use crate::json::wire::{self, LEN};
@@ -84,8 +85,8 @@ impl<'a> JsonWriter<'a> {
             }
             match key {
                 Key::Text(text) => self.string(text),
-                Key::Number(number) if *key_kind == Kind::Bool => self.quoted(number != 0),
-                Key::Number(number) => self.quoted(number),
+                Key::Number(number) if *key_kind == Kind::Bool => self.quoted(word(number != 0)),
+                Key::Number(number) => self.quoted_number(number),
             }
             self.out.push(b':');
             match value {
@@ -127,8 +128,15 @@ fn entry<'d>(
     Ok((key, value))
 }
 
+/// So many entries are compared with each other rather than sorted.
+const FEW: usize = 8;
+
 /// Of entries with the same key, the last counts.
 fn keep_last<V>(entries: &mut Vec<(Key<'_>, V)>) {
+    let is_new = |at: usize| entries[..at].iter().all(|(key, _)| *key != entries[at].0);
+    if entries.len() <= FEW && (1..entries.len()).all(is_new) {
+        return;
+    }
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|&at| entries[at].0);
     let replaced = order

@@ -9,4 +9,4 @@ mod scalar;
 mod special;
 mod writer;
 
-pub(super) use writer::JsonWriter;
+pub(super) use writer::{JsonWriter, Span};

@@ -8,7 +8,7 @@ use crate::json::{mask, time};
 
 impl<'a> JsonWriter<'a> {
     pub(super) fn timestamp(&mut self, data: &[u8]) -> Result<(), Broken> {
-        if time::write_timestamp(seconds_and_nanos(data)?, &mut self.out) {
+        if time::write_timestamp(seconds_and_nanos(data)?, self.out) {
             Ok(())
         } else {
             Err(Broken::new("a timestamp is out of range"))
@@ -16,7 +16,7 @@ impl<'a> JsonWriter<'a> {
     }
 
     pub(super) fn duration(&mut self, data: &[u8]) -> Result<(), Broken> {
-        if time::write_duration(seconds_and_nanos(data)?, &mut self.out) {
+        if time::write_duration(seconds_and_nanos(data)?, self.out) {
             Ok(())
         } else {
             Err(Broken::new("a duration is out of range"))
@@ -31,8 +31,7 @@ impl<'a> JsonWriter<'a> {
             if self.out.len() > empty {
                 self.out.push(b',');
             }
-            if !std::str::from_utf8(path).is_ok_and(|path| mask::to_camel_case(path, &mut self.out))
-            {
+            if !std::str::from_utf8(path).is_ok_and(|path| mask::to_camel_case(path, self.out)) {
                 return Err(Broken::new("a path of a field mask has no form in camelCase"));
             }
         }

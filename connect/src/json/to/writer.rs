@@ -7,18 +7,18 @@ const MAX_DEPTH: usize = 100;
 
 /// The JSON of a message, as far as it is written.
 pub(in crate::json) struct JsonWriter<'a> {
-    pub(super) out: Vec<u8>,
+    pub(super) out: &'a mut Vec<u8>,
     pub(super) schema: &'a Schema,
     /// Whether fields with their default value are written.
     pub(super) defaults: bool,
     /// The fields of the messages that are being written.
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: &'a mut Vec<Span>,
     depth: usize,
 }
 
 /// A field in a message's bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
+pub(in crate::json) struct Span {
     /// The index in the fields of its type.
     pub(super) field: usize,
     pub(super) start: usize,
@@ -31,18 +31,23 @@ pub(super) struct Span {
 const REPLACED: usize = usize::MAX;
 
 impl<'a> JsonWriter<'a> {
-    pub(in crate::json) fn new(schema: &'a Schema, protobuf: &[u8], defaults: bool) -> Self {
-        let out = Vec::with_capacity(protobuf.len().saturating_mul(2) + 64);
-        Self { out, schema, defaults, spans: Vec::new(), depth: 0 }
+    /// Appends to `out`. `spans` has to be empty.
+    pub(in crate::json) fn new(
+        schema: &'a Schema,
+        defaults: bool,
+        out: &'a mut Vec<u8>,
+        spans: &'a mut Vec<Span>,
+    ) -> Self {
+        Self { out, schema, defaults, spans, depth: 0 }
     }
 
     /// The whole input as this message.
-    pub(in crate::json) fn write(mut self, name: &str, data: &[u8]) -> Result<Vec<u8>, Broken> {
+    pub(in crate::json) fn write(mut self, name: &str, data: &[u8]) -> Result<(), Broken> {
         let Some(of) = self.schema.by_name(name) else {
             return Err(Broken::new("unknown message type"));
         };
-        self.message(of, data)?;
-        Ok(self.out)
+        self.out.reserve(data.len().saturating_mul(2).saturating_add(64));
+        self.message(of, data)
     }
 
     /// Writes what lies so many messages deeper.
