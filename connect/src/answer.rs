@@ -17,7 +17,7 @@ use crate::detect::Answer;
 use crate::error::{Failure, error_body, http_status, retry_after};
 use crate::gzip;
 use crate::head::{
-    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, prefix_trailers, strip_response,
+    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, prefix_trailers, strip_head, strip_trailers,
 };
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -29,14 +29,14 @@ pub(crate) struct Answering {
     pub(crate) settings: Arc<Settings>,
     pub(crate) answer: Answer,
     pub(crate) progress: Progress,
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 /// What follows the head of the inner answer.
 pub(crate) enum Next<B> {
     Answer(Response<ResponseBody<B>>),
     /// The answer depends on the trailers.
-    Collect(Box<Answering>, response::Parts, UnaryResponse<B>),
+    Collect(Answering, response::Parts, UnaryResponse<B>),
 }
 
 impl Answering {
@@ -51,12 +51,12 @@ impl Answering {
     }
 
     /// Translates the answer of the inner service, or begins to.
-    pub(crate) fn begin<B: Body<Data = Bytes>>(self: Box<Self>, inner: Response<B>) -> Next<B> {
+    pub(crate) fn begin<B: Body<Data = Bytes>>(self, inner: Response<B>) -> Next<B> {
         let code = code_of_head(&inner);
         let (mut head, body) = inner.into_parts();
         let is_ok = head.headers.contains_key(Status::GRPC_STATUS);
         let failure = failure_in(code, &head);
-        strip_response(&mut head.headers);
+        strip_head(&mut head.headers);
         if let Some(refusal) = self.refusal_for(failure.as_ref()) {
             return Next::Answer(self.refuse(head, refusal));
         }
@@ -84,7 +84,7 @@ impl Answering {
             // The service has not read the body of a call to an unknown method.
             Some(failure) => is_unknown && failure.code == Code::Unimplemented,
         };
-        applies.then(|| refusal.clone())
+        applies.then(|| Refusal::clone(refusal))
     }
 
     /// Answers with a refusal. Those with an HTTP status of their own are no Connect errors, but plain text: a client
@@ -106,7 +106,7 @@ impl Answering {
         collected: Collected,
     ) -> Response<ResponseBody<B>> {
         let Collected { outcome, mut trailers } = collected;
-        strip_response(&mut trailers);
+        strip_trailers(&mut trailers);
         let message = outcome.and_then(|message| {
             let Some(method) = &self.answer.method else { return Err(Failure::malformed()) };
             let message = self.answer.codec.encode(&self.settings, &method.output, message);
@@ -171,7 +171,7 @@ impl Answering {
         status: StatusCode,
         body: Bytes,
     ) -> Response<ResponseBody<B>> {
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        head.headers.insert(CONTENT_LENGTH, content_length(body.len()));
         head.status = status;
         Response::from_parts(head, ResponseBody::whole(body))
     }
@@ -182,7 +182,8 @@ impl Answering {
         mut head: response::Parts,
         failure: Option<&Failure>,
     ) -> Response<ResponseBody<B>> {
-        let metadata = std::mem::take(&mut head.headers);
+        let mut metadata = std::mem::take(&mut head.headers);
+        strip_trailers(&mut metadata);
         self.stream(head, |this| {
             ResponseStream::ended(this.settings, this.answer, failure, &metadata)
         })
@@ -203,6 +204,21 @@ impl Answering {
         }
         Response::from_parts(head, ResponseBody::stream(body(self)))
     }
+}
+
+/// A length as a header, in one allocation: `HeaderValue::from` needs two.
+fn content_length(len: usize) -> HeaderValue {
+    let (mut digits, mut at) = ([0; 20], 20);
+    let mut rest = len;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&digits[at..]).unwrap_or_else(|_| HeaderValue::from(len))
 }
 
 /// The failure that a head reports.

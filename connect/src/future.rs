@@ -19,7 +19,9 @@ use crate::body::{Progress, ResponseBody, UnaryResponse};
 pub struct ResponseFuture<F, B> {
     #[pin]
     step: Step<F, B>,
-    answering: Option<Box<Answering>>,
+    answering: Option<Answering>,
+    /// While the rest is read.
+    head: Option<response::Parts>,
     /// Over HTTP/1.1: how far the request is read.
     closing: Option<Progress>,
 }
@@ -27,18 +29,18 @@ pub struct ResponseFuture<F, B> {
 #[pin_project(project = StepProjection)]
 enum Step<F, B> {
     Head(#[pin] F),
-    Rest(Option<Box<response::Parts>>, #[pin] UnaryResponse<B>),
+    Rest(#[pin] UnaryResponse<B>),
     /// The inner call is dropped.
     Over,
 }
 
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn untouched(inner: F) -> Self {
-        Self { step: Step::Head(inner), answering: None, closing: None }
+        Self { step: Step::Head(inner), answering: None, head: None, closing: None }
     }
 
     pub(crate) fn translated(inner: F, answering: Answering) -> Self {
-        Self { step: Step::Head(inner), answering: Some(Box::new(answering)), closing: None }
+        Self { step: Step::Head(inner), answering: Some(answering), head: None, closing: None }
     }
 }
 
@@ -87,16 +89,17 @@ where
                         }
                         Next::Collect(answering, head, rest) => {
                             *this.answering = Some(answering);
-                            this.step.set(Step::Rest(Some(Box::new(head)), rest));
+                            *this.head = Some(head);
+                            this.step.set(Step::Rest(rest));
                         }
                     }
                 }
-                StepProjection::Rest(head, rest) => {
+                StepProjection::Rest(rest) => {
                     let collected = ready!(rest.poll(cx));
-                    let head = head.take();
                     this.step.set(Step::Over);
-                    if let (Some(head), Some(answering)) = (head, this.answering.take()) {
-                        let response = answering.finish(*head, collected);
+                    if let (Some(head), Some(answering)) = (this.head.take(), this.answering.take())
+                    {
+                        let response = answering.finish(head, collected);
                         return Poll::Ready(Ok(announce_close(this.closing.as_ref(), response)));
                     }
                 }

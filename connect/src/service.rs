@@ -59,6 +59,7 @@ where
             input => self.translate(head, body, &answer, input, &progress),
         };
         let settings = Arc::clone(&self.settings);
+        let refusal = refusal.map(Box::new);
         let answering = Answering { settings, answer, progress: progress.clone(), refusal };
         let future = ResponseFuture::translated(self.inner.call_grpc(request), answering);
         if is_http1 { future.closing(progress) } else { future }

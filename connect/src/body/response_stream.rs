@@ -14,7 +14,7 @@ use crate::codec::Codec;
 use crate::detect::Answer;
 use crate::error::{Failure, end_of_stream};
 use crate::gzip;
-use crate::head::strip_response;
+use crate::head::strip_trailers;
 use crate::settings::Settings;
 
 /// Turns the frames of a gRPC answer into envelopes, one at a time, and its trailers into the last envelope.
@@ -98,7 +98,7 @@ impl<B> ResponseStream<B> {
         let failure = failure.or_else(|| broken_off(this.reader));
         // The handler's stream ends here, and not when the caller has read the last envelope.
         this.body.set(None);
-        strip_response(&mut metadata);
+        strip_trailers(&mut metadata);
         envelopes.push(last_envelope(this.settings, failure.as_ref(), &metadata));
         Poll::Ready(Some(envelopes.take()))
     }

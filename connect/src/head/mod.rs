@@ -6,7 +6,7 @@ mod response;
 use http::{HeaderMap, HeaderName};
 
 pub(crate) use self::request::translate_request;
-pub(crate) use self::response::{prefix_trailers, strip_response};
+pub(crate) use self::response::{prefix_trailers, strip_head, strip_trailers};
 
 pub(crate) const CONNECT_PROTOCOL_VERSION: HeaderName =
     HeaderName::from_static("connect-protocol-version");
@@ -16,13 +16,10 @@ pub(crate) const CONNECT_CONTENT_ENCODING: HeaderName =
 pub(crate) const CONNECT_ACCEPT_ENCODING: HeaderName =
     HeaderName::from_static("connect-accept-encoding");
 
-pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-
-/// Removes these headers. A head has few of them: comparing names takes less time than a lookup for each that may be
+/// Removes these headers. A head has few of them: to look at each takes less time than a lookup for each that may be
 /// there.
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
+fn remove(headers: &mut HeaderMap, is_removed: fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_removed(name.as_str())).cloned() {
         headers.remove(name);
     }
 }

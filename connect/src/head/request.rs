@@ -1,41 +1,38 @@
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_TYPE, TE};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderName, HeaderValue, Method, Version, request};
+use http::{HeaderValue, Method, Version, request};
 use tonic_call::{GRPC_TIMEOUT, Protocol, format_timeout};
 
-use super::{
-    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, CONNECT_PROTOCOL_VERSION,
-    CONNECT_TIMEOUT_MS, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, remove,
-};
+use super::remove;
 
-/// What describes the HTTP body or the connection, and has no meaning inside.
-static REMOVED: [HeaderName; 15] = [
-    ACCEPT_ENCODING,
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    CONNECT_ACCEPT_ENCODING,
-    CONNECT_CONTENT_ENCODING,
-    CONNECT_PROTOCOL_VERSION,
-    CONNECT_TIMEOUT_MS,
-    // A Connect client does not send these. They would change how the body is read.
-    GRPC_ACCEPT_ENCODING,
-    GRPC_ENCODING,
-    GRPC_TIMEOUT,
-    HeaderName::from_static("grpc-message-type"),
-];
+/// Whether a header describes the HTTP body or the connection, and has no meaning inside.
+fn is_removed(name: &str) -> bool {
+    matches!(
+        name,
+        "accept-encoding"
+            | "connection"
+            | "content-encoding"
+            | "content-length"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "connect-accept-encoding"
+            | "connect-content-encoding"
+            | "connect-protocol-version"
+            | "connect-timeout-ms"
+            // A Connect client does not send these. They would change how the body is read.
+            | "grpc-accept-encoding"
+            | "grpc-encoding"
+            | "grpc-message-type"
+            | "grpc-timeout"
+    )
+}
 
 /// Makes the head that of a gRPC request. A query is dropped: it has no place in gRPC, and may hold a message.
 pub(crate) fn translate_request(head: &mut request::Parts, timeout: Option<Duration>) {
-    remove(&mut head.headers, &REMOVED);
+    remove(&mut head.headers, is_removed);
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers.insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
@@ -62,7 +59,7 @@ fn drop_query(uri: &mut Uri) {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderName, Request};
 
     use super::*;
 

@@ -1,32 +1,38 @@
-use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
 use http::{HeaderMap, HeaderName};
-use tonic::Status;
 
-use super::{GRPC_ACCEPT_ENCODING, GRPC_ENCODING, remove};
+use super::remove;
 
-/// What belongs to gRPC or to the connection, and is no metadata.
-static REMOVED: [HeaderName; 13] = [
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    GRPC_ACCEPT_ENCODING,
-    GRPC_ENCODING,
-    Status::GRPC_STATUS,
-    Status::GRPC_MESSAGE,
-    Status::GRPC_STATUS_DETAILS,
-];
+/// Whether a header belongs to gRPC or to the connection, and is no metadata.
+fn is_removed(name: &str) -> bool {
+    name == "content-type" || is_removed_from_head(name)
+}
 
-/// Leaves only metadata in the headers or trailers of a gRPC response.
-pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    remove(headers, &REMOVED);
+fn is_removed_from_head(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "content-encoding"
+            | "content-length"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "grpc-accept-encoding"
+            | "grpc-encoding"
+            | "grpc-message"
+            | "grpc-status"
+            | "grpc-status-details-bin"
+    )
+}
+
+/// Leaves only metadata in the trailers of a gRPC response.
+pub(crate) fn strip_trailers(headers: &mut HeaderMap) {
+    remove(headers, is_removed);
+}
+
+/// Leaves only metadata in the head of a gRPC response, and the content type, which the answer replaces.
+pub(crate) fn strip_head(headers: &mut HeaderMap) {
+    remove(headers, is_removed_from_head);
 }
 
 /// Adds trailing metadata to the headers of a unary response (Connect, "Unary-Response"). Names that get too long
