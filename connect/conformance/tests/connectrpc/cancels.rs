@@ -1,0 +1,77 @@
+//! A call that its client leaves ends at the server.
+
+use connectrpc::CodecFormat;
+use http::Version;
+
+use crate::call::{self, Call};
+use crate::connect::Client;
+use crate::proto::grpc::{
+    IdempotentUnaryRequest, StreamResponseDefinition, UnaryResponseDefinition,
+};
+use crate::proto::to_connect;
+use crate::server::Server;
+use crate::way::Way;
+
+/// A stream of responses that does not end by itself before the test does.
+fn endless() -> StreamResponseDefinition {
+    StreamResponseDefinition {
+        response_data: vec![b"one of many".to_vec(); 5_000],
+        response_delay_ms: 20,
+        ..StreamResponseDefinition::default()
+    }
+}
+
+#[tokio::test]
+async fn a_server_stream_that_is_left_after_a_message() {
+    let mut server = Server::start().await;
+    let call = call::server_stream(endless());
+    let Call::ServerStream(request) = &call else { unreachable!("a server stream") };
+    for way in Way::all(&call) {
+        let client = Client::new(&server, way);
+        let mut responses = client.inner.server_stream(to_connect(request)).await.unwrap();
+        assert!(responses.message().await.unwrap().is_some());
+        drop(responses);
+        assert_eq!(server.ending_of("ServerStream").await, "canceled", "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bidi_stream_that_is_left_after_a_message() {
+    let mut server = Server::start().await;
+    let call = call::bidi(endless(), true);
+    let Call::Bidi(requests) = &call else { unreachable!("a bidi stream") };
+    for way in Way::all(&call) {
+        let client = Client::new(&server, way);
+        let mut stream = client.inner.bidi_stream().await.unwrap();
+        stream.send(to_connect(&requests[0])).await.unwrap();
+        assert!(stream.message().await.unwrap().is_some());
+        drop(stream);
+        assert_eq!(server.ending_of("BidiStream").await, "canceled", "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn calls_with_one_response_that_are_left_before_it() {
+    let mut server = Server::start().await;
+    let slow =
+        UnaryResponseDefinition { response_delay_ms: 50_000, ..UnaryResponseDefinition::default() };
+    let other = Call::Idempotent(IdempotentUnaryRequest::default());
+    for format in [CodecFormat::Proto, CodecFormat::Json] {
+        for (method, call) in [
+            ("Unary", call::unary_call(slow.clone())),
+            ("ClientStream", call::client_stream(slow.clone())),
+        ] {
+            let way = Way { format, version: Version::HTTP_2, gzip: false };
+            let client = Client::new(&server, way);
+            // Later calls use the connection of this one.
+            client.answer(&other).await;
+            tokio::select! {
+                biased;
+                answer = client.answer(&call) => panic!("{answer:?}"),
+                // It follows the slow call on the connection: at its answer, the server has both.
+                _ = client.answer(&other) => {}
+            }
+            assert_eq!(server.ending_of(method).await, "canceled", "{way:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Calls that do not reach the service: what the client makes of their answers.
+
+use connectrpc::client::{CallOptions, call_unary, call_unary_get};
+use connectrpc::{CodecFormat, ErrorCode, Spec, SpecOrigin, StreamType};
+use http::Version;
+use tonic::Code;
+
+use crate::answer::Failure;
+use crate::call::{self, Call};
+use crate::connect::Client;
+use crate::proto::connect::__buffa::view::UnaryResponseView;
+use crate::proto::connect::{CONFORMANCE_SERVICE_UNARY_SPEC, UnaryRequest};
+use crate::proto::grpc::{
+    self, ServerCompatRequest, StreamResponseDefinition, UnaryResponseDefinition,
+};
+use crate::server::Server;
+use crate::way::Way;
+
+async fn failure_with_header(name: &str, value: &str, call: &Call, way: Way) -> Failure {
+    let server = Server::start().await;
+    let options = CallOptions::default().try_with_header(name, value).unwrap();
+    let answer = Client::new(&server, way).answer_with(call, options).await;
+    answer.failure.expect("a refusal")
+}
+
+fn unary() -> Call {
+    call::unary_call(UnaryResponseDefinition::default())
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit() {
+    let limit =
+        ServerCompatRequest { message_receive_limit: 200, ..ServerCompatRequest::default() };
+    let server = Server::start_with(&limit).await;
+    for call in Call::kinds(UnaryResponseDefinition::default(), StreamResponseDefinition::default())
+    {
+        for way in Way::all(&call) {
+            let answer = Client::new(&server, way).answer(&call).await;
+            let failure = answer.failure.expect("a refusal");
+            assert_eq!(failure.code, Code::ResourceExhausted, "{way:?}: {failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_so_large_that_its_refusal_comes_while_it_is_sent() {
+    let limit =
+        ServerCompatRequest { message_receive_limit: 200, ..ServerCompatRequest::default() };
+    let server = Server::start_with(&limit).await;
+    let request_data = vec![b'x'; 3_000_000];
+    let call = Call::Unary(grpc::UnaryRequest { response_definition: None, request_data });
+    for way in Way::all(&call) {
+        let answer = Client::new(&server, way).answer(&call).await;
+        let failure = answer.failure.expect("a refusal");
+        assert_eq!(failure.code, Code::ResourceExhausted, "{way:?}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_no_number() {
+    for way in [Way::BINARY, Way::JSON] {
+        let failure = failure_with_header("connect-timeout-ms", "soon", &unary(), way).await;
+        assert_eq!(failure.code, Code::InvalidArgument);
+        assert!(failure.message.contains("connect-timeout-ms"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_compression_that_the_server_does_not_have() {
+    for way in [Way::BINARY, Way::JSON] {
+        let failure = failure_with_header("content-encoding", "br", &unary(), way).await;
+        assert_eq!(failure.code, Code::Unimplemented);
+        assert!(failure.message.contains("gzip"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_bidi_stream_over_http_1() {
+    let server = Server::start().await;
+    let call = call::bidi(StreamResponseDefinition::default(), false);
+    let way = Way { format: CodecFormat::Proto, version: Version::HTTP_11, gzip: false };
+    let client = Client::new(&server, way);
+    let failure = client.answer(&call).await.failure.expect("a refusal");
+    assert_eq!((failure.code, failure.message.as_str()), (Code::Unknown, "HTTP error 505"));
+    assert_eq!(client.transport.last().response["connection"], "close");
+}
+
+#[tokio::test]
+async fn a_get_of_a_method_with_side_effects() {
+    let server = Server::start().await;
+    let Client { transport, config, .. } = Client::new(&server, Way::JSON);
+    let spec = CONFORMANCE_SERVICE_UNARY_SPEC.with_origin(SpecOrigin::Client);
+    let (request, options) = (UnaryRequest::default(), CallOptions::default());
+    let error = call_unary_get::<_, _, UnaryResponseView<'static>>(
+        &transport, &config, spec, request, options,
+    );
+    let error = error.await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unknown);
+    assert_eq!(error.response_headers()["allow"], "POST");
+    assert!(error.message.as_ref().unwrap().contains("405"), "{error}");
+}
+
+#[tokio::test]
+async fn a_method_that_does_not_exist() {
+    let server = Server::start().await;
+    for way in [Way::BINARY, Way::JSON] {
+        let Client { transport, config, .. } = Client::new(&server, way);
+        let spec = Spec::client("/none.v1.None/Call", StreamType::Unary);
+        let (request, options) = (UnaryRequest::default(), CallOptions::default());
+        let error = call_unary::<_, _, UnaryResponseView<'static>>(
+            &transport, &config, spec, request, options,
+        );
+        let error = error.await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Unimplemented, "{error}");
+    }
+}
