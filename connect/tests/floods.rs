@@ -242,3 +242,15 @@ async fn begun(server: &common::Served, calls: usize) {
         tokio::task::yield_now().await;
     }
 }
+
+/// Guards against: a panic while a request is dropped.
+#[test]
+fn a_runtime_without_timers_drops_an_unread_request() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let refuse = service_fn(|_: Request<tonic::body::Body>| async {
+        Err::<http::Response<Script>, _>(Status::unavailable("not now"))
+    });
+    let call = request("Unary", "application/json", Script::new().data("{".into()).stall());
+    let refused = runtime.block_on(layer().layer(refuse).oneshot(call));
+    assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
+}

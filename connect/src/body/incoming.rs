@@ -128,7 +128,8 @@ impl Drop for Http1Body {
             && let Ok(runtime) = Handle::try_current()
         {
             let rest = std::mem::take(&mut self.inner);
-            runtime.spawn(timeout(LINGER_TIME, read_on(rest)));
+            // In the task: `timeout` panics in a runtime without timers.
+            runtime.spawn(async { timeout(LINGER_TIME, read_on(rest)).await });
         }
     }
 }
