@@ -1,5 +1,5 @@
-//! Generates the code of `connectrpc.conformance.v1`, without `protoc`: for tonic, and for `connectrpc`, whose client the
-//! tests use.
+//! Generates the code of `connectrpc.conformance.v1`, without `protoc`: for tonic, and for the client of `connectrpc`,
+//! which the tests use.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! A call that its client leaves ends at the server.
+//! A call that its client cancels ends at the server too.
 
 use connectrpc::CodecFormat;
 use http::Version;
@@ -22,7 +22,7 @@ fn endless() -> StreamResponseDefinition {
 }
 
 #[tokio::test]
-async fn a_server_stream_that_is_left_after_a_message() {
+async fn a_server_stream_that_is_canceled_ends_at_the_server() {
     let mut server = Server::start().await;
     let call = call::server_stream(endless());
     let Call::ServerStream(request) = &call else { unreachable!("a server stream") };
@@ -36,7 +36,7 @@ async fn a_server_stream_that_is_left_after_a_message() {
 }
 
 #[tokio::test]
-async fn a_bidi_stream_that_is_left_after_a_message() {
+async fn a_bidi_stream_that_is_canceled_ends_at_the_server() {
     let mut server = Server::start().await;
     let call = call::bidi(endless(), true);
     let Call::Bidi(requests) = &call else { unreachable!("a bidi stream") };
@@ -51,7 +51,7 @@ async fn a_bidi_stream_that_is_left_after_a_message() {
 }
 
 #[tokio::test]
-async fn calls_with_one_response_that_are_left_before_it() {
+async fn a_call_that_is_canceled_before_its_response_ends_at_the_server() {
     let mut server = Server::start().await;
     let slow =
         UnaryResponseDefinition { response_delay_ms: 50_000, ..UnaryResponseDefinition::default() };

@@ -24,6 +24,7 @@ fn error(code: Code, details: Vec<Any>) -> Error {
     Error { code: code.into(), message: Some(MESSAGE.to_owned()), details }
 }
 
+/// JSON requests contain them, so the server must know their types.
 fn details() -> Vec<Any> {
     let payload = ConformancePayload { data: vec![0, 255], request_info: None };
     vec![any(&header("name", &["value"])), any(&payload)]
@@ -62,7 +63,7 @@ fn check(answer: Answer, code: Code) {
 }
 
 #[tokio::test]
-async fn every_code() {
+async fn every_code_is_that_of_grpc() {
     let server = Server::start().await;
     for code in (1..=16).map(Code::from_i32) {
         let call = call::unary_call(unary(error(code, details())));
@@ -71,7 +72,7 @@ async fn every_code() {
 }
 
 #[tokio::test]
-async fn calls_of_every_kind() {
+async fn calls_of_every_kind_fail_as_over_grpc() {
     let server = Server::start().await;
     let error = || error(Code::FailedPrecondition, details());
     for call in Call::kinds(unary(error()), stream(error(), &[b"first", b""])) {
@@ -83,7 +84,7 @@ async fn calls_of_every_kind() {
 }
 
 #[tokio::test]
-async fn streams_that_fail_before_their_first_message() {
+async fn streams_fail_before_their_first_message_as_over_grpc() {
     let server = Server::start().await;
     let failing = || stream(error(Code::NotFound, details()), &[]);
     for call in
@@ -96,7 +97,7 @@ async fn streams_that_fail_before_their_first_message() {
 }
 
 #[tokio::test]
-async fn an_error_without_message_and_details() {
+async fn an_error_without_message_and_details_has_none() {
     let server = Server::start().await;
     let bare = Error { code: Code::Aborted.into(), message: None, details: Vec::new() };
     let answer = same_answer(&server, &call::server_stream(stream(bare, &[b"first"]))).await;
@@ -106,7 +107,7 @@ async fn an_error_without_message_and_details() {
 }
 
 #[tokio::test]
-async fn a_method_that_the_service_does_not_implement() {
+async fn a_method_that_the_service_does_not_implement_fails_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &Call::Unimplemented).await;
     assert_eq!(answer.failure.unwrap().code, Code::Unimplemented);

@@ -69,14 +69,14 @@ fn metadata() -> Metadata {
 }
 
 #[tokio::test]
-async fn a_unary_call() {
+async fn a_unary_call_is_answered_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &call::unary_call(unary())).await;
     check_one(&answer, 1);
 }
 
 #[tokio::test]
-async fn a_call_by_get() {
+async fn a_call_by_get_is_answered_as_over_grpc() {
     let server = Server::start().await;
     let request =
         IdempotentUnaryRequest { response_definition: Some(unary()), request_data: every_byte() };
@@ -85,14 +85,14 @@ async fn a_call_by_get() {
 }
 
 #[tokio::test]
-async fn a_client_stream() {
+async fn a_client_stream_is_answered_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &call::client_stream(unary())).await;
     check_one(&answer, 3);
 }
 
 #[tokio::test]
-async fn a_server_stream() {
+async fn a_server_stream_is_answered_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &call::server_stream(stream())).await;
     assert_eq!(answer.data(), [&*every_byte(), b"", b"last"]);
@@ -101,7 +101,7 @@ async fn a_server_stream() {
 }
 
 #[tokio::test]
-async fn a_bidi_stream_with_a_response_after_each_request() {
+async fn a_bidi_stream_gets_a_response_after_each_request_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &call::bidi(stream(), true)).await;
     assert_eq!(answer.data(), [&*every_byte(), b"", b"last"]);
@@ -110,7 +110,7 @@ async fn a_bidi_stream_with_a_response_after_each_request() {
 }
 
 #[tokio::test]
-async fn a_bidi_stream_with_responses_after_the_last_request() {
+async fn a_bidi_stream_gets_responses_after_the_last_request_as_over_grpc() {
     let server = Server::start().await;
     let answer = same_answer(&server, &call::bidi(stream(), false)).await;
     assert_eq!(answer.data(), [&*every_byte(), b"", b"last"]);
@@ -119,7 +119,7 @@ async fn a_bidi_stream_with_responses_after_the_last_request() {
 }
 
 #[tokio::test]
-async fn an_empty_answer() {
+async fn an_empty_answer_is_empty_as_over_grpc() {
     let server = Server::start().await;
     let one = UnaryResponseDefinition::default;
     let calls = [call::unary_call(one()), call::client_stream(one())];
@@ -134,7 +134,7 @@ async fn an_empty_answer() {
 }
 
 #[tokio::test]
-async fn large_messages() {
+async fn large_messages_arrive_whole_as_over_grpc() {
     let server = Server::start().await;
     let large: Vec<u8> =
         (0..200_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();

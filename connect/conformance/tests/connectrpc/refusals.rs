@@ -1,4 +1,4 @@
-//! Calls that do not reach the service: what the client makes of their answers.
+//! Calls that the layer refuses, and the errors that the client reports.
 
 use connectrpc::client::{CallOptions, call_unary, call_unary_get};
 use connectrpc::{CodecFormat, ErrorCode, Spec, SpecOrigin, StreamType};
@@ -28,7 +28,7 @@ fn unary() -> Call {
 }
 
 #[tokio::test]
-async fn a_request_above_the_limit() {
+async fn a_request_above_the_limit_is_refused() {
     let limit =
         ServerCompatRequest { message_receive_limit: 200, ..ServerCompatRequest::default() };
     let server = Server::start_with(&limit).await;
@@ -43,7 +43,7 @@ async fn a_request_above_the_limit() {
 }
 
 #[tokio::test]
-async fn a_request_so_large_that_its_refusal_comes_while_it_is_sent() {
+async fn the_refusal_of_a_large_request_arrives_while_the_request_is_sent() {
     let limit =
         ServerCompatRequest { message_receive_limit: 200, ..ServerCompatRequest::default() };
     let server = Server::start_with(&limit).await;
@@ -57,7 +57,7 @@ async fn a_request_so_large_that_its_refusal_comes_while_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_is_no_number() {
+async fn a_deadline_that_is_no_number_is_refused() {
     for way in [Way::BINARY, Way::JSON] {
         let failure = failure_with_header("connect-timeout-ms", "soon", &unary(), way).await;
         assert_eq!(failure.code, Code::InvalidArgument);
@@ -66,7 +66,7 @@ async fn a_deadline_that_is_no_number() {
 }
 
 #[tokio::test]
-async fn a_compression_that_the_server_does_not_have() {
+async fn an_unknown_compression_is_refused() {
     for way in [Way::BINARY, Way::JSON] {
         let failure = failure_with_header("content-encoding", "br", &unary(), way).await;
         assert_eq!(failure.code, Code::Unimplemented);
@@ -75,7 +75,7 @@ async fn a_compression_that_the_server_does_not_have() {
 }
 
 #[tokio::test]
-async fn a_bidi_stream_over_http_1() {
+async fn a_bidi_stream_over_http_1_is_refused() {
     let server = Server::start().await;
     let call = call::bidi(StreamResponseDefinition::default(), false);
     let way = Way { format: CodecFormat::Proto, version: Version::HTTP_11, gzip: false };
@@ -86,7 +86,7 @@ async fn a_bidi_stream_over_http_1() {
 }
 
 #[tokio::test]
-async fn a_get_of_a_method_with_side_effects() {
+async fn a_get_of_a_method_with_side_effects_is_refused() {
     let server = Server::start().await;
     let Client { transport, config, .. } = Client::new(&server, Way::JSON);
     let spec = CONFORMANCE_SERVICE_UNARY_SPEC.with_origin(SpecOrigin::Client);
@@ -101,7 +101,7 @@ async fn a_get_of_a_method_with_side_effects() {
 }
 
 #[tokio::test]
-async fn a_method_that_does_not_exist() {
+async fn a_method_that_does_not_exist_is_unimplemented() {
     let server = Server::start().await;
     for way in [Way::BINARY, Way::JSON] {
         let Client { transport, config, .. } = Client::new(&server, way);
