@@ -105,8 +105,7 @@ impl Answering {
         mut head: response::Parts,
         collected: Collected,
     ) -> Response<ResponseBody<B>> {
-        let Collected { outcome, mut trailers } = collected;
-        strip_trailers(&mut trailers);
+        let Collected { outcome, trailers } = collected;
         let message = outcome.and_then(|message| {
             let Some(method) = &self.answer.method else { return Err(Failure::malformed()) };
             let message = self.answer.codec.encode(&self.settings, &method.output, message);

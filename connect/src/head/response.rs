@@ -35,10 +35,13 @@ pub(crate) fn strip_head(headers: &mut HeaderMap) {
     remove(headers, is_removed_from_head);
 }
 
-/// Adds trailing metadata to the headers of a unary response (Connect, "Unary-Response"). Names that get too long
-/// for a header are left out.
+/// Adds the metadata in trailers to the headers of a unary response (Connect, "Unary-Response"). Names that get too
+/// long for a header are left out.
 pub(crate) fn prefix_trailers(headers: &mut HeaderMap, trailers: &HeaderMap) {
     for (name, value) in trailers {
+        if is_removed(name.as_str()) {
+            continue;
+        }
         if let Ok(name) = HeaderName::try_from(format!("trailer-{name}")) {
             headers.append(name, value.clone());
         }
