@@ -17,6 +17,12 @@ pub(crate) struct Kind {
 pub(crate) fn read(headers: &HeaderMap) -> Option<Kind> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
+    // Most have no parameters.
+    match value.as_bytes() {
+        b"application/json" => return Some(Kind { codec: Codec::Json, is_stream: false }),
+        b"application/proto" => return Some(Kind { codec: Codec::Proto, is_stream: false }),
+        _ => {}
+    }
     let mut parts = value.to_str().ok()?.split(';').map(str::trim);
     let mut kind = Cow::Borrowed(parts.next()?);
     if kind.bytes().any(|byte| byte.is_ascii_uppercase()) {
