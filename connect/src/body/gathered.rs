@@ -1,5 +1,7 @@
 use bytes::Bytes;
 
+use crate::json::{buffer, finish};
+
 /// So many bytes of messages are not gathered further: what tonic puts into a frame.
 pub(crate) const ENOUGH: usize = 32 * 1_024;
 
@@ -25,6 +27,9 @@ impl Gathered {
 
     /// All data so far, to append more.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.rest.capacity() == 0 {
+            self.rest = buffer();
+        }
         self.rest.extend_from_slice(&std::mem::take(&mut self.first));
         &mut self.rest
     }
@@ -33,7 +38,7 @@ impl Gathered {
         if self.rest.is_empty() {
             std::mem::take(&mut self.first)
         } else {
-            std::mem::take(&mut self.rest).into()
+            finish(std::mem::take(&mut self.rest))
         }
     }
 }

@@ -62,7 +62,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use tonic::Status;
 
 pub(crate) use self::base64::decode_url_safe;
-pub(crate) use self::scratch::written;
+pub(crate) use self::scratch::{buffer, finish, written};
 use fault::Fault;
 use from::Reader;
 use schema::Schema;

@@ -326,10 +326,52 @@ impl<'a> Scanner<'a> {
 /// The number of bytes before the first one that has to be escaped in a string: a quote, a backslash or a control
 /// character.
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
-    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    // Without an exit inside a chunk, a few instructions look at all of it.
-    let has_special =
-        |chunk: &[u8; 16]| chunk.iter().fold(false, |any, byte| any | is_special(byte));
-    let start = 16 * bytes.as_chunks().0.iter().take_while(|chunk| !has_special(chunk)).count();
-    start + bytes[start..].iter().take_while(|byte| !is_special(byte)).count()
+    let (chunks, rest) = bytes.as_chunks();
+    for (at, chunk) in chunks.iter().enumerate() {
+        let marks = marks_of_special(*chunk);
+        if marks != 0 {
+            return 8 * at + (marks.trailing_zeros() / 8) as usize;
+        }
+    }
+    if bytes.last_chunk().is_some_and(|last| marks_of_special(*last) == 0) {
+        return bytes.len();
+    }
+    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    8 * chunks.len() + rest.iter().take_while(|byte| !is_special(byte)).count()
+}
+
+/// The highest bit of the first of eight bytes that has to be escaped. Bits of bytes before it are not set, those of
+/// bytes behind it may be, because the subtraction carries.
+fn marks_of_special(bytes: [u8; 8]) -> u64 {
+    const EACH: u64 = u64::MAX / 255;
+    let bytes = u64::from_le_bytes(bytes);
+    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(EACH * u64::from(limit)) & !bytes;
+    let is = |byte: u8| below(bytes ^ (EACH * u64::from(byte)), 1);
+    (below(bytes, 0x20) | is(b'"') | is(b'\\')) & (EACH * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_len;
+
+    #[test]
+    fn the_first_byte_to_escape_is_found_wherever_it_is() {
+        for len in 0..40 {
+            let plain = vec![b'a'; len];
+            assert_eq!(plain_len(&plain), len);
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    let mut bytes = plain.clone();
+                    bytes[at] = byte;
+                    let expected = if is_special { at } else { len };
+                    assert_eq!(plain_len(&bytes), expected, "{byte} at {at} of {len}");
+                    // What follows a special byte does not matter.
+                    bytes[at + 1..].fill(b'"');
+                    let expected = if is_special { at } else { len.min(at + 1) };
+                    assert_eq!(plain_len(&bytes), expected, "{byte} at {at} of {len}");
+                }
+            }
+        }
+    }
 }

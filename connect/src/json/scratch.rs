@@ -15,17 +15,28 @@ thread_local! {
     static SPANS: Cell<Vec<Span>> = const { Cell::new(Vec::new()) };
 }
 
-/// What is written, in memory of just its size: it may be held for long.
+/// What is written, as by [`finish`].
 pub(crate) fn written<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
+    let mut out = buffer();
+    write(&mut out)?;
+    Ok(finish(out))
+}
+
+/// An empty buffer to write to, which [`finish`] takes back.
+pub(crate) fn buffer() -> Vec<u8> {
     let mut out = OUT.take();
     out.clear();
-    write(&mut out)?;
+    out
+}
+
+/// What is in the buffer, in memory of just its size: it may be held for long.
+pub(crate) fn finish(out: Vec<u8>) -> Bytes {
     if out.capacity() > KEPT_BYTES {
-        return Ok(out.into());
+        return out.into();
     }
     let bytes = Bytes::copy_from_slice(&out);
     OUT.set(out);
-    Ok(bytes)
+    bytes
 }
 
 pub(super) fn with_spans<T>(with: impl FnOnce(&mut Vec<Span>) -> T) -> T {

@@ -66,8 +66,12 @@ pub(super) fn write_timestamp((seconds, nanos): Time, out: &mut Vec<u8>) -> bool
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let second = seconds.rem_euclid(86_400);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    // A `Vec` takes all that is written.
-    let _ = write!(out, "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let parts = [('"', year, 4), ('-', month, 2), ('-', day, 2)];
+    let parts = parts.into_iter().chain([('T', hour, 2), (':', minute, 2), (':', second, 2)]);
+    for (before, number, digits) in parts {
+        out.push(before as u8);
+        write_digits(number, digits, out);
+    }
     write_fraction(nanos, out);
     out.extend_from_slice(b"Z\"");
     true
@@ -99,6 +103,7 @@ pub(super) fn write_duration((seconds, nanos): Time, out: &mut Vec<u8>) -> bool 
         return false;
     }
     let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };
+    // A `Vec` takes all that is written.
     let _ = write!(out, "\"{sign}{whole}");
     write_fraction(part as i32, out);
     out.extend_from_slice(b"s\"");
@@ -116,12 +121,24 @@ fn fraction(digits: &str) -> Option<i32> {
 
 /// Appends nothing, or three, six or nine digits.
 fn write_fraction(nanos: i32, out: &mut Vec<u8>) {
-    let _ = match nanos {
-        0 => Ok(()),
-        _ if nanos % 1_000_000 == 0 => write!(out, ".{:03}", nanos / 1_000_000),
-        _ if nanos % 1_000 == 0 => write!(out, ".{:06}", nanos / 1_000),
-        _ => write!(out, ".{nanos:09}"),
+    let (number, digits) = match nanos {
+        0 => return,
+        _ if nanos % 1_000_000 == 0 => (nanos / 1_000_000, 3),
+        _ if nanos % 1_000 == 0 => (nanos / 1_000, 6),
+        _ => (nanos, 9),
     };
+    out.push(b'.');
+    write_digits(number.into(), digits, out);
+}
+
+/// Appends the last digits of a number that is not negative.
+fn write_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + digits, b'0');
+    for digit in out[start..].iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 fn days_in(year: i64, month: i64) -> i64 {

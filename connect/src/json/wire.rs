@@ -120,6 +120,10 @@ pub(super) struct Malformed;
 
 /// Takes a varint off the front.
 pub(super) fn varint(data: &mut &[u8]) -> Result<u64, Malformed> {
+    if let [byte @ 0..0x80, rest @ ..] = *data {
+        *data = rest;
+        return Ok((*byte).into());
+    }
     let mut value = 0;
     for (index, &byte) in data.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
