@@ -208,3 +208,14 @@ async fn a_header_that_contradicts_itself_is_refused() {
         assert!(recorded.requests.is_empty(), "{recorded:?}");
     }
 }
+
+/// hyper limits a URI to 64 KiB.
+#[tokio::test]
+async fn a_query_has_a_limit() {
+    let server = serve(layer());
+    for (length, status) in [(10_000, 200), (100_000, 414)] {
+        let query = format!("encoding=json&message=%7B%22text%22:%22{}%22%7D", "a".repeat(length));
+        let request = format!("GET /test.v1.Kinds/Peek?{query} HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(statuses(&answers(&server, request).await), [status], "{length}");
+    }
+}

@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_call_test_kit::v1::{Act, Ask};
-use tonic_call_test_kit::{Script, ask};
+use tonic_call_test_kit::{Script, ask, silence_panics};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const JSON: &str = "application/connect+json";
@@ -233,6 +233,62 @@ async fn a_call_is_reported_wherever_its_caller_leaves() {
             }
             assert_eq!(server.recorder.until_ended(calls).await.len(), calls, "{method} {cut}");
         }
+    }
+    server.service.until_alive(0).await;
+}
+
+/// Guards against: calls that are begun and reset faster than they are answered, of which something is left.
+#[tokio::test]
+async fn nothing_is_left_of_streams_that_are_reset_at_once() {
+    let server = serve(layer());
+    let mut sender = connection_without_window(server.address).await;
+    let mut whole = true;
+    for (method, kind) in [("Unary", "application/json"), ("BidiStream", JSON)].repeat(200) {
+        whole = !whole;
+        let script = Script::new().data("{}".into());
+        let script = if whole { script.says_end() } else { script.stall() };
+        let mut call = request(method, kind, script);
+        *call.uri_mut() = format!("http://a{}", call.uri()).parse().unwrap();
+        if sender.ready().await.is_err() {
+            // The server may close a connection with many resets.
+            sender = connection_without_window(server.address).await;
+            continue;
+        }
+        let response = tokio::spawn(sender.send_request(call));
+        tokio::task::yield_now().await;
+        response.abort();
+    }
+    drop(sender);
+    let answer = server.send2(post("Unary", "application/json", "{}")).await;
+    assert_eq!(answer.status, 200);
+    server.service.until_alive(0).await;
+    server.recorder.until_ended(server.recorder.begun()).await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_call_and_not_the_server() {
+    silence_panics();
+    let server = serve(layer());
+    let panics = [
+        ("Unary", "application/json", Bytes::from_static(br#"{"act":"ACT_PANIC"}"#)),
+        ("ServerStream", JSON, envelope(0, br#"{"act":"ACT_PANIC_IN_HANDLER"}"#)),
+        ("ServerStream", JSON, envelope(0, br#"{"notes":1,"act":"ACT_PANIC"}"#)),
+    ];
+    for (number, (method, kind, body)) in panics.into_iter().enumerate() {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut call = request(method, kind, Script::new().data(body).says_end());
+        *call.uri_mut() = format!("http://a{}", call.uri()).parse().unwrap();
+        // Without a `RecoveryLayer`, the caller gets an error of HTTP.
+        if let Ok(response) = sender.send_request(call).await {
+            response.into_body().collect().await.unwrap_err();
+        }
+        let recorded = server.recorder.until_ended(2 * number + 1).await;
+        assert_eq!(recorded[2 * number].unwound, 1, "{method}");
+        let good = server.send2(post("Unary", "application/json", "{}")).await;
+        assert_eq!(good.status, 200);
     }
     server.service.until_alive(0).await;
 }

@@ -1,4 +1,4 @@
-//! Messages and envelopes that once were, or could be, read wrongly: each has its code in `seeds/`.
+//! Unusual and malformed messages and envelopes: each has its code in `seeds/`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
