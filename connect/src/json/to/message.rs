@@ -44,21 +44,22 @@ impl<'a> JsonWriter<'a> {
         while at < end {
             let index = self.spans[at].field;
             let same = self.spans[at..end].iter().take_while(|span| span.field == index).count();
-            self.absent(of, next..index, &mut first);
+            if self.defaults {
+                self.absent(of, next..index, &mut first);
+            }
             self.field(&of.fields[index], data, at..at + same, &mut first)?;
             next = index + 1;
             at += same;
         }
-        self.absent(of, next..of.fields.len(), &mut first);
+        if self.defaults {
+            self.absent(of, next..of.fields.len(), &mut first);
+        }
         self.spans.truncate(base);
         Ok(())
     }
 
-    /// The default values of fields that are absent, if they are written at all.
+    /// The default values of fields that are absent.
     fn absent(&mut self, of: &'a Type, fields: Range<usize>, first: &mut bool) {
-        if !self.defaults {
-            return;
-        }
         for field in &of.fields[fields] {
             match field.shape {
                 Shape::Single if field.presence => {}
