@@ -19,6 +19,7 @@ use tonic_recovery_layer::RecoveryLayer;
 use tonic_tracing_layer::TracingLayer;
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
+use tracing::Level;
 
 use crate::proto::conformance_service_server::ConformanceServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, ServerCompatRequest, ServerCompatResponse};
@@ -82,7 +83,7 @@ impl Server {
             .layer(GrpcWebLayer::new())
             .layer(TracingLayer::server().methods(&methods).with_tracer_provider(&spans))
             .layer(MetricsLayer::server().methods(&methods).with_recorder(recorder))
-            .layer(LoggingLayer::server().methods(&methods))
+            .layer(LoggingLayer::server().methods(&methods).starts(Level::INFO))
             .layer(RecoveryLayer::server())
             .layer(DeadlineLayer::server().cap(LONGEST_CALL).methods(&methods))
             .layer(everyone.default_access(Access::public()).build()?)

@@ -49,17 +49,29 @@ impl Server {
         Self { uri: format!("http://{host}:{port}").parse().unwrap(), log, _process: process }
     }
 
+    /// Waits until the log has a call of this method that has started.
+    pub(crate) async fn start_of(&mut self, method: &str) {
+        while self.next_of(method).await["fields"]["message"] != "started call" {}
+    }
+
     /// The code with which the next call of this method ends, by the log.
     pub(crate) async fn ending_of(&mut self, method: &str) -> String {
+        loop {
+            let record = self.next_of(method).await;
+            if let Some(code) = record["fields"]["rpc.response.status_code"].as_str() {
+                return code.to_owned();
+            }
+        }
+    }
+
+    /// The next record of the log about this method.
+    async fn next_of(&mut self, method: &str) -> Value {
         let method = format!("connectrpc.conformance.v1.ConformanceService/{method}");
         loop {
             let record = timeout(PATIENCE, self.log.recv()).await.expect("a record in time");
             let record = record.expect("the server runs");
-            let field = |name: &str| record["fields"][name].as_str();
-            if let Some(code) = field("rpc.response.status_code")
-                && field("rpc.method") == Some(&method)
-            {
-                return code.to_owned();
+            if record["fields"]["rpc.method"] == *method {
+                return record;
             }
         }
     }
