@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::remove;
 
-/// Whether a header belongs to gRPC or to the connection, and is no metadata.
+/// Whether a header belongs to gRPC, to Connect or to the connection, and is no metadata.
 fn is_removed(name: &str) -> bool {
     name == "content-type" || is_removed_from_head(name)
 }
@@ -11,8 +11,12 @@ fn is_removed_from_head(name: &str) -> bool {
     matches!(
         name,
         "connection"
+            | "connect-accept-encoding"
+            | "connect-content-encoding"
             | "content-encoding"
             | "content-length"
+            | "keep-alive"
+            | "proxy-connection"
             | "te"
             | "trailer"
             | "transfer-encoding"
