@@ -1,30 +1,7 @@
-//! Connect's error codes (Connect, "Error Codes").
+//! The HTTP statuses of Connect's error codes (Connect, "Error Codes").
 
 use http::StatusCode;
 use tonic::Code;
-
-/// The name in JSON.
-pub(crate) fn name(code: Code) -> &'static str {
-    match code {
-        Code::Cancelled => "canceled",
-        // A failure always has another code than OK.
-        Code::Ok | Code::Unknown => "unknown",
-        Code::InvalidArgument => "invalid_argument",
-        Code::DeadlineExceeded => "deadline_exceeded",
-        Code::NotFound => "not_found",
-        Code::AlreadyExists => "already_exists",
-        Code::PermissionDenied => "permission_denied",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::FailedPrecondition => "failed_precondition",
-        Code::Aborted => "aborted",
-        Code::OutOfRange => "out_of_range",
-        Code::Unimplemented => "unimplemented",
-        Code::Internal => "internal",
-        Code::Unavailable => "unavailable",
-        Code::DataLoss => "data_loss",
-        Code::Unauthenticated => "unauthenticated",
-    }
-}
 
 /// The HTTP status of a unary answer with this error.
 pub(crate) fn http_status(code: Code) -> StatusCode {

@@ -5,9 +5,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value};
+use tonic_call::Protocol;
 
+use super::Failure;
 use super::details::type_name;
-use super::{Failure, code};
 use crate::settings::Settings;
 
 /// The body of a unary error (Connect, "Error").
@@ -38,7 +39,7 @@ pub(crate) fn end_of_stream(
 
 fn error(settings: &Settings, failure: &Failure) -> Map<String, Value> {
     let mut error = Map::new();
-    error.insert("code".to_owned(), code::name(failure.code).into());
+    error.insert("code".to_owned(), Protocol::Connect.code_name(failure.code).into());
     if !failure.message.is_empty() {
         error.insert("message".to_owned(), failure.message.as_str().into());
     }
