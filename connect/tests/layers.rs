@@ -10,14 +10,17 @@ use common::{Answer, envelope, layer, post, proto, through};
 use http::Request;
 use serde_json::json;
 use tonic::Status;
-use tonic_auth_layer::AuthLayer;
 use tonic_auth_layer::jwt::{Algorithm, Jwt, Key};
-use tonic_call::Protocol;
+use tonic_auth_layer::mtls::MeshProxies;
+use tonic_auth_layer::{AuthLayer, Mtls};
+use tonic_call::{Protocol, TrustedProxies};
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{Script, ask, silence_panics, trailers_only};
 use tonic_deadline_layer::DeadlineLayer;
 use tonic_ratelimit_layer::{Quota, RateLimitLayer};
 use tonic_recovery_layer::RecoveryLayer;
+use tonic_web::GrpcWebLayer;
+use tower::layer::util::Stack;
 
 const JSON: &str = "application/json";
 const STREAM: &str = "application/connect+json";
@@ -135,5 +138,32 @@ async fn layers_inside_see_the_protocol_of_the_call() {
         let request = request.body(Script::new().data("{}".into())).unwrap();
         let (_, seen) = through(layer(), request, trailers_only(&Status::ok(""))).await;
         assert_eq!(seen.head.extensions.get(), protocol.as_ref(), "{kind}");
+    }
+}
+
+/// The layer, then tonic-web, then auth that trusts this proxy.
+fn behind(proxy: TrustedProxies) -> Stack<AuthLayer, GrpcWebLayer> {
+    let mesh = MeshProxies::xfcc().networks(proxy);
+    let callers = Mtls::builder().trust_domain("prod.example").behind(mesh).build().unwrap();
+    Stack::new(AuthLayer::new(callers).build().unwrap(), GrpcWebLayer::new())
+}
+
+#[tokio::test]
+async fn a_mesh_header_counts_on_every_way_in_only_from_a_trusted_proxy() {
+    let elsewhere = TrustedProxies::new(["192.0.2.0/24"]).unwrap();
+    let frame = envelope(0, b"");
+    for (proxy, is_trusted) in [(TrustedProxies::loopback(), true), (elsewhere, false)] {
+        let server = serve_inside!(layer(), behind(proxy));
+        for (kind, body) in
+            [(JSON, &b"{}"[..]), ("application/proto", b""), ("application/grpc-web+proto", &frame)]
+        {
+            let mut request = post("Unary", kind, body.to_vec());
+            let header = "URI=spiffe://prod.example/billing".parse().unwrap();
+            request.headers_mut().insert("x-forwarded-client-cert", header);
+            for answer in [server.send(request.clone()).await, server.send2(request).await] {
+                let failed = answer.status == 401 || answer.header("grpc-status") == "16";
+                assert_eq!(failed, !is_trusted, "{kind}: {answer:?}");
+            }
+        }
     }
 }
