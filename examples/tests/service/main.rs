@@ -19,6 +19,7 @@ mod faults_happen_only_where_obeyed;
 mod handshakes_are_bounded;
 mod health_and_reflection_are_served;
 mod large_and_unknown_requests_are_refused;
+mod no_field_is_a_bare_bool;
 mod pages_are_stable_under_inserts;
 mod quotes_are_answered_one_by_one;
 mod two_versions_stand_side_by_side;
