@@ -113,8 +113,11 @@ pub async fn serve(
         .layer(drain.clone())
         .service(services.prepare());
     // After a signal it is not serving, even if the signal came before it was.
-    if readiness.as_ref().is_none_or(Readiness::is_ready) && signals.is_empty() {
-        health.serving().await;
+    if !readiness.as_ref().is_none_or(Readiness::is_ready) {
+        health.wait_for_keys().await;
+    }
+    if signals.is_empty() {
+        health.open().await;
     }
     let (close, closed) = oneshot::channel::<()>();
     let stop = async { _ = closed.await };
@@ -132,6 +135,7 @@ pub async fn serve(
     let signal = tokio::select! {
         Some(signal) = signals.recv() => signal,
         never = follow_keys => match never {},
+        never = health.follow_database(orders.store()) => match never {},
         ended = &mut server => {
             ended.map_err(ServeError::failed)?;
             return Err(ServeError::failed("it stopped without a signal"));
@@ -146,7 +150,7 @@ pub async fn serve(
         }
         orders.close().await;
     };
-    let drained = config.drain.run(signal, &mut signals, health.not_serving(), finish).await;
+    let drained = config.drain.run(signal, &mut signals, health.close(), finish).await;
     let reason = match drained {
         Drained::Complete => None,
         Drained::TimedOut => Some("DRAIN_LIMIT"),

@@ -39,6 +39,11 @@ impl Orders {
         Self { store, faults }
     }
 
+    /// Its store.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The tonic service, with its size limit.
     pub fn server(&self) -> OrderServiceServer<Self> {
         OrderServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST_BYTES)

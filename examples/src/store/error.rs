@@ -1,5 +1,8 @@
 //! Errors of the database.
 
+use std::fmt;
+use std::io;
+
 use tonic::{Code, Status};
 
 use crate::status;
@@ -14,6 +17,12 @@ impl StoreError {
         Self(sqlx::Error::PoolClosed)
     }
 
+    /// The database file is not where it was opened.
+    pub(super) fn file_gone() -> Self {
+        let text = "its file was moved, deleted or replaced";
+        Self(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, text)))
+    }
+
     /// Whether a retry may succeed.
     fn is_transient(&self) -> bool {
         match &self.0 {
@@ -25,6 +34,13 @@ impl StoreError {
                 matches!(sqlite_code(error), Some(BUSY | LOCKED | IO_ERROR | FULL | CANNOT_OPEN))
             }
         }
+    }
+}
+
+/// For the operator.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod lock;
 mod open;
 mod open_error;
+mod probe;
 mod write;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) use database::beside;
 pub use error::StoreError;
 use lock::FileLock;
 pub use open_error::OpenError;
+use probe::OpenedFile;
 
 /// The orders and their events. A clone is the same store.
 #[derive(Clone, Debug)]
@@ -37,8 +39,8 @@ pub struct Store {
 /// What must live as long as the store.
 #[derive(Clone, Debug)]
 enum KeepAlive {
-    /// The lock that keeps other processes from using the same file.
-    File(Arc<FileLock>),
+    /// The lock that keeps other processes from using the same file, and the file.
+    File(Arc<(FileLock, OpenedFile)>),
     /// A connection that keeps a database in memory alive.
     Memory(SqlitePool),
 }
@@ -197,12 +199,20 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// The file of the database, unless it is in memory.
+    fn file(&self) -> Option<&OpenedFile> {
+        match &self.keep_alive {
+            KeepAlive::File(opened) => Some(&opened.1),
+            KeepAlive::Memory(_) => None,
+        }
+    }
+
     /// Closes all connections, after the queries that run on them.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
         match &self.keep_alive {
-            KeepAlive::File(lock) => lock.release(),
+            KeepAlive::File(opened) => opened.0.release(),
             KeepAlive::Memory(pool) => pool.close().await,
         }
     }

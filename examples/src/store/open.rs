@@ -14,6 +14,7 @@ use super::database::{Database, beside};
 use super::error::{BUSY, CANNOT_OPEN, CORRUPT, NOT_A_DATABASE, READ_ONLY, sqlite_code};
 use super::lock::FileLock;
 use super::open_error::OpenError;
+use super::probe::OpenedFile;
 use super::{KeepAlive, Store};
 
 /// `PRAGMA application_id` of our database files: "ordr". The first migration sets it.
@@ -84,7 +85,8 @@ async fn in_file(
         _ => OpenError::OtherRelease(path.clone()),
     })?;
     let read = pool.max_connections(READERS).connect_lazy_with(options);
-    Ok(Store::new(read, write, KeepAlive::File(Arc::new(lock))))
+    let file = OpenedFile::new(path.clone());
+    Ok(Store::new(read, write, KeepAlive::File(Arc::new((lock, file)))))
 }
 
 fn file(path: &Path, timeout: Duration) -> SqliteConnectOptions {

@@ -75,7 +75,7 @@ impl Store {
 
     /// Takes the write lock at once: a transaction that reads first and writes later fails if another process has
     /// written in between.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 

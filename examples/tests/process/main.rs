@@ -27,6 +27,7 @@ mod connect_is_spoken_on_the_same_port;
 mod deadlines_hold;
 mod every_call_is_logged_and_counted;
 mod every_line_of_standard_error_is_json;
+mod health_follows_the_database;
 mod health_has_a_listener_of_its_own;
 mod keys_come_from_an_issuer;
 mod limits_come_from_a_file;

@@ -22,4 +22,5 @@ mod large_and_unknown_requests_are_refused;
 mod no_field_is_a_bare_bool;
 mod pages_are_stable_under_inserts;
 mod quotes_are_answered_one_by_one;
+mod the_page_of_mistakes_names_tests_that_exist;
 mod two_versions_stand_side_by_side;
