@@ -72,7 +72,8 @@ pub struct ServeArgs {
     /// Address that serves only the health service, in plain text and without a token; port 0 selects a free port
     ///
     /// For probes that speak no TLS, such as those of Kubernetes. It answers from the start, before the database is
-    /// open, until the process ends: "not serving" until the server is ready, and from the first signal on.
+    /// open, until the process ends: "not serving" until the server is ready, while its database fails, and from the
+    /// first signal on. The name `liveness` is serving until the process ends.
     #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
     pub health: Option<String>,
 
