@@ -18,6 +18,13 @@ pub struct Message {
     pub len: u32,
 }
 
+impl Message {
+    /// The message with this prefix.
+    fn of([flags, a, b, c, d]: [u8; 5]) -> Self {
+        Self { compressed: flags & 1 == 1, len: u32::from_be_bytes([a, b, c, d]) }
+    }
+}
+
 /// The messages that one data frame completed. A stream that is faster than its reader has many per frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -59,6 +66,20 @@ impl MessageReader {
 
     /// Reads to the end of the current message, or all data if the message does not end in it.
     pub(crate) fn next(&mut self, data: &mut &[u8]) -> Option<Message> {
+        // Nearly every message lies whole in one frame. Its prefix is not copied.
+        if self.have == 0
+            && let [flags, a, b, c, d, rest @ ..] = *data
+            && let message = Message::of([*flags, *a, *b, *c, *d])
+            && let Some(rest) = rest.get(message.len as usize..)
+        {
+            *data = rest;
+            return Some(message);
+        }
+        self.next_in_parts(data)
+    }
+
+    /// The same for a message that continues, or begins, in another frame.
+    fn next_in_parts(&mut self, data: &mut &[u8]) -> Option<Message> {
         if self.have < 5 {
             let have = usize::from(self.have);
             let take = data.len().min(5 - have);
@@ -68,30 +89,26 @@ impl MessageReader {
             if self.have < 5 {
                 return None;
             }
-            let [_, a, b, c, d] = self.prefix;
-            self.missing = u32::from_be_bytes([a, b, c, d]);
+            self.missing = Message::of(self.prefix).len;
         }
         let take = data.len().min(self.missing as usize);
         self.missing -= take as u32;
         *data = &data[take..];
-        (self.missing == 0).then(|| self.finished())
+        if self.missing > 0 {
+            return None;
+        }
+        self.have = 0;
+        Some(Message::of(self.prefix))
     }
 
     /// The length of the message whose prefix is complete, and which has not ended.
     pub(crate) fn announced(&self) -> Option<u32> {
-        let [_, a, b, c, d] = self.prefix;
-        (self.have == 5).then(|| u32::from_be_bytes([a, b, c, d]))
+        (self.have == 5).then(|| Message::of(self.prefix).len)
     }
 
     /// Whether the next byte is the first of a message's prefix.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.have == 0
-    }
-
-    fn finished(&mut self) -> Message {
-        self.have = 0;
-        let [flags, a, b, c, d] = self.prefix;
-        Message { compressed: flags & 1 == 1, len: u32::from_be_bytes([a, b, c, d]) }
     }
 }
 
