@@ -29,7 +29,7 @@ impl<'a> Finished<'a> {
         end: End<'a>,
         is_slow: impl FnOnce(Duration) -> bool,
     ) -> Self {
-        let duration = facts.stopwatch.elapsed();
+        let duration = facts.stopwatch.elapsed_at_end();
         Self { facts, end, code: end.code(), duration, is_slow: is_slow(duration) }
     }
 

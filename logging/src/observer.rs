@@ -84,6 +84,11 @@ impl Call for LoggingCall {
         self.facts.messages(flow).add(batch);
     }
 
+    fn messages_in_scope(&self) -> bool {
+        // Only a line of a message can show a span outside. Counting messages needs none.
+        self.logging.sites.messages.is_some()
+    }
+
     fn end(&self, end: End<'_>) {
         let Inner { settings, sites } = &*self.logging;
         if let End::Status { headers, .. } = end {

@@ -111,6 +111,10 @@ impl Call for MetricsCall {
         self.series.batch(flow, batch);
     }
 
+    fn messages_in_scope(&self) -> bool {
+        false
+    }
+
     fn unwound(&self) {
         self.count_panic();
     }
@@ -118,7 +122,7 @@ impl Call for MetricsCall {
     fn end(&self, end: End<'_>) {
         let _last = Leaving(&self.series);
         let Some(series) = self.series.resolve() else { return };
-        series.end(end.code(), self.since.elapsed());
+        series.end(end.code(), self.since.elapsed_at_end());
         if let Some(info) = &self.info {
             for refusal in info.refusals() {
                 series.refuse(&refusal);

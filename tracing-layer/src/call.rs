@@ -143,6 +143,10 @@ impl Call for TracingCall {
         }
     }
 
+    fn messages_in_scope(&self) -> bool {
+        false
+    }
+
     fn end(&self, end: End<'_>) {
         let span = self.context.span();
         self.report_exception(|| {

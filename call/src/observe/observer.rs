@@ -36,7 +36,8 @@ pub trait Observer: Clone + Send + Sync + 'static {
 /// The order of the hooks is: [`responded`](Self::responded) at most once; [`message`](Self::message) once per
 /// message, and [`batch`](Self::batch) once per frame, after the frame's messages; [`end`](Self::end) exactly
 /// once, last. [`unwound`](Self::unwound) can come at any time, even after `end`. Polls and drops run inside
-/// [`scope`](Self::scope); the other hooks run outside it.
+/// [`scope`](Self::scope); the other hooks run outside it. Of a pair, the hooks of the inner call run inside the scope
+/// of the outer one, except those that [`messages_in_scope`](Self::messages_in_scope) exempts.
 ///
 /// Hooks can run concurrently, because different tasks may poll request and response. A request message that
 /// arrives at the same moment as the end may be reported while `end` runs.
@@ -47,7 +48,7 @@ pub trait Observer: Clone + Send + Sync + 'static {
 )]
 pub trait Call: Send + Sync + 'static {
     /// Runs one step of the call: creating the response future, polling it or a body, or dropping one of them.
-    /// On a client, other tasks poll the request body.
+    /// What completes in a poll is dropped in the same step. On a client, other tasks poll the request body.
     ///
     /// Must run `poll` and return its result. Anything set up around it, such as a current span, must be undone
     /// before this returns, so that it is never held across a yield.
@@ -72,6 +73,13 @@ pub trait Call: Send + Sync + 'static {
     /// `message` is called only for the first [1,024](crate::EarlyMessages::MAX_KEPT) of them.
     fn batch(&self, flow: Flow, batch: Batch) {
         let _ = (flow, batch);
+    }
+
+    /// Whether [`message`](Self::message) and [`batch`](Self::batch) must run in the scope of the observers outside
+    /// this one, if several share one pass. With `false` they run outside it: a scope can cost more than counting a
+    /// message does. Asked for each message. The default is `true`.
+    fn messages_in_scope(&self) -> bool {
+        true
     }
 
     /// Called while a panic that no inner layer has recovered unwinds through a step of the call. The step can

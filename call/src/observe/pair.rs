@@ -2,6 +2,7 @@ use http::{request, response};
 
 use super::{Call, Observer, Side};
 use crate::method::Rpc;
+use crate::observe::stopwatch::at_one_moment;
 use crate::observe::{Batch, End, Flow, Message};
 
 /// One call, watched by up to two observers: the first is outside the second.
@@ -15,9 +16,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     type Call = Pair<A::Call, B::Call>;
 
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
-        let outer = self.0.begin(side, rpc, head);
-        let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
-        (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
+        at_one_moment(|| {
+            let outer = self.0.begin(side, rpc, head);
+            let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
+            (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
+        })
     }
 }
 
@@ -56,28 +59,44 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
         self.by_flow(flow, |outer| outer.batch(flow, batch), |inner| inner.batch(flow, batch));
     }
 
+    fn messages_in_scope(&self) -> bool {
+        self.outer.as_ref().is_some_and(Call::messages_in_scope)
+            || self.inner.as_ref().is_some_and(Call::messages_in_scope)
+    }
+
     fn unwound(&self) {
         self.inner_first(Call::unwound, Call::unwound);
     }
 
     fn end(&self, end: End<'_>) {
-        self.inner_first(|inner| inner.end(end), |outer| outer.end(end));
+        at_one_moment(|| self.inner_first(|inner| inner.end(end), |outer| outer.end(end)));
     }
 }
 
 impl<A: Call, B: Call> Pair<A, B> {
-    /// A request passes the outer observer first, a response the inner one.
+    /// For messages: a request passes the outer observer first, a response the inner one.
     fn by_flow(&self, flow: Flow, outer_does: impl FnOnce(&A), inner_does: impl FnOnce(&B)) {
         match flow {
             Flow::Request => {
                 if let Some(outer) = &self.outer {
                     outer_does(outer);
                 }
-                if let Some(inner) = &self.inner {
-                    scope(self.outer.as_ref(), || inner_does(inner));
+                self.inner_message(inner_does);
+            }
+            Flow::Response => {
+                self.inner_message(inner_does);
+                if let Some(outer) = &self.outer {
+                    outer_does(outer);
                 }
             }
-            Flow::Response => self.inner_first(inner_does, outer_does),
+        }
+    }
+
+    /// The inner observer, in the scope of the outer one only if it asks for that: many messages pass.
+    fn inner_message(&self, does: impl FnOnce(&B)) {
+        if let Some(inner) = &self.inner {
+            let outer = self.outer.as_ref().filter(|_| inner.messages_in_scope());
+            scope(outer, || does(inner));
         }
     }
 
