@@ -15,9 +15,9 @@ pub(crate) enum BodyReader {
 }
 
 impl BodyReader {
-    /// A reader for the body that follows these headers. Without a content type, plain gRPC is assumed.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        match Protocol::of(headers) {
+    /// A reader for a body in this protocol. Without one, plain gRPC is assumed.
+    pub(crate) fn of(protocol: Option<Protocol>) -> Self {
+        match protocol {
             Some(Protocol::GrpcWeb) => Self::Web(Box::new(WebReader::binary())),
             Some(Protocol::GrpcWebText) => Self::Web(Box::new(WebReader::text())),
             Some(Protocol::Grpc | Protocol::Connect) | None => Self::default(),

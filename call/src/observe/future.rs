@@ -10,6 +10,7 @@ use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 
 use super::call_state::CallState;
+use super::inner::Inner;
 use super::watch::Watch;
 use super::{Call, ResponseBody};
 use crate::observe::End;
@@ -19,9 +20,8 @@ use crate::show::ErrorChain;
 /// The response future of an [`Observe`](super::Observe) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseFuture<F, C: Call> {
-    /// `None` only during the drop, which runs in the call's scope.
     #[pin]
-    inner: Option<F>,
+    inner: Inner<F>,
     /// `None` once it has moved to the response body.
     watch: Option<Watch<C>>,
     /// The call in whose scope the future is polled and dropped; `None` if the call is not watched.
@@ -30,11 +30,11 @@ pub struct ResponseFuture<F, C: Call> {
 
 impl<F, C: Call> ResponseFuture<F, C> {
     pub(super) fn watched(inner: F, watch: Watch<C>) -> Self {
-        Self { inner: Some(inner), state: Some(watch.state()), watch: Some(watch) }
+        Self { inner: Inner::Live(inner), state: Some(watch.state()), watch: Some(watch) }
     }
 
     pub(super) fn unwatched(inner: F) -> Self {
-        Self { inner: Some(inner), watch: None, state: None }
+        Self { inner: Inner::Live(inner), watch: None, state: None }
     }
 }
 
@@ -49,20 +49,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
         let Some(state) = this.state else {
-            let response = ready!(inner.poll(cx))?;
+            let response = ready!(this.inner.poll(cx))?;
             return Poll::Ready(Ok(response.map(ResponseBody::unwatched)));
         };
-        let result = ready!(state.scope(|| inner.poll(cx)));
-        let Some(mut watch) = this.watch.take() else {
-            panic!("a `ResponseFuture` was polled after it had completed");
-        };
+        let result = ready!(state.scope(|| this.inner.poll(cx)));
+        // Polled again, `inner` has panicked.
+        let Some(mut watch) = this.watch.take() else { return Poll::Pending };
         Poll::Ready(match result {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
-                watch.responded(&mut head, body.is_end_stream());
-                let body = ResponseBody::watched(body, &head.headers, watch);
+                let reader = watch.responded(&mut head, body.is_end_stream());
+                let body = ResponseBody::watched(body, reader, watch);
                 Ok(Response::from_parts(head, body))
             }
             Err(error) => {
@@ -78,8 +76,10 @@ where
 impl<F, C: Call> PinnedDrop for ResponseFuture<F, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        if let Some(state) = this.state {
-            state.scope(|| this.inner.set(None));
+        if let Some(state) = this.state
+            && this.inner.has_rest()
+        {
+            state.scope(|| this.inner.as_mut().drop_rest());
         }
     }
 }

@@ -10,6 +10,7 @@ mod ended_by;
 pub(crate) mod error_code;
 mod future;
 pub(crate) mod headers;
+mod inner;
 mod late;
 mod layer;
 mod message;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 
-use http::HeaderMap;
 use tonic::{Code, Status};
 
 use super::call_state::CallState;
+use super::inner::Inner;
 use super::{Call, Side};
 use crate::fit::BoxError;
 use crate::observe::Flow;
@@ -19,17 +19,16 @@ use crate::observe::body_reader::BodyReader;
 /// The request body that the inner service reads. Reports its messages and its failure.
 #[pin_project(PinnedDrop)]
 pub(super) struct RequestBody<B, C: Call> {
-    /// `None` only during the drop, which runs in the call's scope.
     #[pin]
-    inner: Option<B>,
+    inner: Inner<B>,
     state: Arc<CallState<C>>,
     side: Side,
     reader: BodyReader,
 }
 
 impl<B, C: Call> RequestBody<B, C> {
-    pub(super) fn new(inner: B, headers: &HeaderMap, side: Side, state: Arc<CallState<C>>) -> Self {
-        Self { inner: Some(inner), state, side, reader: BodyReader::of(headers) }
+    pub(super) fn new(inner: B, reader: BodyReader, side: Side, state: Arc<CallState<C>>) -> Self {
+        Self { inner: Inner::Live(inner), state, side, reader }
     }
 }
 
@@ -46,10 +45,9 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
+        let mut this = self.project();
         let fail_on_unwind = FailOnUnwind(this.state);
-        let frame = this.state.scope(|| inner.poll_frame(cx));
+        let frame = this.state.scope(|| this.inner.as_mut().poll_frame(cx));
         std::mem::forget(fail_on_unwind);
         let frame = ready!(frame).map(|frame| frame.map_err(Into::into));
         match &frame {
@@ -71,11 +69,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.size_hint()
     }
 }
 
@@ -99,6 +97,8 @@ impl<C: Call> Drop for FailOnUnwind<'_, C> {
 impl<B, C: Call> PinnedDrop for RequestBody<B, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        this.state.scope(|| this.inner.set(None));
+        if this.inner.has_rest() {
+            this.state.scope(|| this.inner.as_mut().drop_rest());
+        }
     }
 }

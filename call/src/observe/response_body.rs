@@ -1,13 +1,13 @@
 use std::fmt::{self, Display};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::{pin_project, pinned_drop};
 
 use super::Call;
+use super::inner::Inner;
 use super::watch::Watch;
 use crate::observe::End;
 use crate::observe::body_reader::BodyReader;
@@ -17,20 +17,19 @@ use crate::show::ErrorChain;
 /// The response body of an [`Observe`](super::Observe) service.
 #[pin_project(PinnedDrop)]
 pub struct ResponseBody<B, C: Call> {
-    /// `None` during the drop, which runs in the call's scope, and in the empty body made by `default`.
     #[pin]
-    inner: Option<B>,
+    inner: Inner<B>,
     watch: Option<Watch<C>>,
     reader: BodyReader,
 }
 
 impl<B, C: Call> ResponseBody<B, C> {
-    pub(super) fn watched(inner: B, headers: &HeaderMap, watch: Watch<C>) -> Self {
-        Self { inner: Some(inner), watch: Some(watch), reader: BodyReader::of(headers) }
+    pub(super) fn watched(inner: B, reader: BodyReader, watch: Watch<C>) -> Self {
+        Self { inner: Inner::Live(inner), watch: Some(watch), reader }
     }
 
     pub(super) fn unwatched(inner: B) -> Self {
-        Self { inner: Some(inner), watch: None, reader: BodyReader::default() }
+        Self { inner: Inner::Live(inner), watch: None, reader: BodyReader::default() }
     }
 }
 
@@ -48,15 +47,16 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let Some(watch) = this.watch else { return inner.poll_frame(cx) };
-        let frame = ready!(watch.scope(|| inner.poll_frame(cx)));
-        match &frame {
+        let Some(watch) = this.watch else { return this.inner.poll_frame(cx) };
+        let polled = watch.scope(|| this.inner.as_mut().poll_frame(cx));
+        // By reference, because a frame is large.
+        let Poll::Ready(frame) = &polled else { return Poll::Pending };
+        match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     watch.data(this.reader, data);
                     // A body that reports its end is not polled again.
-                    if this.inner.as_pin_mut().is_some_and(|inner| inner.is_end_stream()) {
+                    if this.inner.is_end_stream() {
                         watch.over();
                     }
                 } else if let Some(trailers) = frame.trailers_ref() {
@@ -69,15 +69,15 @@ where
             }
             None => watch.over(),
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.size_hint()
     }
 }
 
@@ -85,8 +85,10 @@ where
 impl<B, C: Call> PinnedDrop for ResponseBody<B, C> {
     fn drop(self: Pin<&mut Self>) {
         let mut this = self.project();
-        if let Some(watch) = this.watch {
-            watch.scope(|| this.inner.set(None));
+        if let Some(watch) = this.watch
+            && this.inner.has_rest()
+        {
+            watch.scope(|| this.inner.as_mut().drop_rest());
         }
     }
 }
@@ -94,7 +96,7 @@ impl<B, C: Call> PinnedDrop for ResponseBody<B, C> {
 /// An empty body that is not watched. Generated clients with an interceptor require `Default`.
 impl<B, C: Call> Default for ResponseBody<B, C> {
     fn default() -> Self {
-        Self { inner: None, watch: None, reader: BodyReader::default() }
+        Self { inner: Inner::Dropped, watch: None, reader: BodyReader::default() }
     }
 }
 

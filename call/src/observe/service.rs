@@ -48,11 +48,11 @@ where
         let Self { observer, side, known, server_timeout, side_check, .. } = &*self;
         side_check.check(*side, &head.extensions, type_name::<O>());
         let watch = Watch::begin(observer, *side, known, *server_timeout, &mut head);
-        let Some(watch) = watch else {
+        let Some((watch, reader)) = watch else {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::unwatched(self.inner.call_grpc(request));
         };
-        let body = RequestBody::new(body, &head.headers, self.side, watch.state());
+        let body = RequestBody::new(body, reader, self.side, watch.state());
         let request = Request::from_parts(head, tonic::body::Body::new(body));
         let future = watch.scope(|| self.inner.call_grpc(request));
         ResponseFuture::watched(future, watch)

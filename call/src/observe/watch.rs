@@ -28,7 +28,7 @@ pub(super) struct Watch<C: Call> {
 }
 
 impl<C: Call> Watch<C> {
-    /// Starts to watch a request. `None` if the observer skips it.
+    /// Starts to watch a request, whose body is read with the reader. `None` if the observer skips it.
     ///
     /// On a client every request is a call. On a server a request is a call from the beginning if it has gRPC's
     /// verb and content type, or if its method is known, since tonic runs a method for any verb and content
@@ -39,7 +39,7 @@ impl<C: Call> Watch<C> {
         known: &Arc<KnownMethods>,
         server_timeout: Option<Duration>,
         head: &mut request::Parts,
-    ) -> Option<Self> {
+    ) -> Option<(Self, BodyReader)> {
         let rpc = known.resolve(side, head);
         let named = Protocol::of(&head.headers);
         if side == Side::Server {
@@ -57,7 +57,8 @@ impl<C: Call> Watch<C> {
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let unknown = learns.then(|| (Arc::clone(known), rpc));
         let state = Arc::new(CallState::new(call, info, unknown));
-        Some(Self { state, side, asked_as_grpc, late, responded: false, ok_in_head: false })
+        let watch = Self { state, side, asked_as_grpc, late, responded: false, ok_in_head: false };
+        Some((watch, BodyReader::of(named)))
     }
 
     pub(super) fn state(&self) -> Arc<CallState<C>> {
@@ -79,12 +80,17 @@ impl<C: Call> Watch<C> {
         }
     }
 
-    /// Handles the response head. If the call ends with it, this is reported now: a body that is already at its
-    /// end may never be polled.
-    pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) {
+    /// Handles the response head, and returns the reader for the body. If the call ends with the head, this is
+    /// reported now: a body that is already at its end may never be polled.
+    pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) -> BodyReader {
         self.responded = true;
+        let protocol = Protocol::of(&head.headers);
+        self.read_head(head, protocol.is_some(), body_at_end);
+        BodyReader::of(protocol)
+    }
+
+    fn read_head(&mut self, head: &mut response::Parts, is_grpc: bool, body_at_end: bool) {
         let code = headers::code(&head.headers);
-        let is_grpc = Protocol::of(&head.headers).is_some();
         let is_whole = body_at_end || head.status != StatusCode::OK;
         match code {
             Some(Code::Ok) => self.state.learn(),
