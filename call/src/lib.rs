@@ -129,6 +129,24 @@
 //! }
 //! ```
 //!
+//! # Several observers in one pass
+//!
+//! [`observe!`] makes one layer of several, which costs less than a layer each:
+//!
+//! ```
+//! # use tonic_call::{ObserveLayer, PassError};
+//! # use tonic_call_test_kit::{Orders, Recorder, orders::order_service_server::OrderServiceServer};
+//! # fn serve(tracing: Recorder, metrics: Recorder) -> Result<(), PassError> {
+//! use tonic::transport::Server;
+//! use tonic_call::observe;
+//!
+//! let server = Server::builder()
+//!     .layer(observe![ObserveLayer::server(tracing), ObserveLayer::server(metrics)]?)
+//!     .add_service(OrderServiceServer::new(Orders::default()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Around one service, in axum, or optional
 //!
 //! ```
@@ -184,7 +202,7 @@
 //! | hook | when |
 //! |---|---|
 //! | [`Observer::begin`] | the service is called; `None` ignores the call |
-//! | [`Call::scope`] | around each step: creating the response future, polling it or a body, dropping one of them |
+//! | [`Call::scope`] | around each step: creating the response future, polling it or a body, dropping one that has not completed |
 //! | [`Call::responded`] | the head of the response has arrived |
 //! | [`Call::message`] | a whole message has passed, in either direction |
 //! | [`Call::batch`] | all messages that one HTTP frame completes have passed; use it for sums |
@@ -206,7 +224,7 @@
 //!
 //! | part | for |
 //! |---|---|
-//! | [`Observer`], [`Call`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
+//! | [`Observer`], [`Call`], [`observe!`], [`End`], [`CallInfo`], [`Message`], [`MessageLimit`], [`Stopwatch`], [`Protocol`] | watching a call |
 //! | [`code_of_error`], [`as_error`], [`code_of_head`], [`delivery_of_error`], [`Delivery`], [`lost_connection`] | what an error means: its code, and whether the server can have processed the call |
 //! | [`Rpc`], [`KnownMethods`], [`Methods`], [`MethodTable`], [`UncalledRules`] | which method is called, and settings per method |
 //! | [`Rejection`], [`AnswerBody`], [`AnswerFuture`], [`Cut`], [`Held`], [`Deadline`], [`Alarm`], [`guarded`] | answering instead of the service, and ending a call from outside |
@@ -268,11 +286,13 @@ pub use self::method::{
     Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
     MethodTable, Methods, MethodsError, Rpc, RuleError, UncalledRules,
 };
+#[doc(hidden)]
+pub use self::observe::observing;
 pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
-    MessageLimit, Observe, ObserveLayer, Observer, Pair, Protocol, Refusal, ResponseBody,
-    ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error, code_of_head,
-    delivery_of_error, is_grpc, is_preflight, lost_connection,
+    MessageLimit, Observe, ObserveLayer, Observer, Observing, Pair, Pass, PassError, Protocol,
+    Refusal, ResponseBody, ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error,
+    code_of_head, delivery_of_error, is_grpc, is_preflight, lost_connection,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};

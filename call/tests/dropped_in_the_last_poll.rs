@@ -127,9 +127,7 @@ fn a_future_and_a_body_that_complete_are_dropped_in_the_scope_of_their_last_poll
         let (scopes, drops) = (Scopes::default(), Arc::default());
         let noted = || NotesDrop(scopes.clone(), Arc::clone(&drops));
         let numbers = || drops.lock().unwrap().clone();
-        let service = service_fn(|_| {
-            With(Some(With(answer(), noted()).respond()), noted())
-        });
+        let service = service_fn(|_| With(Some(With(answer(), noted()).respond()), noted()));
         let mut future = Box::pin(layer(side, &scopes).layer(service).call(to("/a.B/C")));
         // To call the service, and to drop the request, which this service does not read.
         assert_eq!((scopes.entered(), numbers()), (2, vec![]));
@@ -180,7 +178,10 @@ fn what_has_not_completed_is_dropped_in_a_scope_of_its_own() {
         assert!(poll_once(future.as_mut()).is_pending());
         let before = scopes.entered();
         drop(future);
-        assert_eq!((scopes.entered(), drops.lock().unwrap().clone()), (before + 1, vec![before + 1]));
+        assert_eq!(
+            (scopes.entered(), drops.lock().unwrap().clone()),
+            (before + 1, vec![before + 1])
+        );
 
         let stalls = service_fn(|_| {
             let body = With(Script::new().messages(1).stall(), noted());
@@ -204,7 +205,8 @@ fn a_panic_of_a_destructor_does_not_lose_the_answer_and_is_reported_once() {
     for side in SIDES {
         let scopes = Scopes::default();
         let unwound = || scopes.unwound.load(Ordering::SeqCst);
-        let service = service_fn(|_| With(Some(With(answer(), PanicsInDrop).respond()), PanicsInDrop));
+        let service =
+            service_fn(|_| With(Some(With(answer(), PanicsInDrop).respond()), PanicsInDrop));
         let mut future = Box::pin(layer(side, &scopes).layer(service).call(to("/a.B/C")));
         let Poll::Ready(Ok(response)) = poll_once(future.as_mut()) else { panic!("it is ready") };
         assert_eq!(unwound(), 0);

@@ -143,6 +143,21 @@ impl Methods {
         self.0.list.len()
     }
 
+    /// Whether the other set has the same services, and the same methods in any order.
+    pub(crate) fn is_same_set(&self, other: &Self) -> bool {
+        let is_same = |method: &Method| {
+            let twin = other.by_full(&method.full);
+            twin.is_some_and(|twin| {
+                (twin.kind, twin.idempotency) == (method.kind, method.idempotency)
+            })
+        };
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.len() == other.len()
+                && self.capacity() == other.capacity()
+                && self.0.services == other.0.services
+                && self.all().all(is_same))
+    }
+
     /// The described methods and the standard ones.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Method> {
         self.0.list.iter()

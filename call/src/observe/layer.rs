@@ -12,10 +12,10 @@ use crate::observe::SideCheck;
 /// Clones, and the services they create, share the methods that were learned.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<O> {
-    observer: O,
-    side: Side,
-    known: Arc<KnownMethods>,
-    server_timeout: Option<Duration>,
+    pub(super) observer: O,
+    pub(super) side: Side,
+    pub(super) known: Arc<KnownMethods>,
+    pub(super) server_timeout: Option<Duration>,
     side_check: Arc<SideCheck>,
 }
 

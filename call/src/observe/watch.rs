@@ -82,7 +82,11 @@ impl<C: Call> Watch<C> {
 
     /// Handles the response head, and returns the reader for the body. If the call ends with the head, this is
     /// reported now: a body that is already at its end may never be polled.
-    pub(super) fn responded(&mut self, head: &mut response::Parts, body_at_end: bool) -> BodyReader {
+    pub(super) fn responded(
+        &mut self,
+        head: &mut response::Parts,
+        body_at_end: bool,
+    ) -> BodyReader {
         self.responded = true;
         let protocol = Protocol::of(&head.headers);
         self.read_head(head, protocol.is_some(), body_at_end);
