@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic_call::{
-    AllowedMetadata, KnownMethods, MethodTable, Methods, Observe, ObserveLayer, Side,
+    AllowedMetadata, KnownMethods, MethodTable, Methods, Observe, ObserveLayer, Observing, Pass,
+    Side,
 };
 use tower_layer::Layer;
 use tracing::Level;
@@ -223,8 +224,9 @@ impl LoggingLayer {
         Self { server_timeout: timeout.into(), ..self }
     }
 
-    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
-    /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`.
+    /// The observer of this layer, for an [`ObserveLayer`] of your own:
+    /// `ObserveLayer::server((other, logging.observer())).known(logging.known_methods())`. To combine layers, use
+    /// [`observe!`](tonic_call::observe).
     ///
     /// The [`server_timeout`](Self::server_timeout) is not part of it: set that of the [`ObserveLayer`].
     pub fn observer(&self) -> Logging {
@@ -234,6 +236,18 @@ impl LoggingLayer {
     /// The known methods, which all clones share.
     pub fn known_methods(&self) -> Arc<KnownMethods> {
         Arc::clone(&self.known)
+    }
+}
+
+impl Observing for LoggingLayer {
+    type Observer = Logging;
+
+    fn declare(&self, pass: &mut Pass) {
+        pass.add::<Self>(self.settings.side, &self.known, self.server_timeout);
+    }
+
+    fn into_observer(self, _: &Arc<KnownMethods>) -> Logging {
+        self.observer()
     }
 }
 

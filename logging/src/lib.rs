@@ -104,6 +104,35 @@
 //! }
 //! ```
 //!
+//! # Tracing, metrics and logging in one pass
+//!
+//! [`observe!`] makes one layer of several that watch calls. They share one pass over each call, which costs less than
+//! a layer each:
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # struct TracingLayer;
+//! # impl TracingLayer {
+//! #     fn server() -> tonic_call::ObserveLayer<tonic_call_test_kit::Recorder> {
+//! #         tonic_call::ObserveLayer::server(tonic_call_test_kit::Recorder::new())
+//! #     }
+//! # }
+//! # struct MetricsLayer;
+//! # impl MetricsLayer {
+//! #     fn server() -> tonic_call::ObserveLayer<tonic_call_test_kit::Recorder> {
+//! #         tonic_call::ObserveLayer::server(tonic_call_test_kit::Recorder::new())
+//! #     }
+//! # }
+//! use tonic_logging_layer::{LoggingLayer, observe};
+//!
+//! # fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = tonic::transport::Server::builder()
+//!     .layer(observe![TracingLayer::server(), MetricsLayer::server(), LoggingLayer::server()]?)
+//!     .add_service(OrderServiceServer::new(Orders::default()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # When lines are written
 //!
 //! | event | when | default |
@@ -173,7 +202,7 @@ pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
 pub use self::observer::{Logging, LoggingCall};
-pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, observe, option_layer};
 
 /// Further documentation.
 #[cfg(any(doc, doctest))]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Recorder;
-use tonic_call::{KnownMethods, Methods, Observe, ObserveLayer, Side};
+use tonic_call::{KnownMethods, Methods, Observe, ObserveLayer, Observing, Pass, Side};
 use tower_layer::Layer;
 
 use crate::labels::Labels;
@@ -97,8 +97,8 @@ impl MetricsLayer {
         self.with(|settings| settings.server_timeout = timeout.into())
     }
 
-    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
-    /// `ObserveLayer::server((metrics.observer(), other))`. It counts for this layer's side.
+    /// The observer of this layer, for an [`ObserveLayer`] of your own. It counts for this layer's side.
+    /// [`observe!`](tonic_call::observe) does all of the following by itself.
     ///
     /// Pass this layer's [`known_methods`](Self::known_methods) to that [`ObserveLayer`]: if it numbers the
     /// methods differently, counts are still right, but every call looks up its handles again. The
@@ -119,6 +119,22 @@ impl MetricsLayer {
         let mut settings = Settings::clone(self.metrics.settings());
         set(&mut settings);
         Self { metrics: Metrics::new(settings) }
+    }
+}
+
+impl Observing for MetricsLayer {
+    type Observer = Metrics;
+
+    fn declare(&self, pass: &mut Pass) {
+        let settings = self.metrics.settings();
+        pass.add::<Self>(settings.side, &settings.known, settings.server_timeout);
+    }
+
+    fn into_observer(self, known: &Arc<KnownMethods>) -> Metrics {
+        let has_them = Arc::ptr_eq(&self.metrics.settings().known, known);
+        // Handles are found by the numbers of the known methods, which must be those of the pass.
+        let layer = if has_them { self } else { self.known(Arc::clone(known)) };
+        layer.observer()
     }
 }
 

@@ -88,6 +88,35 @@
 //! }
 //! ```
 //!
+//! # Tracing, metrics and logging in one pass
+//!
+//! [`observe!`] makes one layer of several that watch calls. They share one pass over each call, which costs less than
+//! a layer each:
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! # struct TracingLayer;
+//! # impl TracingLayer {
+//! #     fn server() -> tonic_call::ObserveLayer<tonic_call_test_kit::Recorder> {
+//! #         tonic_call::ObserveLayer::server(tonic_call_test_kit::Recorder::new())
+//! #     }
+//! # }
+//! # struct LoggingLayer;
+//! # impl LoggingLayer {
+//! #     fn server() -> tonic_call::ObserveLayer<tonic_call_test_kit::Recorder> {
+//! #         tonic_call::ObserveLayer::server(tonic_call_test_kit::Recorder::new())
+//! #     }
+//! # }
+//! use tonic_metrics_layer::{MetricsLayer, observe};
+//!
+//! # fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = tonic::transport::Server::builder()
+//!     .layer(observe![TracingLayer::server(), MetricsLayer::server(), LoggingLayer::server()]?)
+//!     .add_service(OrderServiceServer::new(Orders::default()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is counted
 //!
 //! On a client, `client` replaces `server` in the names.
@@ -173,7 +202,7 @@ pub use self::labels::{LabelError, Labels, MAX_COMBINATIONS};
 pub use self::layer::MetricsLayer;
 pub use self::names::{CodeSpelling, Names};
 pub use self::observer::{Metrics, MetricsCall};
-pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, observe, option_layer};
 
 /// Further documentation.
 #[cfg(any(doc, doctest))]

@@ -7,7 +7,8 @@ use opentelemetry::logs::LoggerProvider;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Tracer, TracerProvider};
 use tonic_call::{
-    AllowedMetadata, KnownMethods, MethodTable, Methods, Observe, ObserveLayer, Rpc, Side,
+    AllowedMetadata, KnownMethods, MethodTable, Methods, Observe, ObserveLayer, Observing, Pass,
+    Rpc, Side,
 };
 use tower_layer::Layer;
 
@@ -206,8 +207,9 @@ impl TracingLayer {
         self
     }
 
-    /// The observer of this layer, to combine several in one [`ObserveLayer`]:
-    /// `ObserveLayer::server((tracing.observer(), other)).known(tracing.known_methods())`.
+    /// The observer of this layer, for an [`ObserveLayer`] of your own:
+    /// `ObserveLayer::server((tracing.observer(), other)).known(tracing.known_methods())`. To combine layers, use
+    /// [`observe!`](tonic_call::observe).
     ///
     /// The [`server_timeout`](Self::server_timeout) is not part of it: set that of the [`ObserveLayer`].
     pub fn observer(&self) -> Tracing {
@@ -217,6 +219,19 @@ impl TracingLayer {
     /// The known methods, which all clones share.
     pub fn known_methods(&self) -> Arc<KnownMethods> {
         Arc::clone(&self.settings.known)
+    }
+}
+
+impl Observing for TracingLayer {
+    type Observer = Tracing;
+
+    fn declare(&self, pass: &mut Pass) {
+        let Settings { side, known, server_timeout, .. } = &self.settings;
+        pass.add::<Self>(*side, known, *server_timeout);
+    }
+
+    fn into_observer(self, known: &Arc<KnownMethods>) -> Tracing {
+        self.known(Arc::clone(known)).observer()
     }
 }
 

@@ -94,6 +94,25 @@
 //! A channel does not expose its address, so the layer needs a [`Target`]. Outside a layer that retries, the span covers
 //! the call with all its attempts; inside, each attempt has a span.
 //!
+//! # Tracing, metrics and logging in one pass
+//!
+//! [`observe!`] makes one layer of several that watch calls. They share one pass over each call, which costs less than
+//! a layer each:
+//!
+//! ```
+//! # use tonic_call_test_kit::{Orders, orders::order_service_server::OrderServiceServer};
+//! use tonic_logging_layer::LoggingLayer;
+//! use tonic_metrics_layer::MetricsLayer;
+//! use tonic_tracing_layer::{TracingLayer, observe};
+//!
+//! # fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = tonic::transport::Server::builder()
+//!     .layer(observe![TracingLayer::server(), MetricsLayer::server(), LoggingLayer::server()]?)
+//!     .add_service(OrderServiceServer::new(Orders::default()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # When a span starts and ends
 //!
 //! A span starts with the request and ends once, with the call: a stream ends with its last message and its status. A
@@ -163,7 +182,7 @@ pub use self::layer::TracingLayer;
 pub use self::observer::Tracing;
 pub use self::target::Target;
 pub use self::trace_id::current_trace_id;
-pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};
+pub use tonic_call::{BoxChannel, Methods, OptionLayer, observe, option_layer};
 
 /// Further documentation.
 #[cfg(any(doc, doctest))]
