@@ -180,11 +180,14 @@
 //! |---|---|---|
 //! | `tls-connect-info` | yes | reads the peer address of TLS connections from an incoming stream of your own (tonic's own TLS does not need it); adds rustls, without cryptography |
 //! | `axum` | no | reads the peer address under `axum::serve`, with `into_make_service_with_connect_info::<SocketAddr>()` |
+//! | `json` | no | writes the events of a program as lines of JSON: `json`, a fast formatter for tracing-subscriber |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod facts;
 mod finished;
+#[cfg(feature = "json")]
+pub mod json;
 mod key;
 mod layer;
 mod level;

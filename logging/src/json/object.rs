@@ -1,0 +1,141 @@
+//! Appends a JSON object to a line, member by member.
+
+use std::fmt::Display;
+
+use super::text;
+
+/// An object that is being written. The members stay in their order, and a key may come twice.
+pub(crate) struct Object<'l> {
+    line: &'l mut String,
+    is_empty: bool,
+}
+
+/// The name of a member: a `&str`, or a [`QuotedKey`], which costs less each time.
+pub(crate) trait Key {
+    /// Appends the name in quotes, and a colon.
+    fn append(self, line: &mut String);
+}
+
+/// A key that is escaped once: in quotes, with a colon.
+#[derive(Clone, Debug)]
+pub(crate) struct QuotedKey(Box<str>);
+
+impl QuotedKey {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut quoted = String::new();
+        name.append(&mut quoted);
+        Self(quoted.into())
+    }
+}
+
+impl Key for &QuotedKey {
+    fn append(self, line: &mut String) {
+        line.push_str(&self.0);
+    }
+}
+
+impl Key for &str {
+    fn append(self, line: &mut String) {
+        line.push('"');
+        text::escaped(line, self);
+        line.push_str("\":");
+    }
+}
+
+impl<'l> Object<'l> {
+    /// Appends `{`.
+    pub(crate) fn open(line: &'l mut String) -> Self {
+        line.push('{');
+        Self { line, is_empty: true }
+    }
+
+    /// Appends `}`.
+    pub(crate) fn close(self) {
+        self.line.push('}');
+    }
+
+    /// Appends a key. Exactly one JSON value must be appended to what this returns.
+    pub(crate) fn value(&mut self, key: impl Key) -> &mut String {
+        if !self.is_empty {
+            self.line.push(',');
+        }
+        self.is_empty = false;
+        key.append(self.line);
+        self.line
+    }
+
+    /// Appends members that are rendered already, as in the inside of an object. They may be empty.
+    pub(crate) fn members(&mut self, members: &str) {
+        if !members.is_empty() {
+            if !self.is_empty {
+                self.line.push(',');
+            }
+            self.is_empty = false;
+            self.line.push_str(members);
+        }
+    }
+
+    pub(crate) fn string(&mut self, key: impl Key, value: &str) {
+        text::string(self.value(key), value);
+    }
+
+    /// See [`text::plain`].
+    pub(crate) fn plain(&mut self, key: impl Key, value: &str) {
+        text::plain(self.value(key), value);
+    }
+
+    /// See [`text::display`].
+    pub(crate) fn display(&mut self, key: impl Key, value: &dyn Display) {
+        text::display(self.value(key), value);
+    }
+
+    pub(crate) fn unsigned(&mut self, key: impl Key, value: u64) {
+        text::unsigned(self.value(key), value);
+    }
+
+    pub(crate) fn signed(&mut self, key: impl Key, value: i64) {
+        text::signed(self.value(key), value);
+    }
+
+    pub(crate) fn boolean(&mut self, key: impl Key, value: bool) {
+        text::boolean(self.value(key), value);
+    }
+
+    /// See [`text::float`].
+    pub(crate) fn float(&mut self, key: impl Key, value: f64) {
+        text::float(self.value(key), value);
+    }
+
+    /// See [`text::thousandths`].
+    pub(crate) fn thousandths(&mut self, key: impl Key, value: u64) {
+        text::thousandths(self.value(key), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_keep_their_order_and_their_duplicates() {
+        let mut line = String::from("before ");
+        let mut object = Object::open(&mut line);
+        object.unsigned("a", 1);
+        object.string(&QuotedKey::new("b\"\n"), "\\");
+        object.members("");
+        object.members("\"c\":null");
+        Object::open(object.value("a")).close();
+        object.close();
+        assert_eq!(line, r#"before {"a":1,"b\"\n":"\\","c":null,"a":{}}"#);
+    }
+
+    #[test]
+    fn an_object_may_start_with_rendered_members() {
+        let mut line = String::new();
+        let mut object = Object::open(&mut line);
+        object.members("\"a\":1,\"b\":2");
+        object.thousandths("c", 1_500);
+        object.close();
+        assert_eq!(line, r#"{"a":1,"b":2,"c":1.5}"#);
+    }
+}
