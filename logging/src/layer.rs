@@ -144,6 +144,41 @@ impl LoggingLayer {
         self
     }
 
+    /// Writes lines to an access log of the layer's own, and no longer as events of `tracing`.
+    ///
+    /// `lines` is a writer, or [`Lines`](crate::Lines), which sets its minimum level and counts lines that are lost:
+    ///
+    /// ```
+    /// use tonic_logging_layer::{Lines, LoggingLayer};
+    /// use tracing::Level;
+    ///
+    /// let server = LoggingLayer::server().lines(std::io::stdout);
+    /// let client = LoggingLayer::client().lines(Lines::new(std::io::stderr).min_level(Level::DEBUG));
+    /// ```
+    ///
+    /// A line has the keys, values and order of the event as the formatter of [`json`](crate::json) writes it outside
+    /// spans. It needs no subscriber, costs less than an event, and does not depend on filters of `tracing`. What
+    /// chooses lines, such as [`level`](Self::level), [`filter`](Self::filter) and
+    /// [`sample_successes`](Self::sample_successes), works as before; lines of [`starts`](Self::starts) and
+    /// [`messages`](Self::messages) go there, too.
+    #[cfg(feature = "json")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+    #[must_use]
+    pub fn lines(mut self, lines: impl Into<crate::Lines>) -> Self {
+        self.settings.outputs.lines = Some(lines.into());
+        self
+    }
+
+    /// Whether lines are events of `tracing`. By default they are, unless there is an access log: see
+    /// [`lines`](Self::lines). With `true` they go to both, and are sampled and limited once.
+    #[cfg(feature = "json")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+    #[must_use]
+    pub fn events(mut self, on: bool) -> Self {
+        self.settings.outputs.events = Some(on);
+        self
+    }
+
     /// Also writes a line when a call starts.
     #[must_use]
     pub fn starts(mut self, level: Level) -> Self {
@@ -166,6 +201,10 @@ impl LoggingLayer {
     }
 
     /// Turns the `tracing` span around a server's handler on or off; the default is on.
+    ///
+    /// With the feature `json` and without the span, the formatter of `json` writes the fields of the span as an object
+    /// `call` in each event of the handler. Unlike the span, that entry does not follow into spawned tasks, and other
+    /// formatters do not write it. A call of which no line can be written has none.
     #[must_use]
     pub fn handler_span(mut self, on: bool) -> Self {
         self.settings.handler_span = on;

@@ -150,6 +150,30 @@
 //! On a server, the handler runs in a span `call` with the target `tonic_logging_layer::handler`, so its own events
 //! carry `rpc.method`, `request_id` and `trace_id`.
 //!
+//! # An access log of its own
+//!
+//! With the feature `json`, the layer can write its lines itself, as Envoy and nginx do, instead of emitting events. This
+//! needs no subscriber, does not depend on its filters, and costs less:
+//!
+#![cfg_attr(feature = "json", doc = "```no_run")]
+#![cfg_attr(not(feature = "json"), doc = "```ignore")]
+//! use tonic_logging_layer::{Lines, LogFile, LoggingLayer};
+//!
+//! let file = LogFile::append("/var/log/orders/access.log")?; // follows logrotate
+//! // Calls do not wait for the disk. The guard writes the last lines at the end of `main`.
+//! let (writer, _guard) = tracing_appender::non_blocking(file.clone());
+//! let queue_full = writer.error_counter();
+//! let lines = Lines::new(writer);
+//! let layer = LoggingLayer::server().lines(lines.clone());
+//!
+//! // For a metric: each line that is lost is counted by one of these.
+//! let dropped = lines.dropped() + queue_full.dropped_lines() as u64 + file.dropped();
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! Lines are JSON, the same as the event above. [`guide::operation`](guide::operation#an-access-log) says which are lost
+//! when.
+//!
 //! # What the caller sees
 //!
 //! Nothing. The layer never changes a request, a response or a status.
@@ -184,6 +208,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod address;
+#[cfg(feature = "json")]
+mod current;
+mod extra;
 mod facts;
 mod finished;
 #[cfg(feature = "json")]
@@ -192,7 +220,11 @@ mod key;
 mod layer;
 mod level;
 mod line;
+#[cfg(feature = "json")]
+mod lines;
+mod member;
 mod observer;
+mod outputs;
 mod refusals;
 mod sample;
 mod settings;
@@ -204,6 +236,9 @@ pub use self::finished::Finished;
 pub use self::key::KeyError;
 pub use self::layer::LoggingLayer;
 pub use self::level::default_level;
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+pub use self::lines::{Lines, LogFile};
 pub use self::observer::{Logging, LoggingCall};
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, observe, option_layer};
 

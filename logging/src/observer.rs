@@ -6,9 +6,12 @@ use tonic::Code;
 use tonic_call::{Batch, Call, End, Flow, Message, Observer, Rpc, Side};
 use tracing::{Level, Span};
 
+#[cfg(feature = "json")]
+use crate::current;
+use crate::extra::ExtraKeys;
 use crate::facts::Facts;
 use crate::finished::Finished;
-use crate::line;
+use crate::line::CallLine;
 use crate::refusals::RefusalLimit;
 use crate::settings::Settings;
 use crate::sites::Sites;
@@ -20,6 +23,7 @@ pub struct Logging(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
+    extra_keys: ExtraKeys,
     sites: Sites,
 }
 
@@ -28,12 +32,16 @@ pub struct LoggingCall {
     logging: Arc<Inner>,
     facts: Facts,
     span: Span,
+    /// Whether the formatter of `json` finds the call while its handler runs.
+    #[cfg(feature = "json")]
+    is_current: bool,
 }
 
 impl Logging {
     pub(crate) fn new(settings: Settings) -> Self {
-        let sites = Sites::of(&settings);
-        Self(Arc::new(Inner { settings, sites }))
+        let extra_keys = ExtraKeys::of(&settings);
+        let sites = Sites::of(&settings, &extra_keys);
+        Self(Arc::new(Inner { settings, extra_keys, sites }))
     }
 }
 
@@ -41,26 +49,38 @@ impl Observer for Logging {
     type Call = LoggingCall;
 
     fn begin(&self, _: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<LoggingCall> {
-        let Inner { settings, sites } = &*self.0;
-        let has_span = settings.handler_span && !settings.is_quiet(rpc);
+        let Inner { settings, sites, .. } = &*self.0;
+        let is_quiet = settings.is_quiet(rpc);
+        let has_span = settings.handler_span && !is_quiet;
         let span = if has_span { span::around(rpc, head) } else { Span::none() };
-        if span.is_disabled() && settings.hook.is_none() && !sites.may_be_enabled() {
+        let may_write = settings.outputs.may_be_enabled(sites);
+        if span.is_disabled() && settings.hook.is_none() && !may_write {
             return None;
         }
         let (request, response) = (&settings.request_metadata, &settings.response_metadata);
         let facts = Facts::new(settings.side, rpc, head, request, response);
         if let Some(site) = sites.starts
-            && !settings.is_quiet(rpc)
-            && site.is_enabled()
+            && !is_quiet
+            && let Some(sinks) = settings.outputs.sinks(site)
         {
-            line::started(&facts, site);
+            sinks.write(&CallLine::started(&facts));
         }
-        Some(LoggingCall { logging: Arc::clone(&self.0), facts, span })
+        Some(LoggingCall {
+            logging: Arc::clone(&self.0),
+            facts,
+            span,
+            #[cfg(feature = "json")]
+            is_current: settings.side == Side::Server && !settings.handler_span && !is_quiet,
+        })
     }
 }
 
 impl Call for LoggingCall {
     fn scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "json")]
+        if self.is_current {
+            return current::scope(&self.facts, poll);
+        }
         self.span.in_scope(poll)
     }
 
@@ -69,13 +89,13 @@ impl Call for LoggingCall {
     }
 
     fn message(&self, flow: Flow, message: Message) {
-        let Inner { settings, sites } = &*self.logging;
+        let Inner { settings, sites, .. } = &*self.logging;
         if let Some(site) = sites.messages
             && !settings.is_quiet(&self.facts.rpc)
         {
             let number = self.facts.messages(flow).next_number();
-            if site.is_enabled() {
-                line::message(&self.facts, site, flow, number, message);
+            if let Some(sinks) = settings.outputs.sinks(site) {
+                sinks.write(&CallLine::message(&self.facts, flow, number, message));
             }
         }
     }
@@ -90,7 +110,7 @@ impl Call for LoggingCall {
     }
 
     fn end(&self, end: End<'_>) {
-        let Inner { settings, sites } = &*self.logging;
+        let Inner { settings, extra_keys, sites } = &*self.logging;
         if let End::Status { headers, .. } = end {
             self.facts.response_metadata.keep(headers);
         }
@@ -100,10 +120,10 @@ impl Call for LoggingCall {
             hook(&finished);
         }
         let Some(level) = self.level(&finished) else { return };
-        let site = sites.finished(level);
-        let keeps = |refusals: &RefusalLimit| refusals.keeps(&finished, level);
-        if site.is_enabled() && settings.refusals.as_ref().is_none_or(keeps) {
-            line::finished(&finished, sites, site);
+        let Some(sinks) = settings.outputs.sinks(sites.finished(level)) else { return };
+        let keeps = |limit: &RefusalLimit| limit.keeps(&finished, level, &settings.outputs);
+        if settings.refusals.as_ref().is_none_or(keeps) {
+            sinks.write(&CallLine::finished(&finished, extra_keys));
         }
     }
 }

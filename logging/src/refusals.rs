@@ -16,7 +16,9 @@ use crate::facts::component;
 use crate::finished::Finished;
 use crate::key::Key;
 use crate::level::{LEVELS, index_of};
-use crate::site::{Line, Site};
+use crate::member::{Line, MemberValue, Members};
+use crate::outputs::Outputs;
+use crate::site::Site;
 
 /// How many pairs of method and reason are counted separately. Any further ones are counted together.
 const MAX_GROUPS: usize = 1_024;
@@ -61,7 +63,7 @@ struct LeftOut {
     side: Side,
     method: Option<Box<str>>,
     by: &'static str,
-    reason: Cow<'static, str>,
+    reason: String,
     count: u64,
     level: Level,
 }
@@ -73,6 +75,7 @@ struct Report {
     limit: RefusalLimit,
     group: Group,
     since: Instant,
+    outputs: Outputs,
     /// The subscriber of the lines that are left out: the task may run on a thread that has another.
     dispatch: Dispatch,
 }
@@ -84,19 +87,20 @@ impl RefusalLimit {
     }
 
     /// Whether the line of this call is written. If not, it is counted.
-    pub(crate) fn keeps(&self, finished: &Finished<'_>, level: Level) -> bool {
+    pub(crate) fn keeps(&self, finished: &Finished<'_>, level: Level, outputs: &Outputs) -> bool {
         let Some((by, reason)) = refused(finished) else { return true };
         let (keeps, before, report) =
             self.count(finished, Group::of(finished.rpc(), by, reason), level);
         // Lines are written, and tasks spawned, without the lock: a subscriber may do anything.
         if let Some(before) = before {
-            self.write(&before);
+            self.write(&before, outputs);
         }
         if let Some((group, since)) = report
             && let Ok(runtime) = Handle::try_current()
         {
+            let outputs = outputs.clone();
             let dispatch = dispatcher::get_default(Clone::clone);
-            let report = Report { limit: self.clone(), group, since, dispatch };
+            let report = Report { limit: self.clone(), group, since, outputs, dispatch };
             runtime.spawn(async move {
                 sleep_until(since + WINDOW).await;
                 drop(report);
@@ -139,10 +143,9 @@ impl RefusalLimit {
         (false, before, is_first.then_some((group, window.since)))
     }
 
-    fn write(&self, left_out: &LeftOut) {
-        let site = self.0.sites[index_of(left_out.level)];
-        if site.is_enabled() {
-            left_out.write(site);
+    fn write(&self, left_out: &LeftOut, outputs: &Outputs) {
+        if let Some(sinks) = outputs.sinks(self.0.sites[index_of(left_out.level)]) {
+            sinks.write(left_out);
         }
     }
 
@@ -159,7 +162,8 @@ impl Drop for Report {
             window.and_then(|window| window.take(&self.group))
         };
         if let Some(left_out) = left_out {
-            dispatcher::with_default(&self.dispatch, || self.limit.write(&left_out));
+            let write = || self.limit.write(&left_out, &self.outputs);
+            dispatcher::with_default(&self.dispatch, write);
         }
     }
 }
@@ -187,31 +191,24 @@ impl Window {
         let count = std::mem::take(&mut self.left_out);
         (count != 0).then(|| LeftOut {
             side: self.side,
-            method: self.method.clone(),
+            method: self.method.as_deref().map(|method| sanitize(method).into()),
             by: group.by,
-            reason: group.reason.clone(),
+            reason: sanitize(&*group.reason).into_owned(),
             count,
             level: self.level,
         })
     }
 }
 
-impl LeftOut {
-    fn write(&self, site: &'static Site) {
-        let mut line = Line::new(site);
-        line.set(Key::Message, &"refusals left out");
-        line.set(Key::System, &"grpc");
-        let method = self.method.as_deref().map(sanitize);
-        let method = method.as_deref();
-        line.set(Key::Method, &method);
-        let component = component(self.side);
-        line.set(Key::Component, &component);
-        line.set(Key::RefusedBy, &self.by);
-        let reason = sanitize(&*self.reason);
-        let reason = &*reason;
-        line.set(Key::RefusedReason, &reason);
-        line.set_extra(0, &self.count);
-        line.emit();
+impl Line for LeftOut {
+    fn list<'v>(&'v self, members: &mut impl Members<'v>) {
+        members.plain(Key::Message, "refusals left out");
+        members.plain(Key::System, "grpc");
+        members.text(Key::Method, self.method.as_deref());
+        members.plain(Key::Component, component(self.side));
+        members.text(Key::RefusedBy, Some(self.by));
+        members.text(Key::RefusedReason, Some(&self.reason));
+        members.add(Key::NAMES.len(), MemberValue::Unsigned(self.count));
     }
 }
 

@@ -7,6 +7,7 @@ use tonic_call::{AllowedMetadata, MethodKind, MethodTable, Rpc, Side};
 use tracing::Level;
 
 use crate::finished::Finished;
+use crate::outputs::Outputs;
 use crate::refusals::RefusalLimit;
 use crate::sample::Sample;
 
@@ -18,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) level: Option<Function<Option<Level>>>,
     pub(crate) filter: Option<Function<bool>>,
     pub(crate) hook: Option<Function<()>>,
+    pub(crate) outputs: Outputs,
     pub(crate) sample: Arc<Sample>,
     pub(crate) slow: Slow,
     pub(crate) refusals: Option<RefusalLimit>,
@@ -45,6 +47,7 @@ impl Settings {
             level: None,
             filter: None,
             hook: None,
+            outputs: Outputs::default(),
             sample: Arc::new(Sample::all()),
             slow: Slow::None,
             refusals: None,

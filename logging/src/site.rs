@@ -15,14 +15,17 @@ use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, dispatcher};
 
-use crate::key::{Key, LAYER_KEYS};
+use crate::extra::MAX_EXTRA_KEYS;
+#[cfg(feature = "json")]
+use crate::json::object::QuotedKey;
+use crate::key::Key;
+use crate::member::{Line, MemberValue, Members, millis_of};
 
 /// The target of all events of this crate.
 pub(crate) const TARGET: &str = "tonic_logging_layer";
 
-/// The largest number of keys of an event: those of the layers, and forty that the settings add. An array of that
-/// many values is on the stack during a write.
-pub(crate) const MAX_KEYS: usize = Key::NAMES.len() + LAYER_KEYS.len() + 40;
+/// The largest number of keys of an event. Arrays of that many values are on the stack while it is emitted.
+const MAX_KEYS: usize = Key::NAMES.len() + MAX_EXTRA_KEYS;
 
 /// The call site of one event, at one level, with one set of keys.
 pub(crate) struct Site {
@@ -33,6 +36,9 @@ pub(crate) struct Site {
 struct Definition {
     metadata: Metadata<'static>,
     fields: Vec<Field>,
+    /// The keys as JSON, in the same order.
+    #[cfg(feature = "json")]
+    quoted: Vec<QuotedKey>,
 }
 
 const NEVER: u8 = 0;
@@ -60,9 +66,16 @@ impl Site {
             interest: AtomicU8::new(NEVER),
         }));
         site.definition.get_or_init(|| {
+            #[cfg(feature = "json")]
+            let quoted = keys.iter().map(|key| QuotedKey::new(key)).collect();
             let keys = FieldSet::new(keys.leak(), Identifier(site));
             let metadata = Metadata::new(name, TARGET, level, None, None, None, keys, Kind::EVENT);
-            Definition { fields: metadata.fields().iter().collect(), metadata }
+            Definition {
+                fields: metadata.fields().iter().collect(),
+                metadata,
+                #[cfg(feature = "json")]
+                quoted,
+            }
         });
         // A level that `tracing` compiles out is disabled here, too.
         if level <= STATIC_MAX_LEVEL {
@@ -83,6 +96,35 @@ impl Site {
             ALWAYS => true,
             _ => dispatcher::get_default(|dispatch| dispatch.enabled(self.metadata())),
         }
+    }
+
+    /// Emits a root event: inside a span, formatters would render the span's fields again.
+    pub(crate) fn emit(&'static self, line: &impl Line) {
+        let Definition { metadata, fields, .. } = self.definition();
+        let mut members = EventMembers([None; MAX_KEYS]);
+        line.list(&mut members);
+        let mut values: [(&Field, Option<&dyn Value>); MAX_KEYS] = [(&fields[0], None); MAX_KEYS];
+        for ((value, field), member) in values.iter_mut().zip(fields).zip(&members.0) {
+            *value = (field, member.as_ref().and_then(MemberValue::as_value));
+        }
+        Event::child_of(None, metadata, &metadata.fields().value_set(&values));
+    }
+
+    /// Not `metadata`, which the trait [`Callsite`] has.
+    #[cfg(feature = "json")]
+    pub(crate) fn metadata_of(&self) -> &Metadata<'static> {
+        &self.definition().metadata
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn level(&self) -> Level {
+        *self.definition().metadata.level()
+    }
+
+    /// The keys as JSON, by their indexes.
+    #[cfg(feature = "json")]
+    pub(crate) fn quoted_keys(&self) -> &[QuotedKey] {
+        &self.definition().quoted
     }
 
     fn definition(&self) -> &Definition {
@@ -107,35 +149,29 @@ impl Callsite for Site {
     }
 }
 
-/// The values of one event. Keys without a value are left out.
-pub(crate) struct Line<'v> {
-    site: &'static Definition,
-    values: [(&'static Field, Option<&'v dyn Value>); MAX_KEYS],
+/// The values of one event, by the indexes of their keys. Keys without a value are left out.
+struct EventMembers<'v>([Option<MemberValue<'v>>; MAX_KEYS]);
+
+impl<'v> Members<'v> for EventMembers<'v> {
+    fn add(&mut self, index: usize, value: MemberValue<'v>) {
+        self.0[index] = Some(match value {
+            MemberValue::Millis(micros) => MemberValue::Float(millis_of(micros)),
+            value => value,
+        });
+    }
 }
 
-impl<'v> Line<'v> {
-    pub(crate) fn new(site: &'static Site) -> Self {
-        let site = site.definition();
-        Self { site, values: [(&site.fields[0], None); MAX_KEYS] }
-    }
-
-    pub(crate) fn set(&mut self, key: Key, value: &'v dyn Value) {
-        self.set_at(key as usize, value);
-    }
-
-    /// Sets the value of an extra key.
-    pub(crate) fn set_extra(&mut self, index: usize, value: &'v dyn Value) {
-        self.set_at(Key::NAMES.len() + index, value);
-    }
-
-    fn set_at(&mut self, index: usize, value: &'v dyn Value) {
-        self.values[index] = (&self.site.fields[index], Some(value));
-    }
-
-    /// Emits a root event: inside a span, formatters would render the span's fields again.
-    pub(crate) fn emit(self) {
-        let metadata = &self.site.metadata;
-        Event::child_of(None, metadata, &metadata.fields().value_set(&self.values));
+impl MemberValue<'_> {
+    /// `None` for a value that has to be converted first.
+    fn as_value(&self) -> Option<&dyn Value> {
+        Some(match self {
+            Self::Text(text) | Self::Plain(text) => text,
+            Self::Unsigned(number) => number,
+            Self::Signed(number) => number,
+            Self::Float(number) => number,
+            Self::Bool(value) => value,
+            Self::Millis(_) => return None,
+        })
     }
 }
 

@@ -1,0 +1,45 @@
+//! Renders a line as JSON, as the formatter of `json` renders its event.
+
+use std::time::SystemTime;
+
+use crate::json::object::{Object, Quoted, QuotedKey};
+use crate::json::time;
+use crate::member::{Line, MemberValue, Members};
+use crate::site::{Site, TARGET};
+
+/// Appends a line with its line feed.
+pub(super) fn line(text: &mut String, site: &Site, line: &impl Line) {
+    let mut object = Object::open(text);
+    let timestamp = object.value(Quoted("\"timestamp\":"));
+    timestamp.push('"');
+    time::timestamp(timestamp, SystemTime::now());
+    timestamp.push('"');
+    object.plain(Quoted("\"level\":"), site.level().as_str());
+    let mut members = JsonMembers { object, keys: site.quoted_keys() };
+    line.list(&mut members);
+    let mut object = members.object;
+    object.plain(Quoted("\"target\":"), TARGET);
+    object.close();
+    text.push('\n');
+}
+
+struct JsonMembers<'l, 'k> {
+    object: Object<'l>,
+    keys: &'k [QuotedKey],
+}
+
+impl<'v> Members<'v> for JsonMembers<'_, '_> {
+    fn add(&mut self, index: usize, value: MemberValue<'v>) {
+        let key = &self.keys[index];
+        let object = &mut self.object;
+        match value {
+            MemberValue::Text(text) => object.string(key, text),
+            MemberValue::Plain(text) => object.plain(key, text),
+            MemberValue::Unsigned(number) => object.unsigned(key, number),
+            MemberValue::Signed(number) => object.signed(key, number),
+            MemberValue::Float(number) => object.float(key, number),
+            MemberValue::Bool(value) => object.boolean(key, value),
+            MemberValue::Millis(micros) => object.thousandths(key, micros),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The members of a line: its keys and values, in their order.
+
+use std::time::Duration;
+
+use crate::key::Key;
+
+/// A line that can list its members. The event of a line and the layer's own line are written from the same list.
+pub(crate) trait Line {
+    /// Adds all members, in the order of their keys' indexes.
+    fn list<'v>(&'v self, members: &mut impl Members<'v>);
+}
+
+/// What the members of a line are added to.
+pub(crate) trait Members<'v> {
+    /// Adds the member whose key has this index: that of a [`Key`], or of an extra key after those.
+    fn add(&mut self, index: usize, value: MemberValue<'v>);
+
+    /// Adds text that JSON writes as it is: ASCII without control characters, quotation marks and backslashes.
+    fn plain(&mut self, key: Key, text: &'v str) {
+        self.add(key as usize, MemberValue::Plain(text));
+    }
+
+    /// Adds text, unless there is none.
+    fn text(&mut self, key: Key, text: Option<&'v str>) {
+        if let Some(text) = text {
+            self.add(key as usize, MemberValue::Text(text));
+        }
+    }
+
+    /// Adds a number, unless there is none.
+    fn number(&mut self, key: Key, number: Option<u64>) {
+        if let Some(number) = number {
+            self.add(key as usize, MemberValue::Unsigned(number));
+        }
+    }
+}
+
+/// The value of a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MemberValue<'v> {
+    Text(&'v str),
+    /// Text that JSON writes as it is: see [`Members::plain`].
+    Plain(&'v str),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Bool(bool),
+    /// A time in milliseconds with up to three decimals, from whole microseconds.
+    Millis(u64),
+}
+
+impl MemberValue<'_> {
+    /// A time in milliseconds. What is less than a microsecond is cut off.
+    pub(crate) fn millis(time: Duration) -> Self {
+        Self::Millis(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A number of microseconds, in milliseconds.
+pub(crate) fn millis_of(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
