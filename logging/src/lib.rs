@@ -77,6 +77,9 @@
 //!  "grpc.ended_by":"service","request_id":"8f14e45f","target":"tonic_logging_layer"}
 //! ```
 //!
+//! With the feature `json`, `tonic_logging_layer::json::subscriber().init()` writes the same lines, for all events of the
+//! program, with less than a third of the work.
+//!
 //! [`guide::keys`] describes all keys. To add your own, call [`CallInfo::add_field`](tonic_call::CallInfo::add_field)
 //! in a handler.
 //!
@@ -204,7 +207,7 @@
 //! |---|---|---|
 //! | `tls-connect-info` | yes | reads the peer address of TLS connections from an incoming stream of your own (tonic's own TLS does not need it); adds rustls, without cryptography |
 //! | `axum` | no | reads the peer address under `axum::serve`, with `into_make_service_with_connect_info::<SocketAddr>()` |
-//! | `json` | no | writes the events of a program as lines of JSON: `json`, a fast formatter for tracing-subscriber |
+//! | `json` | no | writes JSON lines: the module `json`, a faster formatter for all events of a program, and `LoggingLayer::lines`, an access log; adds tracing-subscriber |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

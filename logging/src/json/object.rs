@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::text;
+use super::{number, text};
 
 /// An object that is being written. The members stay in their order, and a key may come twice.
 pub(crate) struct Object<'l> {
@@ -10,13 +10,17 @@ pub(crate) struct Object<'l> {
     is_empty: bool,
 }
 
-/// The name of a member: a `&str`, or a [`QuotedKey`], which costs less each time.
+/// The name of a member: a `&str`, or one that costs less each time.
 pub(crate) trait Key {
     /// Appends the name in quotes, and a colon.
     fn append(self, line: &mut String);
 }
 
-/// A key that is escaped once: in quotes, with a colon.
+/// A key as it stands in the line: escaped, in quotes, with a colon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quoted<'k>(pub(crate) &'k str);
+
+/// A key that is escaped once.
 #[derive(Clone, Debug)]
 pub(crate) struct QuotedKey(Box<str>);
 
@@ -25,6 +29,12 @@ impl QuotedKey {
         let mut quoted = String::new();
         name.append(&mut quoted);
         Self(quoted.into())
+    }
+}
+
+impl Key for Quoted<'_> {
+    fn append(self, line: &mut String) {
+        line.push_str(self.0);
     }
 }
 
@@ -90,25 +100,25 @@ impl<'l> Object<'l> {
     }
 
     pub(crate) fn unsigned(&mut self, key: impl Key, value: u64) {
-        text::unsigned(self.value(key), value);
+        number::unsigned(self.value(key), value);
     }
 
     pub(crate) fn signed(&mut self, key: impl Key, value: i64) {
-        text::signed(self.value(key), value);
+        number::signed(self.value(key), value);
     }
 
     pub(crate) fn boolean(&mut self, key: impl Key, value: bool) {
-        text::boolean(self.value(key), value);
+        number::boolean(self.value(key), value);
     }
 
-    /// See [`text::float`].
+    /// See [`number::float`].
     pub(crate) fn float(&mut self, key: impl Key, value: f64) {
-        text::float(self.value(key), value);
+        number::float(self.value(key), value);
     }
 
-    /// See [`text::thousandths`].
+    /// See [`number::thousandths`].
     pub(crate) fn thousandths(&mut self, key: impl Key, value: u64) {
-        text::thousandths(self.value(key), value);
+        number::thousandths(self.value(key), value);
     }
 }
 

@@ -1,8 +1,11 @@
 //! The time of a line.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 /// `1970-01-01T00:00:00.000000Z`
 type Text = [u8; 27];
@@ -16,19 +19,36 @@ thread_local! {
     static LAST: Cell<(i64, Text)> = const { Cell::new((0, *b"1970-01-01T00:00:00.000000Z")) };
 }
 
+/// The time as in RFC 3339, in UTC, with microseconds: `2026-11-22T15:04:05.123456Z`.
+///
+/// The text is that of tracing-subscriber's `SystemTime`. The date is rendered once per second and thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UtcMicros;
+
+impl FormatTime for UtcMicros {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        with_text(SystemTime::now(), |text| writer.write_str(text))
+    }
+}
+
 /// Appends a time in UTC, with microseconds, as in RFC 3339.
 ///
 /// A year after 9999 has a plus sign, and one before 0 a minus sign, as in tracing-subscriber's `SystemTime`.
 pub(crate) fn timestamp(line: &mut String, time: SystemTime) {
+    with_text(time, |text| line.push_str(text));
+}
+
+/// Calls `write` with the text that [`timestamp`] appends.
+pub(crate) fn with_text<R>(time: SystemTime, write: impl FnOnce(&str) -> R) -> R {
     let (second, nanos) = since_epoch(time);
     let (last, mut text) = LAST.get();
     if second != last {
-        let Some(renewed) = render(second) else { return uncommon_year(line, second, nanos) };
+        let Some(renewed) = render(second) else { return write(&uncommon_year(second, nanos)) };
         text = renewed;
         LAST.set((second, text));
     }
     set_digits(&mut text[MICROS], nanos / 1_000);
-    line.push_str(str::from_utf8(&text).unwrap_or_default());
+    write(str::from_utf8(&text).unwrap_or_default())
 }
 
 /// Whole seconds, rounded down, and the nanoseconds after them.
@@ -58,15 +78,13 @@ fn render(second: i64) -> Option<Text> {
 }
 
 #[cold]
-fn uncommon_year(line: &mut String, second: i64, nanos: u32) {
+fn uncommon_year(second: i64, nanos: u32) -> String {
     let (year, month, day) = date(second.div_euclid(SECONDS_PER_DAY));
     let [hours, minutes, seconds] = time_of_day(second);
     let micros = nanos / 1_000;
     let sign = if year > 9_999 { "+" } else { "" };
-    let _ = write!(
-        line,
-        "{sign}{year:05}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{micros:06}Z"
-    );
+    let date = format_args!("{sign}{year:05}-{month:02}-{day:02}");
+    format!("{date}T{hours:02}:{minutes:02}:{seconds:02}.{micros:06}Z")
 }
 
 fn time_of_day(second: i64) -> [u32; 3] {
