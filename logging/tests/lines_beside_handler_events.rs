@@ -39,7 +39,9 @@ fn request() -> Request<Script> {
 fn entries() -> Vec<(String, Value)> {
     let events = EVENTS.take();
     let parsed = events.iter().map(|line| serde_json::from_str::<Value>(line).expect(line));
-    parsed.map(|event| (event["message"].as_str().unwrap().to_owned(), event["call"].clone())).collect()
+    parsed
+        .map(|event| (event["message"].as_str().unwrap().to_owned(), event["call"].clone()))
+        .collect()
 }
 
 fn full() -> Value {

@@ -75,8 +75,7 @@ where
 impl Lines {
     /// An access log that is written there.
     pub fn new(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> Self {
-        let output =
-            Output { dropped: AtomicU64::new(0), is_torn: AtomicBool::new(false), writer };
+        let output = Output { dropped: AtomicU64::new(0), is_torn: AtomicBool::new(false), writer };
         Self { min_level: Level::INFO, output: Arc::new(output) }
     }
 

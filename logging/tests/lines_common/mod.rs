@@ -1,12 +1,15 @@
 //! Shared test code: the events and the layer's own lines of this thread, as text.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::Once;
 use std::sync::{Arc, Mutex};
 
-use tonic_logging_layer::json;
+use tonic_call::Side;
+use tonic_call_test_kit::methods;
+use tonic_logging_layer::{Lines, LoggingLayer, json};
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -87,6 +90,22 @@ pub(crate) fn take_equal() -> Vec<String> {
         assert!(parsed.is_object());
     }
     lines
+}
+
+/// A layer that writes each line to both outputs.
+pub(crate) fn both(side: Side) -> LoggingLayer {
+    let layer = match side {
+        Side::Server => LoggingLayer::server(),
+        Side::Client => LoggingLayer::client(),
+    };
+    layer.methods(&methods()).lines(Lines::new(LINES).min_level(Level::TRACE)).events(true)
+}
+
+#[track_caller]
+pub(crate) fn take_only() -> serde_json::Value {
+    let lines = take_equal();
+    let [line] = &lines[..] else { panic!("one line, not {lines:#?}") };
+    serde_json::from_str(line).unwrap()
 }
 
 /// Keeps each write, of whatever thread.
