@@ -48,7 +48,7 @@
 //! | the fields of a span are missing, because the layer was added after it | panic | the span is written with its name |
 //! | a span has a float of 16 or 17 digits | the last digit may be another | the digits are exact |
 //! | `valuable`, with `--cfg tracing_unstable` | an object | the text of `Debug` |
-//! | events in a handler, with [`handler_span(false)`](crate::LoggingLayer::handler_span) and an access log | nothing about the call | an object `call` |
+//! | events in a handler, with [`handler_span(false)`](crate::LoggingLayer::handler_span) | nothing about the call | an object `call` |
 //! | fields in an object `fields` of their own (without `flatten_event`) | yes | no |
 //!
 //! # The two formatters belong together

@@ -4,8 +4,8 @@ use super::time::UtcMicros;
 
 /// Formats each event as a line of JSON, as `tracing_subscriber::fmt().json().flatten_event(true)` does.
 ///
-/// It needs [`JsonFields`] as the formatter of fields: [`subscriber`](super::subscriber) and [`layer`](super::layer)
-/// set both. The options are set here, not on the subscriber's builder:
+/// It needs [`JsonFields`](super::JsonFields) as the formatter of fields: [`subscriber`](super::subscriber) and
+/// [`layer`](super::layer) set both. The options are set here, not on the subscriber's builder:
 ///
 /// ```
 /// let subscriber = tonic_logging_layer::json::subscriber()
