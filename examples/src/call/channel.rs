@@ -34,8 +34,9 @@ pub(super) fn layered(
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .map_err(|error| CallError::Input(error.to_string()))?;
     let verbose = args.verbose;
+    let tracing = traces.map(|traces| traces::client(traces, args.first_url(), &methods));
     let layers = ServiceBuilder::new()
-        .layer(traces::client(traces, args.first_url(), &methods))
+        .layer(option_layer(tracing))
         .map_request(move |request| {
             if verbose {
                 // Now, not at the end of the call: a stream may never end.

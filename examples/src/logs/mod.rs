@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
+use tonic_logging_layer::json::{JsonEvents, JsonFields};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -99,8 +100,10 @@ fn init(format: Format, filter: EnvFilter) {
         // An error of standard error would be reported to standard error, and panic.
         .log_internal_errors(false);
     match format {
-        // Flat: readers need not know which fields are nested.
-        Format::Json => lines.json().flatten_event(true).with_span_list(false).init(),
+        Format::Json => lines
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonEvents::new().with_span_list(false))
+            .init(),
         Format::Pretty => lines.event_format(ShortLine).init(),
         Format::Full => lines.init(),
         Format::Off => {}

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
-use tonic_call::option_layer;
+use tonic_call::observe;
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::{Labels, MetricsLayer};
 use tonic_recovery_layer::RecoveryLayer;
@@ -84,7 +84,12 @@ pub async fn serve(
     let labels = Labels::new().protocol("protocol").map_err(ServeError::failed)?;
     let metrics = config.metrics.then(|| MetricsLayer::server().methods(&methods).labels(labels));
     let logging = LoggingLayer::server().methods(&methods).fields(fields::KEYS);
-    let logging = logging.map_err(ServeError::failed)?;
+    let logging = logging
+        .map_err(ServeError::failed)?
+        .refusals_per_second(MAX_REFUSAL_LINES_PER_SECOND)
+        .request_metadata(fields::METADATA);
+    let tracing = traces.map(|traces| traces::server(traces, &methods));
+    let observed = observe![tracing, metrics, logging];
     let drain = DrainLayer::new(&methods);
     let services = Routes::new(health.service())
         .add_service(methods::reflection().build_v1().map_err(ServeError::failed)?)
@@ -96,13 +101,7 @@ pub async fn serve(
         .option_layer(cors::layer(config.cors))
         .layer(methods::connect().map_err(ServeError::failed)?)
         .layer(GrpcWebLayer::new())
-        .layer(traces::server(traces, &methods))
-        .layer(option_layer(metrics))
-        .layer(
-            logging
-                .refusals_per_second(MAX_REFUSAL_LINES_PER_SECOND)
-                .request_metadata(fields::METADATA),
-        )
+        .layer(observed.map_err(ServeError::failed)?)
         .layer(RecoveryLayer::server())
         .layer(config.deadlines.layer(&methods))
         .layer(limits.before_auth)

@@ -17,8 +17,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::{self, Runtime};
 use tonic::codegen::http::HeaderName;
 use tonic::transport::Uri;
-use tonic_call::{KnownMethods, Methods, ObserveLayer};
-use tonic_tracing_layer::{Tracing, TracingLayer};
+use tonic_call::Methods;
+use tonic_tracing_layer::TracingLayer;
 
 use exporter::{Delivery, ReportingExporter};
 use queue::{QueueDepth, SpanQueue};
@@ -133,26 +133,14 @@ impl Traces {
     }
 }
 
-/// The layer of the server; without `traces` it does nothing.
-pub(crate) fn server(traces: Option<&Traces>, methods: &Methods) -> ObserveLayer<Option<Tracing>> {
-    let known = Arc::new(KnownMethods::from(methods));
-    let layer = traces.map(|traces| {
-        let layer = TracingLayer::server().known(Arc::clone(&known)).return_trace_id(TRACE_ID);
-        traces.export(layer)
-    });
-    ObserveLayer::server(layer.map(|layer| layer.observer())).known(known)
+/// The layer of the server.
+pub(crate) fn server(traces: &Traces, methods: &Methods) -> TracingLayer {
+    traces.export(TracingLayer::server().methods(methods).return_trace_id(TRACE_ID))
 }
 
-/// The layer of the client; without `traces` it does nothing.
-pub(crate) fn client(
-    traces: Option<&Traces>,
-    to: &Uri,
-    methods: &Methods,
-) -> ObserveLayer<Option<Tracing>> {
-    let known = Arc::new(KnownMethods::from(methods));
-    let layer =
-        traces.map(|traces| traces.export(TracingLayer::client(to).known(Arc::clone(&known))));
-    ObserveLayer::client(layer.map(|layer| layer.observer())).known(known)
+/// The layer of the client.
+pub(crate) fn client(traces: &Traces, to: &Uri, methods: &Methods) -> TracingLayer {
+    traces.export(TracingLayer::client(to).methods(methods))
 }
 
 /// Runs `work` in a thread of its own, since it may block. The returned receiver disconnects when it is done.
