@@ -159,10 +159,9 @@ impl From<Instant> for Deadline {
 ///
 /// If the header is malformed, or present more than once.
 pub fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
-    let Some(value) = headers::find(headers, &GRPC_TIMEOUT) else { return Ok(None) };
-    match headers.get_all(GRPC_TIMEOUT).iter().nth(1) {
-        None => parse_timeout(value).map(Some),
-        Some(_) => Err(MalformedTimeout(())),
+    match headers::find_single(headers, &GRPC_TIMEOUT) {
+        Ok(value) => value.map(parse_timeout).transpose(),
+        Err(headers::Repeated) => Err(MalformedTimeout(())),
     }
 }
 

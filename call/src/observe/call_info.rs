@@ -38,8 +38,8 @@ pub struct CallInfo {
 struct Slot {
     /// Facts from the layers. Empty for most calls.
     facts: OnceLock<Box<Mutex<Facts>>>,
-    /// The caller's deadline. The outermost layer that sets it wins.
-    deadline: OnceLock<Option<Deadline>>,
+    /// The caller's timeout, and its deadline. The outermost layer that sets it wins.
+    deadline: OnceLock<(Duration, Option<Deadline>)>,
     /// When the server's own timeout expires. It limits the time until the response head.
     server_timeout: OnceLock<Option<Deadline>>,
     /// The call's trace and span.
@@ -242,8 +242,13 @@ impl CallInfo {
 
     /// The deadline of a caller that waits for this time from now; `None` if it is never reached. The first call
     /// counts it, so that all layers of a call use the same moment.
+    ///
+    /// Another timeout than in the first call means that something in between has changed the header: it counts from
+    /// now.
     pub fn caller_deadline(&self, timeout: Duration) -> Option<Deadline> {
-        *self.slot.deadline.get_or_init(|| Deadline::after(timeout))
+        let (first, deadline) =
+            *self.slot.deadline.get_or_init(|| (timeout, Deadline::after(timeout)));
+        if first == timeout { deadline } else { Deadline::after(timeout) }
     }
 
     /// Sets the server's own timeout for the response head. The first call wins.
@@ -255,11 +260,12 @@ impl CallInfo {
     /// another time from the clock.
     pub(crate) fn drop_cause(&self, responded: bool) -> Cause {
         *self.slot.drop_cause.get_or_init(|| {
-            let expired = |deadline: &OnceLock<Option<Deadline>>| {
-                deadline.get().copied().flatten().filter(|deadline| deadline.is_about_to_expire())
+            let expired = |deadline: Option<Deadline>| {
+                deadline.filter(|deadline| deadline.is_about_to_expire())
             };
-            let callers = expired(&self.slot.deadline);
-            let servers = expired(&self.slot.server_timeout).filter(|_| !responded);
+            let callers = expired(self.slot.deadline.get().and_then(|(_, deadline)| *deadline));
+            let servers = expired(self.slot.server_timeout.get().copied().flatten());
+            let servers = servers.filter(|_| !responded);
             match (callers, servers) {
                 (Some(caller), Some(server)) if server < caller => Cause::ServerTimeout,
                 (Some(_), _) => Cause::DeadlineExpired,
@@ -363,6 +369,19 @@ mod tests {
         assert_eq!(server.ended_by(&DROPPED), EndedBy::Caller);
         let again = CallInfo::get_or_insert(Side::Client, &mut extensions);
         assert_eq!(again.ended_by(&DROPPED), EndedBy::Deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_layers_use_the_same_deadline_unless_the_timeout_was_changed() {
+        let info = CallInfo::new(Side::Server);
+        let second = Duration::from_secs(1);
+        let first = info.caller_deadline(second);
+        tokio::time::advance(second / 4).await;
+        assert_eq!(info.caller_deadline(second), first);
+        for changed in [second / 2, second * 2] {
+            assert_eq!(info.caller_deadline(changed), Deadline::after(changed));
+        }
+        assert_eq!(info.caller_deadline(second), first);
     }
 
     #[test]

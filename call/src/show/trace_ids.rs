@@ -31,9 +31,8 @@ impl TraceParent {
     /// Parses a request's `traceparent`; `None` if it is missing, present more than once, or malformed (W3C
     /// Trace Context, "traceparent header field values").
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let value = headers::find(headers, &TRACEPARENT)?;
-        let mut all = headers.get_all(TRACEPARENT).iter();
-        (all.next().is_some() && all.next().is_none()).then(|| parse(value.as_bytes()))?
+        let value = headers::find_single(headers, &TRACEPARENT).ok()??;
+        parse(value.as_bytes())
     }
 
     /// A header to send, with these IDs. Of the flags, `0x01` (sampled) and `0x02` (random) are kept.
@@ -106,22 +105,34 @@ fn parse(value: &[u8]) -> Option<TraceParent> {
         0xff => false,
         _ => more.is_empty() || more[0] == b'-',
     };
-    let span = u64::try_from(digits(span)?).ok()?;
-    let ids = TraceIds::new(digits(trace)?, span)?;
+    let (high, low) = trace.split_at(16);
+    let trace = u128::from(digits(high)?) << 64 | u128::from(digits(low)?);
+    let ids = TraceIds::new(trace, digits(span)?)?;
     (dashed && ends).then_some(TraceParent { ids, flags })
 }
 
-/// Parses lower-case hexadecimal digits.
-fn digits(text: &[u8]) -> Option<u128> {
-    text.iter().try_fold(0, |number, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u128::from(digit))
-    })
+/// Parses at most 16 lower-case hexadecimal digits.
+fn digits(text: &[u8]) -> Option<u64> {
+    let (number, all) = text.iter().fold((0, 0), |(number, all), &byte| {
+        let digit = DIGITS[usize::from(byte)];
+        (number << 4 | u64::from(digit), all | digit)
+    });
+    (all < NO_DIGIT).then_some(number)
 }
+
+/// The value of each byte as a lower-case hexadecimal digit.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
+/// Has a bit that no digit has.
+const NO_DIGIT: u8 = 0x10;
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +197,10 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
             "00_0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
             "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-0x",
+            "0g-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd:448eb211c80319c-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c8031`c-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902/7-01",
         ] {
             assert_eq!(read(&[bad]), None, "{bad}");
         }
