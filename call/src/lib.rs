@@ -288,6 +288,7 @@ pub use self::method::{
 };
 #[doc(hidden)]
 pub use self::observe::observing;
+pub use self::observe::headers::find as find_header;
 pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
     MessageLimit, Observe, ObserveLayer, Observer, Observing, Pair, Pass, PassError, Protocol,
@@ -295,7 +296,7 @@ pub use self::observe::{
     code_of_head, delivery_of_error, is_grpc, is_preflight, lost_connection,
 };
 #[cfg(feature = "server")]
-pub use self::peer::{ClientNetwork, NetworkError, Peer, TrustedProxies, UnixPeer};
+pub use self::peer::{ClientNetwork, NetworkError, Peer, PeerAddress, TrustedProxies, UnixPeer};
 pub use self::peer::{SpiffeId, SpiffeIdError};
 pub use self::replay::{AnsweredRequest, Replay, ReplayBody, ReplayBudget};
 pub use self::show::{

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use pin_project::pin_project;
 use tokio::time::Instant;
 
 use crate::observe::headers;
+use crate::show::InlineText;
 
 /// The header with the time that a caller waits for the call.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -199,20 +199,19 @@ pub fn format_timeout(timeout: Duration) -> HeaderValue {
     const MOST: u128 = 99_999_999;
     let nanos = timeout.as_nanos().max(1);
     let units = [
-        (1, 'n'),
-        (1_000, 'u'),
-        (1_000_000, 'm'),
-        (1_000_000_000, 'S'),
-        (60_000_000_000, 'M'),
-        (3_600_000_000_000, 'H'),
+        (1, b"n"),
+        (1_000, b"u"),
+        (1_000_000, b"m"),
+        (1_000_000_000, b"S"),
+        (60_000_000_000, b"M"),
+        (3_600_000_000_000, b"H"),
     ];
-    let fits = units.into_iter().find(|(unit, _)| nanos / unit <= MOST);
-    let (number, unit) = fits.map_or((MOST, 'H'), |(unit, name)| (nanos / unit, name));
-    let mut value = [0; 9];
-    let mut rest = &mut value[..];
-    write!(rest, "{number}{unit}").expect("at most eight digits and a letter");
-    let length = 9 - rest.len();
-    HeaderValue::from_bytes(&value[..length]).expect("digits and a letter")
+    let fits = units.into_iter().find(|(unit, _)| nanos <= MOST * unit + (unit - 1));
+    let (number, unit) = fits.map_or((MOST, b"H"), |(unit, name)| (nanos / unit, name));
+    let mut value = InlineText::<9>::new();
+    value.push_decimal(number as u32);
+    value.push(unit);
+    HeaderValue::from_str(value.as_str()).expect("digits and a letter")
 }
 
 impl fmt::Display for MalformedTimeout {

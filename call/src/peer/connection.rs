@@ -7,8 +7,9 @@ use http::Extensions;
 use tokio::net::TcpStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::ip_text::{self, MAX_IP};
 use crate::peer::UnixPeer;
-use crate::show::sanitize;
+use crate::show::{InlineText, sanitize};
 
 /// The peer of a server's connection. Behind a proxy this is the proxy: see
 /// [`TrustedProxies`](crate::TrustedProxies).
@@ -68,25 +69,37 @@ impl Peer {
     /// The address for logs and spans: OpenTelemetry's `network.peer.address`. This is the IP address, or the
     /// name of the Unix socket, which clients rarely have. The peer chooses that name, so it is
     /// [sanitized](crate::sanitize).
-    pub fn address(&self) -> Option<impl fmt::Display> {
-        match self {
-            Self::Tcp(address) => Some(Address::Ip(address.ip())),
-            Self::Unix(unix) => Some(Address::Name(sanitize(&*unix.name()?).into_owned())),
+    pub fn address(&self) -> Option<PeerAddress> {
+        Some(PeerAddress(match self {
+            Self::Tcp(address) => Address::Ip(ip_text::ip(address.ip())),
+            Self::Unix(unix) => Address::Name(sanitize(&*unix.name()?).into_owned()),
+        }))
+    }
+}
+
+/// The address of a [`Peer`] as text: see [`Peer::address`]. An IP address is written without allocation.
+#[derive(Clone, Debug)]
+pub struct PeerAddress(Address);
+
+#[derive(Clone, Debug)]
+enum Address {
+    Ip(InlineText<MAX_IP>),
+    Name(String),
+}
+
+impl PeerAddress {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Address::Ip(ip) => ip.as_str(),
+            Address::Name(name) => name,
         }
     }
 }
 
-enum Address {
-    Ip(IpAddr),
-    Name(String),
-}
-
-impl fmt::Display for Address {
+impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(ip) => ip.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
+        f.pad(self.as_str())
     }
 }
 
@@ -126,7 +139,7 @@ fn of_axum(_: &Extensions) -> Option<Peer> {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) => ip_text::socket(*address).fmt(f),
             Self::Unix(_) => {
                 f.write_str("unix:")?;
                 self.address().map_or(Ok(()), |name| name.fmt(f))
@@ -156,7 +169,8 @@ mod tests {
             extensions.insert(tcp(socket));
             let found = Peer::of(&extensions).expect("a peer");
             assert_eq!(found.to_string(), peer);
-            assert_eq!(found.address().map(|address| address.to_string()), Some(ip.to_owned()));
+            let address = found.address().expect("an address");
+            assert_eq!((address.as_str(), address.to_string()), (ip, ip.to_owned()));
             assert_eq!(found.ip().map(|ip| ip.to_string()), Some(ip.to_owned()));
             assert_eq!(found.socket_addr().map(|at| at.to_string()), Some(peer.to_owned()));
         }

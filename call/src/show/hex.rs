@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::inline_text::hex_digit;
+
 /// A fixed number of lower-case hexadecimal digits, without allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hex<const DIGITS: usize>([u8; DIGITS]);
@@ -8,10 +10,14 @@ impl<const DIGITS: usize> Hex<DIGITS> {
     /// The lowest `DIGITS` digits of a number, with leading zeros.
     pub fn new(number: u128) -> Self {
         let mut digits = [b'0'; DIGITS];
-        let mut rest = number;
-        for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(rest & 0x0f) as usize];
-            rest >>= 4;
+        let bytes = number.to_le_bytes();
+        for (pair, byte) in digits.rchunks_mut(2).zip(bytes) {
+            if let [.., low] = pair {
+                *low = hex_digit(byte & 0x0f);
+            }
+            if let [high, _] = pair {
+                *high = hex_digit(byte >> 4);
+            }
         }
         Self(digits)
     }
@@ -43,7 +49,10 @@ mod tests {
     fn a_number_is_written_with_leading_zeros() {
         for number in [0, 1, 0xab, u128::from(u64::MAX), u128::MAX] {
             assert_eq!(Hex::<32>::new(number).as_str(), format!("{number:032x}"));
+            assert_eq!(Hex::<16>::new(number).as_str(), format!("{:016x}", number as u64));
             assert_eq!(Hex::<2>::new(number).as_str(), format!("{:02x}", number & 0xff));
+            assert_eq!(Hex::<3>::new(number).as_str(), format!("{:03x}", number & 0xfff));
+            assert_eq!(Hex::<34>::new(number).as_str(), format!("{number:034x}"));
         }
     }
 }

@@ -1,0 +1,78 @@
+use std::fmt;
+
+/// Short ASCII text without allocation, written without the machinery of `fmt`.
+#[derive(Clone, Copy)]
+pub(crate) struct InlineText<const MAX: usize> {
+    bytes: [u8; MAX],
+    len: usize,
+}
+
+impl<const MAX: usize> InlineText<MAX> {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; MAX], len: 0 }
+    }
+
+    /// Adds ASCII text. Panics if there is no room left: `MAX` must be the length of the longest text.
+    pub(crate) fn push(&mut self, ascii: &[u8]) {
+        debug_assert!(ascii.is_ascii(), "{ascii:?}");
+        self.bytes[self.len..][..ascii.len()].copy_from_slice(ascii);
+        self.len += ascii.len();
+    }
+
+    /// Adds a number in decimal digits.
+    pub(crate) fn push_decimal(&mut self, number: u32) {
+        let mut digits = [0; 10];
+        let mut start = digits.len();
+        let mut rest = number;
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.push(&digits[start..]);
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // The bytes are ASCII.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+/// The lower-case hexadecimal digit of a number below 16. Without a table, so that the compiler can convert many at
+/// once.
+pub(crate) fn hex_digit(number: u8) -> u8 {
+    number + if number < 10 { b'0' } else { b'a' - 10 }
+}
+
+impl<const MAX: usize> fmt::Display for InlineText<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for InlineText<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_written_as_std_writes_them(number in 0_u32..) {
+            for number in [number, number % 100_000, number % 300, number % 10] {
+                let mut text = InlineText::<10>::new();
+                text.push_decimal(number);
+                prop_assert_eq!(text.as_str(), number.to_string());
+            }
+        }
+    }
+}
