@@ -22,9 +22,15 @@ const REST: char = '…';
 pub fn sanitize<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
     match std::str::from_utf8(bytes) {
-        Ok(text) if bytes.len() <= MAX_TEXT_BYTES && !text.chars().any(needs_escape) => text.into(),
+        Ok(text) if bytes.len() <= MAX_TEXT_BYTES && needs_no_escape(text) => text.into(),
         _ => escaped(bytes).into(),
     }
+}
+
+fn needs_no_escape(text: &str) -> bool {
+    // The usual text is printable ASCII. Without an early exit, the compiler compares many bytes at once.
+    let printable = |printable, byte: u8| printable & matches!(byte, b' '..=b'~');
+    text.bytes().fold(true, printable) || !text.chars().any(needs_escape)
 }
 
 /// Makes multi-line text, such as a stack, safe to show. Like [`sanitize`], but line feeds are kept, and the
@@ -213,7 +219,61 @@ mod tests {
         assert!(sanitize_lines(&Endless).ends_with(REST));
     }
 
+    /// The rules of [`sanitize`], applied to each character.
+    fn sanitized_plainly(bytes: &[u8]) -> String {
+        let mut pieces = Vec::new();
+        for chunk in bytes.utf8_chunks() {
+            pieces.extend(chunk.valid().chars().map(|char| match needs_escape(char) {
+                true => char.escape_default().to_string(),
+                false => char.to_string(),
+            }));
+            pieces.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        }
+        let whole = pieces.concat();
+        if whole.len() <= MAX_TEXT_BYTES {
+            return whole;
+        }
+        let mut cut = String::new();
+        for piece in pieces {
+            if cut.len() + piece.len() + REST.len_utf8() > MAX_TEXT_BYTES {
+                break;
+            }
+            cut.push_str(&piece);
+        }
+        cut + "…"
+    }
+
+    #[test]
+    fn each_character_is_escaped_or_borrowed_wherever_it_stands() {
+        for char in ('\0'..='\u{3000}').chain(['\u{feff}', '\u{fffd}', '🦀']) {
+            for (before, behind) in [(0, 0), (0, 40), (40, 0), (7, 16)] {
+                let text = format!("{}{char}{}", "x".repeat(before), "~".repeat(behind));
+                let shown = sanitize(&text);
+                assert_eq!(shown, sanitized_plainly(text.as_bytes()), "{char:?}");
+                assert_eq!(matches!(shown, Cow::Borrowed(_)), !needs_escape(char), "{char:?}");
+            }
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_bytes_are_shown_as_by_the_rules_for_each_character(
+            plain in "[ -~]{0,1100}",
+            text in "(?s).{0,40}",
+            bytes in proptest::collection::vec(0_u8.., 0..40),
+            at in 0_usize..1_200,
+        ) {
+            let mixed = |inserted: &[u8]| {
+                let mut all = plain.clone().into_bytes();
+                let at = at.min(all.len());
+                all.splice(at..at, inserted.iter().copied());
+                all
+            };
+            for bytes in [plain.clone().into_bytes(), mixed(text.as_bytes()), mixed(&bytes)] {
+                proptest::prop_assert_eq!(sanitize(&bytes), sanitized_plainly(&bytes));
+            }
+        }
+
         #[test]
         fn any_lines_are_bounded(text in "(?s).{0,300}", times in 0_usize..60) {
             let text = text.repeat(times);
