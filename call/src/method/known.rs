@@ -1,13 +1,13 @@
 //! The methods that are known to exist, which bound the values of labels and span names.
 
 use std::fmt;
-use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::request;
 use rustc_hash::FxHashMap;
 use tonic::GrpcMethod;
 
+use crate::method::method_name::MethodName;
 use crate::method::{KnownMethod, Methods, Rpc};
 use crate::observe::Side;
 
@@ -27,7 +27,7 @@ pub struct KnownMethods(Source);
 
 enum Source {
     Described(Methods),
-    Learned(ArcSwap<FxHashMap<Arc<str>, usize>>),
+    Learned(ArcSwap<FxHashMap<MethodName, usize>>),
 }
 
 /// The maximum number of methods learned from traffic.
@@ -126,11 +126,12 @@ impl KnownMethods {
         if known.len() >= MAX_LEARNED_METHODS || !is_learnable(rpc) {
             return false;
         }
+        let name = MethodName::new(rpc.full());
         names.rcu(|names| {
             let mut names = FxHashMap::clone(names);
             if names.len() < MAX_LEARNED_METHODS && !names.contains_key(rpc.full()) {
                 let index = names.len();
-                names.insert(rpc.full().into(), index);
+                names.insert(name.clone(), index);
             }
             names
         });
@@ -141,7 +142,9 @@ impl KnownMethods {
         match &self.0 {
             Source::Described(methods) => methods.known(rpc),
             Source::Learned(names) => {
-                names.load().get(rpc.full()).map(|&index| KnownMethod::learned(index))
+                let names = names.load();
+                let (name, &index) = names.get_key_value(rpc.full())?;
+                Some(KnownMethod { index, kind: None, idempotency: None, name: name.leaked() })
             }
         }
     }
@@ -200,6 +203,20 @@ mod tests {
         let described = KnownMethods::from(&methods);
         assert!(described.learn(&resolved(&described, "/test.v1.Kinds/Unary")));
         assert!(!described.learn(&resolved(&described, "/test.v1.Kinds/Unnary")));
+    }
+
+    #[test]
+    fn a_known_method_has_a_name_that_lives_as_long_as_the_process() {
+        let learning = KnownMethods::learning();
+        let rpc = resolved(&learning, "/test.v1.Kinds/Unary");
+        assert_eq!(rpc.static_name(), None);
+        learning.learn(&rpc);
+        let described = KnownMethods::from(&kinds());
+        for known in [&learning, &described] {
+            let rpc = resolved(known, "/test.v1.Kinds/Unary?query");
+            assert_eq!(rpc.static_name(), Some("test.v1.Kinds/Unary"));
+            assert_eq!(resolved(known, "/test.v1.Kinds/Unnary").static_name(), None);
+        }
     }
 
     #[test]

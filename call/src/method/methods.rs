@@ -10,6 +10,7 @@ use prost_types::method_options::IdempotencyLevel;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::method::method_name::MethodName;
 use crate::method::rpc::{HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc};
 use crate::method::{Idempotency, MethodKind};
 
@@ -38,14 +39,14 @@ struct Inner {
     list: Vec<Method>,
     /// The number of described methods.
     described: usize,
-    by_name: FxHashMap<Arc<str>, usize>,
+    by_name: FxHashMap<MethodName, usize>,
     services: FxHashSet<Box<str>>,
 }
 
 /// One method of a service.
 #[derive(Clone, Debug)]
 pub struct Method {
-    full: Arc<str>,
+    full: MethodName,
     service_len: usize,
     kind: MethodKind,
     idempotency: Idempotency,
@@ -174,7 +175,12 @@ impl Methods {
     pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
         let index = *self.0.by_name.get(rpc.full())?;
         let method = &self.0.list[index];
-        Some(KnownMethod::described(index, method.kind, method.idempotency))
+        Some(KnownMethod {
+            index,
+            kind: Some(method.kind),
+            idempotency: Some(method.idempotency),
+            name: method.full.leaked(),
+        })
     }
 }
 
@@ -199,8 +205,8 @@ impl Inner {
     fn add_standard(&mut self) {
         self.described = self.list.len();
         for (service, name, kind) in STANDARD {
-            let full: Arc<str> = format!("{service}/{name}").into();
-            if let Entry::Vacant(entry) = self.by_name.entry(Arc::clone(&full)) {
+            let full = MethodName::new(&format!("{service}/{name}"));
+            if let Entry::Vacant(entry) = self.by_name.entry(full.clone()) {
                 entry.insert(self.list.len());
                 let (service_len, idempotency) = (service.len(), Idempotency::Unknown);
                 self.list.push(Method { full, service_len, kind, idempotency });
@@ -210,7 +216,7 @@ impl Inner {
     }
 
     fn add(&mut self, service: &str, method: &MethodDescriptorProto) -> Result<(), MethodsError> {
-        let full: Arc<str> = format!("{service}/{}", method.name()).into();
+        let full = MethodName::new(&format!("{service}/{}", method.name()));
         let added = Method {
             service_len: service.len(),
             full: full.clone(),

@@ -4,6 +4,7 @@ mod kind;
 #[cfg(test)]
 mod kinds_tests;
 mod known;
+mod method_name;
 mod methods;
 mod rpc;
 mod rule;

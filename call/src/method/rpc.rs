@@ -51,16 +51,8 @@ pub struct KnownMethod {
     pub kind: Option<MethodKind>,
     /// The idempotency of the method; `None` without a descriptor set.
     pub idempotency: Option<Idempotency>,
-}
-
-impl KnownMethod {
-    pub(crate) fn learned(index: usize) -> Self {
-        Self { index, kind: None, idempotency: None }
-    }
-
-    pub(crate) fn described(index: usize, kind: MethodKind, idempotency: Idempotency) -> Self {
-        Self { index, kind: Some(kind), idempotency: Some(idempotency) }
-    }
+    /// The full name, if it lives as long as the process.
+    pub(super) name: Option<&'static str>,
 }
 
 impl Rpc {
@@ -102,6 +94,15 @@ impl Rpc {
     /// Service and method, `pkg.Svc/Method`; empty if the path is not well formed.
     pub fn full(&self) -> &str {
         self.names.map_or("", |at| &self.path()[at.service.into()..])
+    }
+
+    /// [`full`](Self::full) as text that lives as long as the process, for libraries that keep names without
+    /// copying them.
+    ///
+    /// `None` if the method is not [known](Self::known), or if 2 MiB of such names exist in the process. Methods
+    /// with the same name share one text, however many layers know them.
+    pub fn static_name(&self) -> Option<&'static str> {
+        self.known?.name
     }
 
     /// The method for log lines, sanitized: [`full`](Self::full), or the path if it is not well formed.
