@@ -55,7 +55,8 @@ impl AllowedMetadata {
 /// The metadata of one call that may be shown, kept until the call is over.
 #[derive(Debug)]
 pub struct KeptMetadata {
-    allowed: AllowedMetadata,
+    /// `None` if no name is allowed, as in most layers: then a call does nothing for it.
+    allowed: Option<AllowedMetadata>,
     /// The index of a name, and its values. Empty for most calls.
     kept: Mutex<Vec<(usize, Vec<HeaderValue>)>>,
 }
@@ -63,17 +64,16 @@ pub struct KeptMetadata {
 impl KeptMetadata {
     /// Creates an empty store for the allowed metadata.
     pub fn new(allowed: &AllowedMetadata) -> Self {
-        Self { allowed: allowed.clone(), kept: Mutex::default() }
+        let allowed = (!allowed.is_empty()).then(|| allowed.clone());
+        Self { allowed, kept: Mutex::default() }
     }
 
     /// Keeps the allowed metadata of a head or of trailers. If a name is in both, the first one kept is shown.
     pub fn keep(&self, headers: &HeaderMap) {
-        if self.allowed.is_empty() {
-            return;
-        }
+        let Some(allowed) = &self.allowed else { return };
         let mut kept = self.kept();
         let before = kept.len();
-        for (index, value) in self.allowed.values(headers) {
+        for (index, value) in allowed.values(headers) {
             if kept[..before].iter().any(|(other, _)| *other == index) {
                 continue;
             }
@@ -87,8 +87,9 @@ impl KeptMetadata {
     /// Calls `show` for each name that was present, with its index in [`names`](AllowedMetadata::names), the
     /// name and its values.
     pub fn show(&self, mut show: impl FnMut(usize, &HeaderName, &[HeaderValue])) {
+        let Some(allowed) = &self.allowed else { return };
         for (index, values) in &*self.kept() {
-            show(*index, &self.allowed.names()[*index], values);
+            show(*index, &allowed.names()[*index], values);
         }
     }
 
