@@ -1,6 +1,6 @@
 //! The keys of one call.
 
-use std::hash::{Hash as _, Hasher};
+use std::hash::{Hash, Hasher};
 
 use http::{HeaderName, request};
 use tonic_call::{
@@ -14,7 +14,29 @@ use crate::limits::{Key, KeyFn, KeySource};
 #[derive(Debug, Default)]
 pub(crate) struct Seeds(KeySeeds);
 
+/// Collects the bytes of a short key, so that they are hashed in one piece.
+#[derive(Default)]
+struct Short {
+    bytes: [u8; 32],
+    /// More than there is room for if the key is not short.
+    len: usize,
+}
+
 impl Seeds {
+    /// The hash of a key, which should have few bytes.
+    fn hash_short(&self, key: impl Hash) -> KeyHash {
+        let mut short = Short::default();
+        short.write_u8(1);
+        key.hash(&mut short);
+        match short.bytes.get(..short.len) {
+            Some(bytes) => self.0.hash_with(|hasher| hasher.write(bytes)),
+            None => self.hash(|mut hasher| {
+                key.hash(&mut hasher);
+                true
+            }),
+        }
+    }
+
     /// The hash of what `write` writes; of nothing, if it returns false.
     pub(crate) fn hash(&self, write: impl FnOnce(&mut dyn Hasher) -> bool) -> KeyHash {
         let mut has_key = false;
@@ -22,7 +44,27 @@ impl Seeds {
             hasher.write_u8(1);
             has_key = write(hasher);
         });
-        if has_key { hash } else { self.0.hash_with(|hasher| hasher.write_u8(0)) }
+        if has_key { hash } else { self.hash_of_none() }
+    }
+
+    /// The hash for all calls without a key.
+    fn hash_of_none(&self) -> KeyHash {
+        self.0.hash_with(|hasher| hasher.write_u8(0))
+    }
+}
+
+impl Hasher for Short {
+    fn write(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        if let Some(room) = self.bytes.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.len = end;
+    }
+
+    /// Never called: the bytes are hashed.
+    fn finish(&self) -> u64 {
+        0
     }
 }
 
@@ -58,13 +100,9 @@ impl Caller<'_> {
     fn peer(&self) -> KeyHash {
         let client = self.proxies.client_of(self.head);
         self.hints.peer(client);
-        self.seeds.hash(|mut hasher| match client.map(ClientNetwork::of) {
-            Some(network) => {
-                network.hash(&mut hasher);
-                true
-            }
-            None => false,
-        })
+        client
+            .map(ClientNetwork::of)
+            .map_or_else(|| self.seeds.hash_of_none(), |network| self.seeds.hash_short(network))
     }
 
     fn principal(&self) -> KeyHash {
@@ -114,5 +152,22 @@ pub(crate) fn panicked(panic: String, of: &'static str, rpc: &Rpc, head: &reques
     );
     if let Some(info) = CallInfo::of(&head.extensions) {
         info.set_panic(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_another_hash_however_long_it_is() {
+        let seeds = Seeds::default();
+        let keys: Vec<Vec<u8>> = (0..100).map(|len| vec![7; len]).collect();
+        let mut hashes: Vec<_> = keys.iter().map(|key| seeds.hash_short(key)).collect();
+        hashes.push(seeds.hash_of_none());
+        for (place, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..place].contains(hash), "{place}");
+        }
+        assert!(keys.iter().zip(&hashes).all(|(key, hash)| seeds.hash_short(key) == *hash));
     }
 }
