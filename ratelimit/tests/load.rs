@@ -185,3 +185,66 @@ async fn j04_never_more_than_the_limit_are_in_flight_and_in_the_end_none() {
     let (f, t) = (false, true);
     assert_eq!(refused, [f, f, t, f, f, t, f, t, t, t, t, t]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn j05_a_quota_that_stays_lets_exactly_its_burst_pass_while_limits_beside_it_come_and_go() {
+    let stays = || Quota::per_second(1_000).burst(300);
+    let beside = || Quota::per_second(1).burst(1_000_000).named("beside");
+    let (layer, _) = built(stays());
+    let over = Arc::new(AtomicBool::new(false));
+    // The state of one quota is used alone, and together with another quota, by calls at the same time.
+    let replaces = std::thread::spawn({
+        let (handle, over) = (layer.handle(), Arc::clone(&over));
+        move || {
+            let rules = [Rule::from([stays(), beside()]), Rule::from(stays())];
+            let mut rounds = 0;
+            while !over.load(Ordering::SeqCst) {
+                for rule in &rules {
+                    handle.replace(rule.clone()).unwrap();
+                    rounds += 1;
+                }
+            }
+            rounds
+        }
+    });
+    let granted = storm(&layer, 200).await;
+    over.store(true, Ordering::SeqCst);
+    assert!(replaces.join().unwrap() > 0);
+    assert_eq!(granted.iter().sum::<usize>(), 300, "{granted:?}");
+}
+
+#[test]
+fn j06_calls_in_flight_of_all_callers_are_counted_exactly_by_many_threads() {
+    use tower::{Layer as _, Service as _};
+    const THREADS: usize = 4;
+    let (layer, _) = built(InFlight::new(2));
+    let waiting = || {
+        let answer = |_: http::Request<tonic::body::Body>| {
+            std::future::pending::<Result<http::Response<tonic_call_test_kit::Script>, tonic::Status>>(
+            )
+        };
+        let mut call =
+            Box::pin(layer.layer(tower::service_fn(answer)).call(principal("ann").request()));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let is_refused = call.as_mut().poll(&mut cx).is_ready();
+        (!is_refused).then_some(call)
+    };
+    let (running, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..THREADS {
+            threads.spawn(|| {
+                for _ in 0..10_000 {
+                    let Some(call) = waiting() else { continue };
+                    assert!(running.fetch_add(1, Ordering::SeqCst) < 2);
+                    passed.fetch_add(1, Ordering::SeqCst);
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    drop(call);
+                }
+            });
+        }
+    });
+    assert!(passed.load(Ordering::SeqCst) >= 10_000);
+    // None is counted that has ended.
+    let calls = [waiting(), waiting(), waiting()];
+    assert_eq!(calls.map(|call| call.is_some()), [true, true, false]);
+}

@@ -42,19 +42,37 @@ impl Settings {
             called(&table, &rpc);
             return Ok(Passed::default());
         }
-        let mut checks = self.checks(limits, &rpc, head);
-        let now = self.clock.now();
-        let passes = take_all_or_none(&mut checks, now, false);
-        // From here on the calls in flight are counted down again in any case, even after a panic.
-        let permits = permits(&checks);
-        self.maintain_stores(&checks, now);
-        self.report_shadows(&checks, now, &rpc, head);
-        if !passes {
-            return Err(self.refuse(&checks, now, &rpc, head));
-        }
+        let mut caller = self.caller(&rpc, head);
+        let passed = match limits {
+            // Most rules have one limit.
+            [limit] => self.decide_by(&mut [self.check(limit, &mut caller)], &rpc, head)?,
+            _ => {
+                let check = |limit| self.check(limit, &mut caller);
+                self.decide_by(&mut limits.iter().map(check).collect::<Checks<'_>>(), &rpc, head)?
+            }
+        };
         called(&table, &rpc);
-        self.report_passed(&checks, now, &rpc, head);
-        let fields = self.fields_on_accepted.then(|| Box::new(fields(&checks, now)));
+        Ok(passed)
+    }
+
+    /// Decides a call by these limits.
+    fn decide_by(
+        &self,
+        checks: &mut [Check<'_>],
+        rpc: &Rpc,
+        head: &request::Parts,
+    ) -> Result<Passed, Status> {
+        let now = self.clock.now();
+        let passes = take_all_or_none(checks, now);
+        // From here on the calls in flight are counted down again in any case, even after a panic.
+        let permits = permits(checks);
+        self.maintain_stores(checks, now);
+        self.report_shadows(checks, now, rpc, head);
+        if !passes {
+            return Err(self.refuse(checks, now, rpc, head));
+        }
+        self.report_passed(checks, now, rpc, head);
+        let fields = self.fields_on_accepted.then(|| Box::new(fields(checks, now)));
         Ok(Passed { permits, fields: fields.filter(|fields| !fields.is_empty()) })
     }
 
@@ -71,9 +89,8 @@ impl Settings {
         Rejection::new(refusal, status).into_status(&head.extensions)
     }
 
-    /// Computes all keys and costs before anything is locked: functions of the user may run long.
-    fn checks<'a>(&self, limits: &'a [Enforced], rpc: &Rpc, head: &request::Parts) -> Checks<'a> {
-        let mut caller = Caller {
+    fn caller<'c>(&'c self, rpc: &'c Rpc, head: &'c request::Parts) -> Caller<'c> {
+        Caller {
             seeds: &self.seeds,
             proxies: &self.proxies,
             hints: &self.hints,
@@ -81,22 +98,24 @@ impl Settings {
             head,
             peer: None,
             principal: None,
-        };
-        let mut checks = Checks::new();
-        for limit in limits {
-            let mut key = caller.hash(&limit.key);
-            if limit.per_method {
-                key = self.of_method(key, rpc);
-            }
-            let cost = match &limit.measure {
-                Measure::Calls { cost, .. } => {
-                    cost.of(rpc, head, |panic| panicked(panic, "cost", rpc, head))
-                }
-                Measure::InFlight { .. } => Some(std::num::NonZeroU32::MIN),
-            };
-            checks.push(Check::new(limit, key, cost));
         }
-        checks
+    }
+
+    /// Computes key and cost. This is done for all limits before anything is locked: functions of the user may run
+    /// long.
+    fn check<'a>(&self, limit: &'a Enforced, caller: &mut Caller<'_>) -> Check<'a> {
+        let mut key = caller.hash(&limit.key);
+        let (rpc, head) = (caller.rpc, caller.head);
+        if limit.per_method {
+            key = self.of_method(key, rpc);
+        }
+        let cost = match &limit.measure {
+            Measure::Calls { cost, .. } => {
+                cost.of(rpc, head, |panic| panicked(panic, "cost", rpc, head))
+            }
+            Measure::InFlight { .. } => Some(std::num::NonZeroU32::MIN),
+        };
+        Check::new(limit, key, cost)
     }
 
     /// The key for one method. Methods that are not in the descriptor set share one: callers can invent them.

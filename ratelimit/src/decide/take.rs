@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use tonic_call::{EntryId, KeyHash};
 
 use super::decision::Reason;
-use crate::limits::{Enforced, Measure, Paced};
+use crate::limits::{Enforced, Measure, Paced, SINGLE, Single};
 
 /// The checks of one call against all its limits.
 pub(crate) type Checks<'a> = SmallVec<[Check<'a>; 4]>;
@@ -67,6 +67,28 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether the limit lets the call pass.
+    fn passes(&self) -> bool {
+        self.refused().is_none() || self.limit.shadow
+    }
+
+    /// Takes from the only limit of a call, which has no keys: one atomic operation.
+    fn take_from(&mut self, single: &Single, now: u64) -> bool {
+        single.update(|state| {
+            self.state = Some(state);
+            self.verdict = self.verdict(now);
+            match self.verdict {
+                Verdict::Allowed(next) => next,
+                Verdict::Refused(_) => None,
+            }
+        });
+        if let Verdict::Allowed(Some(state)) = self.verdict {
+            self.taken = Some(SINGLE);
+            self.state = Some(state);
+        }
+        self.passes()
+    }
+
     pub(crate) fn reason(&self) -> Reason {
         match self.limit.measure {
             Measure::Calls { .. } => Reason::RateLimited,
@@ -112,21 +134,29 @@ impl<'a> Check<'a> {
 
 /// Checks all limits, and takes from each that allows the call if none refuses it. Returns whether the call passes.
 ///
-/// Each entry stays locked until the last limit is checked, so that no other call takes in between. `checks` are in
-/// the order in which all calls lock. A shadow limit takes as others do, but does not refuse.
-pub(crate) fn take_all_or_none(checks: &mut [Check<'_>], now: u64, is_refused: bool) -> bool {
+/// `checks` are in the order in which all calls lock. A shadow limit takes as others do, but does not refuse.
+pub(crate) fn take_all_or_none(checks: &mut [Check<'_>], now: u64) -> bool {
+    if let [check] = checks
+        && let Some(single) = check.limit.store.single()
+    {
+        return check.take_from(single, now);
+    }
+    take_from_each(checks, now, false)
+}
+
+/// Each entry stays locked until the last limit is checked, so that no other call takes in between.
+fn take_from_each(checks: &mut [Check<'_>], now: u64, is_refused: bool) -> bool {
     let Some((check, others)) = checks.split_first_mut() else { return !is_refused };
     let limit = check.limit;
     let mut entry = limit.lock(check.key, now);
     check.state = entry.get();
     check.verdict = check.verdict(now);
-    let refuses = check.refused().is_some() && !limit.shadow;
-    let passes = take_all_or_none(others, now, is_refused || refuses);
+    let passes = take_from_each(others, now, is_refused || !check.passes());
     if passes && let Verdict::Allowed(Some(state)) = check.verdict {
         check.taken = Some(entry.set(state));
         check.state = Some(state);
     }
-    check.overflowed = entry.is_overflow() && limit.store.has_keys;
+    check.overflowed = entry.has_overflowed();
     check.wants_sweep = entry.wants_sweep();
     passes
 }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic_call::{KeyHash, LockedEntry, StoreUsage};
+use tonic_call::{KeyHash, StoreUsage};
 
 use super::key::Key;
 use super::limit::Limit;
 use super::pace::Pace;
 use super::quota::Cost;
 use super::rules::AnyMeasure;
-use super::store::Store;
+use super::store::{Entry, Store};
 
 /// A refusal contains the name several times, in headers of which clients accept 8 KiB.
 const MAX_NAME_BYTES: usize = 128;
@@ -90,23 +90,24 @@ impl Enforced {
     }
 
     /// Locks the state of a key.
-    pub(crate) fn lock(&self, key: KeyHash, now: u64) -> LockedEntry<'_, u64> {
+    pub(crate) fn lock(&self, key: KeyHash, now: u64) -> Entry<'_> {
         match self.measure {
-            Measure::Calls { .. } => self.store.entries.lock_or_evict(key, |full| *full <= now),
-            Measure::InFlight { .. } => self.store.entries.lock(key),
+            Measure::Calls { .. } => self.store.lock_or_evict(key, |full| *full <= now),
+            Measure::InFlight { .. } => self.store.lock(key),
         }
     }
 
     /// Removes some keys whose burst is full again.
     pub(crate) fn sweep(&self, now: u64) {
         if let Measure::Calls { .. } = self.measure {
-            self.store.entries.sweep(|full| *full <= now);
+            self.store.sweep(|full| *full <= now);
         }
     }
 
-    pub(crate) fn store_usage(&self, now: u64) -> StoreUsage {
+    /// The usage of its keys; `None` without keys.
+    pub(crate) fn store_usage(&self, now: u64) -> Option<StoreUsage> {
         let is_quota = matches!(self.measure, Measure::Calls { .. });
-        self.store.entries.usage(|full| is_quota && *full <= now)
+        self.store.usage(|full| is_quota && *full <= now)
     }
 }
 

@@ -24,16 +24,16 @@ impl Table {
     /// The usage of all limits, in the order of their rules and names.
     pub(crate) fn usage(&self, now: u64) -> Vec<Usage> {
         let usage = self.iter().map(|(matches, limit)| {
-            let (stored, has_keys) = (limit.store_usage(now), limit.store.has_keys);
+            let stored = limit.store_usage(now);
             Usage {
                 rule: match matches {
                     Matches::Default => "*".to_owned(),
                     rule => rule.to_string(),
                 },
                 limit: limit.name.to_string(),
-                keys: stored.keys,
-                max_keys: has_keys.then_some(stored.max_keys),
-                overflow_in_use: has_keys && stored.overflow_in_use,
+                keys: stored.map_or(0, |stored| stored.keys),
+                max_keys: stored.map(|stored| stored.max_keys),
+                overflow_in_use: stored.is_some_and(|stored| stored.overflow_in_use),
             }
         });
         let mut all: Vec<_> = usage.collect();
