@@ -184,6 +184,7 @@ mod call_series;
 #[cfg(feature = "exporter")]
 pub mod exporter;
 mod families;
+mod label_sets;
 mod labels;
 mod layer;
 mod method;

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use metrics::{Label, SharedString};
 use tonic_call::{MethodKind, Protocol};
 
+use crate::label_sets::LabelSets;
 use crate::names::Names;
+use crate::settings::Settings;
+use crate::variant::Variant;
 
 /// The values of a method's labels.
 pub(crate) enum MethodLabels<'a> {
@@ -13,6 +16,8 @@ pub(crate) enum MethodLabels<'a> {
         name: &'a str,
         /// `None` without a descriptor set.
         kind: Option<MethodKind>,
+        /// Whether the method is registered with the descriptor set, before the first call.
+        is_described: bool,
     },
     /// Any unknown method: its name is text that a caller chose.
     Unknown,
@@ -26,7 +31,19 @@ impl MethodLabels<'_> {
         }
     }
 
-    pub(crate) fn labels(&self, names: Names, protocol: Protocol) -> Vec<Label> {
+    /// The labels of the method's series.
+    pub(crate) fn label_sets(&self, settings: &Settings, variant: Variant) -> LabelSets {
+        let mut labels = self.labels(settings.names, variant.protocol);
+        labels.extend(settings.labels.of(variant.combination));
+        match (settings.names, self) {
+            (Names::Prometheus, Self::Known { is_described: true, .. }) => {
+                LabelSets::interned(&labels, |code| settings.code_label(code))
+            }
+            _ => LabelSets::own(labels),
+        }
+    }
+
+    fn labels(&self, names: Names, protocol: Protocol) -> Vec<Label> {
         match (names, self) {
             (Names::Prometheus, Self::Known { service, name, kind, .. }) => {
                 let kind = kind.map_or("unknown", MethodKind::as_str);

@@ -85,7 +85,7 @@ impl MetricsCall {
         if !self.panic_counted.swap(true, Ordering::Relaxed)
             && let Some(series) = self.series.resolve()
         {
-            series.panics.increment(1);
+            series.panicked();
         }
     }
 

@@ -1,14 +1,15 @@
 //! The series of one method.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{Counter, Gauge, Histogram, Label, Level, Metadata, Recorder};
 use tonic::Code;
 use tonic_call::{Batch, CODES, Flow, Message, Protocol, Refusal, Side};
 
 use crate::by_code::ByCode;
 use crate::families::{Families, Family, PANICS, REFUSED};
+use crate::label_sets::LabelSets;
 use crate::method::MethodLabels;
 use crate::names::Names;
 use crate::refused::Refused;
@@ -20,26 +21,31 @@ static METADATA: Metadata<'static> =
 
 /// The handles of one method, for one [`Variant`].
 ///
-/// Handles that every call uses are registered at once; the others when they are first used.
+/// With thousands of methods, what a call costs is what it fetches from memory. So the handles that each call uses
+/// come first and are registered one after the other, because recorders allocate the memory of a series when it is
+/// registered. Other handles are requested when they are first used.
+#[repr(C)]
 pub(crate) struct Series {
-    settings: Arc<Settings>,
-    /// `pkg.Svc/Method`; `None` for all unknown methods.
-    method: Option<Box<str>>,
-    protocol: Protocol,
-    labels: Vec<Label>,
     pub(crate) started: Counter,
     pub(crate) in_flight: Gauge,
-    pub(crate) panics: Counter,
-    requests: Messages,
-    responses: Messages,
+    requests: Counter,
+    responses: Counter,
     ended: Ended,
+    bytes: Option<Box<Bytes>>,
+    /// `pkg.Svc/Method`; `None` for all unknown methods.
+    method: Option<Box<str>>,
+
+    settings: Arc<Settings>,
+    labels: LabelSets,
+    protocol: Protocol,
+    panics: OnceLock<Counter>,
     refused: Refused,
 }
 
-/// Messages in one direction. What is turned off has a handle that does nothing.
-struct Messages {
-    count: Counter,
-    bytes: Histogram,
+/// Sizes of messages.
+struct Bytes {
+    requests: Histogram,
+    responses: Histogram,
 }
 
 /// Finished calls.
@@ -49,69 +55,82 @@ enum Ended {
 }
 
 impl Series {
+    /// Registers what each call uses.
     pub(crate) fn register(
         recorder: &dyn Recorder,
         settings: &Arc<Settings>,
         method: &MethodLabels<'_>,
         variant: Variant,
     ) -> Self {
-        let mut labels = method.labels(settings.names, variant.protocol);
-        labels.extend(settings.labels.of(variant.combination));
-
+        let labels = method.label_sets(settings, variant);
         let families = Families::of(settings.side);
         let by_prometheus = settings.names == Names::Prometheus;
-        let counter = |on: bool, family: &Family| match on {
-            true => recorder.register_counter(&key(family, &labels, []), &METADATA),
+        let counter = |family: &Family| match by_prometheus {
+            true => recorder.register_counter(&labels.key(family), &METADATA),
             false => Counter::noop(),
         };
-        let histogram = |on: bool, family: &Family| match on {
-            true => recorder.register_histogram(&key(family, &labels, []), &METADATA),
-            false => Histogram::noop(),
-        };
-        let messages = |count: &Family, bytes: &Family| Messages {
-            count: counter(by_prometheus, count),
-            bytes: histogram(settings.message_bytes, bytes),
-        };
-        let received = messages(&families.received, &families.received_bytes);
-        let sent = messages(&families.sent, &families.sent_bytes);
+        let histogram =
+            |family: &Family| recorder.register_histogram(&labels.key(family), &METADATA);
+        let received = (&families.received, &families.received_bytes);
+        let sent = (&families.sent, &families.sent_bytes);
         let (requests, responses) = match settings.side {
             Side::Server => (received, sent),
             Side::Client => (sent, received),
         };
+        let bytes = || Bytes { requests: histogram(requests.1), responses: histogram(responses.1) };
         Self {
-            started: counter(by_prometheus, &families.started),
-            in_flight: recorder.register_gauge(&key(&families.in_flight, &labels, []), &METADATA),
-            panics: counter(settings.side == Side::Server, &PANICS),
-            requests,
-            responses,
+            started: counter(&families.started),
+            in_flight: recorder.register_gauge(&labels.key(&families.in_flight), &METADATA),
+            requests: counter(requests.0),
+            responses: counter(responses.0),
             ended: match settings.names {
                 Names::Prometheus => Ended::Prometheus {
                     handled: ByCode::default(),
-                    handling: histogram(true, &families.handling),
+                    handling: histogram(&families.handling),
                 },
                 Names::OpenTelemetry | Names::OpenTelemetryNext => {
                     Ended::OpenTelemetry { duration: ByCode::default() }
                 }
             },
-            refused: Refused::default(),
-            settings: Arc::clone(settings),
+            bytes: settings.message_bytes.then(|| Box::new(bytes())),
             method: method.full().map(Into::into),
+            settings: Arc::clone(settings),
             protocol: variant.protocol,
+            panics: OnceLock::new(),
+            refused: Refused::default(),
             labels,
         }
     }
 
-    /// Registers every code at zero.
-    pub(crate) fn register_codes(&self, recorder: &dyn Recorder) {
-        for code in CODES {
-            match &self.ended {
-                Ended::Prometheus { handled, .. } => {
-                    handled.get_or_register(code, || Some(self.handled(recorder, code)));
-                }
-                Ended::OpenTelemetry { duration } => {
-                    duration.get_or_register(code, || Some(self.duration(recorder, code)));
-                }
+    /// Registers the code that most calls end with, and keeps its handle.
+    pub(crate) fn register_ok(&self, recorder: &dyn Recorder) {
+        match &self.ended {
+            Ended::Prometheus { handled, .. } => {
+                handled.get_or_register(Code::Ok, || Some(self.handled(recorder, Code::Ok)));
             }
+            Ended::OpenTelemetry { duration } => {
+                duration.get_or_register(Code::Ok, || Some(self.duration(recorder, Code::Ok)));
+            }
+        }
+    }
+
+    /// Registers the other codes and the panics at zero, without handles: most methods never use most of them.
+    pub(crate) fn register_rest(&self, recorder: &dyn Recorder) {
+        for code in CODES.into_iter().filter(|&code| code != Code::Ok) {
+            match &self.ended {
+                Ended::Prometheus { .. } => drop(self.handled(recorder, code)),
+                Ended::OpenTelemetry { .. } => drop(self.duration(recorder, code)),
+            }
+        }
+        if self.settings.side == Side::Server {
+            drop(self.panics(recorder));
+        }
+    }
+
+    /// Registers the panics at zero, and keeps their handle.
+    pub(crate) fn register_panics(&self, recorder: &dyn Recorder) {
+        if self.settings.side == Side::Server {
+            self.panics.get_or_init(|| self.panics(recorder));
         }
     }
 
@@ -121,17 +140,17 @@ impl Series {
     }
 
     pub(crate) fn message(&self, flow: Flow, message: Message) {
-        self.messages(flow).bytes.record(message.len);
+        let Some(bytes) = &self.bytes else { return };
+        match flow {
+            Flow::Request => bytes.requests.record(message.len),
+            Flow::Response => bytes.responses.record(message.len),
+        }
     }
 
     pub(crate) fn batch(&self, flow: Flow, batch: Batch) {
-        self.messages(flow).count.increment(batch.messages);
-    }
-
-    fn messages(&self, flow: Flow) -> &Messages {
         match flow {
-            Flow::Request => &self.requests,
-            Flow::Response => &self.responses,
+            Flow::Request => self.requests.increment(batch.messages),
+            Flow::Response => self.responses.increment(batch.messages),
         }
     }
 
@@ -154,17 +173,29 @@ impl Series {
         }
     }
 
+    pub(crate) fn panicked(&self) {
+        if self.panics.get().is_none() {
+            self.settings.recorder.with(|recorder| self.register_panics(recorder));
+        }
+        if let Some(panics) = self.panics.get() {
+            panics.increment(1);
+        }
+    }
+
     pub(crate) fn refuse(&self, refusal: &Refusal) {
         self.refused.count(refusal, |labels| {
-            let key = key(&REFUSED, &self.labels, labels);
+            let key = self.labels.key_with(&REFUSED, labels);
             self.settings.recorder.with(|recorder| recorder.register_counter(&key, &METADATA))
         });
     }
 
+    fn panics(&self, recorder: &dyn Recorder) -> Counter {
+        recorder.register_counter(&self.labels.key(&PANICS), &METADATA)
+    }
+
     fn handled(&self, recorder: &dyn Recorder, code: Code) -> Counter {
-        let Settings { names, spelling, side, .. } = &*self.settings;
-        let code = Label::from_static_parts(names.code_label(), spelling.spell(code));
-        let key = key(&Families::of(*side).handled, &self.labels, [code]);
+        let family = &Families::of(self.settings.side).handled;
+        let key = self.labels.key_of_code(family, code, self.settings.code_label(code));
         recorder.register_counter(&key, &METADATA)
     }
 
@@ -174,12 +205,8 @@ impl Series {
         let failure =
             side.counts_as_failure(code).then(|| Label::from_static_parts("error_type", name));
         let code = Label::from_static_parts(names.code_label(), name);
-        let key =
-            key(&Families::of(*side).duration, &self.labels, [code].into_iter().chain(failure));
+        let family = &Families::of(*side).duration;
+        let key = self.labels.key_with(family, [code].into_iter().chain(failure));
         recorder.register_histogram(&key, &METADATA)
     }
-}
-
-fn key(family: &Family, labels: &[Label], more: impl IntoIterator<Item = Label>) -> Key {
-    Key::from_parts(family.name, labels.iter().cloned().chain(more).collect::<Vec<_>>())
 }

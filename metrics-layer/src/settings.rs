@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::Recorder;
+use metrics::{Label, Recorder};
+use tonic::Code;
 use tonic_call::{KnownMethods, Rpc, Side};
 
 use crate::labels::Labels;
@@ -45,6 +46,11 @@ impl Settings {
             infrastructure: true,
             recorder: RecorderSource::Installed,
         }
+    }
+
+    /// The label of a code, with [`Names::Prometheus`].
+    pub(crate) fn code_label(&self, code: Code) -> Label {
+        Label::from_static_parts(self.names.code_label(), self.spelling.spell(code))
     }
 
     /// Whether calls of this method are not counted.

@@ -78,6 +78,8 @@ impl Slots {
         let slots = (0..(capacity + 1) * variants).map(|_| OnceLock::new()).collect();
         let slots = Self { slots, capacity };
         let described = settings.known.methods().cloned().unwrap_or_default();
+        // First, for all methods, what each call uses. Recorders allocate in this order, and what lies together is
+        // fetched together.
         for variant in Variant::declared(settings) {
             for (index, method) in described.iter().enumerate() {
                 let path = format!("/{}", method.full()).parse();
@@ -89,13 +91,17 @@ impl Slots {
                     service: method.service(),
                     name: method.name(),
                     kind: Some(method.kind()),
+                    is_described: true,
                 };
                 let series = Series::register(recorder, settings, &method, variant);
-                series.register_codes(recorder);
+                series.register_ok(recorder);
                 if let Some(slot) = slots.get(Some(index), variant.index(&settings.labels)) {
                     slot.get_or_init(|| Arc::new(series));
                 }
             }
+        }
+        for series in slots.slots.iter().filter_map(OnceLock::get) {
+            series.register_rest(recorder);
         }
         slots
     }
@@ -119,8 +125,13 @@ fn register(settings: &Arc<Settings>, rpc: &Rpc, variant: Variant) -> Option<Ser
             service: rpc.service(),
             name: rpc.method(),
             kind: known.kind.or_else(|| described().map(tonic_call::Method::kind)),
+            is_described: false,
         },
         None => MethodLabels::Unknown,
     };
-    settings.recorder.with(|recorder| Series::register(recorder, settings, &method, variant))
+    settings.recorder.with(|recorder| {
+        let series = Series::register(recorder, settings, &method, variant);
+        series.register_panics(recorder);
+        series
+    })
 }

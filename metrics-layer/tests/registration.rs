@@ -204,6 +204,51 @@ async fn health_and_reflection_are_counted_unless_they_are_left_out() {
     }
 }
 
+#[test]
+fn what_each_call_of_a_method_uses_is_registered_together_and_before_what_few_calls_use() {
+    for side in SIDES {
+        let readings = Readings::new();
+        let _ = layer(side).methods(&methods()).with_recorder(readings.clone()).observer();
+        let order = readings.order();
+        let of_each_call = |series: &&String| {
+            let is_other_code =
+                series.contains("grpc_code=") && !series.contains("grpc_code=\"OK\"");
+            !is_other_code && !series.contains("_panics_total")
+        };
+        let hot = 6 * METHODS.len();
+        assert!(order[..hot].iter().all(|series| of_each_call(&series)), "{order:#?}");
+        assert_eq!(order.iter().filter(of_each_call).count(), hot);
+        for ((_, method), series) in METHODS.iter().zip(order.chunks(6)) {
+            let label = format!("grpc_method=\"{method}\"");
+            assert!(series.iter().all(|series| series.contains(&label)), "{series:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_of_a_described_method_is_requested_again_when_it_first_occurs() {
+    let readings = Readings::new();
+    let layer = MetricsLayer::server().methods(&methods()).with_recorder(readings.clone());
+    let _ = layer.observer();
+    let (series, registered) = (readings.all().len(), readings.registered());
+    for _ in 0..3 {
+        for code in [Code::NotFound, Code::Unauthenticated] {
+            let service = tower::service_fn(move |_: Request<Body>| {
+                let answer = Script::new().messages(1).trailers(code).respond();
+                ready(Ok::<_, Infallible>(answer))
+            });
+            let request = Request::post("/test.v1.Kinds/Unary").body(Script::new()).unwrap();
+            let mut body = layer.layer(service).call(request).await.unwrap().into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+        }
+    }
+    assert_eq!((readings.all().len(), readings.registered()), (series, registered + 2));
+    for code in ["NotFound", "Unauthenticated"] {
+        let labels = format!("grpc_method=\"Unary\",grpc_code=\"{code}\"");
+        assert_eq!(readings.sum("grpc_server_handled_total", &labels), 3.0, "{code}");
+    }
+}
+
 #[tokio::test]
 async fn handles_are_asked_for_once_per_method_and_code() {
     let readings = Readings::new();

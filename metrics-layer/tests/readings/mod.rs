@@ -36,6 +36,8 @@ pub(crate) struct Readings {
     series: Arc<Mutex<BTreeMap<String, Series>>>,
     described: Arc<Mutex<Vec<Described>>>,
     registered: Arc<AtomicUsize>,
+    /// Each series, in the order in which they were first registered.
+    order: Arc<Mutex<Vec<String>>>,
 }
 
 /// The description of a family: name and unit.
@@ -113,12 +115,28 @@ impl Readings {
         self.registered.load(Ordering::SeqCst)
     }
 
+    /// Each series, in the order in which they were first registered.
+    pub(crate) fn order(&self) -> Vec<String> {
+        self.order.lock().unwrap().clone()
+    }
+
     pub(crate) fn described(&self) -> Vec<Described> {
         self.described.lock().unwrap().clone()
     }
 
     fn series(&self) -> MutexGuard<'_, BTreeMap<String, Series>> {
         self.series.lock().unwrap()
+    }
+
+    /// Counts a registration. Returns the text of the key.
+    fn register(&self, key: &Key) -> String {
+        self.registered.fetch_add(1, Ordering::SeqCst);
+        let text = text_of(key);
+        let mut order = self.order.lock().unwrap();
+        if !order.contains(&text) {
+            order.push(text.clone());
+        }
+        text
     }
 
     fn describe(&self, key: &KeyName, unit: Option<Unit>) {
@@ -146,30 +164,30 @@ impl Recorder for Readings {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        self.registered.fetch_add(1, Ordering::SeqCst);
+        let text = self.register(key);
         let mut series = self.series();
         let new = || Series::Counter(Arc::default());
-        match series.entry(text_of(key)).or_insert_with(new) {
+        match series.entry(text).or_insert_with(new) {
             Series::Counter(value) => Counter::from_arc(Arc::clone(value)),
             _ => panic!("{key} is no counter"),
         }
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        self.registered.fetch_add(1, Ordering::SeqCst);
+        let text = self.register(key);
         let mut series = self.series();
         let new = || Series::Gauge(Arc::default());
-        match series.entry(text_of(key)).or_insert_with(new) {
+        match series.entry(text).or_insert_with(new) {
             Series::Gauge(value) => Gauge::from_arc(Arc::clone(value)),
             _ => panic!("{key} is no gauge"),
         }
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        self.registered.fetch_add(1, Ordering::SeqCst);
+        let text = self.register(key);
         let mut series = self.series();
         let new = || Series::Histogram(Arc::default());
-        match series.entry(text_of(key)).or_insert_with(new) {
+        match series.entry(text).or_insert_with(new) {
             Series::Histogram(samples) => Histogram::from_arc(Arc::clone(samples)),
             _ => panic!("{key} is no histogram"),
         }
