@@ -38,6 +38,8 @@ pub struct CallInfo {
 struct Slot {
     /// Facts from the layers. Empty for most calls.
     facts: OnceLock<Box<Mutex<Facts>>>,
+/// The principal. Not among the facts, which most calls with a principal then do not need.
+    principal: OnceLock<Arc<str>>,
     /// The caller's timeout, and its deadline. The outermost layer that sets it wins.
     deadline: OnceLock<(Duration, Option<Deadline>)>,
     /// When the server's own timeout expires. It limits the time until the response head.
@@ -52,6 +54,7 @@ struct Slot {
 
 #[derive(Default)]
 struct Facts {
+    /// The principal that replaces the first one.
     principal: Option<Arc<str>>,
     refusals: Vec<Refusal>,
     panic: Option<(Arc<str>, Option<Stack>)>,
@@ -121,13 +124,17 @@ impl CallInfo {
     }
 
     /// Sets the name of the authenticated caller. It is meant for logs and limit keys, never for labels.
+    /// If it is set again, the last value is used.
     pub fn set_principal(&self, principal: impl Into<Arc<str>>) {
-        self.facts_mut().principal = Some(principal.into());
+        if let Err(replaces) = self.slot.principal.set(principal.into()) {
+            self.facts_mut().principal = Some(replaces);
+        }
     }
 
     /// The name of the authenticated caller, if an authentication layer has set it.
     pub fn principal(&self) -> Option<Arc<str>> {
-        let own = self.facts().and_then(|facts| facts.principal.clone());
+        let last = self.facts().and_then(|facts| facts.principal.clone());
+        let own = last.or_else(|| self.slot.principal.get().cloned());
         own.or_else(|| self.slot.attempt.get()?.principal())
     }
 
@@ -357,6 +364,17 @@ mod tests {
         let inner = CallInfo::get_or_insert(Side::Server, &mut extensions);
         inner.set_principal("spiffe://example.org/billing");
         assert_eq!(outer.principal().as_deref(), Some("spiffe://example.org/billing"));
+    }
+
+    #[test]
+    fn the_principal_that_is_set_last_is_used() {
+        let info = CallInfo::new(Side::Server);
+        assert_eq!(info.principal(), None);
+        for principal in ["ann", "bob", "ann", "eve"] {
+            info.set_principal(principal);
+            info.add_field("auth.check", "exp");
+            assert_eq!(info.principal().as_deref(), Some(principal));
+        }
     }
 
     #[test]
