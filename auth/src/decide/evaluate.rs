@@ -1,6 +1,7 @@
 //! Decides each call, and reports the decision.
 
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use http::{Extensions, HeaderMap, request};
 use tonic::Status;
@@ -16,8 +17,8 @@ use super::settings::{LAYER, Ruled, Settings};
 
 /// A call that passes.
 pub(crate) struct Passed {
-    /// `None` if the caller is not authenticated, and the method is public or the layer is in shadow mode.
-    pub(crate) identity: Option<Identity>,
+    /// The caller, if the call ends when its credentials expire.
+    pub(crate) expiring: Option<Identity>,
 }
 
 /// The caller; or the failure, and the caller if authenticated.
@@ -44,7 +45,7 @@ impl Settings {
             extensions: Some(&head.extensions),
         });
         self.called(rpc);
-        Ok(Passed { identity: None })
+        Ok(Passed { expiring: None })
     }
 
     /// Refuses a CORS preflight: it never has credentials, and a tonic service would run its method.
@@ -78,16 +79,17 @@ impl Settings {
         }
     }
 
-    /// Decides a call by the result of the authenticator. `Err` is the status of a refusal.
+    /// Decides a call by the result of the authenticator, which came at that time. `Err` is the status of a refusal.
     pub(crate) fn decide(
         &self,
         found: Result<Outcome, String>,
+        now: SystemTime,
         ruled: Ruled<'_>,
         head: &mut request::Parts,
         rpc: &Rpc,
     ) -> Result<Passed, Status> {
         let cached = matches!(found, Ok(Outcome::Identified { cached: true, .. }));
-        let judged = self.judge(found, ruled, head, rpc);
+        let judged = self.judge(found, now, ruled, head, rpc);
         self.conclude(judged, cached, ruled, head, rpc)
     }
 
@@ -127,21 +129,25 @@ impl Settings {
                 identity
             }
         };
-        if let Some(identity) = &identity {
-            head.extensions.insert(identity.clone());
+        let expires = |identity: &&Identity| identity.expires_at().is_some();
+        let expiring = identity.as_ref().filter(expires).filter(|_| self.ends_at_expiry(rpc));
+        let passed = Passed { expiring: expiring.cloned() };
+        if let Some(identity) = identity {
+            head.extensions.insert(identity);
         }
-        Ok(Passed { identity })
+        Ok(passed)
     }
 
     fn judge(
         &self,
         found: Result<Outcome, String>,
+        now: SystemTime,
         ruled: Ruled<'_>,
         head: &mut request::Parts,
         rpc: &Rpc,
     ) -> Judged {
         let (failure, identity) = match found {
-            Ok(Outcome::Identified { identity, .. }) => match self.expired(&identity) {
+            Ok(Outcome::Identified { identity, .. }) => match expired(&identity, now) {
                 Some(failure) => (failure, None),
                 None => match self.authorize(ruled, &identity, head, rpc) {
                     Ok(()) => return Ok(identity),
@@ -167,12 +173,6 @@ impl Settings {
                 .unwrap_or_else(|panic| Err(self.panicked(panic, "access", head, rpc))),
             Ruled::Unknown(_) => Err(unserved(rpc)),
         }
-    }
-
-    /// An expired identity is refused, even if its authenticator accepts it.
-    fn expired(&self, identity: &Identity) -> Option<Failure> {
-        let expires_at = identity.expires_at()?;
-        (expires_at <= self.clock.now()).then(|| Failure::new(Reason::TokenExpired, "expiry"))
     }
 
     /// A panic in code of the user: the call is refused.
@@ -245,6 +245,11 @@ impl Settings {
             tracing::error!(target: "tonic_auth_layer", "the hook of an `AuthLayer` panicked");
         }
     }
+}
+
+/// An expired identity is refused, even if its authenticator accepts it.
+fn expired(identity: &Identity, now: SystemTime) -> Option<Failure> {
+    (identity.expires_at()? <= now).then(|| Failure::new(Reason::TokenExpired, "expiry"))
 }
 
 /// The method does not exist.

@@ -37,6 +37,7 @@ type Body<S> = ResponseBody<<S as GrpcService>::ResponseBody, <S as GrpcService>
 
 /// A call whose caller is being authenticated. Its body is not read yet.
 pub(crate) struct Asking<S> {
+    pub(crate) settings: Arc<Settings>,
     pub(crate) call: Inbound,
     /// The service that was polled ready.
     pub(crate) service: S,
@@ -45,7 +46,6 @@ pub(crate) struct Asking<S> {
 
 /// A call that is not decided yet.
 pub(crate) struct Inbound {
-    pub(crate) settings: Arc<Settings>,
     pub(crate) head: request::Parts,
     pub(crate) body: tonic::body::Body,
     pub(crate) rpc: Rpc,
@@ -63,26 +63,29 @@ where
     }
 
     /// Calls the service, or answers instead of it.
-    pub(crate) fn decided(decided: Result<Passed, Status>, call: Inbound, service: &mut S) -> Self {
+    pub(crate) fn decided(
+        decided: Result<Passed, Status>,
+        settings: &Arc<Settings>,
+        call: Inbound,
+        service: &mut S,
+    ) -> Self {
         match decided {
-            Ok(passed) => Self::pass(call, passed, service),
+            Ok(passed) => Self::pass(settings, call, passed, service),
             Err(status) => Self::inner(AnswerFuture::answer_to(&call.head.headers, status)),
         }
     }
 
-    fn pass(call: Inbound, passed: Passed, service: &mut S) -> Self {
-        let Inbound { settings, mut head, body, rpc } = call;
+    fn pass(settings: &Arc<Settings>, call: Inbound, passed: Passed, service: &mut S) -> Self {
+        let Inbound { mut head, body, rpc } = call;
         if settings.remove_credentials {
             settings.secrets.remove(&mut head.headers);
         }
-        let expiring = passed
-            .identity
-            .filter(|identity| identity.expires_at().is_some() && settings.ends_at_expiry(&rpc));
-        let info = expiring.as_ref().and_then(|_| CallInfo::of(&head.extensions).cloned());
-        let request = Request::from_parts(head, body);
-        let Some(identity) = expiring else {
+        let Some(identity) = passed.expiring else {
+            let request = Request::from_parts(head, body);
             return Self::inner(AnswerFuture::inner(service.call_grpc(request)));
         };
+        let info = CallInfo::of(&head.extensions).cloned();
+        let request = Request::from_parts(head, body);
         let (cut, state) = match settings.shadow {
             true => (None, State::Inner(AnswerFuture::inner(service.call_grpc(request)))),
             false => {
@@ -90,7 +93,7 @@ where
                 (Some(cut), State::Cut(response))
             }
         };
-        let timer = Timer::start(settings, Expiring { identity, rpc, info, cut });
+        let timer = Timer::start(Arc::clone(settings), Expiring { identity, rpc, info, cut });
         Self { state, timer }
     }
 
@@ -113,11 +116,10 @@ where
             let Some(waiting) = asking else { panic!("{POLLED_AGAIN}") };
             let found = ready!(waiting.found.poll(cx));
             let Some(asked) = asking.take() else { panic!("{POLLED_AGAIN}") };
-            let Asking { mut call, mut service, .. } = *asked;
-            let settings = Arc::clone(&call.settings);
-            let ruled = settings.ruled(&call.rpc);
-            let decided = settings.decide(found, ruled, &mut call.head, &call.rpc);
-            self.set(Self::decided(decided, call, &mut service));
+            let Asking { settings, mut call, mut service, .. } = *asked;
+            let (now, ruled) = (settings.clock.now(), settings.ruled(&call.rpc));
+            let decided = settings.decide(found, now, ruled, &mut call.head, &call.rpc);
+            self.set(Self::decided(decided, &settings, call, &mut service));
         }
         let this = self.project();
         match this.state.project() {

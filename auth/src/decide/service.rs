@@ -55,40 +55,42 @@ where
         let rpc = Rpc::from_uri(&head.uri);
         let ruled = settings.ruled(&rpc);
         let decided = match (removed, is_preflight(&head), ruled.is_public()) {
-            (Err(panic), ..) => settings.decide(Err(panic), ruled, &mut head, &rpc),
+            (Err(panic), ..) => {
+                settings.decide(Err(panic), settings.clock.now(), ruled, &mut head, &rpc)
+            }
             (_, true, _) => settings.preflight(ruled, &mut head, &rpc),
             (_, false, true) => settings.public(ruled, &mut head, &rpc),
             (_, false, false) => {
+                let now = settings.clock.now();
                 let found = guarded(|| {
-                    let incoming = Incoming::new(&head, &rpc, settings.clock.now());
-                    settings.authenticator.authenticate(&incoming)
+                    settings.authenticator.authenticate(&Incoming::new(&head, &rpc, now))
                 });
                 let found = match found {
                     Ok(Authenticating::Ready(outcome)) => Ok(outcome),
                     Err(panic) => Err(panic),
                     Ok(Authenticating::Later(later)) => {
                         let found = Guarded::new(later);
-                        let call = inbound(settings, head, body, rpc);
+                        let call = inbound(head, body, rpc);
+                        let settings = Arc::clone(settings);
                         // Keeps the service that is ready for this call; the next call polls another one.
                         let next = self.inner.clone();
                         let service = std::mem::replace(&mut self.inner, next);
-                        return ResponseFuture::asking(Asking { call, service, found });
+                        return ResponseFuture::asking(Asking { settings, call, service, found });
                     }
                 };
-                settings.decide(found, ruled, &mut head, &rpc)
+                settings.decide(found, now, ruled, &mut head, &rpc)
             }
         };
-        let call = inbound(settings, head, body, rpc);
-        ResponseFuture::decided(decided, call, &mut self.inner)
+        ResponseFuture::decided(decided, settings, inbound(head, body, rpc), &mut self.inner)
     }
 }
 
-fn inbound<B>(settings: &Arc<Settings>, head: request::Parts, body: B, rpc: Rpc) -> Inbound
+fn inbound<B>(head: request::Parts, body: B, rpc: Rpc) -> Inbound
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    Inbound { settings: Arc::clone(settings), head, body: tonic::body::Body::new(body), rpc }
+    Inbound { head, body: tonic::body::Body::new(body), rpc }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Auth<S> {

@@ -97,7 +97,7 @@ impl Settings {
 
     /// Whether calls of that method end when the credentials expire. Unary calls do not.
     pub(crate) fn ends_at_expiry(&self, rpc: &Rpc) -> bool {
-        let method = self.methods.as_ref().and_then(|methods| methods.find(rpc));
-        self.end_streams && method.is_none_or(|method| method.kind() != MethodKind::Unary)
+        let method = || self.methods.as_ref().and_then(|methods| methods.find(rpc));
+        self.end_streams && method().is_none_or(|method| method.kind() != MethodKind::Unary)
     }
 }
