@@ -92,7 +92,7 @@ impl<'a> Incoming<'a> {
     /// If it is present more than once, is too long, or is not a scheme, spaces, and visible ASCII.
     pub fn authorization(&self) -> Result<Option<(&'a str, &'a str)>, Failure> {
         let Some(value) = self.only(&AUTHORIZATION)? else { return Ok(None) };
-        let split = value.to_str().ok().and_then(|text| text.split_once(' '));
+        let split = visible(value).and_then(|text| text.split_once(' '));
         let Some((scheme, rest)) = split else { return Err(malformed("authorization")) };
         let credentials = rest.trim_start_matches(' ');
         let is_token =
@@ -121,6 +121,14 @@ impl<'a> Incoming<'a> {
 
 fn malformed(check: &'static str) -> Failure {
     Failure::new(Reason::CredentialsMalformed, check)
+}
+
+/// A header value that consists of visible ASCII, spaces and tabs: what `HeaderValue::to_str` returns, in less time.
+fn visible(value: &HeaderValue) -> Option<&str> {
+    let fits = |byte: &u8| matches!(byte, 0x20..0x7f | b'\t');
+    // Without an early exit, so that the compiler vectorizes it.
+    let visible = value.as_bytes().iter().fold(true, |all, byte| all & fits(byte));
+    std::str::from_utf8(value.as_bytes()).ok().filter(|_| visible)
 }
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

@@ -49,11 +49,12 @@ impl Refresher {
 
     /// Whether that key is one of the current keys.
     pub(crate) fn holds(self: &Arc<Self>, print: &Fingerprint) -> bool {
+        let (holds, is_overdue) = self.store.holds(print);
         // The task may have ended with its runtime, and cached tokens do not look up a key.
-        if self.store.is_overdue() {
+        if is_overdue {
             self.start();
         }
-        self.store.holds(print)
+        holds
     }
 
     fn tell(&self, result: FetchResult, why: Option<&str>) {

@@ -90,16 +90,13 @@ impl Store {
         Some(Arc::clone(&held.keys))
     }
 
-    /// Whether that key is one of the current keys.
-    pub(crate) fn holds(&self, print: &Fingerprint) -> bool {
+    /// Whether that key is one of the current keys; and whether the next fetch is long overdue.
+    pub(crate) fn holds(&self, print: &Fingerprint) -> (bool, bool) {
         let held = self.held.load();
-        held.as_ref()
-            .is_some_and(|held| held.at.elapsed() < self.pace.stale && held.keys.holds(print))
-    }
-
-    /// Whether the next fetch is long overdue.
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.age().is_some_and(|age| age > self.pace.every.saturating_mul(2))
+        let Some(held) = held.as_ref() else { return (false, false) };
+        let age = held.at.elapsed();
+        let is_overdue = age > self.pace.every.saturating_mul(2);
+        (age < self.pace.stale && held.keys.holds(print), is_overdue)
     }
 
     /// The time since the keys were fetched.
