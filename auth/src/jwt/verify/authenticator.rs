@@ -79,11 +79,7 @@ impl Jwt {
 impl Authenticate for Jwt {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
         match call.bearer() {
-            Ok(Some(token)) => {
-                let limit = self.0.failures.as_ref();
-                let from = limit.and_then(|limit| limit.network_of(call));
-                self.0.verify(token, call, from)
-            }
+            Ok(Some(token)) => self.0.verify(token, call),
             Ok(None) => Outcome::Absent.into(),
             Err(failure) => Outcome::from(failure).into(),
         }

@@ -1,4 +1,4 @@
-//! A cache of verified tokens: the next call with the same token costs one hash.
+//! A cache of verified tokens: the next call with the same token costs one hash at most.
 //!
 //! It is our own because `quick_cache`, with its defaults, misses far more often: 7,000 callers, more than its
 //! capacity, caused 1.28 million misses where this one has 0.2 million. Tuned (hot allocation 0.1, ghost allocation
@@ -58,6 +58,9 @@ struct Slot {
 }
 
 impl TokenHash {
+    /// The hash of no token.
+    pub(crate) const NONE: Self = Self([0; 32]);
+
     pub(crate) fn of(token: &str) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());

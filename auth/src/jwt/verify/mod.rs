@@ -7,6 +7,7 @@ pub(crate) mod cache;
 pub(crate) mod compile_issuer;
 #[cfg(feature = "jsonwebtoken")]
 mod compile_jsonwebtoken;
+mod last_token;
 pub(crate) mod limiter;
 #[cfg(test)]
 mod vectors_tests;

@@ -9,6 +9,7 @@ use tonic_call::ClientNetwork;
 use super::bound::is_held;
 use super::bound::{Thumbprint, bound_to};
 use super::cache::{Cache, TokenHash, Verified};
+use super::last_token;
 use super::limiter::FailureLimit;
 use crate::decide::authenticate::{Authenticating, Outcome};
 use crate::decide::failure::{Failure, Reason};
@@ -83,18 +84,14 @@ impl Unsigned<'_> {
 }
 
 impl Verifier {
-    /// Verifies a token of a caller from that network: immediately, or after an unknown key was fetched.
-    pub(crate) fn verify(
-        self: &Arc<Self>,
-        token: &str,
-        call: &Incoming<'_>,
-        from: Option<ClientNetwork>,
-    ) -> Authenticating {
+    /// Verifies a token: immediately, or after an unknown key was fetched.
+    pub(crate) fn verify(self: &Arc<Self>, token: &str, call: &Incoming<'_>) -> Authenticating {
         let now = Date::from_time(call.now());
-        let hash = self.cache.as_ref().map(|_| TokenHash::of(token));
-        if let Some(outcome) = hash.and_then(|hash| self.cached(&hash, call, now)) {
-            return outcome.into();
-        }
+        let hash = match self.looked_up(token, call, now) {
+            Ok(outcome) => return outcome.into(),
+            Err(hash) => hash,
+        };
+        let from = self.failures.as_ref().and_then(|limit| limit.network_of(call));
         let unsigned = match self.unsigned(token, hash, from, call) {
             Ok(unsigned) => unsigned,
             Err(failure) => return Outcome::from(failure).into(),
@@ -113,6 +110,29 @@ impl Verifier {
                 })
             }
         }
+    }
+
+    /// Looks up a token in the cache. The error is its hash, if there is a cache.
+    fn looked_up(
+        &self,
+        token: &str,
+        call: &Incoming<'_>,
+        now: Date,
+    ) -> Result<Outcome, Option<TokenHash>> {
+        if self.cache.is_none() {
+            return Err(None);
+        }
+        let (hash, was_last) = last_token::hash_of(token, now);
+        let cached = self.cached(&hash, call, now);
+        match &cached {
+            Some(Outcome::Identified { identity, .. }) if !was_last => {
+                last_token::note(token, hash, identity.expires_at().map(Date::from_time));
+            }
+            Some(Outcome::Identified { .. }) => {}
+            _ if was_last => last_token::forget(),
+            _ => {}
+        }
+        cached.ok_or(Some(hash))
     }
 
     /// A cached token. Everything that can have changed is checked again.
