@@ -286,9 +286,9 @@ pub use self::method::{
     Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
     MethodTable, Methods, MethodsError, Rpc, RuleError, UncalledRules,
 };
+pub use self::observe::headers::find as find_header;
 #[doc(hidden)]
 pub use self::observe::observing;
-pub use self::observe::headers::find as find_header;
 pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
     MessageLimit, Observe, ObserveLayer, Observer, Observing, Pair, Pass, PassError, Protocol,

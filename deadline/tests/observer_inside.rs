@@ -69,7 +69,7 @@ async fn a_timeout_that_a_layer_in_between_has_changed_is_the_one_that_is_enforc
         let started = Instant::now();
         let response = service.call(request.body(Script::new()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "4", "{sent} {changed}");
-        let seconds = changed.trim_end_matches('S').parse().unwrap();
+        let seconds = changed.trim_end_matches('S').parse::<u64>().unwrap();
         assert_eq!(started.elapsed().as_secs(), seconds, "{sent} {changed}");
         assert_eq!(outside.only().by, EndedBy::Deadline);
     }

@@ -211,7 +211,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod address;
 #[cfg(feature = "json")]
 mod current;
 mod extra;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
-use tonic_call::{Flow, Hex, Message, MethodKind, Peer, Side, joined, sanitize};
+use tonic_call::{Flow, Hex, Message, MethodKind, Peer, PeerAddress, Side, joined, sanitize};
 
-use crate::address::AddressText;
 use crate::extra::{ExtraFields, ExtraKeys};
 use crate::facts::{Facts, component};
 use crate::finished::Finished;
@@ -19,7 +18,7 @@ pub(crate) struct CallLine<'c> {
     facts: &'c Facts,
     message: &'static str,
     method: Cow<'c, str>,
-    address: Option<AddressText>,
+    address: Option<PeerAddress>,
     user_agent: Option<Cow<'c, str>>,
     request_id: Option<Cow<'c, str>>,
     trace: Option<(Hex<32>, Hex<16>)>,
@@ -88,7 +87,7 @@ impl<'c> CallLine<'c> {
             facts,
             message,
             method: facts.rpc.shown(),
-            address: facts.peer.as_ref().and_then(AddressText::of),
+            address: facts.peer.as_ref().and_then(Peer::address),
             user_agent: joined(&facts.user_agent),
             request_id: joined(&facts.request_id),
             trace: facts.trace().map(|ids| (ids.trace_hex(), ids.span_hex())),
@@ -122,7 +121,7 @@ impl Line for CallLine<'_> {
         let (responses, response_bytes) = self.responses.unzip();
         members.number(Key::ResponseMessages, responses);
         members.number(Key::ResponseBytes, response_bytes);
-        members.text(Key::PeerAddress, self.address.as_ref().map(AddressText::as_str));
+        members.text(Key::PeerAddress, self.address.as_ref().map(PeerAddress::as_str));
         let address = facts.peer.as_ref().and_then(Peer::socket_addr);
         members.number(Key::PeerPort, address.map(|address| address.port().into()));
         // Rounded up: less than a millisecond must not read as 0.

@@ -38,7 +38,7 @@ pub struct CallInfo {
 struct Slot {
     /// Facts from the layers. Empty for most calls.
     facts: OnceLock<Box<Mutex<Facts>>>,
-/// The principal. Not among the facts, which most calls with a principal then do not need.
+    /// The principal. Not among the facts, which most calls with a principal then do not need.
     principal: OnceLock<Arc<str>>,
     /// The caller's timeout, and its deadline. The outermost layer that sets it wins.
     deadline: OnceLock<(Duration, Option<Deadline>)>,
