@@ -47,11 +47,21 @@ fn push_ip<const MAX: usize>(text: &mut InlineText<MAX>, address: IpAddr) {
 
 fn push_v4<const MAX: usize>(text: &mut InlineText<MAX>, address: Ipv4Addr) {
     let [first, rest @ ..] = address.octets();
-    text.push_decimal(first.into());
+    push_octet(text, first);
     for octet in rest {
-        text.push(b".");
-        text.push_decimal(octet.into());
+        text.push_byte(b'.');
+        push_octet(text, octet);
     }
+}
+
+fn push_octet<const MAX: usize>(text: &mut InlineText<MAX>, octet: u8) {
+    if octet >= 100 {
+        text.push_byte(b'0' + octet / 100);
+    }
+    if octet >= 10 {
+        text.push_byte(b'0' + octet / 10 % 10);
+    }
+    text.push_byte(b'0' + octet % 10);
 }
 
 /// RFC 5952: the first of the longest runs of zeros is left out, and an IPv4-mapped address ends in the IPv4 form.
@@ -74,17 +84,20 @@ fn push_groups<const MAX: usize>(text: &mut InlineText<MAX>, groups: &[u16]) {
     let [first, rest @ ..] = groups else { return };
     push_hex(text, *first);
     for group in rest {
-        text.push(b":");
+        text.push_byte(b':');
         push_hex(text, *group);
     }
 }
 
 /// Adds hexadecimal digits, without leading zeros.
 fn push_hex<const MAX: usize>(text: &mut InlineText<MAX>, group: u16) {
-    let digits = [12, 8, 4, 0].map(|shift| hex_digit((group >> shift) as u8 & 0x0f));
+    for shift in [12, 8, 4] {
+        if group >> shift != 0 {
+            text.push_byte(hex_digit((group >> shift) as u8 & 0x0f));
+        }
+    }
     // Zero has one digit.
-    let start = (group.leading_zeros() as usize / 4).min(3);
-    text.push(&digits[start..]);
+    text.push_byte(hex_digit(group as u8 & 0x0f));
 }
 
 /// The first of the longest runs of zeros; empty if there is no zero.

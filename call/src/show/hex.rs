@@ -6,18 +6,30 @@ use super::inline_text::hex_digit;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hex<const DIGITS: usize>([u8; DIGITS]);
 
+/// The two digits of each byte.
+static PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [hex_digit(byte as u8 >> 4), hex_digit(byte as u8 & 0x0f)];
+        byte += 1;
+    }
+    pairs
+};
+
 impl<const DIGITS: usize> Hex<DIGITS> {
     /// The lowest `DIGITS` digits of a number, with leading zeros.
     pub fn new(number: u128) -> Self {
         let mut digits = [b'0'; DIGITS];
-        let bytes = number.to_le_bytes();
-        for (pair, byte) in digits.rchunks_mut(2).zip(bytes) {
-            if let [.., low] = pair {
-                *low = hex_digit(byte & 0x0f);
+        let mut end = DIGITS;
+        for byte in number.to_le_bytes() {
+            let pair = PAIRS[usize::from(byte)];
+            match end {
+                0 => break,
+                1 => digits[0] = pair[1],
+                _ => digits[end - 2..end].copy_from_slice(&pair),
             }
-            if let [high, _] = pair {
-                *high = hex_digit(byte >> 4);
-            }
+            end = end.saturating_sub(2);
         }
         Self(digits)
     }

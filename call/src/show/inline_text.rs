@@ -19,6 +19,13 @@ impl<const MAX: usize> InlineText<MAX> {
         self.len += ascii.len();
     }
 
+    /// Adds one ASCII character.
+    pub(crate) fn push_byte(&mut self, ascii: u8) {
+        debug_assert!(ascii.is_ascii(), "{ascii:?}");
+        self.bytes[self.len] = ascii;
+        self.len += 1;
+    }
+
     /// Adds a number in decimal digits.
     pub(crate) fn push_decimal(&mut self, number: u32) {
         let mut digits = [0; 10];
@@ -41,9 +48,8 @@ impl<const MAX: usize> InlineText<MAX> {
     }
 }
 
-/// The lower-case hexadecimal digit of a number below 16. Without a table, so that the compiler can convert many at
-/// once.
-pub(crate) fn hex_digit(number: u8) -> u8 {
+/// The lower-case hexadecimal digit of a number below 16.
+pub(crate) const fn hex_digit(number: u8) -> u8 {
     number + if number < 10 { b'0' } else { b'a' - 10 }
 }
 
