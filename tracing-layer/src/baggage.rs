@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt as _, BaggageMetadata};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use tonic_call::find_header;
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
@@ -17,8 +18,8 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add
 
 /// The baggage of a request; `None` if it is empty. Malformed members are ignored.
 pub(crate) fn extract(headers: &HeaderMap) -> Option<Baggage> {
-    let mut headers = headers.get_all(BAGGAGE).iter().peekable();
-    headers.peek()?;
+    find_header(headers, &BAGGAGE)?;
+    let headers = headers.get_all(BAGGAGE).iter();
     let mut baggage = Baggage::new();
     let mut bytes = 0;
     for member in headers.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')) {

@@ -72,23 +72,29 @@ impl TracingCall {
     fn record(&self, span: &SpanRef<'_>, end: &End<'_>, naming: Option<(&Rpc, Naming)>) {
         let settings = &self.instrument.settings;
         let conventions = settings.conventions;
-        let mut attributes = Vec::with_capacity(8);
+        let mut method = Vec::new();
         if let Some((rpc, naming)) = naming {
-            conventions.method(rpc, naming, &mut attributes);
-            conventions.original(rpc, naming, &mut attributes);
+            conventions.method(rpc, naming, &mut method);
+            method.extend(conventions.original(rpc, naming));
             if naming == Naming::Other {
                 span.update_name(conventions.name(rpc, naming, self.protocol));
             }
         }
         let code = end.code();
-        conventions.ended(settings.side, self.protocol, code, &mut attributes);
+        let ended = conventions.ended(settings.side, self.protocol, code);
         if let End::Status { headers, .. } = end {
             self.response_metadata.keep(headers);
         }
+        let mut metadata = Vec::new();
         self.response_metadata.show(|index, _, values| {
-            self.instrument.response_keys.add_to(self.protocol, index, values, &mut attributes);
+            metadata.extend(self.instrument.response_keys.attributes(self.protocol, index, values));
         });
-        span.set_attributes(attributes);
+        if method.is_empty() && metadata.is_empty() {
+            // One attribute for most calls, which needs no memory here.
+            ended.for_each(|attribute| span.set_attribute(attribute));
+        } else {
+            span.set_attributes(method.into_iter().chain(ended).chain(metadata));
+        }
         if settings.side.counts_as_failure(code) {
             let message = end.message().unwrap_or_default();
             span.set_status(Status::error(sanitize(&*message).into_owned()));

@@ -1,14 +1,11 @@
 //! The names of spans and attributes.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use opentelemetry::logs::Severity;
 use opentelemetry::{KeyValue, Value};
 use tonic::Code;
 use tonic_call::{Peer, Protocol, Rpc, Side};
-
-use crate::target::Target;
 
 /// The version of OpenTelemetry's semantic conventions for gRPC and Connect that spans follow.
 ///
@@ -137,7 +134,7 @@ impl Conventions {
     /// The name of a call's span.
     pub(crate) fn name(self, rpc: &Rpc, naming: Naming, protocol: Protocol) -> Cow<'static, str> {
         match naming {
-            Naming::Known | Naming::Pending => rpc.full().to_owned().into(),
+            Naming::Known | Naming::Pending => text(rpc.static_name(), rpc.full()),
             Naming::Other if self.is_new() => protocol.system_name().into(),
             Naming::Other => old_system_name(protocol).into(),
         }
@@ -149,9 +146,9 @@ impl Conventions {
         rpc: &Rpc,
         naming: Naming,
         protocol: Protocol,
-        server: Option<&Target>,
+        server: Option<(Value, Option<u16>)>,
     ) -> Vec<KeyValue> {
-        let mut attributes = Vec::with_capacity(12);
+        let mut attributes = Vec::with_capacity(self.most_attributes());
         if self.is_old() {
             attributes.push(KeyValue::new(key::OLD_SYSTEM, old_system_name(protocol)));
         }
@@ -161,13 +158,25 @@ impl Conventions {
         if naming != Naming::Pending {
             self.method(rpc, naming, &mut attributes);
         }
-        if let Some(server) = server.filter(|server| !server.address().is_empty()) {
-            attributes.push(KeyValue::new(key::SERVER_ADDRESS, server.shared_address()));
-            if let Some(port) = server.port() {
+        if let Some((address, port)) = server {
+            attributes.push(KeyValue::new(key::SERVER_ADDRESS, address));
+            if let Some(port) = port {
                 attributes.push(KeyValue::new(key::SERVER_PORT, i64::from(port)));
             }
         }
         attributes
+    }
+
+    /// The largest number of attributes that a span has at its end, without metadata. The SDK adds the later ones to
+    /// the `Vec` that it gets first.
+    fn most_attributes(self) -> usize {
+        match self {
+            // System, method, server (2), peer (2), attempts, status, and the type of the error.
+            Self::Released | Self::Next => 9,
+            // System, service, method, server (2), peer (6), attempts, and status.
+            Self::Old => 13,
+            Self::OldAndReleased => 16,
+        }
     }
 
     /// The attributes of the method, once it is decided.
@@ -178,48 +187,52 @@ impl Conventions {
             }
             return;
         }
+        let known = rpc.static_name();
         if self.is_old() {
-            attributes.push(KeyValue::new(key::OLD_SERVICE, rpc.service().to_owned()));
+            let service = known.map(|full| &full[..rpc.service().len()]);
+            attributes.push(KeyValue::new(key::OLD_SERVICE, text(service, rpc.service())));
         }
-        let method = if self.is_new() { rpc.full() } else { rpc.method() };
-        attributes.push(KeyValue::new(key::METHOD, method.to_owned()));
+        let method = if self.is_new() {
+            text(known, rpc.full())
+        } else {
+            text(known.map(|full| &full[full.len() - rpc.method().len()..]), rpc.method())
+        };
+        attributes.push(KeyValue::new(key::METHOD, method));
     }
 
     /// The caller's path, if `rpc.method` does not contain it.
-    pub(crate) fn original(self, rpc: &Rpc, naming: Naming, attributes: &mut Vec<KeyValue>) {
-        if naming == Naming::Other && self.is_new() {
-            attributes.push(KeyValue::new(key::METHOD_ORIGINAL, rpc.shown().into_owned()));
-        }
+    pub(crate) fn original(self, rpc: &Rpc, naming: Naming) -> Option<KeyValue> {
+        (naming == Naming::Other && self.is_new())
+            .then(|| KeyValue::new(key::METHOD_ORIGINAL, rpc.shown().into_owned()))
     }
 
     /// The remote end of a server's connection.
-    pub(crate) fn peer(self, peer: &Peer, attributes: &mut Vec<KeyValue>) {
-        let mut add = |old, new, value: Option<Value>| {
+    pub(crate) fn peer(self, peer: &Peer, add: &mut impl FnMut(KeyValue)) {
+        let mut both = |old, new, value: Option<Value>| {
             let Some(value) = value else { return };
             if self.is_old() {
-                attributes.push(KeyValue::new(old, value.clone()));
+                add(KeyValue::new(old, value.clone()));
             }
-            attributes.push(KeyValue::new(new, value));
+            add(KeyValue::new(new, value));
         };
         let tcp = peer.socket_addr();
-        let address = peer.address().map(|address| address.to_string().into());
-        add(key::OLD_CLIENT_ADDRESS, key::PEER_ADDRESS, address);
+        let address = peer.address().map(|address| address.as_str().to_owned().into());
+        both(key::OLD_CLIENT_ADDRESS, key::PEER_ADDRESS, address);
         let port = tcp.map(|address| i64::from(address.port()).into());
-        add(key::OLD_CLIENT_PORT, key::PEER_PORT, port);
+        both(key::OLD_CLIENT_PORT, key::PEER_PORT, port);
         if self.is_old() {
-            let family = tcp.map(|address| match address.ip() {
-                IpAddr::V4(_) => "ipv4",
-                IpAddr::V6(_) => "ipv6",
-            });
             let transport = if tcp.is_some() { "tcp" } else { "unix" };
-            attributes.push(KeyValue::new(key::OLD_TRANSPORT, transport));
-            attributes.extend(family.map(|family| KeyValue::new(key::OLD_TYPE, family)));
+            add(KeyValue::new(key::OLD_TRANSPORT, transport));
+            if let Some(address) = tcp {
+                let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+                add(KeyValue::new(key::OLD_TYPE, family));
+            }
         }
     }
 
     /// The number of attempts before this one.
-    pub(crate) fn previous_attempts(self, attempts: u32, attributes: &mut Vec<KeyValue>) {
-        attributes.push(KeyValue::new(key::PREVIOUS_ATTEMPTS, i64::from(attempts)));
+    pub(crate) fn previous_attempts(self, attempts: u32) -> KeyValue {
+        KeyValue::new(key::PREVIOUS_ATTEMPTS, i64::from(attempts))
     }
 
     /// How the call ended.
@@ -228,19 +241,19 @@ impl Conventions {
         side: Side,
         protocol: Protocol,
         code: Code,
-        attributes: &mut Vec<KeyValue>,
-    ) {
-        if self.is_old() {
-            attributes.extend(old_status(protocol, code));
-        }
-        if let Some(status) = self.status() {
-            let name = protocol.code_name(code);
-            attributes.push(KeyValue::new(status, name));
-            if side.counts_as_failure(code) {
-                attributes.push(KeyValue::new(key::ERROR_TYPE, name));
-            }
-        }
+    ) -> impl Iterator<Item = KeyValue> {
+        let old = if self.is_old() { old_status(protocol, code) } else { None };
+        let name = protocol.code_name(code);
+        let status = self.status();
+        let error = status.filter(|_| side.counts_as_failure(code)).map(|_| key::ERROR_TYPE);
+        let new = [status, error].into_iter().flatten();
+        old.into_iter().chain(new.map(move |key| KeyValue::new(key, name)))
     }
+}
+
+/// The name of a method, or a part of it, which is copied only if the method is not known.
+fn text(known: Option<&'static str>, text: &str) -> Cow<'static, str> {
+    known.map_or_else(|| text.to_owned().into(), Cow::Borrowed)
 }
 
 /// The value of `rpc.system`.

@@ -5,15 +5,16 @@ use std::time::SystemTime;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, request};
-use opentelemetry::trace::{Link, SpanBuilder, SpanKind, TraceContextExt as _};
-use opentelemetry::{Context, KeyValue};
-use tonic_call::{Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch};
+use opentelemetry::global::BoxedSpan;
+use opentelemetry::trace::{Link, Span as _, SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, Value};
+use tonic_call::{Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch, find_header};
 
 use crate::conventions::Naming;
 use crate::exception::ExceptionLogger;
 use crate::metadata_keys::MetadataKeys;
 use crate::settings::Settings;
-use crate::target::Target;
+use crate::target::{Target, host_of};
 use crate::tracer::{Started, Tracer, instrumentation_scope};
 
 /// What all calls of a layer share.
@@ -28,8 +29,8 @@ pub(crate) struct Instrument {
 
 /// The context that a span is started in.
 pub(crate) struct Parent {
-    /// Its span is the parent, if it has one.
-    context: Context,
+    /// Its span is the parent, if it has one. `None` means that it is `base`.
+    context: Option<Context>,
     /// The caller's span, if it is not the parent.
     link: Option<Link>,
     /// The context of the call, except for the new span.
@@ -79,16 +80,16 @@ impl Instrument {
         let Settings { side, propagation, public, .. } = &self.settings;
         let current = Context::current();
         if *side == Side::Client {
-            return Parent { context: current.clone(), link: None, base: current };
+            return Parent { context: None, link: None, base: current };
         }
         if public.is(rpc, head) {
             let caller = propagation.extract(&Context::new(), &head.headers);
             let span = caller.span().span_context().clone();
             let link = span.is_valid().then(|| Link::with_context(span));
-            return Parent { context: Context::new(), link, base: current };
+            return Parent { context: Some(Context::new()), link, base: current };
         }
         let caller = propagation.extract(&current, &head.headers);
-        Parent { context: caller.clone(), link: None, base: caller }
+        Parent { context: None, link: None, base: caller }
     }
 
     /// Starts the span with the attributes that a sampler needs.
@@ -101,14 +102,13 @@ impl Instrument {
         head: &request::Parts,
     ) -> Started {
         let Settings { side, conventions, target, .. } = &self.settings;
-        let (kind, authority) = match side {
-            Side::Server => (
-                SpanKind::Server,
-                authority(head).and_then(|authority| Target::of_authority(&authority)),
-            ),
-            Side::Client => (SpanKind::Client, None),
+        let (kind, server) = match (side, target) {
+            (Side::Server, None) => (SpanKind::Server, server(head)),
+            (Side::Server, Some(target)) => (SpanKind::Server, target.to_server()),
+            (Side::Client, target) => {
+                (SpanKind::Client, target.as_ref().and_then(Target::to_server))
+            }
         };
-        let server = target.as_ref().or(authority.as_ref());
         let name = conventions.name(rpc, naming, protocol);
         let mut builder = SpanBuilder::from_name(name).with_kind(kind);
         // The span of a call that is recognized late starts when its request arrived.
@@ -116,45 +116,51 @@ impl Instrument {
             .and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
         builder.attributes = Some(conventions.begin(rpc, naming, protocol, server));
         builder.links = parent.link.clone().map(|link| vec![link]);
-        self.tracer.start(builder, &parent.context)
+        self.tracer.start(builder, parent.context.as_ref().unwrap_or(&parent.base))
     }
 
-    /// The attributes that are only needed if the span is recorded.
-    pub(crate) fn details(
+    /// Adds the attributes that are only needed if the span is recorded.
+    pub(crate) fn add_details(
         &self,
         rpc: &Rpc,
         naming: Naming,
         protocol: Protocol,
         head: &request::Parts,
-    ) -> Vec<KeyValue> {
+        span: &mut BoxedSpan,
+    ) {
         let Settings { side, conventions, request_metadata, .. } = &self.settings;
-        let mut attributes = Vec::new();
-        conventions.original(rpc, naming, &mut attributes);
+        span.set_attributes(conventions.original(rpc, naming));
         if *side == Side::Server
             && let Some(peer) = Peer::of(&head.extensions)
         {
-            conventions.peer(&peer, &mut attributes);
+            conventions.peer(&peer, &mut |attribute| span.set_attribute(attribute));
         }
         if let Some(attempts) = previous_attempts(&head.headers) {
-            conventions.previous_attempts(attempts, &mut attributes);
+            span.set_attribute(conventions.previous_attempts(attempts));
         }
         let metadata = KeptMetadata::new(request_metadata);
         metadata.keep(&head.headers);
         metadata.show(|index, _, values| {
-            self.request_keys.add_to(protocol, index, values, &mut attributes);
+            span.set_attributes(self.request_keys.attributes(protocol, index, values));
         });
-        attributes
     }
 }
 
-/// The name of the server in the request: the `:authority`, which is in the URI, or the `host` header.
-fn authority(head: &request::Parts) -> Option<Authority> {
-    if let Some(authority) = head.uri.authority() {
-        return Some(authority.clone());
-    }
-    Authority::try_from(head.headers.get(HOST)?.as_bytes()).ok()
+/// The address and port of the server in the request: the `:authority`, which is in the URI, or the `host` header.
+fn server(head: &request::Parts) -> Option<(Value, Option<u16>)> {
+    let of_host;
+    let authority = match head.uri.authority() {
+        Some(authority) => authority,
+        None => {
+            let host = find_header(&head.headers, &HOST)?;
+            of_host = Authority::try_from(host.as_bytes()).ok()?;
+            &of_host
+        }
+    };
+    let (host, port) = host_of(authority)?;
+    (!host.is_empty()).then(|| (host.to_owned().into(), port))
 }
 
 fn previous_attempts(headers: &HeaderMap) -> Option<u32> {
-    headers.get(PREVIOUS_ATTEMPTS)?.to_str().ok()?.parse().ok()
+    find_header(headers, &PREVIOUS_ATTEMPTS)?.to_str().ok()?.parse().ok()
 }

@@ -58,20 +58,19 @@ impl MetadataKeys {
         Self { grpc: keys(prefixes.old_grpc), connect: keys(prefixes.old_connect) }
     }
 
-    /// Adds the values of the name with this index.
-    pub(crate) fn add_to(
+    /// The attributes of the name with this index.
+    pub(crate) fn attributes(
         &self,
         protocol: Protocol,
         index: usize,
         values: &[HeaderValue],
-        attributes: &mut Vec<KeyValue>,
-    ) {
+    ) -> impl Iterator<Item = KeyValue> {
         let keys = match protocol {
             Protocol::Connect => &self.connect[index],
             _ => &self.grpc[index],
         };
         let texts = values.iter().map(|value| StringValue::from(sanitize(value).into_owned()));
         let texts = Value::Array(Array::String(texts.collect()));
-        attributes.extend(keys.iter().map(|key| KeyValue::new(key.clone(), texts.clone())));
+        keys.iter().map(move |key| KeyValue::new(key.clone(), texts.clone()))
     }
 }

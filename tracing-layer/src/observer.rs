@@ -42,7 +42,7 @@ impl Observer for Tracing {
         let Started { mut span, is_own } = instrument.start(rpc, naming, protocol, &parent, head);
         let recorded = span.is_recording();
         if recorded {
-            span.set_attributes(instrument.details(rpc, naming, protocol, head));
+            instrument.add_details(rpc, naming, protocol, head, &mut span);
         }
         let base = parent.base;
         if !is_own && !base.has_active_span() && base.baggage().is_empty() {

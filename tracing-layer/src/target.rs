@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use http::uri::Authority;
+use opentelemetry::Value;
 
 /// The server that a client calls, for the attributes `server.address` and `server.port`.
 ///
@@ -40,15 +41,9 @@ impl Target {
         self.port
     }
 
-    /// The server in a request's `:authority`; `None` if that is too long for a host name.
-    pub(crate) fn of_authority(authority: &Authority) -> Option<Self> {
-        let host = without_brackets(authority.host());
-        (host.len() <= MAX_HOST_BYTES)
-            .then(|| Self { address: host.into(), port: authority.port_u16() })
-    }
-
-    pub(crate) fn shared_address(&self) -> Arc<str> {
-        Arc::clone(&self.address)
+    /// The values of the attributes; `None` if they are not set.
+    pub(crate) fn to_server(&self) -> Option<(Value, Option<u16>)> {
+        (!self.address.is_empty()).then(|| (Arc::clone(&self.address).into(), self.port))
     }
 }
 
@@ -71,6 +66,23 @@ impl From<&Uri> for Target {
     fn from(uri: &Uri) -> Self {
         uri.to_string().into()
     }
+}
+
+/// The host and port in a request's `:authority`; `None` if that is too long for a host name.
+///
+/// The same as [`Authority::host`] without its brackets and [`Authority::port_u16`], which are slower.
+pub(crate) fn host_of(authority: &Authority) -> Option<(&str, Option<u16>)> {
+    let is = |wanted| move |byte| byte == wanted;
+    let text = authority.as_str();
+    // A user name and password, which may be secret, end in the last `@`.
+    let start = text.bytes().rposition(is(b'@')).map_or(0, |at| at + 1);
+    let text = &text[start..];
+    let port = text.bytes().rposition(is(b':')).and_then(|at| text[at + 1..].parse().ok());
+    let host = match text.strip_prefix('[') {
+        Some(text) => &text[..text.bytes().position(is(b']'))?],
+        None => &text[..text.bytes().position(is(b':')).unwrap_or(text.len())],
+    };
+    (host.len() <= MAX_HOST_BYTES).then_some((host, port))
 }
 
 fn parse(target: &str) -> (String, Option<u16>) {
@@ -190,8 +202,7 @@ mod tests {
             ("user:secret@orders.example", "orders.example", None),
         ] {
             let authority: Authority = authority.parse().expect("an authority");
-            let read = Target::of_authority(&authority).expect("a host");
-            assert_eq!((read.address(), read.port()), (address, port), "{authority}");
+            assert_eq!(host_of(&authority), Some((address, port)), "{authority}");
         }
     }
 
@@ -199,7 +210,7 @@ mod tests {
     fn an_authority_that_is_too_long_for_a_host_is_none() {
         for (length, is_host) in [(MAX_HOST_BYTES, true), (MAX_HOST_BYTES + 1, false)] {
             let authority: Authority = "a".repeat(length).parse().expect("an authority");
-            assert_eq!(Target::of_authority(&authority).is_some(), is_host);
+            assert_eq!(host_of(&authority).is_some(), is_host);
         }
     }
 
@@ -207,6 +218,13 @@ mod tests {
         #[test]
         fn any_text_is_a_target(target in ".{0,40}") {
             let _ = Target::from(target);
+        }
+
+        #[test]
+        fn any_authority_is_read_as_by_http(authority in "([a:@]{0,4}@)?([a-c.]{0,4}|\\[[0-9a-f:]{0,6}\\])(:[+0-9a]{0,6})?") {
+            let Ok(authority) = authority.parse::<Authority>() else { return Ok(()) };
+            let read = (without_brackets(authority.host()), authority.port_u16());
+            proptest::prop_assert_eq!(host_of(&authority), Some(read));
         }
     }
 }

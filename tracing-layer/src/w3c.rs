@@ -5,7 +5,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
-use tonic_call::TraceParent;
+use tonic_call::{TraceParent, find_header};
 
 use crate::trace_id::trace_ids;
 
@@ -45,12 +45,16 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
     match HeaderValue::try_from(span.trace_state().header()) {
         Ok(state) if !state.is_empty() => headers.insert(TRACESTATE, state),
         // The existing header belongs to another parent.
-        _ => headers.remove(TRACESTATE),
+        _ if find_header(headers, &TRACESTATE).is_some() => headers.remove(TRACESTATE),
+        _ => None,
     };
 }
 
 /// The well-formed entries of all headers, in order; of duplicate keys the first.
 fn state(headers: &HeaderMap) -> TraceState {
+    if find_header(headers, &TRACESTATE).is_none() {
+        return TraceState::NONE;
+    }
     let mut entries: Vec<(&str, &str)> = Vec::new();
     let values = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
     for member in values.flat_map(|value| value.split(',')) {
