@@ -3,6 +3,9 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+
+use super::scratch::written;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -17,8 +20,8 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The bytes of base64 in a URL, or `None` if this is not it.
-pub(crate) fn decode_url_safe(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE.decode(text).ok()
+pub(crate) fn decode_url_safe(text: &[u8]) -> Option<Bytes> {
+    written(|out| URL_SAFE.decode_vec(text, out)).ok()
 }
 
 /// Appends bytes in the standard alphabet, with padding.

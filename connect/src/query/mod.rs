@@ -14,6 +14,8 @@
 
 mod percent;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use tonic::Status;
 
@@ -21,24 +23,24 @@ use crate::json::decode_url_safe;
 
 /// What the query of a GET says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GetQuery {
+pub(crate) struct GetQuery<'q> {
     /// The name of the codec.
-    pub(crate) codec: String,
+    pub(crate) codec: Cow<'q, str>,
     /// The message, without base64, but still compressed.
     pub(crate) message: Bytes,
     /// The name of the compression, if there is one.
-    pub(crate) compression: Option<String>,
+    pub(crate) compression: Option<Cow<'q, str>>,
     /// Whether the query names the version of the protocol.
     pub(crate) is_v1: bool,
 }
 
-impl GetQuery {
+impl<'q> GetQuery<'q> {
     /// Reads the part of a URL behind its `?`.
     ///
     /// # Errors
     ///
     /// `INVALID_ARGUMENT`, and which parameter is wrong.
-    pub(crate) fn parse(query: &str) -> Result<Self, Status> {
+    pub(crate) fn parse(query: &'q str) -> Result<Self, Status> {
         let mut raw = Raw::default();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -57,15 +59,18 @@ impl GetQuery {
             }
         };
         let codec = text("encoding", raw.encoding.ok_or_else(|| missing("encoding"))?)?;
-        let mut message = bytes("message", raw.message.ok_or_else(|| missing("message"))?)?;
-        if raw.base64.map(|value| text("base64", value)).transpose()?.as_deref() == Some("1") {
-            message = decode_url_safe(&message).ok_or_else(|| {
+        let message = bytes("message", raw.message.ok_or_else(|| missing("message"))?)?;
+        let base64 = raw.base64.map(|value| text("base64", value)).transpose()?;
+        let message = if base64.as_deref() == Some("1") {
+            decode_url_safe(&message).ok_or_else(|| {
                 Status::invalid_argument("query parameter `message` is not URL-safe base64")
-            })?;
-        }
+            })?
+        } else {
+            Bytes::copy_from_slice(&message)
+        };
         let compression = raw.compression.map(|value| text("compression", value)).transpose()?;
         let compression = compression.filter(|name| !name.is_empty());
-        Ok(Self { codec, message: message.into(), compression, is_v1 })
+        Ok(Self { codec, message, compression, is_v1 })
     }
 }
 
@@ -97,7 +102,7 @@ fn missing(name: &str) -> Status {
     Status::invalid_argument(format!("query parameter `{name}` is missing"))
 }
 
-fn bytes(name: &str, value: &str) -> Result<Vec<u8>, Status> {
+fn bytes<'q>(name: &str, value: &'q str) -> Result<Cow<'q, [u8]>, Status> {
     percent::decode(value).ok_or_else(|| {
         Status::invalid_argument(format!(
             "query parameter `{name}` is not percent-encoded correctly"
@@ -105,9 +110,14 @@ fn bytes(name: &str, value: &str) -> Result<Vec<u8>, Status> {
     })
 }
 
-fn text(name: &str, value: &str) -> Result<String, Status> {
-    String::from_utf8(bytes(name, value)?)
-        .map_err(|_| Status::invalid_argument(format!("query parameter `{name}` is not UTF-8")))
+fn text<'q>(name: &str, value: &'q str) -> Result<Cow<'q, str>, Status> {
+    match bytes(name, value)? {
+        // Nothing was decoded.
+        Cow::Borrowed(_) => Ok(Cow::Borrowed(value)),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| {
+            Status::invalid_argument(format!("query parameter `{name}` is not UTF-8"))
+        }),
+    }
 }
 
 #[cfg(test)]

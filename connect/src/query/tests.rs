@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::GetQuery;
 
-fn parse(query: &str) -> GetQuery {
+fn parse(query: &str) -> GetQuery<'_> {
     GetQuery::parse(query).unwrap()
 }
 
