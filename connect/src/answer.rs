@@ -17,7 +17,8 @@ use crate::detect::Answer;
 use crate::error::{Failure, error_body, http_status, retry_after};
 use crate::gzip;
 use crate::head::{
-    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, prefix_trailers, strip_head, strip_trailers,
+    CONNECT_ACCEPT_ENCODING, CONNECT_CONTENT_ENCODING, content_length, prefix_trailers, strip_head,
+    strip_trailers,
 };
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -107,8 +108,9 @@ impl Answering {
     ) -> Response<ResponseBody<B>> {
         let Collected { outcome, trailers } = collected;
         let message = outcome.and_then(|message| {
-            let Some(method) = &self.answer.method else { return Err(Failure::malformed()) };
-            let message = self.answer.codec.encode(&self.settings, &method.output, message);
+            let Some(method) = self.answer.method else { return Err(Failure::malformed()) };
+            let output = &self.settings.methods.get(method).output;
+            let message = self.answer.codec.encode(&self.settings, output, message);
             message.map_err(|status| Failure::from(&status))
         });
         let mut message = match message {
@@ -203,21 +205,6 @@ impl Answering {
         }
         Response::from_parts(head, ResponseBody::stream(body(self)))
     }
-}
-
-/// A length as a header, in one allocation: `HeaderValue::from` needs two.
-fn content_length(len: usize) -> HeaderValue {
-    let (mut digits, mut at) = ([0; 20], 20);
-    let mut rest = len;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    HeaderValue::from_bytes(&digits[at..]).unwrap_or_else(|_| HeaderValue::from(len))
 }
 
 /// The failure that a head reports.

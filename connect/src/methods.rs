@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::MethodOptions;
 use prost_types::method_options::IdempotencyLevel;
@@ -12,14 +12,21 @@ use rustc_hash::{FxHashMap, FxHashSet};
 #[derive(Clone, Default)]
 pub(crate) struct Methods {
     pool: DescriptorPool,
+    all: Vec<Method>,
     /// By `pkg.Svc/Method`.
-    by_name: FxHashMap<Box<str>, Arc<Method>>,
+    by_name: FxHashMap<Box<str>, MethodId>,
     services: FxHashSet<Box<str>>,
 }
 
+/// A method of these: the parts of a call share it without a count of references.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MethodId(usize);
+
 /// One method of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Method {
+    /// `/pkg.Svc/Method`.
+    pub(crate) path: Option<PathAndQuery>,
     pub(crate) input: MessageDescriptor,
     pub(crate) output: MessageDescriptor,
     pub(crate) client_streams: bool,
@@ -29,8 +36,8 @@ pub(crate) struct Method {
 }
 
 /// What a path names.
-pub(crate) enum Found<'a> {
-    Method(&'a Arc<Method>),
+pub(crate) enum Found {
+    Method(MethodId),
     /// A described service without this method.
     Service,
     Nothing,
@@ -39,19 +46,26 @@ pub(crate) enum Found<'a> {
 impl Methods {
     pub(crate) fn add(&mut self, descriptor_set: &[u8]) -> Result<(), DescriptorSetError> {
         self.pool.decode_file_descriptor_set(descriptor_set).map_err(DescriptorSetError)?;
+        self.all.clear();
         for service in self.pool.services() {
             for method in service.methods() {
                 let name = format!("{}/{}", service.full_name(), method.name());
-                self.by_name.insert(name.into(), Arc::new(Method::new(&method)));
+                let path = PathAndQuery::try_from(format!("/{name}")).ok();
+                self.by_name.insert(name.into(), MethodId(self.all.len()));
+                self.all.push(Method::new(&method, path));
             }
             self.services.insert(service.full_name().into());
         }
         Ok(())
     }
 
-    pub(crate) fn find(&self, path: &str) -> Found<'_> {
+    pub(crate) fn get(&self, id: MethodId) -> &Method {
+        &self.all[id.0]
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Found {
         let name = path.strip_prefix('/').unwrap_or_default();
-        if let Some(method) = self.by_name.get(name) {
+        if let Some(&method) = self.by_name.get(name) {
             return Found::Method(method);
         }
         match name.split_once('/') {
@@ -66,12 +80,13 @@ impl Methods {
 }
 
 impl Method {
-    fn new(method: &MethodDescriptor) -> Self {
+    fn new(method: &MethodDescriptor, path: Option<PathAndQuery>) -> Self {
         let proto = method.method_descriptor_proto();
         let level = proto.options.as_ref().map(MethodOptions::idempotency_level);
         let (client_streams, server_streams) =
             (method.is_client_streaming(), method.is_server_streaming());
         Self {
+            path,
             input: method.input(),
             output: method.output(),
             client_streams,

@@ -13,7 +13,7 @@ use crate::body::{Incoming, Progress, RequestBody, ResponseBody};
 use crate::detect::{Answer, Detected, Input, detect};
 use crate::future::ResponseFuture;
 use crate::head::translate_request;
-use crate::methods::Method;
+use crate::methods::MethodId;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -49,8 +49,11 @@ where
         let Some(Detected { answer, input }) = detect(&self.settings, &head) else {
             return self.pass(head, body);
         };
-        let progress = Progress::default();
         let is_http1 = answer.is_http1;
+        let progress = match is_http1 || input.is_err() {
+            true => Progress::recorded(),
+            false => Progress::not_recorded(),
+        };
         let body = Incoming::new(body, is_http1, &progress);
         let (request, refusal) = match input {
             Err(refusal) if answer.may_be_other => {
@@ -86,7 +89,7 @@ impl<S: GrpcService> Connect<S> {
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::untouched(self.inner.call_grpc(request));
         }
-        let progress = Progress::default();
+        let progress = Progress::recorded();
         let body = Incoming::new(body, true, &progress).untouched();
         let inner = self.inner.call_grpc(Request::from_parts(head, body));
         ResponseFuture::untouched(inner).closing(progress)
@@ -98,7 +101,7 @@ impl<S: GrpcService> Connect<S> {
         mut head: request::Parts,
         body: Incoming<B>,
         answer: &Answer,
-        input: Result<(Arc<Method>, Input), Refusal>,
+        input: Result<(MethodId, Input), Refusal>,
         progress: &Progress,
     ) -> (Request<tonic::body::Body>, Option<Refusal>)
     where
@@ -106,18 +109,19 @@ impl<S: GrpcService> Connect<S> {
         B::Error: Into<BoxError>,
     {
         let progress = progress.clone();
-        let (body, timeout, refusal) = match input {
+        let (body, refusal) = match input {
             Ok((method, input)) => {
-                let timeout = input.timeout;
+                let path = self.settings.methods.get(method).path.as_ref();
+                translate_request(&mut head, input.timeout, path);
                 let body = RequestBody::new(&self.settings, answer, method, input, body, progress);
-                (body, timeout, None)
+                (body, None)
             }
             Err(refusal) => {
+                translate_request(&mut head, None, None);
                 let info = CallInfo::get_or_insert(Side::Server, &mut head.extensions);
-                (RequestBody::refused(&refusal, info, progress), None, Some(refusal))
+                (RequestBody::refused(&refusal, info, progress), Some(refusal))
             }
         };
-        translate_request(&mut head, timeout);
         (Request::from_parts(head, tonic::body::Body::new(body)), refusal)
     }
 }

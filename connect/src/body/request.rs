@@ -13,7 +13,7 @@ use super::decoding::Decoding;
 use super::stream_request::StreamRequest;
 use super::unary_request::UnaryRequest;
 use crate::detect::{Answer, Input, Source};
-use crate::methods::Method;
+use crate::methods::MethodId;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -47,7 +47,7 @@ impl<B> RequestBody<B> {
     pub(crate) fn new(
         settings: &Arc<Settings>,
         answer: &Answer,
-        method: Arc<Method>,
+        method: MethodId,
         input: Input,
         body: B,
         progress: Progress,

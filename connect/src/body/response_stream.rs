@@ -65,7 +65,9 @@ impl<B> ResponseStream<B> {
             let Some(body) = this.body.as_mut().as_pin_mut() else {
                 return Poll::Ready(this.last.take());
             };
-            if let Some(same) = this.reader.next_many(is_same(this.settings, this.answer)) {
+            if this.answer.codec == Codec::Proto
+                && let Some(same) = this.reader.next_many(is_same(this.settings, this.answer))
+            {
                 envelopes.push(same);
                 return Poll::Ready(Some(envelopes.take()));
             }
@@ -104,11 +106,10 @@ impl<B> ResponseStream<B> {
     }
 }
 
-/// Whether a message has the same bytes in gRPC and in Connect.
+/// Whether a protobuf message has the same bytes in gRPC and in Connect.
 fn is_same(settings: &Settings, answer: &Answer) -> impl Fn(u8, usize) -> bool {
     let below = if answer.gzip { settings.compress_from } else { usize::MAX };
-    let is_proto = answer.codec == Codec::Proto;
-    move |flags, len| is_proto && flags == 0 && len < below
+    move |flags, len| flags == 0 && len < below
 }
 
 /// Adds the envelope of a message.
@@ -118,11 +119,12 @@ fn add(
     frame: Prefixed,
     envelopes: &mut Gathered,
 ) -> Result<(), Failure> {
-    let Some(method) = &answer.method else { return Err(Failure::malformed()) };
+    let Some(method) = answer.method else { return Err(Failure::malformed()) };
+    let output = &settings.methods.get(method).output;
     let message = frame.as_message();
     let failed = |status| Failure::from(&status);
     if answer.gzip && message.len() >= settings.compress_from {
-        let message = answer.codec.encode(settings, &method.output, frame.message());
+        let message = answer.codec.encode(settings, output, frame.message());
         let envelope = with_prefix(COMPRESSED, &gzip::compress(&message.map_err(failed)?));
         envelopes.push(envelope.ok_or_else(Failure::malformed)?);
     } else if answer.codec == Codec::Proto {
@@ -131,7 +133,7 @@ fn add(
     } else {
         let envelopes = envelopes.buffer();
         let is_whole =
-            append(envelopes, |out| answer.codec.encode_to(settings, &method.output, message, out));
+            append(envelopes, |out| answer.codec.encode_to(settings, output, message, out));
         if !is_whole.map_err(failed)? {
             return Err(Failure::malformed());
         }

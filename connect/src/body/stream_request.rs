@@ -50,7 +50,10 @@ impl<B> StreamRequest<B> {
         let mut frames = Gathered::default();
         loop {
             let decoding = &*this.decoding;
-            if let Some(same) = this.reader.next_many(|flags, len| is_same(decoding, flags, len)) {
+            if decoding.codec == Codec::Proto
+                && let Some(same) =
+                    this.reader.next_many(|flags, len| is_same(decoding, flags, len))
+            {
                 frames.push(same);
                 return Poll::Ready(Some(Ok(frames.take())));
             }
@@ -117,7 +120,7 @@ fn check(decoding: &Decoding, flags: u8, len: usize) -> Result<(), Status> {
 
 /// A method without a stream of requests has exactly one.
 fn one_only(decoding: &Decoding, messages: u64) -> Result<(), Status> {
-    if messages > 1 && !decoding.method.client_streams {
+    if messages > 1 && !decoding.method().client_streams {
         let message = "the method takes one message, but there are more";
         return Err(Status::unimplemented(message));
     }
@@ -128,17 +131,17 @@ fn at_end(decoding: &Decoding, reader: &PrefixReader, messages: u64) -> Result<(
     if !reader.is_between_messages() {
         return Err(Status::invalid_argument("the request ended inside an envelope"));
     }
-    if messages == 0 && !decoding.method.client_streams {
+    if messages == 0 && !decoding.method().client_streams {
         return Err(Status::unimplemented("the method takes one message, but there is none"));
     }
     Ok(())
 }
 
-/// Whether a message has the same bytes in Connect and in gRPC, and need not be looked at alone.
+/// Whether a protobuf message has the same bytes in Connect and in gRPC, and need not be looked at alone.
 fn is_same(decoding: &Decoding, flags: u8, len: usize) -> bool {
     let settings = &decoding.settings;
     let max = settings.max_received.min(settings.max_decompressed);
-    decoding.codec == Codec::Proto && decoding.method.client_streams && flags == 0 && len <= max
+    decoding.method().client_streams && flags == 0 && len <= max
 }
 
 /// Adds the gRPC frame of a message.

@@ -5,7 +5,6 @@ mod encoding;
 mod timeout;
 mod version;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use tonic::Status;
 use tonic_call::{Protocol, is_preflight};
 
 use crate::codec::Codec;
-use crate::methods::{Found, Method};
+use crate::methods::{Found, Method, MethodId};
 use crate::query::GetQuery;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -27,14 +26,14 @@ const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 #[derive(Debug)]
 pub(crate) struct Detected {
     pub(crate) answer: Answer,
-    pub(crate) input: Result<(Arc<Method>, Input), Refusal>,
+    pub(crate) input: Result<(MethodId, Input), Refusal>,
 }
 
 /// How a request is answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// `None` if the path names none.
-    pub(crate) method: Option<Arc<Method>>,
+    pub(crate) method: Option<MethodId>,
     pub(crate) codec: Codec,
     pub(crate) is_stream: bool,
     /// Whether the caller accepts gzip, and may get it.
@@ -79,9 +78,10 @@ pub(crate) fn detect(settings: &Settings, head: &request::Parts) -> Option<Detec
         may_be_other: false,
     };
     let input = match settings.methods.find(head.uri.path()) {
-        Found::Method(method) => {
-            answer.method = Some(Arc::clone(method));
-            read(settings, head, method, &mut answer).map(|input| (Arc::clone(method), input))
+        Found::Method(id) => {
+            answer.method = Some(id);
+            let method = settings.methods.get(id);
+            read(settings, head, method, &mut answer).map(|input| (id, input))
         }
         Found::Service => Err(unknown_method()),
         Found::Nothing => {

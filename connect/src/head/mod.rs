@@ -1,10 +1,12 @@
 //! Translates the heads of requests and responses.
 
+mod length;
 mod request;
 mod response;
 
 use http::{HeaderMap, HeaderName};
 
+pub(crate) use self::length::content_length;
 pub(crate) use self::request::translate_request;
 pub(crate) use self::response::{prefix_trailers, strip_head, strip_trailers};
 

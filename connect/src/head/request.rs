@@ -30,8 +30,13 @@ fn is_removed(name: &str) -> bool {
     )
 }
 
-/// Makes the head that of a gRPC request. A query is dropped: it has no place in gRPC, and may hold a message.
-pub(crate) fn translate_request(head: &mut request::Parts, timeout: Option<Duration>) {
+/// Makes the head that of a gRPC request. A query is dropped: it has no place in gRPC, and may hold a message. `path` is
+/// the path without it, where that is at hand.
+pub(crate) fn translate_request(
+    head: &mut request::Parts,
+    timeout: Option<Duration>,
+    path: Option<&PathAndQuery>,
+) {
     remove(&mut head.headers, is_removed);
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -42,18 +47,19 @@ pub(crate) fn translate_request(head: &mut request::Parts, timeout: Option<Durat
     // tonic-web refuses gRPC on other versions.
     head.version = Version::HTTP_2;
     head.extensions.insert(Protocol::Connect);
-    drop_query(&mut head.uri);
+    drop_query(&mut head.uri, path);
 }
 
-fn drop_query(uri: &mut Uri) {
+fn drop_query(uri: &mut Uri, without: Option<&PathAndQuery>) {
     if uri.query().is_none() {
         return;
     }
     let mut parts = std::mem::take(uri).into_parts();
     // The path alone was valid with its query, and so is valid without it.
-    parts.path_and_query = parts
-        .path_and_query
-        .map(|path| PathAndQuery::try_from(path.path()).unwrap_or_else(|_| path.clone()));
+    parts.path_and_query = without.cloned().or_else(|| {
+        let path = parts.path_and_query?;
+        Some(PathAndQuery::try_from(path.path()).unwrap_or_else(|_| path.clone()))
+    });
     *uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
@@ -73,8 +79,12 @@ mod tests {
             .header("x-own", "kept")
             .body(());
         let mut head = request.expect("a request").into_parts().0;
-        translate_request(&mut head, Some(Duration::from_millis(1_500)));
+        let path = PathAndQuery::from_static("/a.B/C");
+        let mut other = head.clone();
+        translate_request(&mut head, Some(Duration::from_millis(1_500)), None);
+        translate_request(&mut other, None, Some(&path));
 
+        assert_eq!(other.uri, "http://host/a.B/C");
         assert_eq!(head.uri, "http://host/a.B/C");
         assert_eq!((head.method, head.version), (Method::POST, Version::HTTP_2));
         assert!(matches!(head.extensions.get(), Some(Protocol::Connect)));
