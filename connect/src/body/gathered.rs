@@ -30,7 +30,9 @@ impl Gathered {
         if self.rest.capacity() == 0 {
             self.rest = buffer();
         }
-        self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        if !self.first.is_empty() {
+            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        }
         &mut self.rest
     }
 

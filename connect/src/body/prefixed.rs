@@ -88,6 +88,9 @@ impl PrefixReader {
         check: impl Fn(u8, usize) -> Result<(), E>,
     ) -> Result<Option<Prefixed>, E> {
         if self.incomplete.is_empty() {
+            if self.chunk.is_empty() {
+                return Ok(None);
+            }
             let Some((flags, len)) = prefix_of(&self.chunk) else {
                 self.keep(usize::MAX);
                 return Ok(None);

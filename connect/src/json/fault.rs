@@ -11,8 +11,13 @@ const SHOWN: usize = 64;
 const PATH: usize = 256;
 
 /// An error in JSON text. It becomes a status when the whole text is at hand.
+///
+/// It is in a box because nearly every function returns one, or none: so the result of each fits into a register.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Fault(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     at: usize,
     message: Cow<'static, str>,
     /// The fields around, from the outermost: `order.items`.
@@ -21,28 +26,30 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: usize, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { at, message: message.into(), path: String::new() }
+        Self(Box::new(Details { at, message: message.into(), path: String::new() }))
     }
 
     /// The same error, in this field.
     pub(super) fn within(mut self, field: &str) -> Self {
-        if self.path.len() + field.len() < PATH {
-            if !self.path.is_empty() {
-                self.path.insert(0, '.');
+        let path = &mut self.0.path;
+        if path.len() + field.len() < PATH {
+            if !path.is_empty() {
+                path.insert(0, '.');
             }
-            self.path.insert_str(0, field);
+            path.insert_str(0, field);
         }
         self
     }
 
     /// The status that the caller gets: what, in which field, at which line and column.
     pub(super) fn into_status(self, message: &str, json: &str) -> Status {
-        let before = json.get(..self.at).unwrap_or(json);
+        let Details { at, message: reason, path } = *self.0;
+        let before = json.get(..at).unwrap_or(json);
         let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let mut text = format!("invalid JSON for {message}: {}", self.message);
-        if !self.path.is_empty() {
-            let _ = write!(text, " in `{}`", self.path);
+        let mut text = format!("invalid JSON for {message}: {reason}");
+        if !path.is_empty() {
+            let _ = write!(text, " in `{path}`");
         }
         let _ = write!(text, " (line {line}, column {column})");
         Status::invalid_argument(text)

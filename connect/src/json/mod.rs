@@ -48,6 +48,7 @@ mod fault;
 mod from;
 mod mask;
 mod number;
+mod plain;
 mod scan;
 mod schema;
 mod scratch;
@@ -112,7 +113,7 @@ impl JsonCodec {
         }
         self.with_schema(message.parent_pool(), |schema| {
             let reader = Reader::new(schema, text, self.options.refuse_unknown_fields, out);
-            reader.read(name).map_err(|fault| fault.into_status(name, text))
+            reader.read(message).map_err(|fault| fault.into_status(name, text))
         })
     }
 
@@ -130,9 +131,9 @@ impl JsonCodec {
     ) -> Result<(), Status> {
         self.with_schema(message.parent_pool(), |schema| {
             scratch::with_spans(|spans| {
-                let name = message.full_name();
                 let writer = JsonWriter::new(schema, self.options.write_defaults, out, spans);
-                writer.write(name, protobuf).map_err(|broken| broken.into_status(name))
+                let written = writer.write(message, protobuf);
+                written.map_err(|broken| broken.into_status(message.full_name()))
             })
         })
     }

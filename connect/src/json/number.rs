@@ -23,11 +23,11 @@ fn parts(text: &str) -> Option<Parts<'_>> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let (mantissa, exponent) = match rest.find(['e', 'E']) {
+    let (mantissa, exponent) = match rest.bytes().position(|byte| matches!(byte, b'e' | b'E')) {
         Some(at) => (&rest[..at], &rest[at + 1..]),
         None => (rest, "0"),
     };
-    let (whole, fraction) = match mantissa.find('.') {
+    let (whole, fraction) = match mantissa.bytes().position(|byte| byte == b'.') {
         Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
         None => (mantissa, "0"),
     };
@@ -40,17 +40,25 @@ fn parts(text: &str) -> Option<Parts<'_>> {
 
 /// Whether this is a number of JSON.
 pub(super) fn is_json(text: &str) -> bool {
-    parts(text).is_some()
+    digits(text.as_bytes()).is_some() || parts(text).is_some()
+}
+
+/// The number that at most 18 digits are, if they are nothing else and do not begin with a needless zero.
+fn digits(text: &[u8]) -> Option<i64> {
+    let is_plain = matches!(text, [b'1'..=b'9', ..] | [b'0']) && text.len() <= 18;
+    if !is_plain {
+        return None;
+    }
+    text.iter().try_fold(0, |value, digit| {
+        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+    })
 }
 
 /// The integer that this number is: `1`, `1.0` and `1e0` are one. It takes no floating-point number on its way, so
 /// that no digit is lost, and it does not expand an exponent.
 pub(super) fn integer(text: &str) -> Result<i128, NotInteger> {
-    if let 1..=18 = text.len()
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && (text.len() == 1 || !text.starts_with('0'))
-    {
-        return text.parse().map_err(|_| NotInteger::Malformed);
+    if let Some(value) = digits(text.as_bytes()) {
+        return Ok(value.into());
     }
     let Parts { negative, whole, fraction, exponent } = parts(text).ok_or(NotInteger::Malformed)?;
     let fraction = fraction.trim_end_matches('0');

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::fault::Fault;
+use super::plain::plain_len;
 use super::wire::Writer;
 
 /// How deep arrays and objects may be nested in a value without a field: twice the limit for messages, since a field can
@@ -56,10 +57,12 @@ impl<'a> Scanner<'a> {
         Fault::new(self.at, message)
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn white(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(&byte) = bytes.get(self.at) {
@@ -83,6 +86,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The kind of the next value, which is not read yet.
+    #[inline]
     pub(super) fn peek(&mut self) -> Result<Token, Fault> {
         match self.white() {
             Some(b'{') => Ok(Token::Object),
@@ -145,6 +149,18 @@ impl<'a> Scanner<'a> {
         Ok(Some(key))
     }
 
+    /// Reads this key, which is in its JSON form and between comma and colon, if it comes next and without white space.
+    /// Most objects are written like this, in the order of the fields, and then no name has to be looked up.
+    pub(super) fn take_key(&mut self, key: &str, first: &mut bool) -> bool {
+        let key = &key.as_bytes()[usize::from(*first)..];
+        let is_next = self.text.as_bytes()[self.at..].starts_with(key);
+        if is_next {
+            self.at += key.len();
+            *first = false;
+        }
+        is_next
+    }
+
     /// Whether an array has one more element; its `]` is read if not.
     pub(super) fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
         if self.white() == Some(b']') {
@@ -161,10 +177,8 @@ impl<'a> Scanner<'a> {
     /// Reads a number, as it is written.
     pub(super) fn number(&mut self) -> Result<&'a str, Fault> {
         let rest = &self.text[self.at..];
-        let len = rest
-            .bytes()
-            .take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-            .count();
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let len = rest.as_bytes().iter().take_while(|byte| is_part(byte)).count();
         let number = &rest[..len];
         if !super::number::is_json(number)
             || rest.as_bytes().get(len).is_some_and(u8::is_ascii_alphabetic)
@@ -319,59 +333,6 @@ impl<'a> Scanner<'a> {
         match self.white() {
             None => Ok(()),
             Some(_) => Err(self.fault("unexpected text after the message")),
-        }
-    }
-}
-
-/// The number of bytes before the first one that has to be escaped in a string: a quote, a backslash or a control
-/// character.
-pub(super) fn plain_len(bytes: &[u8]) -> usize {
-    let (chunks, rest) = bytes.as_chunks();
-    for (at, chunk) in chunks.iter().enumerate() {
-        let marks = marks_of_special(*chunk);
-        if marks != 0 {
-            return 8 * at + (marks.trailing_zeros() / 8) as usize;
-        }
-    }
-    if bytes.last_chunk().is_some_and(|last| marks_of_special(*last) == 0) {
-        return bytes.len();
-    }
-    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-    8 * chunks.len() + rest.iter().take_while(|byte| !is_special(byte)).count()
-}
-
-/// The highest bit of the first of eight bytes that has to be escaped. Bits of bytes before it are not set, those of
-/// bytes behind it may be, because the subtraction carries.
-fn marks_of_special(bytes: [u8; 8]) -> u64 {
-    const EACH: u64 = u64::MAX / 255;
-    let bytes = u64::from_le_bytes(bytes);
-    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(EACH * u64::from(limit)) & !bytes;
-    let is = |byte: u8| below(bytes ^ (EACH * u64::from(byte)), 1);
-    (below(bytes, 0x20) | is(b'"') | is(b'\\')) & (EACH * 0x80)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain_len;
-
-    #[test]
-    fn the_first_byte_to_escape_is_found_wherever_it_is() {
-        for len in 0..40 {
-            let plain = vec![b'a'; len];
-            assert_eq!(plain_len(&plain), len);
-            for at in 0..len {
-                for byte in 0..=u8::MAX {
-                    let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                    let mut bytes = plain.clone();
-                    bytes[at] = byte;
-                    let expected = if is_special { at } else { len };
-                    assert_eq!(plain_len(&bytes), expected, "{byte} at {at} of {len}");
-                    // What follows a special byte does not matter.
-                    bytes[at + 1..].fill(b'"');
-                    let expected = if is_special { at } else { len.min(at + 1) };
-                    assert_eq!(plain_len(&bytes), expected, "{byte} at {at} of {len}");
-                }
-            }
         }
     }
 }

@@ -66,12 +66,14 @@ pub(super) fn write_timestamp((seconds, nanos): Time, out: &mut Vec<u8>) -> bool
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let second = seconds.rem_euclid(86_400);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let parts = [('"', year, 4), ('-', month, 2), ('-', day, 2)];
-    let parts = parts.into_iter().chain([('T', hour, 2), (':', minute, 2), (':', second, 2)]);
-    for (before, number, digits) in parts {
-        out.push(before as u8);
-        write_digits(number, digits, out);
+    let mut text = *b"\"0000-00-00T00:00:00";
+    let parts = [(1..5, year), (6..8, month), (9..11, day)];
+    for (place, number) in
+        parts.into_iter().chain([(12..14, hour), (15..17, minute), (18..20, second)])
+    {
+        set_digits(number, &mut text[place]);
     }
+    out.extend_from_slice(&text);
     write_fraction(nanos, out);
     out.extend_from_slice(b"Z\"");
     true
@@ -127,15 +129,15 @@ fn write_fraction(nanos: i32, out: &mut Vec<u8>) {
         _ if nanos % 1_000 == 0 => (nanos / 1_000, 6),
         _ => (nanos, 9),
     };
-    out.push(b'.');
-    write_digits(number.into(), digits, out);
+    let mut text = *b".000000000";
+    let text = &mut text[..1 + digits];
+    set_digits(number.into(), &mut text[1..]);
+    out.extend_from_slice(text);
 }
 
-/// Appends the last digits of a number that is not negative.
-fn write_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + digits, b'0');
-    for digit in out[start..].iter_mut().rev() {
+/// Sets these to the last digits of a number that is not negative.
+fn set_digits(mut number: i64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }

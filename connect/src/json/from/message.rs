@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 use super::reader::Reader;
 use super::scalar::Wrote;
@@ -19,7 +19,10 @@ impl<'a> Reader<'a> {
             Special::Struct => self.structure(),
             Special::List => self.list_value(),
             Special::Value => self.value(),
-            Special::Wrapper => self.single(&of.fields[0]),
+            Special::Wrapper => {
+                let token = self.scan.peek()?;
+                self.single(&of.fields[0], token)
+            }
         }
     }
 
@@ -30,31 +33,16 @@ impl<'a> Reader<'a> {
             return Err(self.expected("an object", token));
         }
         self.scan.open_object()?;
-        let (mut first, mut typed, mut hint) = (true, false, 0);
+        let (mut first, mut typed, mut next) = (true, in_any.then_some(false), 0);
         let mut seen = Seen::default();
-        while let Some(name) = self.scan.key(&mut first)? {
-            if in_any && name == "@type" {
-                if std::mem::replace(&mut typed, true) {
-                    return Err(self.scan.fault("duplicate `@type`"));
-                }
-                self.scan.skip()?;
-                continue;
-            }
-            let Some(index) = of.named(&name, hint) else {
-                if self.refuse_unknown {
-                    return Err(self.scan.fault(format!("unknown field {}", shown(&name))));
-                }
-                self.scan.skip()?;
-                continue;
-            };
-            hint = index + 1;
+        while let Some(index) = self.name(of, next, &mut first, &mut typed)? {
+            next = index + 1;
             let field = &of.fields[index];
             if !seen.insert(index) {
                 return Err(self.scan.fault(format!("duplicate field `{}`", field.json_name)));
             }
-            if self.scan.peek()? == Token::Null
-                && !(field.kind.takes_null() && field.shape == Shape::Single)
-            {
+            let token = self.scan.peek()?;
+            if token == Token::Null && !(field.kind.takes_null() && field.shape == Shape::Single) {
                 self.scan.word(Token::Null)?;
                 continue;
             }
@@ -63,23 +51,57 @@ impl<'a> Reader<'a> {
                     .scan
                     .fault(format!("`{}` excludes another field of its oneof", field.json_name)));
             }
-            self.field(field).map_err(|fault| fault.within(&field.json_name))?;
+            self.field(field, token).map_err(|fault| fault.within(&field.json_name))?;
         }
         Ok(())
     }
 
-    fn field(&mut self, field: &'a Field) -> Result<(), Fault> {
+    /// The field whose name comes next, which is probably `next`; `None` at the end of the object. Members that are no
+    /// fields are skipped. `typed` is whether the `@type` of an `Any` was read.
+    fn name(
+        &mut self,
+        of: &Type,
+        next: usize,
+        first: &mut bool,
+        typed: &mut Option<bool>,
+    ) -> Result<Option<usize>, Fault> {
+        if typed.is_none() {
+            for index in next..of.fields.len().min(next + 2) {
+                if self.scan.take_key(&of.fields[index].json_key, first) {
+                    return Ok(Some(index));
+                }
+            }
+        }
+        while let Some(name) = self.scan.key(first)? {
+            if let Some(typed) = typed
+                && name == "@type"
+            {
+                if std::mem::replace(typed, true) {
+                    return Err(self.scan.fault("duplicate `@type`"));
+                }
+            } else if let Some(index) = of.named(&name, next) {
+                return Ok(Some(index));
+            } else if self.refuse_unknown {
+                return Err(self.scan.fault(format!("unknown field {}", shown(&name))));
+            }
+            self.scan.skip()?;
+        }
+        Ok(None)
+    }
+
+    /// The value of a field, which begins with this token.
+    fn field(&mut self, field: &'a Field, token: Token) -> Result<(), Fault> {
         match &field.shape {
-            Shape::Single => self.single(field),
-            Shape::List => self.list(field),
-            Shape::Map(key) => self.map(field, key),
+            Shape::Single => self.single(field, token),
+            Shape::List => self.list(field, token),
+            Shape::Map(key) => self.map(field, key, token),
         }
     }
 
     /// A field with its tag, of one value.
-    pub(super) fn single(&mut self, field: &'a Field) -> Result<(), Fault> {
+    pub(super) fn single(&mut self, field: &'a Field, token: Token) -> Result<(), Fault> {
         let start = self.out.len();
-        match self.tagged(field)? {
+        match self.tagged(field, token)? {
             Wrote::Default if !field.presence => self.out.truncate(start),
             Wrote::Nothing => self.out.truncate(start),
             _ => {}
@@ -87,20 +109,20 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn tagged(&mut self, field: &'a Field) -> Result<Wrote, Fault> {
+    fn tagged(&mut self, field: &'a Field, token: Token) -> Result<Wrote, Fault> {
         if field.group {
             self.out.tag(field.number, GROUP);
-            let wrote = self.one(&field.kind, true)?;
+            let wrote = self.one(&field.kind, true, token)?;
             self.out.tag(field.number, GROUP_END);
             return Ok(wrote);
         }
         self.out.tag(field.number, field.kind.wire());
-        self.one(&field.kind, false)
+        self.one(&field.kind, false, token)
     }
 
     /// One value, without its tag.
-    fn one(&mut self, kind: &'a Kind, group: bool) -> Result<Wrote, Fault> {
-        let &Kind::Message(index, _) = kind else { return self.scalar(kind) };
+    fn one(&mut self, kind: &'a Kind, group: bool, token: Token) -> Result<Wrote, Fault> {
+        let &Kind::Message(index, _) = kind else { return self.scalar(kind, token) };
         let of = self.schema.at(index);
         if group {
             self.deeper(1, |reader| reader.message(of))?;
@@ -112,8 +134,7 @@ impl<'a> Reader<'a> {
         Ok(Wrote::Value)
     }
 
-    fn list(&mut self, field: &'a Field) -> Result<(), Fault> {
-        let token = self.scan.peek()?;
+    fn list(&mut self, field: &'a Field, token: Token) -> Result<(), Fault> {
         if token != Token::Array {
             return Err(self.expected("an array", token));
         }
@@ -127,9 +148,12 @@ impl<'a> Reader<'a> {
         let mut first = true;
         while self.scan.element(&mut first)? {
             let start = self.out.len();
-            self.not_null(&field.kind)?;
-            let wrote =
-                if field.packed { self.one(&field.kind, false)? } else { self.tagged(field)? };
+            let token = self.not_null(&field.kind)?;
+            let wrote = if field.packed {
+                self.one(&field.kind, false, token)?
+            } else {
+                self.tagged(field, token)?
+            };
             if wrote == Wrote::Nothing {
                 self.out.truncate(start);
             }
@@ -142,8 +166,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn map(&mut self, field: &'a Field, key_kind: &Kind) -> Result<(), Fault> {
-        let token = self.scan.peek()?;
+    fn map(&mut self, field: &'a Field, key_kind: &Kind, token: Token) -> Result<(), Fault> {
         if token != Token::Object {
             return Err(self.expected("an object", token));
         }
@@ -159,10 +182,10 @@ impl<'a> Reader<'a> {
             self.map_key(key_kind, &key)?;
             keys.add(at, &self.out);
             self.out.tag(2, field.kind.wire());
-            self.not_null(&field.kind)?;
+            let token = self.not_null(&field.kind)?;
             let mut wrote = Wrote::Nothing;
             self.deeper(1, |reader| {
-                wrote = reader.one(&field.kind, false)?;
+                wrote = reader.one(&field.kind, false, token)?;
                 Ok(())
             })?;
             if wrote == Wrote::Nothing {
@@ -175,11 +198,11 @@ impl<'a> Reader<'a> {
         self.distinct(keys)
     }
 
-    /// In a list or a map, `null` is not an absent value.
-    fn not_null(&mut self, kind: &Kind) -> Result<(), Fault> {
+    /// What comes next in a list or a map, where `null` is not an absent value.
+    fn not_null(&mut self, kind: &Kind) -> Result<Token, Fault> {
         match self.scan.peek()? {
             Token::Null if !kind.takes_null() => Err(self.scan.fault("null in a list or map")),
-            _ => Ok(()),
+            token => Ok(token),
         }
     }
 
@@ -197,7 +220,7 @@ impl<'a> Reader<'a> {
 #[derive(Default)]
 struct Seen {
     low: u64,
-    high: HashSet<usize>,
+    high: FxHashSet<usize>,
 }
 
 impl Seen {

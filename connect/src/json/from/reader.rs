@@ -1,3 +1,5 @@
+use prost_reflect::MessageDescriptor;
+
 use crate::json::fault::Fault;
 use crate::json::scan::{Scanner, Token};
 use crate::json::schema::Schema;
@@ -39,8 +41,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The whole text as this message.
-    pub(in crate::json) fn read(mut self, name: &str) -> Result<(), Fault> {
-        let Some(of) = self.schema.by_name(name) else {
+    pub(in crate::json) fn read(mut self, message: &MessageDescriptor) -> Result<(), Fault> {
+        let Some(of) = self.schema.of(message) else {
             return Err(self.scan.fault("unknown message type"));
         };
         self.message(of)?;

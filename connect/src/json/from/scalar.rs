@@ -24,9 +24,8 @@ impl Wrote {
 }
 
 impl<'a> Reader<'a> {
-    /// A value that is not a message, without its tag.
-    pub(super) fn scalar(&mut self, kind: &Kind) -> Result<Wrote, Fault> {
-        let token = self.scan.peek()?;
+    /// A value that is not a message and begins with this token, without its tag.
+    pub(super) fn scalar(&mut self, kind: &Kind, token: Token) -> Result<Wrote, Fault> {
         match kind {
             Kind::String => match token {
                 Token::String => Ok(Wrote::is_default(self.scan.string_to(&mut self.out)?)),
@@ -171,21 +170,22 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn float<T: std::str::FromStr>(
+    fn float<T: std::str::FromStr + Copy>(
         &self,
         text: &str,
         quoted: bool,
         is_infinite: fn(T) -> bool,
     ) -> Result<T, Fault> {
         let special = quoted && matches!(text, "NaN" | "Infinity" | "-Infinity");
-        if !special && !number::is_json(text) {
+        // Without quotes, the text was read as a number.
+        if quoted && !special && !number::is_json(text) {
             return Err(self.scan.fault(format!("{} is not a number", shown(text))));
         }
-        let parse = || text.parse::<T>().map_err(|_| self.scan.fault("malformed number"));
-        if !special && is_infinite(parse()?) {
+        let value = text.parse().map_err(|_| self.scan.fault("malformed number"))?;
+        if !special && is_infinite(value) {
             return Err(self.scan.fault(format!("{} is too large", shown(text))));
         }
-        parse()
+        Ok(value)
     }
 
     /// The key of a map, from its text.

@@ -26,6 +26,20 @@ fn fields_come_in_the_order_of_their_numbers_however_they_arrive() {
 }
 
 #[test]
+fn fields_of_a_message_in_a_message_may_arrive_in_any_order_too() {
+    let child: &[u8] = b"\x8A\x01\x05\x72\x01a\x18\x06";
+    let expected = r#"{"anInt32":5,"child":{"anInt32":6,"aString":"a"},"int32s":[1,2]}"#;
+    assert_eq!(json(&[b"\x18\x05", child, b"\x80\x02\x01", b"\x80\x02\x02"]), expected);
+    assert_eq!(json(&[b"\x80\x02\x01", b"\x18\x05", child, b"\x80\x02\x02"]), expected);
+}
+
+#[test]
+fn what_another_value_replaces_need_not_be_text() {
+    assert_eq!(json(&[b"\x72\x01\xFF", b"\x72\x01a"]), r#"{"aString":"a"}"#);
+    broken(&[b"\x72\x01a", b"\x72\x01\xFF"], "a string is not UTF-8");
+}
+
+#[test]
 fn of_a_field_that_comes_twice_the_last_counts() {
     assert_eq!(json(&[b"\x18\x05", b"\x72\x01a", b"\x18\x06"]), r#"{"anInt32":6,"aString":"a"}"#);
     assert_eq!(json(&[b"\x18\x05", b"\x18\x00"]), "{}");

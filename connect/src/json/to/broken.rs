@@ -4,13 +4,13 @@ use tonic::Status;
 
 use crate::json::wire::Malformed;
 
-/// Why a message has no JSON.
+/// Why a message has no JSON. It is in a box because nearly every function returns one, or none.
 #[derive(Debug)]
-pub(in crate::json) struct Broken(pub(super) Cow<'static, str>);
+pub(in crate::json) struct Broken(Box<Cow<'static, str>>);
 
 impl Broken {
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self(reason.into())
+        Self(Box::new(reason.into()))
     }
 
     /// The status: it is not the caller's fault.

@@ -3,6 +3,7 @@ use std::ops::Range;
 use super::broken::Broken;
 use super::scalar::word;
 use super::writer::JsonWriter;
+use crate::json::plain::is_plain_ascii;
 use crate::json::schema::{Field, Kind, Shape};
 use crate::json::wire::{self, LEN};
 
@@ -84,6 +85,7 @@ impl<'a> JsonWriter<'a> {
                 self.out.push(b',');
             }
             match key {
+                Key::Text(text) if is_plain_ascii(text.as_bytes()) => self.quoted(text),
                 Key::Text(text) => self.string(text),
                 Key::Number(number) if *key_kind == Kind::Bool => self.quoted(word(number != 0)),
                 Key::Number(number) => self.quoted_number(number),

@@ -39,6 +39,9 @@ impl<'a> JsonWriter<'a> {
         data: &[u8],
         mut first: bool,
     ) -> Result<(), Broken> {
+        if self.in_order {
+            return self.in_order(of, data, &mut first);
+        }
         let base = self.collect(of, data)?;
         let (mut at, end, mut next) = (base, self.spans.len(), 0);
         while at < end {
@@ -59,7 +62,7 @@ impl<'a> JsonWriter<'a> {
     }
 
     /// The default values of fields that are absent.
-    fn absent(&mut self, of: &'a Type, fields: Range<usize>, first: &mut bool) {
+    pub(super) fn absent(&mut self, of: &'a Type, fields: Range<usize>, first: &mut bool) {
         for field in &of.fields[fields] {
             match field.shape {
                 Shape::Single if field.presence => {}
@@ -81,10 +84,8 @@ impl<'a> JsonWriter<'a> {
 
     /// The name before a value; its length in the output before that.
     fn key(&mut self, field: &Field, first: &mut bool) {
-        if !std::mem::take(first) {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(field.json_key.as_bytes());
+        let key = field.json_key.as_bytes();
+        self.out.extend_from_slice(&key[usize::from(std::mem::take(first))..]);
     }
 
     fn field(
@@ -97,39 +98,59 @@ impl<'a> JsonWriter<'a> {
         let Span { start, end, .. } = self.spans[spans.end - 1];
         match (&field.shape, &field.kind) {
             (Shape::Single, &Kind::Message(index, _)) => {
-                self.key(field, first);
                 let of = self.schema.at(index);
                 if spans.len() == 1 {
-                    return self.deeper(1, |writer| writer.message(of, &data[start..end]));
+                    return self.single(field, &data[start..end], first);
                 }
+                self.key(field, first);
                 // Parts of one message are merged, and so are their bytes one after the other.
                 let parts: Vec<&[u8]> =
                     self.spans[spans].iter().map(|span| &data[span.start..span.end]).collect();
                 self.deeper(1, |writer| writer.message(of, &parts.concat()))
             }
-            (Shape::Single, kind) => {
-                let value = &data[start..end];
-                if field.presence || self.defaults || !Self::is_default(kind, value)? {
-                    self.key(field, first);
-                    self.scalar(kind, value)?;
-                }
-                Ok(())
-            }
-            _ => {
-                // An empty packed list is an absent one.
-                if !self.defaults
-                    && field.shape == Shape::List
-                    && self.spans[spans.clone()].iter().all(|span| {
-                        span.sized
-                            && span.start == span.end
-                            && field.kind.wire() != crate::json::wire::LEN
-                    })
-                {
-                    return Ok(());
-                }
-                self.key(field, first);
-                self.repeated(field, data, spans)
-            }
+            (Shape::Single, _) => self.single(field, &data[start..end], first),
+            _ => self.repeated_field(field, data, spans, first),
         }
+    }
+
+    /// A field that comes once, and is neither a list nor a map.
+    pub(super) fn single(
+        &mut self,
+        field: &'a Field,
+        value: &[u8],
+        first: &mut bool,
+    ) -> Result<(), Broken> {
+        if let Kind::Message(index, _) = field.kind {
+            self.key(field, first);
+            let of = self.schema.at(index);
+            return self.deeper(1, |writer| writer.message(of, value));
+        }
+        if field.presence || self.defaults || !Self::is_default(&field.kind, value)? {
+            self.key(field, first);
+            self.scalar(&field.kind, value)?;
+        }
+        Ok(())
+    }
+
+    /// A list or a map.
+    pub(super) fn repeated_field(
+        &mut self,
+        field: &'a Field,
+        data: &[u8],
+        spans: Range<usize>,
+        first: &mut bool,
+    ) -> Result<(), Broken> {
+        let is_packed = |span: &Span| span.sized && field.kind.wire() != crate::json::wire::LEN;
+        // An empty packed list is an absent one.
+        if !self.defaults
+            && field.shape == Shape::List
+            && self.spans[spans.clone()]
+                .iter()
+                .all(|span| span.start == span.end && is_packed(span))
+        {
+            return Ok(());
+        }
+        self.key(field, first);
+        self.repeated(field, data, spans)
     }
 }

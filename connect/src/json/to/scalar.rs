@@ -3,7 +3,7 @@ use std::io::Write as _;
 use super::broken::Broken;
 use super::writer::JsonWriter;
 use crate::json::base64;
-use crate::json::scan::plain_len;
+use crate::json::plain::{is_plain_ascii, plain_len};
 use crate::json::schema::Kind;
 use crate::json::wire::{self, Malformed};
 
@@ -11,6 +11,7 @@ impl JsonWriter<'_> {
     /// A value that is not a message.
     pub(super) fn scalar(&mut self, kind: &Kind, data: &[u8]) -> Result<(), Broken> {
         match kind {
+            Kind::String if is_plain_ascii(data) => self.quoted(data),
             Kind::String => {
                 let text =
                     std::str::from_utf8(data).map_err(|_| Broken::new("a string is not UTF-8"))?;
@@ -67,7 +68,11 @@ impl JsonWriter<'_> {
         Ok(match kind {
             Kind::String | Kind::Bytes => data.is_empty(),
             Kind::Double | Kind::Float => data.iter().all(|&byte| byte == 0),
-            _ => Self::integer(kind, data)? == 0,
+            _ => match data {
+                // A varint of one byte.
+                [byte @ 0..0x80] => *byte == 0,
+                _ => Self::integer(kind, data)? == 0,
+            },
         })
     }
 
@@ -125,9 +130,9 @@ impl JsonWriter<'_> {
     }
 
     /// Text in which nothing has to be escaped: a name, for example.
-    pub(super) fn quoted(&mut self, text: &str) {
+    pub(super) fn quoted(&mut self, text: impl AsRef<[u8]>) {
         self.out.push(b'"');
-        self.plain(text);
+        self.out.extend_from_slice(text.as_ref());
         self.out.push(b'"');
     }
 

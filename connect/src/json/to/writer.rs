@@ -1,3 +1,5 @@
+use prost_reflect::MessageDescriptor;
+
 use super::broken::Broken;
 use crate::json::schema::{Schema, Type};
 use crate::json::wire;
@@ -13,6 +15,8 @@ pub(in crate::json) struct JsonWriter<'a> {
     pub(super) defaults: bool,
     /// The fields of the messages that are being written.
     pub(super) spans: &'a mut Vec<Span>,
+    /// Whether the fields are expected in the order of their numbers.
+    pub(super) in_order: bool,
     depth: usize,
 }
 
@@ -27,6 +31,16 @@ pub(in crate::json) struct Span {
     pub(super) sized: bool,
 }
 
+impl Span {
+    /// A value, and where it is between its tag and the next one.
+    pub(super) fn of(field: usize, wire: u8, value: &[u8], after_tag: usize, end: usize) -> Self {
+        let sized = wire == wire::LEN;
+        // Behind a group is another tag.
+        let start = if sized { end - value.len() } else { after_tag };
+        Self { field, start, end: start + value.len(), sized }
+    }
+}
+
 /// The field of a span that another member of its oneof replaced.
 const REPLACED: usize = usize::MAX;
 
@@ -38,16 +52,29 @@ impl<'a> JsonWriter<'a> {
         out: &'a mut Vec<u8>,
         spans: &'a mut Vec<Span>,
     ) -> Self {
-        Self { out, schema, defaults, spans, depth: 0 }
+        Self { out, schema, defaults, spans, in_order: true, depth: 0 }
     }
 
     /// The whole input as this message.
-    pub(in crate::json) fn write(mut self, name: &str, data: &[u8]) -> Result<(), Broken> {
-        let Some(of) = self.schema.by_name(name) else {
+    pub(in crate::json) fn write(
+        mut self,
+        message: &MessageDescriptor,
+        data: &[u8],
+    ) -> Result<(), Broken> {
+        let Some(of) = self.schema.of(message) else {
             return Err(Broken::new("unknown message type"));
         };
         self.out.reserve(data.len().saturating_mul(2).saturating_add(64));
-        self.message(of, data)
+        let start = self.out.len();
+        self.message(of, data).or_else(|_| {
+            // Once more, from the beginning, so that it takes at most twice the time, however deep the message is. What
+            // is wrong may be in a value that another one replaces.
+            self.out.truncate(start);
+            self.spans.clear();
+            self.depth = 0;
+            self.in_order = false;
+            self.message(of, data)
+        })
     }
 
     /// Writes what lies so many messages deeper.
@@ -73,14 +100,12 @@ impl<'a> JsonWriter<'a> {
         while !rest.is_empty() {
             let (number, wire) = wire::tag(&mut rest)?;
             let after_tag = data.len() - rest.len();
-            let len = wire::value(&mut rest, number, wire)?.len();
+            let value = wire::value(&mut rest, number, wire)?;
             let Some(field) = of.numbered(number, hint) else { continue };
             if !of.fields[field].reads(wire) {
                 continue;
             }
-            let sized = wire == wire::LEN;
-            let start = if sized { data.len() - rest.len() - len } else { after_tag };
-            self.spans.push(Span { field, start, end: start + len, sized });
+            self.spans.push(Span::of(field, wire, value, after_tag, data.len() - rest.len()));
             sorted &= field >= hint;
             hint = field;
             of_oneofs += usize::from(of.fields[field].oneof.is_some());
