@@ -46,8 +46,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let Some(Detected { answer, input }) = detect(&self.settings, &head) else {
-            return self.pass(head, body);
+        let protocol = Protocol::of(&head.headers);
+        let detected = if protocol.is_none() { detect(&self.settings, &head) } else { None };
+        let Some(Detected { answer, input }) = detected else {
+            return self.pass(head, body, protocol);
         };
         let is_http1 = answer.is_http1;
         let progress = match is_http1 || input.is_err() {
@@ -75,14 +77,14 @@ impl<S: GrpcService> Connect<S> {
         &mut self,
         mut head: request::Parts,
         body: B,
+        protocol: Option<Protocol>,
     ) -> ResponseFuture<S::Future, S::ResponseBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         // tonic-web, which comes next, leaves no trace of it.
-        if let Some(web @ (Protocol::GrpcWeb | Protocol::GrpcWebText)) = Protocol::of(&head.headers)
-        {
+        if let Some(web @ (Protocol::GrpcWeb | Protocol::GrpcWebText)) = protocol {
             head.extensions.insert(web);
         }
         if head.version >= Version::HTTP_2 {

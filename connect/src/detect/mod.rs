@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{Method as Verb, StatusCode, Version, request};
 use tonic::Status;
-use tonic_call::{Protocol, is_preflight};
+use tonic_call::is_preflight;
 
 use crate::codec::Codec;
 use crate::methods::{Found, Method, MethodId};
@@ -63,9 +63,10 @@ pub(crate) enum Source {
     Envelopes,
 }
 
-/// Reads the head. `None` if the request is not one of the Connect protocol.
+/// Reads the head of a request that is neither one of gRPC nor one of its forms for browsers. `None` if it is not one of
+/// the Connect protocol.
 pub(crate) fn detect(settings: &Settings, head: &request::Parts) -> Option<Detected> {
-    if Protocol::of(&head.headers).is_some() || is_preflight(head) {
+    if is_preflight(head) {
         return None;
     }
     let mut answer = Answer {

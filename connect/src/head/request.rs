@@ -7,6 +7,9 @@ use tonic_call::{GRPC_TIMEOUT, Protocol, format_timeout};
 
 use super::remove;
 
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
 /// Whether a header describes the HTTP body or the connection, and has no meaning inside.
 fn is_removed(name: &str) -> bool {
     matches!(
@@ -38,8 +41,8 @@ pub(crate) fn translate_request(
     path: Option<&PathAndQuery>,
 ) {
     remove(&mut head.headers, is_removed);
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    head.headers.insert(CONTENT_TYPE, GRPC);
+    head.headers.insert(TE, TRAILERS);
     if let Some(timeout) = timeout {
         head.headers.insert(GRPC_TIMEOUT, format_timeout(timeout));
     }
