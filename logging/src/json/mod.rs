@@ -44,6 +44,7 @@
 //! | | tracing-subscriber | here |
 //! |---|---|---|
 //! | a value logs while `Span::record` writes it | never returns | both are written; the inner event has spans without fields |
+//! | a span with a key that is escaped records a field later | the field is lost | the field is written |
 //! | `Debug` or `Display` of a value returns an error | panic | the text before the error is written |
 //! | the fields of a span are missing, because the layer was added after it | panic | the span is written with its name |
 //! | a span has a float of 16 or 17 digits | the last digit may be another | the digits are exact |
