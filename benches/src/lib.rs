@@ -3,6 +3,7 @@
 
 mod callers;
 mod channels;
+pub mod compare;
 mod configured;
 pub mod connect;
 mod deadlines;

@@ -10,14 +10,13 @@ use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic_call::{CallInfo, Peer, Side};
-use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitBuilder, RateLimitLayer, Rule};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::{GlobalKeyExtractor, KeyExtractor};
 use tower_governor::{GovernorError, GovernorLayer};
 
-use crate::service::AtOnce;
+use crate::service::InProcess;
 use crate::subject::{Call, Subject};
 
 /// The time until one call is available again. It is long, so that no key expires during a bench.
@@ -104,9 +103,9 @@ fn governor_with_fields() -> Governor<GlobalKeyExtractor, StateInformationMiddle
 /// A subject that refuses every call after the first.
 fn refusing<L, B>(name: &'static str, layer: L) -> Subject
 where
-    L: Layer<KindsServer<AtOnce>>,
+    L: Layer<InProcess>,
     L::Service: Service<Request<Body>, Response = Response<B>, Error = Infallible> + 'static,
-    B: http_body::Body<Data = Bytes>,
+    B: http_body::Body<Data = Bytes> + 'static,
 {
     let mut subject = Subject::new(name, layer);
     subject.call(Call::Unary);

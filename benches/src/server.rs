@@ -110,7 +110,7 @@ pub fn bare_servers(count: usize) -> Vec<Endpoint> {
 }
 
 impl Server {
-    fn new<L, B>(name: &'static str, layer: L) -> Self
+    pub(crate) fn new<L, B>(name: &'static str, layer: L) -> Self
     where
         L: Layer<Routes> + Clone + Send + 'static,
         L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,

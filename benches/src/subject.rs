@@ -1,24 +1,24 @@
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Range;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use prost::Message as _;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic_call::{CallInfo, GRPC_TIMEOUT};
 use tonic_call_test_kit::frame_of;
 use tonic_call_test_kit::v1::Ask;
-use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
 use crate::callers::Callers;
-use crate::service::AtOnce;
+use crate::service::InProcess;
 
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Call {
 pub struct Subject {
     /// The name of the layer around the service.
     pub name: &'static str,
-    call: Box<dyn FnMut(Request<tonic::body::Body>) -> Answer>,
+    service: Box<dyn Serve>,
     expects: Answer,
     message: Bytes,
     callers: Callers,
@@ -68,7 +68,13 @@ pub struct Subject {
     connection: Option<TlsConnectInfo<TcpConnectInfo>>,
     timeout: Option<HeaderValue>,
     known: Option<CallInfo>,
+    /// The paths of unary calls, in turn; if there are none, that of the service.
+    paths: Vec<Uri>,
+    at: usize,
 }
+
+/// The response of a call whose messages were not all read.
+pub(crate) type Open = Pin<Box<dyn Any>>;
 
 /// Where the response has its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +97,22 @@ impl Subject {
             connection: self.connection.clone(),
             timeout: self.timeout.clone(),
             known: self.known.clone(),
+            paths: self.paths.clone(),
             ..Self::alone()
         }
     }
 
     pub(crate) fn new<L, B>(name: &'static str, layer: L) -> Self
     where
-        L: Layer<KindsServer<AtOnce>>,
+        L: Layer<InProcess>,
         L::Service: Service<Request<tonic::body::Body>, Response = Response<B>> + 'static,
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + 'static,
     {
-        let mut service = layer.layer(KindsServer::new(AtOnce));
-        let call = Box::new(move |request| run(&mut service, request));
+        let service = Box::new(layer.layer(InProcess::new()));
         let message = frame_of(&Ask::default().encode_to_vec());
         Self {
             name,
-            call,
+            service,
             expects: Answer::Trailers,
             message,
             callers: Callers::of(0..1),
@@ -114,6 +120,8 @@ impl Subject {
             connection: None,
             timeout: None,
             known: None,
+            paths: Vec::new(),
+            at: 0,
         }
     }
 
@@ -152,12 +160,28 @@ impl Subject {
         self.callers = Callers::of(numbers);
     }
 
+    /// From now on, unary calls have these paths in turn.
+    pub(crate) fn calling(&mut self, paths: Vec<Uri>) {
+        self.paths = paths;
+    }
+
     /// Makes one call with the headers and extensions of a server's requests, and reads the response to its end.
     pub fn call(&mut self, call: Call) {
+        let request = self.request(call);
+        assert_eq!(self.service.run(request), self.expects, "where the status of {} is", self.name);
+    }
+
+    /// Makes one call, and reads only the first message of the response.
+    pub(crate) fn open(&mut self) -> Open {
+        let request = self.request(Call::Frames);
+        self.service.open(request)
+    }
+
+    fn request(&mut self, call: Call) -> Request<tonic::body::Body> {
         let body = tonic::body::Body::new(Once(Some(self.message.clone())));
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = http::Uri::from_static(call.path());
+        *request.uri_mut() = self.uri(call);
         let client = HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
         request.headers_mut().insert(USER_AGENT, client);
         if let Some((name, value)) = &self.credentials {
@@ -175,8 +199,52 @@ impl Subject {
         if let Some(info) = &self.known {
             request.extensions_mut().insert(info.clone());
         }
-        assert_eq!((self.call)(request), self.expects, "where the status of {} is", self.name);
+        request
     }
+
+    fn uri(&mut self, call: Call) -> Uri {
+        if call != Call::Unary || self.paths.is_empty() {
+            return Uri::from_static(call.path());
+        }
+        // A prime: the order of the calls is not that of the memory of their methods.
+        self.at = (self.at + 7_919) % self.paths.len();
+        self.paths[self.at].clone()
+    }
+}
+
+/// A service of any type.
+trait Serve {
+    fn run(&mut self, request: Request<tonic::body::Body>) -> Answer;
+    fn open(&mut self, request: Request<tonic::body::Body>) -> Open;
+}
+
+impl<S, B> Serve for S
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<B>>,
+    B: Body<Data = Bytes> + 'static,
+{
+    fn run(&mut self, request: Request<tonic::body::Body>) -> Answer {
+        run(self, request)
+    }
+
+    fn open(&mut self, request: Request<tonic::body::Body>) -> Open {
+        let mut body = Box::pin(respond(self, request).into_body());
+        let first = body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(first, Poll::Ready(Some(Ok(frame))) if frame.is_data()), "a message");
+        body
+    }
+}
+
+/// Polls a call to the head of its response. It never waits.
+fn respond<S, B>(service: &mut S, request: Request<tonic::body::Body>) -> Response<B>
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<B>>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let response = pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = response.poll(&mut cx) else { panic!("it answers at once") };
+    response
 }
 
 /// Polls a call to its end. It never waits.
@@ -186,9 +254,7 @@ where
     B: Body<Data = Bytes>,
 {
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut cx).is_ready());
-    let response = pin!(service.call(request));
-    let Poll::Ready(Ok(response)) = response.poll(&mut cx) else { panic!("it answers at once") };
+    let response = respond(service, request);
     if response.headers().contains_key("grpc-status") {
         return Answer::Head;
     }
@@ -212,7 +278,7 @@ impl Body for Once {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))

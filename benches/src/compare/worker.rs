@@ -1,0 +1,97 @@
+//! The process of one row.
+
+use std::io::{BufRead as _, Write as _, stdin, stdout};
+
+use serde::Serialize;
+
+use super::end_to_end::EndToEnd;
+use super::in_process::InProcess;
+use super::protocol::{Done, Kind, Question, State};
+use super::rows::{self, Row};
+use super::{Count, Error};
+use crate::service::set_work;
+use crate::subjects::enter_runtime;
+
+/// Answers questions about a row from standard input until that ends.
+pub(super) fn serve(name: &str, count: Count) -> Result<(), Error> {
+    let mut worker = Worker::new(name, count)?;
+    for line in stdin().lock().lines() {
+        worker.answer(serde_json::from_str(&line?)?)?;
+    }
+    Ok(())
+}
+
+/// Makes calls of a row in process.
+pub(super) fn make_calls(name: &str, call: Kind, calls: u32) -> Result<(), Error> {
+    let row = row(name)?;
+    row.subscriber.install();
+    let _inside = enter_runtime();
+    // Allocations are not counted under valgrind.
+    let count: Count = |run| {
+        run();
+        super::Allocated { count: 0, bytes: 0, kept: 0 }
+    };
+    InProcess::prepare(&row, State::Plain, count).0.calls(call, calls);
+    Ok(())
+}
+
+fn row(name: &str) -> Result<Row, Error> {
+    rows::named(name).ok_or_else(|| format!("there is no row `{name}`").into())
+}
+
+struct Worker {
+    row: Row,
+    count: Count,
+    in_process: InProcess,
+    /// Started when it is first asked for.
+    end_to_end: Option<EndToEnd>,
+}
+
+impl Worker {
+    fn new(name: &str, count: Count) -> Result<Self, Error> {
+        let row = row(name)?;
+        row.subscriber.install();
+        let in_process = prepare(&row, State::Plain, count).0;
+        Ok(Self { row, count, in_process, end_to_end: None })
+    }
+
+    fn answer(&mut self, question: Question) -> Result<(), Error> {
+        match question {
+            Question::Work { loops } => {
+                set_work(loops);
+                reply(Done {})
+            }
+            Question::Prepare(state) => {
+                let prepared;
+                (self.in_process, prepared) = prepare(&self.row, state, self.count);
+                reply(prepared)
+            }
+            Question::InProcess { call, chunks, calls } => {
+                reply(self.in_process.times(call, chunks, calls))
+            }
+            Question::Allocations { call } => reply(self.in_process.allocations(call, self.count)),
+            Question::Together { call, calls } => reply(self.servers()?.together(call, calls)),
+            Question::Apart { call, calls } => reply(self.servers()?.apart(call, calls)),
+        }
+    }
+
+    fn servers(&mut self) -> Result<&EndToEnd, Error> {
+        if self.end_to_end.is_none() {
+            self.end_to_end = Some(EndToEnd::start(&self.row)?);
+        }
+        self.end_to_end.as_ref().ok_or_else(|| "the servers were started".into())
+    }
+}
+
+fn prepare(row: &Row, state: State, count: Count) -> (InProcess, super::protocol::Prepared) {
+    // The upkeep of recorders needs a runtime.
+    let _inside = enter_runtime();
+    InProcess::prepare(row, state, count)
+}
+
+fn reply(answer: impl Serialize) -> Result<(), Error> {
+    let mut out = stdout().lock();
+    serde_json::to_writer(&mut out, &answer)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
