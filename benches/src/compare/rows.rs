@@ -1,6 +1,7 @@
 //! The rows of the tables.
 
 use serde::Serialize;
+use tonic_call::observe;
 use tower::ServiceBuilder;
 use tower::layer::util::Identity;
 
@@ -131,6 +132,27 @@ fn stacks() -> Vec<Row> {
         row!(
             Stack, FIRST, PEERS, Json,
             |s| s.tracing(), s.metrics(), s.logging(), s.recovery(), s.ratelimit(), s.auth()
+        ),
+        row!(
+            Stack, "full, our JSON", PEERS, OurJson,
+            |s| s.tracing(), s.metrics(), s.logging(), s.recovery(), s.ratelimit(), s.auth()
+        ),
+        row!(
+            Stack, "full, our JSON, no handler span", PEERS, OurJson,
+            |s| s.tracing(), s.metrics(), s.logging().handler_span(false), s.recovery(), s.ratelimit(), s.auth()
+        ),
+        row!(
+            Stack, "full, own lines", PEERS, OurJson,
+            |s| s.tracing(), s.metrics(), s.own_lines(), s.recovery(), s.ratelimit(), s.auth()
+        ),
+        row!(
+            Stack, "full, own lines, no handler span", PEERS, OurJson,
+            |s| s.tracing(), s.metrics(), s.own_lines().handler_span(false), s.recovery(), s.ratelimit(), s.auth()
+        ),
+        row!(
+            Stack, "full, own lines, no handler span, one pass", PEERS, OurJson,
+            |s| observe![s.tracing(), s.metrics(), s.own_lines().handler_span(false)].expect("they watch the same side"),
+            s.recovery(), s.ratelimit(), s.auth()
         ),
         row!(
             Stack, "full, without logging", PEERS, Nobody,

@@ -51,6 +51,11 @@ impl Setup {
         configured::logging().methods(&self.methods)
     }
 
+    /// Logging whose lines are its own, and discarded.
+    pub(super) fn own_lines(&self) -> LoggingLayer {
+        self.logging().lines(std::io::sink)
+    }
+
     pub(super) fn recovery(&self) -> RecoveryLayer {
         RecoveryLayer::server()
     }

@@ -13,6 +13,8 @@ pub(super) enum Subscriber {
     Nobody,
     /// Writes events from `INFO` up as JSON, with the formatter of tracing-subscriber.
     Json,
+    /// The same, with the formatter of tonic-logging-layer.
+    OurJson,
     /// Converts `tracing` spans to OpenTelemetry spans.
     Spans,
     /// Both.
@@ -29,6 +31,10 @@ impl Subscriber {
         match self {
             Self::Nobody => {}
             Self::Json => registry().with(EnvFilter::new(LINES)).with(json()).init(),
+            Self::OurJson => {
+                let json = tonic_logging_layer::json::layer().with_writer(std::io::sink);
+                registry().with(EnvFilter::new(LINES)).with(json).init();
+            }
             Self::Spans => registry().with(EnvFilter::new(SPANS)).with(spans()).init(),
             Self::JsonAndSpans => {
                 // Each sees only what it needs: spans for OpenTelemetry would cost much more as JSON, too.
