@@ -55,7 +55,7 @@ impl Call for Told {
         self.note("scope");
         SCOPES.with_borrow_mut(|scopes| scopes.push(self.name));
         let output = poll();
-        SCOPES.with_borrow_mut(|scopes| scopes.pop());
+        SCOPES.with_borrow_mut(Vec::pop);
         output
     }
 

@@ -33,12 +33,12 @@ enum Placed {
     InOnePass,
 }
 
-/// How the layers get the methods.
+/// Which layers get the methods.
 #[derive(Clone, Copy, Debug)]
 enum Given {
-    ToAll,
-    ToMetrics,
-    ToNone,
+    All,
+    Metrics,
+    Nothing,
 }
 
 /// What the layers make of calls, without what differs from call to call.
@@ -75,9 +75,9 @@ impl Watched {
         let metrics = MetricsLayer::server().with_recorder(readings.clone());
         let logging = LoggingLayer::server().messages(tracing::Level::INFO);
         let (tracing, metrics, logging) = match given {
-            Given::ToNone => (tracing, metrics, logging),
-            Given::ToMetrics => (tracing, metrics.methods(&methods), logging),
-            Given::ToAll => {
+            Given::Nothing => (tracing, metrics, logging),
+            Given::Metrics => (tracing, metrics.methods(&methods), logging),
+            Given::All => {
                 (tracing.methods(&methods), metrics.methods(&methods), logging.methods(&methods))
             }
         };
@@ -174,16 +174,16 @@ async fn seen(placed: Placed, given: Given) -> Seen {
 #[tokio::test]
 async fn one_pass_shows_what_three_layers_show() {
     silence_panics();
-    for given in [Given::ToAll, Given::ToMetrics, Given::ToNone] {
+    for given in [Given::All, Given::Metrics, Given::Nothing] {
         let together = seen(Placed::InOnePass, given).await;
         assert_eq!(together.spans.len(), 18, "{given:?}");
         let finished = together.lines.iter().filter(|line| line.contains("finished call"));
         assert_eq!(finished.filter(|line| line.starts_with("of span Some")).count(), 18);
         let stacked = seen(Placed::Stacked, given).await;
-        if let Given::ToMetrics = given {
+        if let Given::Metrics = given {
             // In one pass, the two other layers know the methods, too.
             assert_eq!(together.series, stacked.series);
-            let described = seen(Placed::InOnePass, Given::ToAll).await;
+            let described = seen(Placed::InOnePass, Given::All).await;
             assert_eq!(together, described);
         } else {
             assert_eq!(together.spans, stacked.spans, "{given:?}");
