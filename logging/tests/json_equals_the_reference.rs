@@ -8,7 +8,7 @@ mod json_support;
 use std::error::Error;
 use std::fmt;
 
-use tracing::field::{Empty, debug, display};
+use tracing::field::{Empty, debug};
 use tracing::{Level, debug, error, error_span, info, info_span, trace, warn};
 use tracing_log::{LogTracer, log};
 

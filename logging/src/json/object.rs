@@ -1,7 +1,5 @@
 //! Appends a JSON object to a line, member by member.
 
-use std::fmt::Display;
-
 use super::{number, text};
 
 /// An object that is being written. The members stay in their order, and a key may come twice.
@@ -92,11 +90,6 @@ impl<'l> Object<'l> {
     /// See [`text::plain`].
     pub(crate) fn plain(&mut self, key: impl Key, value: &str) {
         text::plain(self.value(key), value);
-    }
-
-    /// See [`text::display`].
-    pub(crate) fn display(&mut self, key: impl Key, value: &dyn Display) {
-        text::display(self.value(key), value);
     }
 
     pub(crate) fn unsigned(&mut self, key: impl Key, value: u64) {

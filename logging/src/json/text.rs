@@ -18,16 +18,9 @@ pub(crate) fn plain(line: &mut String, text: &str) {
     line.push('"');
 }
 
-/// Appends the `Display` text of `value` as a JSON string, with its quotes.
+/// Appends the `Debug` text of `value` as a JSON string, with its quotes.
 ///
 /// What the value has written before an error of its own is kept.
-pub(crate) fn display(line: &mut String, value: &dyn fmt::Display) {
-    line.push('"');
-    let _ = write!(Escaped(line), "{value}");
-    line.push('"');
-}
-
-/// Like [`display`], for the `Debug` text.
 pub(crate) fn debug(line: &mut String, value: &dyn fmt::Debug) {
     line.push('"');
     let _ = write!(Escaped(line), "{value:?}");

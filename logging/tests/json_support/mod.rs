@@ -15,10 +15,10 @@ use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 /// Where a subscriber writes.
 #[derive(Clone, Default)]
-pub struct Sink(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Sink {
-    pub fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
@@ -44,7 +44,7 @@ impl MakeWriter<'_> for Sink {
 
 /// A time that stands still, with a character that needs an escape.
 #[derive(Clone, Copy)]
-pub struct FixedTime;
+pub(crate) struct FixedTime;
 
 impl FormatTime for FixedTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
@@ -54,19 +54,19 @@ impl FormatTime for FixedTime {
     }
 }
 
-pub type Reference<T = FixedTime> = SubscriberBuilder<format::JsonFields, Format<Json, T>>;
-pub type Ours<T = FixedTime> = SubscriberBuilder<JsonFields, JsonEvents<T>>;
+pub(crate) type Reference<T = FixedTime> = SubscriberBuilder<format::JsonFields, Format<Json, T>>;
+pub(crate) type Ours<T = FixedTime> = SubscriberBuilder<JsonFields, JsonEvents<T>>;
 
-pub fn reference() -> Reference {
+pub(crate) fn reference() -> Reference {
     tracing_subscriber::fmt().json().flatten_event(true).with_timer(FixedTime)
 }
 
-pub fn ours() -> Ours {
+pub(crate) fn ours() -> Ours {
     json::subscriber().map_event_format(|json| json.with_timer(FixedTime))
 }
 
 /// What `program` writes with each subscriber.
-pub fn lines_of(
+pub(crate) fn lines_of(
     reference: impl FnOnce(Sink) -> Box<dyn Subscriber + Send + Sync>,
     ours: impl FnOnce(Sink) -> Box<dyn Subscriber + Send + Sync>,
     program: impl Fn(),
@@ -79,7 +79,11 @@ pub fn lines_of(
 
 /// Asserts that both write the same lines, byte for byte, and at least one. Returns them.
 #[track_caller]
-pub fn assert_equal_with<T, U>(reference: Reference<T>, ours: Ours<U>, program: impl Fn()) -> String
+pub(crate) fn assert_equal_with<T, U>(
+    reference: Reference<T>,
+    ours: Ours<U>,
+    program: impl Fn(),
+) -> String
 where
     T: FormatTime + Send + Sync + 'static,
     U: FormatTime + Send + Sync + 'static,
@@ -96,6 +100,6 @@ where
 
 /// [`assert_equal_with`] the default settings.
 #[track_caller]
-pub fn assert_equal(program: impl Fn()) -> String {
+pub(crate) fn assert_equal(program: impl Fn()) -> String {
     assert_equal_with(reference(), ours(), program)
 }
