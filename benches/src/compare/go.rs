@@ -22,7 +22,7 @@ pub(super) struct Go {
 }
 
 /// The name of the row.
-const NAME: &str = "grpc-go with go-grpc-middleware v2 and otelgrpc, of bare grpc-go";
+const NAME: &str = "grpc-go, go-grpc-middleware v2, otelgrpc";
 
 /// Builds and starts the program; an error tells why it cannot be measured.
 pub(super) fn start() -> Result<Go, String> {

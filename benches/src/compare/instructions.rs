@@ -6,9 +6,10 @@ use std::thread;
 
 use super::Error;
 use super::protocol::Kind;
+use super::worker::COUNTED;
 
-/// The difference between two runs is that of this many calls.
-const CALLS: [u32; 2] = [16, 80];
+/// The number of calls that are counted.
+const CALLS: u32 = 64;
 
 /// Why instructions cannot be counted; `None` if they can.
 pub(super) fn missing() -> Option<String> {
@@ -46,28 +47,25 @@ pub(super) fn count(rows: &[&'static str]) -> Result<Vec<[f64; 2]>, Error> {
     Ok(counted.into_iter().map(|(_, counts)| counts).collect())
 }
 
-/// The difference between two runs, so that the start of the program does not count.
+/// Counts nothing but the calls: what a program does at its start depends on the time that it takes.
 fn per_call(row: &str, call: Kind) -> Result<f64, Error> {
-    let [few, many] = CALLS.map(|calls| of_run(row, call, calls));
-    Ok((many? - few?) / f64::from(CALLS[1] - CALLS[0]))
-}
-
-fn of_run(row: &str, call: Kind, calls: u32) -> Result<f64, Error> {
     let output = Command::new("valgrind")
-        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--toggle-collect=*{COUNTED}*"))
         .arg(std::env::current_exe()?)
-        .args(["calls", row, call.argument(), &calls.to_string()])
+        .args(["calls", row, call.argument(), &CALLS.to_string()])
         .stdout(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    total(&text).ok_or_else(|| format!("valgrind counted nothing of `{row}`: {text}").into())
+    let total = total(&text).filter(|total| *total > 0.0);
+    let total = total.ok_or_else(|| format!("valgrind counted nothing of `{row}`: {text}"))?;
+    Ok(total / f64::from(CALLS))
 }
 
-/// The number in the line `==1== I   refs:      1,234`.
+/// The number in the line `==1== Collected : 1234`.
 fn total(output: &str) -> Option<f64> {
-    let mut lines = output.lines().filter(|line| line.split_whitespace().nth(1) == Some("I"));
-    let (_, count) = lines.find_map(|line| line.split_once("refs:"))?;
-    count.trim().replace(',', "").parse().ok()
+    let (_, count) = output.lines().find_map(|line| line.split_once("Collected :"))?;
+    count.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -76,12 +74,12 @@ mod tests {
 
     #[test]
     fn the_count_is_read_from_the_lines_of_valgrind() {
-        let output = "==7== Cachegrind, a high-precision tracing profiler\n==7== \n==7== I   refs:      12,345,678\n";
+        let output = "==7== Events    : Ir\n==7== Collected : 12345678\n==7== \n";
         assert_eq!(total(output), Some(12_345_678.0));
     }
 
     #[test]
     fn output_without_a_count_has_none() {
-        assert_eq!(total("==7== Cachegrind\nI am no count"), None);
+        assert_eq!(total("==7== Callgrind\n==7== Collected : nothing"), None);
     }
 }

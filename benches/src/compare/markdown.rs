@@ -34,10 +34,11 @@ const NOTES: &str = "\
 - \"Of peers\" compares what a layer adds with what the crate adds that one would use instead, a stack with all six of them
   in one stack: tower-http's catch-panic and trace for gRPC, tonic_prometheus_layer, tonic-tracing-opentelemetry,
   tower_governor, and a tonic interceptor with jsonwebtoken. Lines are JSON and discarded, spans are not exported.
-- In process nothing is sent: what is added to a call of the service that answers at once, and, to a call whose handler
-  works for 50 µs. A message is one of a stream of 100 that are ready at once.
+- In process nothing is sent: what is added to a call of the service that answers at once, and to a call whose handler works
+  for 50 µs. A message is one of a stream of 100 that are ready at once.
 - Over loopback, 64 calls at once share one connection. \"Of bare\" is throughput per core, client and server counted
-  together, which share a thread. Server CPU and latency are those of a server that has a thread of its own.
+  together, which share a thread. Server CPU and latency are those of a server that has a thread of its own. grpc-go, with
+  one processor, is compared with bare grpc-go.
 ";
 
 fn median(value: Option<Quartiles>, digits: usize) -> String {

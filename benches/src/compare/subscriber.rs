@@ -23,8 +23,8 @@ pub(super) enum Subscriber {
 
 /// Events and spans from `INFO` up.
 const LINES: &str = "info";
-/// The spans of tonic-tracing-opentelemetry, which have a target of their own, and the level `TRACE`.
-const SPANS: &str = "off,otel::tracing=trace";
+/// The spans of a program, and those of tonic-tracing-opentelemetry, which have a target of their own and the level `TRACE`.
+const SPANS: &str = "info,otel::tracing=trace";
 
 impl Subscriber {
     pub(super) fn install(self) {
@@ -37,7 +37,7 @@ impl Subscriber {
             }
             Self::Spans => registry().with(EnvFilter::new(SPANS)).with(spans()).init(),
             Self::JsonAndSpans => {
-                // Each sees only what it needs: spans for OpenTelemetry would cost much more as JSON, too.
+                // Lines without the spans at `TRACE`, which would cost much more as JSON, too.
                 let spans = spans().with_filter(EnvFilter::new(SPANS));
                 registry().with(spans).with(json().with_filter(EnvFilter::new(LINES))).init();
             }
