@@ -58,7 +58,8 @@ fn per_call(row: &str, call: Kind) -> Result<f64, Error> {
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     let total = total(&text).filter(|total| *total > 0.0);
-    let total = total.ok_or_else(|| format!("valgrind counted nothing of `{row}`: {text}"))?;
+    let last = text.lines().last().unwrap_or_default();
+    let total = total.ok_or_else(|| format!("valgrind counted nothing of `{row}`: {last}"))?;
     Ok(total / f64::from(CALLS))
 }
 

@@ -61,7 +61,12 @@ fn measure(rows: Vec<Row>, quick: bool) -> Result<Results, Error> {
         .or_else(instructions::missing)
     {
         Some(why) => left_out.push(format!("instructions: {why}.")),
-        None => count(&mut rows, &progress)?,
+        // What was measured before is worth more than an error.
+        None => {
+            if let Err(why) = count(&mut rows, &progress) {
+                left_out.push(format!("instructions: {why}."));
+            }
+        }
     }
     let others: Vec<_> = go.iter().map(|go: &Go| (go.name, &go.samples)).collect();
     let rows = results::of(&rows, &others);
