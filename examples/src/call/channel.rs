@@ -17,7 +17,7 @@ use tonic_retry_layer::RetryLayer;
 use tower::ServiceBuilder;
 
 use super::error::CallError;
-use super::output;
+use super::output::Output;
 use super::retries::CountRetries;
 use crate::FILE_DESCRIPTOR_SET;
 use crate::cli::CallArgs;
@@ -30,6 +30,7 @@ pub(super) fn layered(
     args: &CallArgs,
     config: &ServiceConfig,
     traces: Option<&Traces>,
+    output: Output,
 ) -> Result<BoxChannel, CallError> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)
         .map_err(|error| CallError::Input(error.to_string()))?;
@@ -40,7 +41,7 @@ pub(super) fn layered(
         .map_request(move |request| {
             if verbose {
                 // Now, not at the end of the call: a stream may never end.
-                output::print_trace_id();
+                output.trace_id();
             }
             request
         })

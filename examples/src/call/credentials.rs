@@ -122,6 +122,9 @@ fn find_token(args: &CredentialArgs) -> Result<(Option<CredentialsBuilder>, Hint
     fn input(error: &dyn fmt::Display) -> CallError {
         CallError::Input(error.to_string())
     }
+    if args.no_token {
+        return Ok((None, Hint::no_token(NO_TOKEN)));
+    }
     let given = if let Some(token) = &args.token {
         Some(CredentialsLayer::bearer(token.clone()))
     } else if args.token_file.as_deref() == Some(Path::new("-")) {

@@ -11,7 +11,7 @@ use tonic_call::{BoxChannel, WaitForReady};
 
 use super::error::CallError;
 use super::lines;
-use super::output::{print, print_next_page_token};
+use super::output::Output;
 use crate::cli::{Metadata, Method};
 use crate::page::NEXT_PAGE_TOKEN;
 use crate::v1::order_service_client::OrderServiceClient;
@@ -27,6 +27,7 @@ type Requests<T> = Request<Pin<Box<dyn Stream<Item = T> + Send>>>;
 pub(super) struct RequestOptions {
     pub(super) metadata: Vec<Metadata>,
     pub(super) wait_for_ready: bool,
+    pub(super) output: Output,
 }
 
 impl RequestOptions {
@@ -48,41 +49,41 @@ impl RequestOptions {
                         None => error,
                     }
                 });
-                print(created?.get_ref())
+                self.output.message(created?.get_ref())
             }
             Method::GetOrder { id } => {
                 let request = self.request(GetOrderRequest { id });
-                print(client.get_order(request).await?.get_ref())
+                self.output.message(client.get_order(request).await?.get_ref())
             }
             Method::ListOrders { customer_email, page_size, page_token } => {
                 let request =
                     self.request(ListOrdersRequest { customer_email, page_size, page_token });
                 let page = client.list_orders(request).await?;
                 let next = page.metadata().get(NEXT_PAGE_TOKEN).cloned();
-                print_each(page).await?;
-                print_next_page_token(next.as_ref());
+                self.print_each(page).await?;
+                self.output.next_page_token(next.as_ref());
                 Ok(())
             }
             Method::WatchOrder { id } => {
                 let request = self.request(WatchOrderRequest { id });
-                print_each(client.watch_order(request).await?).await
+                self.print_each(client.watch_order(request).await?).await
             }
             Method::AdvanceOrder { id, stage } => {
                 let stage = OrderStage::from(stage).into();
                 let request = self.request(AdvanceOrderRequest { id, stage });
-                print(client.advance_order(request).await?.get_ref())
+                self.output.message(client.advance_order(request).await?.get_ref())
             }
             Method::ImportOrders { file } => {
                 let (requests, invalid_line) = self.requests(&file)?;
                 tokio::select! {
                     biased;
                     error = invalid_line => Err(error),
-                    response = client.import_orders(requests) => print(response?.get_ref()),
+                    response = client.import_orders(requests) => self.output.message(response?.get_ref()),
                 }
             }
             Method::QuoteOrders { file } => {
                 let (requests, invalid_line) = self.requests(&file)?;
-                let print_quotes = async { print_each(client.quote_orders(requests).await?).await };
+                let print_quotes = async { self.print_each(client.quote_orders(requests).await?).await };
                 tokio::select! {
                     quoted = print_quotes => quoted,
                     error = invalid_line => Err(error),
@@ -112,6 +113,17 @@ impl RequestOptions {
         let requests = Box::pin(lines::read(file, invalid)?);
         Ok((self.request(requests), invalid_line(first_invalid)))
     }
+
+    async fn print_each<T: Message + Name>(
+        &self,
+        response: Response<Streaming<T>>,
+    ) -> Result<(), CallError> {
+        let mut messages = response.into_inner();
+        while let Some(message) = messages.next().await {
+            self.output.message(&message?)?;
+        }
+        Ok(())
+    }
 }
 
 /// A random idempotency key: attempts of one call have the same one, and no other call has it.
@@ -128,12 +140,4 @@ async fn invalid_line(first: oneshot::Receiver<CallError>) -> CallError {
         // Every line is valid.
         Err(_) => std::future::pending().await,
     }
-}
-
-async fn print_each<T: Message + Name>(response: Response<Streaming<T>>) -> Result<(), CallError> {
-    let mut messages = response.into_inner();
-    while let Some(message) = messages.next().await {
-        print(&message?)?;
-    }
-    Ok(())
 }

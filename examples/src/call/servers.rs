@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 /// The channel to all servers, and what it reports.
-pub(super) struct Servers {
+pub(crate) struct Servers {
     channel: Balanced,
     states: watch::Receiver<States>,
     picks: Picks,
@@ -85,7 +85,7 @@ impl Servers {
     }
 
     /// Takes the addresses that were picked since the last time.
-    pub(super) fn take_picks(&self) -> Vec<Address> {
+    pub(crate) fn take_picks(&self) -> Vec<Address> {
         mem::take(&mut lock(&self.picks))
     }
 
@@ -99,7 +99,7 @@ impl Servers {
     }
 
     /// Waits a short time until no address is being connected to.
-    pub(super) async fn wait_for_connections(&self) {
+    pub(crate) async fn wait_for_connections(&self) {
         let mut states = self.states.clone();
         let is = |wanted| move |(state, _): &(State, _)| *state == wanted;
         let settled = async {
@@ -114,6 +114,14 @@ impl Servers {
         };
         // Without all of them, the calls go to those that are connected.
         _ = timeout(SHORT_WAIT, settled).await;
+    }
+
+    /// Waits until calls are no longer sent to one of the addresses.
+    pub(crate) async fn wait_for_a_loss(&self) {
+        let mut states = self.states.clone();
+        let lost = |states: &States| states.values().any(|(state, _)| *state != State::Ready);
+        // The sender lives as long as the channel.
+        _ = states.wait_for(lost).await;
     }
 
     /// Closes the connections. Waits a short time until that is logged, so that it is not logged in between what is

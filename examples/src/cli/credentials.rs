@@ -25,6 +25,10 @@ pub struct CredentialArgs {
     /// all servers are on this machine]
     #[arg(long, value_name = "FILE", global = true, help_heading = CALL_OPTIONS)]
     pub dev_key: Option<PathBuf>,
+
+    /// Send no token, even if there is a development key in this folder
+    #[arg(long, global = true, help_heading = CALL_OPTIONS, conflicts_with_all = ["token", "token_file", "dev_key"])]
+    pub no_token: bool,
 }
 
 impl CredentialArgs {
