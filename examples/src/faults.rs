@@ -6,6 +6,7 @@
 //! | `panic-after=3` | panics after three messages of a response stream; before the response of other methods |
 //! | `delay=200ms` | waits before anything else |
 //! | `status=UNAVAILABLE` | ends the call with that code |
+//! | `status=UNAVAILABLE*2` | the same for the first two attempts of a call; further attempts succeed |
 //!
 //! Several faults are injected in their order.
 
@@ -23,6 +24,9 @@ use crate::validate::Violations;
 
 const KEY: &str = "x-fault";
 
+/// Sent by clients that retry (gRFC A6).
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
 /// Whether calls may ask for faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Faults {
@@ -38,7 +42,8 @@ enum Fault {
     Panic,
     PanicAfter(u64),
     Delay(Duration),
-    Status(Code),
+    /// For the attempts before the one with this number, from 0.
+    Status(Code, u64),
 }
 
 /// The fault to inject into the response stream.
@@ -66,9 +71,10 @@ impl Faults {
                 Fault::Panic => panic!("asked to panic by {KEY}"),
                 Fault::PanicAfter(messages) => rest.panic_after = Some(messages),
                 Fault::Delay(time) => tokio::time::sleep(time).await,
-                Fault::Status(code) => {
+                Fault::Status(code, attempts) if previous_attempts(metadata) < attempts => {
                     return Err(Status::new(code, format!("requested by {KEY}")));
                 }
+                Fault::Status(..) => {}
             }
         }
         Ok(rest)
@@ -110,14 +116,25 @@ fn requested(metadata: &MetadataMap) -> Result<Vec<Fault>, Status> {
     Ok(violations.or(faults)?)
 }
 
+/// The attempts of the call that its client has made before this one.
+fn previous_attempts(metadata: &MetadataMap) -> u64 {
+    let attempts = metadata.get(PREVIOUS_ATTEMPTS).and_then(|value| value.to_str().ok());
+    attempts.and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
 fn parse(text: &str) -> Option<Fault> {
     match text.split_once('=') {
         None if text == "panic" => Some(Fault::Panic),
         Some(("panic-after", messages)) => messages.parse().ok().map(Fault::PanicAfter),
         Some(("delay", time)) => duration::parse(time).ok().map(Fault::Delay),
-        Some(("status", name)) => {
+        Some(("status", status)) => {
+            let (name, attempts) = match status.split_once('*') {
+                Some((name, attempts)) => (name, attempts.parse().ok()?),
+                None => (status, u64::MAX),
+            };
             // `OK` is not a fault, and tonic would send it without a response message.
-            code_from_name(name).filter(|code| *code != Code::Ok).map(Fault::Status)
+            let code = code_from_name(name).filter(|code| *code != Code::Ok)?;
+            Some(Fault::Status(code, attempts))
         }
         _ => None,
     }
@@ -132,7 +149,8 @@ mod tests {
         assert_eq!(parse("panic"), Some(Fault::Panic));
         assert_eq!(parse("panic-after=3"), Some(Fault::PanicAfter(3)));
         assert_eq!(parse("delay=200ms"), Some(Fault::Delay(Duration::from_millis(200))));
-        assert_eq!(parse("status=DATA_LOSS"), Some(Fault::Status(Code::DataLoss)));
+        assert_eq!(parse("status=DATA_LOSS"), Some(Fault::Status(Code::DataLoss, u64::MAX)));
+        assert_eq!(parse("status=ABORTED*2"), Some(Fault::Status(Code::Aborted, 2)));
     }
 
     #[test]
@@ -144,6 +162,8 @@ mod tests {
             "panic-after=-1",
             "delay=soon",
             "status=OKAY",
+            "status=ABORTED*",
+            "status=ABORTED*-1",
             "status=OK",
         ] {
             assert_eq!(parse(text), None, "{text:?}");

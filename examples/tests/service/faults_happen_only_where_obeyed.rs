@@ -48,6 +48,27 @@ async fn a_status_is_answered_by_every_method() {
 }
 
 #[tokio::test]
+async fn a_status_can_be_limited_to_the_first_attempts_of_a_call() {
+    let server = Server::with_faults(Faults::Enabled).await;
+    for (previous, code) in [
+        (None, Code::Aborted),
+        (Some("1"), Code::Aborted),
+        (Some("2"), Code::Ok),
+        // Not a number of attempts.
+        (Some("many"), Code::Aborted),
+    ] {
+        let mut request = asking("status=ABORTED*2", ListOrdersRequest::default());
+        if let Some(previous) = previous {
+            let number = previous.parse().unwrap();
+            request.metadata_mut().insert("grpc-previous-rpc-attempts", number);
+        }
+        let answer = server.client.clone().list_orders(request).await;
+        let seen = answer.map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!(seen, code, "{previous:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_fault_is_refused_by_every_method() {
     let server = Server::with_faults(Faults::Enabled).await;
     for answer in every_method(&server, "explode").await {
