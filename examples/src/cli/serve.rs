@@ -212,6 +212,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION|off", default_value = "30m", help_heading = CONNECTIONS)]
     pub connection_age: TimeLimit,
 
+    /// Shut down at the end of standard input, as after Ctrl-C
+    #[arg(long, hide = true)]
+    pub stop_at_eof: bool,
+
     /// Inject the faults that calls ask for in the metadata x-fault
     #[arg(long, hide = true)]
     pub(super) faults: bool,

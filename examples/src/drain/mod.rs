@@ -15,4 +15,4 @@ mod signals;
 
 pub(crate) use layer::{DrainLayer, EndsSoon};
 pub use phases::{DelayTooLong, Drain, Drained};
-pub use signals::{Signal, signals};
+pub use signals::{Signal, signals, signals_or_eof};

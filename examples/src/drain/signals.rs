@@ -1,6 +1,7 @@
 //! The signals that shut the server down.
 
 use std::io;
+use std::thread;
 
 use tokio::sync::mpsc;
 
@@ -17,6 +18,19 @@ pub enum Signal {
 pub fn signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     let (sender, signals) = mpsc::unbounded_channel();
     listen(sender)?;
+    Ok(signals)
+}
+
+/// The same. The end of standard input is like Ctrl-C: a program that has started this one with a pipe can stop it by
+/// closing the pipe, and stops it by ending in whatever way.
+pub fn signals_or_eof() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
+    let (sender, signals) = mpsc::unbounded_channel();
+    listen(sender.clone())?;
+    // A thread, not a task: nothing else can wake it.
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        _ = sender.send(Signal::Interrupt);
+    })?;
     Ok(signals)
 }
 

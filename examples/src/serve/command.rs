@@ -22,7 +22,8 @@ use crate::traces::Traces;
 /// When the server is ready, standard output has a line `listening on ADDR`, lines with the addresses of the metrics
 /// and of the health service, and with a development key a line with the command that makes a token.
 pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeError> {
-    let mut signals = drain::signals().map_err(ServeError::Signals)?;
+    let signals = if args.stop_at_eof { drain::signals_or_eof() } else { drain::signals() };
+    let mut signals = signals.map_err(ServeError::Signals)?;
     let (faults, auth, max_lifetime) = (args.faults(), args.auth(), args.max_token_lifetime());
     let certificates = args.certificates();
     let tls = args.tls.files().as_ref().map(TlsFiles::load).transpose().map_err(ServeError::Tls)?;
