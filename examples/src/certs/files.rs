@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::CertsError;
 
-pub(super) const CA: &str = "ca.crt";
+pub(crate) const CA: &str = "ca.crt";
 pub(super) const CA_KEY: &str = "ca.key";
-pub(super) const SERVER: &str = "server.crt";
-pub(super) const SERVER_KEY: &str = "server.key";
-pub(super) const CLIENT: &str = "client.crt";
-pub(super) const CLIENT_KEY: &str = "client.key";
+pub(crate) const SERVER: &str = "server.crt";
+pub(crate) const SERVER_KEY: &str = "server.key";
+pub(crate) const CLIENT: &str = "client.crt";
+pub(crate) const CLIENT_KEY: &str = "client.key";
 
 const ALL: [&str; 6] = [CA, CA_KEY, SERVER, SERVER_KEY, CLIENT, CLIENT_KEY];
 

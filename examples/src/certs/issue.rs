@@ -11,7 +11,7 @@ use rcgen::{
 use super::files::{Contents, Pem};
 
 /// The SPIFFE IDs: a trust domain that exists nowhere, and in it the server and the client.
-pub(super) const TRUST_DOMAIN: &str = "spiffe://orders.test";
+pub(crate) const TRUST_DOMAIN: &str = "spiffe://orders.test";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

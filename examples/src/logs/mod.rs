@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use tonic_logging_layer::json::{JsonEvents, JsonFields};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
@@ -57,7 +58,7 @@ pub(crate) fn json_line(level: Level, text: &str) -> String {
 pub fn init_server(format: Option<Format>) {
     let default = if std::io::stderr().is_terminal() { Format::Pretty } else { Format::Json };
     let format = *FORMAT.get_or_init(|| format.unwrap_or(default));
-    init(format, filter("info"));
+    init(format, filter("info"), stderr);
 }
 
 /// Starts the log of a client: warnings, unless `RUST_LOG` is set; if `verbose`, also the lines of the logging
@@ -66,7 +67,14 @@ pub fn init_client(verbose: bool) {
     let filter = filter("warn,tonic_logging_layer=off,tonic_balance=off");
     let reports = if verbose { &VERBOSE[..] } else { &[] };
     let reports = reports.iter().filter_map(|directive| directive.parse().ok());
-    init(Format::Full, reports.fold(filter, EnvFilter::add_directive));
+    init(Format::Full, reports.fold(filter, EnvFilter::add_directive), stderr);
+}
+
+/// Starts the log of a client that shows the lines of its calls itself: `lines` receives all of [`VERBOSE`] as JSON,
+/// whatever `RUST_LOG` is.
+pub(crate) fn init_captured(lines: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
+    let reports = VERBOSE.iter().filter_map(|directive| directive.parse().ok());
+    init(Format::Json, reports.fold(EnvFilter::new("warn"), EnvFilter::add_directive), lines);
 }
 
 /// What `--verbose` logs. Of a connection: that it is ready, lost, or has failed, but not each attempt.
@@ -89,10 +97,14 @@ fn filter(default: &str) -> EnvFilter {
     }
 }
 
-fn init(format: Format, filter: EnvFilter) {
+fn init(
+    format: Format,
+    filter: EnvFilter,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr)
+        .with_writer(writer)
         .with_ansi(
             std::io::stderr().is_terminal()
                 && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),

@@ -123,6 +123,13 @@ impl Traces {
         runtime.shutdown_background();
     }
 
+    /// Delivers the spans that have ended. A failure is logged.
+    pub(crate) async fn flush(&self) {
+        let spans = self.spans.clone();
+        // The SDK blocks until they are delivered.
+        _ = tokio::task::spawn_blocking(move || spans.force_flush()).await;
+    }
+
     /// Sets gauges of the span queue at each scrape, until the returned value is dropped.
     pub(crate) fn gauges(&self) -> Gauges {
         self.depth.gauges()
