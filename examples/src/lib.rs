@@ -1,6 +1,6 @@
 //! An order service over gRPC, `orders.v1`, with every layer of this workspace: `orders serve` runs the
-//! server, `orders call` calls it, `orders token` makes a development token, and `orders certs` makes development
-//! certificates.
+//! server, `orders call` calls it, `orders token` makes a development token, `orders certs` makes development
+//! certificates, and `orders demo` shows all of it.
 //!
 //! | module | contains |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`auth`], [`deadlines`], [`limits`], [`traces`], [`logs`], [`metrics`], [`panics`] | configuring the layers |
 //! | [`service`], [`store`], [`faults`] | the order service and its database, injected faults |
 //! | [`call`] | the client |
+//! | [`demo`] | serving and calling in each way, and what callers and operators see |
 
 pub mod auth;
 pub mod call;
@@ -18,6 +19,7 @@ pub mod certs;
 pub mod cli;
 pub mod connections;
 pub mod deadlines;
+pub mod demo;
 pub mod drain;
 mod duration;
 pub mod faults;

@@ -9,33 +9,47 @@ use tracing::Level;
 
 use crate::call::CallError;
 use crate::cli::{Cli, Command};
+use crate::demo::{DemoError, Log, SpanReceiver};
 use crate::logs::writer;
 use crate::traces::Traces;
-use crate::{auth, call, certs, logs, panics, serve};
+use crate::{auth, call, certs, demo, logs, panics, serve};
 
 /// Exit status after Ctrl-C, as shells report it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
 
 /// Runs the command and returns the exit status of the process.
 pub fn run(cli: Cli) -> ExitCode {
+    // What `orders demo` observes, from the start of the process.
+    let mut observed = None;
     let (otlp, service) = match &cli.command {
         Command::Serve(args) => {
             if let Err(error) = writer::start() {
                 return fail(&format!("cannot start: {error}"));
             }
             logs::init_server(args.log);
-            (args.otlp.as_ref(), "orders")
+            (args.otlp.clone(), "orders")
         }
         Command::Call(args) => {
             logs::init_client(args.verbose);
-            (args.otlp.as_ref(), "orders-call")
+            (args.otlp.clone(), "orders-call")
         }
         Command::Token(_) => (None, "orders-token"),
         Command::Certs(_) => (None, "orders-certs"),
+        Command::Demo(_) => {
+            let receiver = match SpanReceiver::listen() {
+                Ok(receiver) => receiver,
+                Err(error) => return fail(&format!("cannot start: {error}")),
+            };
+            let (log, endpoint) = (Log::default(), receiver.url().clone());
+            let lines = log.client();
+            logs::init_captured(move || lines.clone());
+            observed = Some((receiver, log));
+            (Some(endpoint), "orders-call")
+        }
     };
     panics::capture(|text| logs::line(Level::ERROR, text));
 
-    let traces = otlp.map(|endpoint| Traces::start(endpoint, service)).transpose();
+    let traces = otlp.map(|endpoint| Traces::start(&endpoint, service)).transpose();
     let traces = match traces {
         Ok(traces) => traces,
         Err(error) => return fail(&error.to_string()),
@@ -44,7 +58,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let result = runtime.block_on(command(cli.command, traces.as_ref()));
+    let result = runtime.block_on(command(cli.command, traces.as_ref(), observed));
     // Calls that still run are dropped, and log that. Threads that wait for I/O must not delay the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let status = result.unwrap_or_else(|text| fail(&text));
@@ -55,7 +69,11 @@ pub fn run(cli: Cli) -> ExitCode {
     status
 }
 
-async fn command(command: Command, traces: Option<&Traces>) -> Result<ExitCode, String> {
+async fn command(
+    command: Command,
+    traces: Option<&Traces>,
+    observed: Option<(SpanReceiver, Log)>,
+) -> Result<ExitCode, String> {
     match command {
         Command::Serve(args) => {
             serve::run(args, traces).await.map_err(|error| error.to_string())?;
@@ -65,7 +83,18 @@ async fn command(command: Command, traces: Option<&Traces>) -> Result<ExitCode, 
             result => result.map_err(|error| error.to_string())?,
         },
         Command::Token(args) => auth::print_token(&args).map_err(|error| error.to_string())?,
-        Command::Certs(args) => certs::make(&args.folder).map_err(|error| error.to_string())?,
+        Command::Certs(args) => certs::run(&args.folder).map_err(|error| error.to_string())?,
+        Command::Demo(args) => {
+            let (Some(traces), Some((receiver, log))) = (traces, observed) else {
+                unreachable!("it has both");
+            };
+            match demo::run(args, receiver, traces, log).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(ExitCode::FAILURE),
+                Err(DemoError::Interrupted) => return Ok(ExitCode::from(INTERRUPTED)),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ pub enum CallError {
 
 impl CallError {
     /// The code of the call; `None` if the error is one of this program.
-    pub(super) fn code(&self) -> Option<Code> {
+    pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Status(status) | Self::StatusWithHint(status, _) => Some(status.code()),
             _ => None,

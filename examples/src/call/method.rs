@@ -83,7 +83,8 @@ impl RequestOptions {
             }
             Method::QuoteOrders { file } => {
                 let (requests, invalid_line) = self.requests(&file)?;
-                let print_quotes = async { self.print_each(client.quote_orders(requests).await?).await };
+                let print_quotes =
+                    async { self.print_each(client.quote_orders(requests).await?).await };
                 tokio::select! {
                     quoted = print_quotes => quoted,
                     error = invalid_line => Err(error),

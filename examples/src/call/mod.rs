@@ -20,7 +20,7 @@ use crate::cli::CallArgs;
 use crate::metrics;
 use crate::traces::Traces;
 
-pub(crate) use connections::{Caller, Connections};
+pub(crate) use connections::Connections;
 pub use error::CallError;
 pub(crate) use output::{Line, Output};
 use repeat::Summary;

@@ -122,6 +122,10 @@ impl Servers {
         let lost = |states: &States| states.values().any(|(state, _)| *state != State::Ready);
         // The sender lives as long as the channel.
         _ = states.wait_for(lost).await;
+        // The hook is called just before calls avoid the address.
+        while self.channel.states().iter().all(|(_, state)| *state == State::Ready) {
+            yield_now().await;
+        }
     }
 
     /// Closes the connections. Waits a short time until that is logged, so that it is not logged in between what is

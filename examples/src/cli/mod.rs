@@ -4,6 +4,7 @@ mod call;
 mod call_tls;
 mod certs;
 mod credentials;
+mod demo;
 mod help;
 mod method;
 mod serve;
@@ -26,6 +27,7 @@ pub use call::CallArgs;
 pub use call_tls::CallTlsArgs;
 pub use certs::CertsArgs;
 pub use credentials::CredentialArgs;
+pub use demo::{DemoArgs, ExpectedCode};
 pub use method::{Method, StageArg};
 pub use serve::ServeArgs;
 pub use serve_certificates::CertificateArgs;
@@ -55,13 +57,15 @@ pub enum Command {
     Token(TokenArgs),
     /// Make a development CA, and certificates of it for a server and a client
     Certs(CertsArgs),
+    /// Serve and call it in each way, and show what callers and operators see
+    Demo(DemoArgs),
 }
 
 impl Cli {
     /// Parses the arguments of this process. If they are invalid, reports it and exits.
     pub fn from_process() -> Self {
         Self::try_parse().and_then(Self::checked).unwrap_or_else(|mut error| {
-            hide_faults(&mut error);
+            hide_suggestions(&mut error);
             if error.use_stderr() && wants_json_log(std::env::args_os()) {
                 let text = error.render().to_string();
                 // If standard error is closed, the exit status still reports the error.
@@ -72,12 +76,21 @@ impl Cli {
         })
     }
 
+    /// Parses the arguments of `orders call`, without the words before them.
+    pub(crate) fn parse_call(arguments: &[&str]) -> Result<CallArgs, clap::Error> {
+        let cli = Self::try_parse_from([&["orders", "call"], arguments].concat())?.checked()?;
+        match cli.command {
+            Command::Call(args) => Ok(args),
+            _ => unreachable!("it is the command above"),
+        }
+    }
+
     /// Checks what clap cannot: values that contradict each other.
     fn checked(self) -> Result<Self, clap::Error> {
         let (name, conflict) = match &self.command {
             Command::Serve(args) => ("serve", args.conflict()),
             Command::Call(args) => ("call", args.conflict()),
-            Command::Token(_) | Command::Certs(_) => return Ok(self),
+            Command::Token(_) | Command::Certs(_) | Command::Demo(_) => return Ok(self),
         };
         let Some((kind, message)) = conflict else { return Ok(self) };
         let mut cli = Self::command();
@@ -93,10 +106,13 @@ fn wants_json_log(arguments: impl Iterator<Item = OsString>) -> bool {
     two_words || arguments.iter().any(|argument| argument == "--log=json")
 }
 
+/// Flags that are not in the help.
+const HIDDEN: [&str; 3] = ["--faults", "--stop-at-eof", "--expect"];
+
 /// clap suggests hidden flags, too.
-fn hide_faults(error: &mut clap::Error) {
+fn hide_suggestions(error: &mut clap::Error) {
     let suggested = error.get(ContextKind::SuggestedArg).map(ToString::to_string);
-    if suggested.is_some_and(|argument| argument.contains("--faults")) {
+    if suggested.is_some_and(|argument| HIDDEN.iter().any(|flag| argument.contains(flag))) {
         error.remove(ContextKind::SuggestedArg);
     }
 }
@@ -146,6 +162,6 @@ mod tests {
 
     #[test]
     fn faults_are_not_in_the_help() {
-        assert!(!serve_help().contains("--faults"));
+        assert!(HIDDEN.iter().all(|flag| !serve_help().contains(flag)));
     }
 }

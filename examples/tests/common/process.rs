@@ -92,6 +92,11 @@ impl Served {
         send_signal(&self.child, signal);
     }
 
+    /// Closes its standard input.
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// The address of its metrics. Must be called once, before `next_line`.
     pub async fn metrics_address(&mut self) -> String {
         let line = self.next_line().await;

@@ -36,5 +36,6 @@ mod only_so_many_calls_run;
 mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;
 mod spans_are_exported;
+mod the_demo_shows_every_way_a_call_can_end;
 mod the_last_spans_are_sent_but_not_waited_for;
 mod tokens_are_made_by_the_development_key;
