@@ -49,7 +49,11 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     panics::capture(|text| logs::line(Level::ERROR, text));
 
-    let traces = otlp.map(|endpoint| Traces::start(&endpoint, service)).transpose();
+    let traces = otlp.map(|endpoint| match observed {
+        Some(_) => Traces::start_for_all(&endpoint, service),
+        None => Traces::start(&endpoint, service),
+    });
+    let traces = traces.transpose();
     let traces = match traces {
         Ok(traces) => traces,
         Err(error) => return fail(&error.to_string()),

@@ -32,6 +32,13 @@ pub(super) fn print(screen: &mut Screen, server: &Server, files: &Files) {
             "orders call",
             format!("{program} call --to {url} \\\n    --dev-key {key} \\\n    list-orders"),
         ),
+        (
+            "a panic after two messages",
+            format!(
+                "{program} call --to {url} \\\n    --dev-key {key} \\\n    \
+                 -H x-fault=panic-after=2 list-orders"
+            ),
+        ),
     ] {
         let comment = screen.look().paint(Tone::Dim, &format!("# {with}"));
         screen.lines([comment, command]);

@@ -7,7 +7,7 @@ use super::folder::Folder;
 use super::log::Log;
 use super::server::Server;
 use super::spans::{SpanReceiver, Spans};
-use crate::auth::{DevKey, READ};
+use crate::auth::{DevKey, READ, WRITE};
 use crate::certs;
 use crate::shell;
 use crate::traces::Traces;
@@ -97,7 +97,10 @@ impl<'a> Stage<'a> {
 
 impl Files {
     fn make() -> Result<Self, DemoError> {
-        let folder = Folder::create()?;
+        let folder = Folder::create().map_err(|error| {
+            let parent = std::env::temp_dir();
+            DemoError::setup(format!("no folder can be made in {}: {error}", parent.display()))
+        })?;
         certs::make(folder.file("").as_ref()).map_err(DemoError::setup)?;
         let [key, other_key] = ["dev-key", "other-dev-key"].map(|name| folder.file(name));
         let made = DevKey::read_or_make(key.as_ref()).map_err(DemoError::setup)?;
@@ -111,6 +114,6 @@ impl Files {
     /// The command that prints a token for the servers.
     pub(super) fn token_command(&self) -> String {
         let (program, key) = (shell::program(), shell::quoted(&self.key));
-        format!("{program} token --scope orders.read --scope orders.write --dev-key {key}")
+        format!("{program} token \\\n    --scope {READ} --scope {WRITE} \\\n    --dev-key {key}")
     }
 }

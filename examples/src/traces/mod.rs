@@ -13,7 +13,7 @@ use opentelemetry_otlp::{ExporterBuildError, LogExporter, SpanExporter, WithExpo
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tokio::runtime::{self, Runtime};
 use tonic::codegen::http::HeaderName;
 use tonic::transport::Uri;
@@ -75,6 +75,22 @@ impl Traces {
     /// Starts to export to the collector at `endpoint`. `service` is the service name, unless the environment sets
     /// another one.
     pub fn start(endpoint: &Uri, service: &'static str) -> Result<Self, ExportError> {
+        Self::start_with(endpoint, service, None)
+    }
+
+    /// The same, for every call: the environment does not select a sampler.
+    pub(crate) fn start_for_all(
+        endpoint: &Uri,
+        service: &'static str,
+    ) -> Result<Self, ExportError> {
+        Self::start_with(endpoint, service, Some(Sampler::AlwaysOn))
+    }
+
+    fn start_with(
+        endpoint: &Uri,
+        service: &'static str,
+        sampler: Option<Sampler>,
+    ) -> Result<Self, ExportError> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("otlp")
@@ -94,10 +110,12 @@ impl Traces {
         let queued = spans.queued();
         let queue = SpanQueue::new(spans, queued);
         let depth = queue.depth();
-        let spans = SdkTracerProvider::builder()
-            .with_resource(resource.clone())
-            .with_span_processor(queue)
-            .build();
+        let mut spans =
+            SdkTracerProvider::builder().with_resource(resource.clone()).with_span_processor(queue);
+        if let Some(sampler) = sampler {
+            spans = spans.with_sampler(sampler);
+        }
+        let spans = spans.build();
         let events = SdkLoggerProvider::builder()
             .with_resource(resource)
             .with_batch_exporter(events)

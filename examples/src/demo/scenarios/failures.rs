@@ -7,9 +7,10 @@ use tonic::Code;
 use tonic_call::code_name;
 
 use super::{Rows, Stage};
-use crate::call::{Connections, Line, Output};
+use crate::call::{CallError, Connections, Line, Output};
 use crate::demo::calls::{Called, parse};
 use crate::demo::row::{Ending, count};
+use crate::demo::server::Server;
 use crate::demo::stage::SERVER;
 
 /// Fails the first two attempts of a call.
@@ -92,7 +93,7 @@ async fn caller_goes_away(stage: &Stage<'_>, order: &str) -> Result<Ending, Stri
 /// Spreads calls over three servers, and kills one of them.
 async fn server_goes_away(stage: &mut Stage<'_>) -> Result<Ending, String> {
     let [url, second, third] =
-        [&stage.server, &stage.replicas[0], &stage.replicas[1]].map(|server| server.url());
+        [&stage.server, &stage.replicas[0], &stage.replicas[1]].map(Server::url);
     let files = &stage.files;
     let credentials = ["--dev-key", &files.key, "--service-config", &files.service_config];
     let servers = ["--to", &url, "--to", &second, "--to", &third, "list-orders"];
@@ -118,7 +119,7 @@ async fn server_goes_away(stage: &mut Stage<'_>) -> Result<Ending, String> {
     let after = calls(12).await;
 
     let succeeded = 40 - failures.len();
-    let code = failures.first().and_then(|error| error.code()).unwrap_or(Code::Ok);
+    let code = failures.first().and_then(CallError::code).unwrap_or(Code::Ok);
     drop(caller);
     connections.close().await;
     let detail = format!("{succeeded} of 40 calls, {before} servers, then {after}");
