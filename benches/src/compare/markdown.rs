@@ -257,6 +257,6 @@ mod tests {
     #[test]
     fn memory_of_open_streams_is_in_kilobytes() {
         let page = page(&results());
-        assert!(page.contains("KB per stream") && page.contains("| 2.50 |"), "{page}");
+        assert!(page.contains("KB per stream") && page.contains(" 2.50 |"), "{page}");
     }
 }
