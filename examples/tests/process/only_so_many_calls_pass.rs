@@ -293,7 +293,7 @@ async fn only_a_proxy_may_say_who_calls() {
 #[tokio::test]
 async fn bad_tokens_count_against_the_client_that_a_proxy_names_with_and_without_a_limit() {
     for limit in [&[][..], &["--limit", "off"]] {
-        let behind = ["--behind", "127.0.0.1"];
+        let behind = ["--metrics", "off", "--behind", "127.0.0.1"];
         let (_folder, issuer, served) = start(&[&behind, limit].concat()).await;
         let stranger = Issuer::new();
         let get = async |token: String, client_is: &str| {
