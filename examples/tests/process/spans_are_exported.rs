@@ -149,7 +149,7 @@ async fn a_call_shows_its_trace_only_if_asked_and_if_there_is_one() {
     assert_eq!((shown.code, shown.out.lines().count()), (Some(0), 1), "{shown:?}");
     let trace = shown_trace(&shown).unwrap();
     // The log line contains it, too.
-    assert!(shown.err.contains(&format!("trace_id={trace} ")), "{}", shown.err);
+    assert!(shown.err.contains(&format!("trace_id=\"{trace}\" ")), "{}", shown.err);
     let failed = traced(&served, &collector, &["-v", "get-order", "--id", "x"]).await;
     assert_eq!(failed.code, Some(1));
     let traces = [trace, shown_trace(&failed).unwrap()];
