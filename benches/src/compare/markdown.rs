@@ -150,8 +150,11 @@ fn end_to_end(rows: &[RowResults]) -> String {
     table.without_empty_columns().to_string()
 }
 
+/// The count of a state, if the state is of this kind.
+type CountOf = fn(&State) -> Option<u32>;
+
 fn growth(rows: &[RowResults]) -> String {
-    let kinds: [(&str, fn(&State) -> Option<u32>); 3] = [
+    let kinds: [(&str, CountOf); 3] = [
         ("methods, all called in turn", |state| match state {
             State::Methods(count) => Some(*count),
             _ => None,
