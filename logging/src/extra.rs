@@ -4,12 +4,8 @@ use http::HeaderValue;
 use tonic_call::{AllowedMetadata, FieldValue, joined, sanitize};
 
 use crate::finished::Finished;
-use crate::key::{self, Key, LAYER_KEYS, REQUEST_METADATA, RESPONSE_METADATA};
+use crate::key::{self, Key, LAYER_KEYS, MAX_EXTRA_KEYS, REQUEST_METADATA, RESPONSE_METADATA};
 use crate::member::{MemberValue, Members};
-use crate::settings::Settings;
-
-/// The largest number of extra keys: those of the layers, and forty that the settings add.
-pub(crate) const MAX_EXTRA_KEYS: usize = LAYER_KEYS.len() + 40;
 
 /// The extra keys of a layer's lines.
 pub(crate) struct ExtraKeys {
@@ -22,17 +18,22 @@ pub(crate) struct ExtraKeys {
 }
 
 impl ExtraKeys {
-    pub(crate) fn of(settings: &Settings) -> Self {
+    /// The keys for these names of metadata and these declared fields.
+    pub(crate) fn new(
+        request_metadata: &AllowedMetadata,
+        response_metadata: &AllowedMetadata,
+        fields: &[&'static str],
+    ) -> Self {
         let prefixed = |prefix: &'static str, names: &AllowedMetadata| {
             let keys = names.names().iter().map(|name| key::intern(format!("{prefix}{name}")));
             keys.collect::<Vec<_>>()
         };
-        let mut keys = prefixed(REQUEST_METADATA, &settings.request_metadata);
+        let mut keys = prefixed(REQUEST_METADATA, request_metadata);
         let request_names = keys.len();
-        keys.extend(prefixed(RESPONSE_METADATA, &settings.response_metadata));
+        keys.extend(prefixed(RESPONSE_METADATA, response_metadata));
         let room = MAX_EXTRA_KEYS - LAYER_KEYS.len();
         let metadata = keys.len().min(room);
-        keys.extend(&settings.fields);
+        keys.extend(fields);
         keys.truncate(room);
         for key in LAYER_KEYS {
             if !keys[metadata..].contains(&key) {

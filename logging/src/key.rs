@@ -73,6 +73,9 @@ pub(crate) const LAYER_KEYS: [&str; 7] = [
     "ratelimit.shadow",
 ];
 
+/// The largest number of extra keys: those of the layers, and forty that the settings add.
+pub(crate) const MAX_EXTRA_KEYS: usize = LAYER_KEYS.len() + 40;
+
 /// The prefix of the names of metadata.
 pub(crate) const REQUEST_METADATA: &str = "rpc.request.metadata.";
 /// As [`REQUEST_METADATA`].

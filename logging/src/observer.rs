@@ -39,8 +39,9 @@ pub struct LoggingCall {
 
 impl Logging {
     pub(crate) fn new(settings: Settings) -> Self {
-        let extra_keys = ExtraKeys::of(&settings);
-        let sites = Sites::of(&settings, &extra_keys);
+        let (request, response) = (&settings.request_metadata, &settings.response_metadata);
+        let extra_keys = ExtraKeys::new(request, response, &settings.fields);
+        let sites = Sites::new(extra_keys.names(), settings.starts, settings.messages);
         Self(Arc::new(Inner { settings, extra_keys, sites }))
     }
 }

@@ -15,10 +15,9 @@ use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, dispatcher};
 
-use crate::extra::MAX_EXTRA_KEYS;
 #[cfg(feature = "json")]
 use crate::json::object::QuotedKey;
-use crate::key::Key;
+use crate::key::{Key, MAX_EXTRA_KEYS};
 use crate::member::{Line, MemberValue, Members, millis_of};
 
 /// The target of all events of this crate.

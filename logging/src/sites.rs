@@ -2,9 +2,7 @@
 
 use tracing::Level;
 
-use crate::extra::ExtraKeys;
 use crate::level::{LEVELS, index_of};
-use crate::settings::Settings;
 use crate::site::Site;
 
 /// The call sites of one layer.
@@ -15,12 +13,17 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    pub(crate) fn of(settings: &Settings, extra: &ExtraKeys) -> Self {
-        let site = |name, level| Site::of(name, level, extra.names());
+    /// The sites of lines with these extra keys, for calls that start and for messages at these levels.
+    pub(crate) fn new(
+        extra: &[&'static str],
+        starts: Option<Level>,
+        messages: Option<Level>,
+    ) -> Self {
+        let site = |name, level| Site::of(name, level, extra);
         Self {
             finished: LEVELS.map(|level| site("finished call", level)),
-            starts: settings.starts.map(|level| site("started call", level)),
-            messages: settings.messages.map(|level| site("message", level)),
+            starts: starts.map(|level| site("started call", level)),
+            messages: messages.map(|level| site("message", level)),
         }
     }
 

@@ -8,8 +8,6 @@ use http::request;
 use metrics::{Label, SharedString};
 use tonic_call::Protocol;
 
-use crate::method::shared;
-
 /// The largest number of combinations of extra label values. Each combination multiplies the number of series.
 pub const MAX_COMBINATIONS: usize = 100;
 
@@ -69,6 +67,11 @@ enum Source {
 const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::Connect];
 
 type Read = Arc<dyn for<'a> Fn(&'a request::Parts) -> Option<&'a str> + Send + Sync>;
+
+/// Text that the keys of all families share, without copies.
+pub(crate) fn shared(text: &str) -> SharedString {
+    SharedString::from(Arc::<str>::from(text))
+}
 
 /// Why a label cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,8 @@
-use std::sync::Arc;
-
-use metrics::{Label, SharedString};
+use metrics::Label;
 use tonic_call::{MethodKind, Protocol};
 
 use crate::label_sets::LabelSets;
+use crate::labels::shared;
 use crate::names::Names;
 use crate::settings::Settings;
 use crate::variant::Variant;
@@ -67,9 +66,4 @@ impl MethodLabels<'_> {
             ],
         }
     }
-}
-
-/// Text that the keys of all families share, without copies.
-pub(crate) fn shared(text: &str) -> SharedString {
-    SharedString::from(Arc::<str>::from(text))
 }

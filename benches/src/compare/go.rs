@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::rounds::Samples;
+use super::samples::Samples;
 
 /// The module of the program.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/grpc-go");

@@ -1,7 +1,7 @@
 //! The program `compare`: what each layer and the whole stack cost, in process and over loopback, beside the crates that
 //! one would use instead.
 //!
-//! Each [row](rows) is a subject in a process of its own, since a program has one `tracing` subscriber. This process asks
+//! Each row is a subject in a process of its own, since a program has one `tracing` subscriber. This process asks
 //! them one after another, round by round, and each measures the bare service beside its layers.
 
 mod end_to_end;
@@ -21,6 +21,7 @@ mod report;
 mod results;
 mod rounds;
 mod rows;
+mod samples;
 mod setup;
 mod statistics;
 mod subscriber;

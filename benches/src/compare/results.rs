@@ -2,8 +2,9 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::protocol::{Load, Loads, MESSAGES, State, Times};
-use super::rounds::{Grown, Measured, OfKind, Samples};
+use super::rounds::Measured;
 use super::rows::{self, Group};
+use super::samples::{Grown, OfKind, Samples};
 use super::statistics::{Quartiles, median};
 
 /// What was measured.

@@ -2,11 +2,13 @@
 
 use std::hint::black_box;
 
+use super::go::Go;
 use super::plan::{self, Plan, WORK};
 use super::process::Process;
 use super::progress::Progress;
-use super::protocol::{Allocations, Done, Kind, Load, Loads, Prepared, Question, State, Times};
+use super::protocol::{Done, Kind, Prepared, Question};
 use super::rows::{Group, Row};
+use super::samples::{Grown, Samples};
 use super::{Error, statistics};
 use crate::one_core::thread_time;
 use crate::service::work;
@@ -16,43 +18,6 @@ pub(super) struct Measured {
     pub(super) row: Row,
     process: Process,
     pub(super) samples: Samples,
-}
-
-/// One value for each round.
-#[derive(Debug, Default)]
-pub(super) struct Samples {
-    pub(super) unary: OfKind,
-    pub(super) stream: OfKind,
-    /// Unary calls whose handler works.
-    pub(super) working: OfKind,
-    pub(super) growth: Vec<Grown>,
-}
-
-/// The samples of one kind of call.
-#[derive(Debug, Default)]
-pub(super) struct OfKind {
-    pub(super) times: Vec<Times>,
-    pub(super) allocations: Option<Allocations>,
-    pub(super) instructions: Option<f64>,
-    pub(super) together: Vec<Loads>,
-    pub(super) apart: Vec<Load>,
-}
-
-/// The samples of unary calls in one state.
-#[derive(Debug)]
-pub(super) struct Grown {
-    pub(super) state: State,
-    pub(super) times: Vec<Times>,
-    pub(super) bytes_per_stream: Option<f64>,
-}
-
-impl Samples {
-    pub(super) fn of(&mut self, call: Kind) -> &mut OfKind {
-        match call {
-            Kind::Unary => &mut self.unary,
-            Kind::Stream => &mut self.stream,
-        }
-    }
 }
 
 impl Measured {
@@ -134,7 +99,7 @@ fn loops_of(micros: u32) -> u32 {
 /// Throughput, processor time and latency over loopback, of the rows and of other programs.
 pub(super) fn end_to_end(
     rows: &mut [Measured],
-    others: &mut [super::go::Go],
+    others: &mut [Go],
     plan: &Plan,
     progress: &Progress,
 ) -> Result<(), Error> {
