@@ -8,6 +8,7 @@ use http::Request;
 use hyper::client::conn::http2::handshake;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -137,7 +138,8 @@ async fn a_request_whose_connection_task_is_gone_may_have_been_processed() {
     });
     let server = server.await;
     let address = server.endpoint().uri().authority().unwrap().to_string();
-    let elsewhere = tokio::runtime::Runtime::new().unwrap();
+    // With one thread, the tasks of the connection are always dropped in the same order.
+    let elsewhere = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let connecting = elsewhere.spawn(async move {
         let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) =
