@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
-use crate::show::{InlineText, hex_digit};
+use crate::show::InlineText;
+use crate::show::inline_text::hex_digit;
 
 /// The longest IP address: eight groups of four digits.
 pub(super) const MAX_IP: usize = 39;

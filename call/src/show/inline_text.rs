@@ -19,7 +19,8 @@ impl<const MAX: usize> InlineText<MAX> {
         self.len += ascii.len();
     }
 
-    /// Adds one ASCII character.
+    /// Adds one ASCII character. Only addresses need it.
+    #[cfg(feature = "server")]
     pub(crate) fn push_byte(&mut self, ascii: u8) {
         debug_assert!(ascii.is_ascii(), "{ascii:?}");
         self.bytes[self.len] = ascii;
