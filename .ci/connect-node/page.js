@@ -138,6 +138,8 @@ async function withoutTokens() {
   await page.locator("#filter-email").fill("ada@example.org");
   await page.keyboard.press("Enter");
   await page.locator("#orders li").nth(1).waitFor({ state: "detached" });
+  // The list is empty until the server has answered.
+  await page.locator("#orders li").first().waitFor();
   expect("customers", await texts(page, "#orders .customer"), ["ada@example.org"]);
   expect("problems", problems, []);
 
