@@ -14,7 +14,7 @@ const HELD: u64 = 1 << 63;
 #[derive(Debug, Default)]
 pub(crate) struct Single {
     state: AtomicU64,
-    /// Locked by whoever holds the state, and by updates that wait for that.
+    /// Locked by the call that holds the state, and by updates that wait for that.
     holder: Mutex<()>,
 }
 
