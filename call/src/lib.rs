@@ -293,7 +293,7 @@ pub use self::observe::{
     Batch, Call, CallInfo, Cause, Delivery, EarlyMessages, End, EndedBy, Flow, Message,
     MessageLimit, Observe, ObserveLayer, Observer, Observing, Pair, Pass, PassError, Protocol,
     Refusal, ResponseBody, ResponseFuture, Side, SideCheck, Stopwatch, as_error, code_of_error,
-    code_of_head, delivery_of_error, is_grpc, is_preflight, lost_connection,
+    code_of_head, delivery_of_error, is_grpc, is_preflight, lost_connection, time_of_day,
 };
 #[cfg(feature = "server")]
 pub use self::peer::{ClientNetwork, NetworkError, Peer, PeerAddress, TrustedProxies, UnixPeer};

@@ -23,7 +23,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 struct Told {
     name: &'static str,
     log: Log,
-    messages_in_scope: bool,
+    reports_in_scope: bool,
 }
 
 thread_local! {
@@ -32,7 +32,7 @@ thread_local! {
 
 impl Told {
     fn new(name: &'static str, log: &Log) -> Self {
-        Self { name, log: Arc::clone(log), messages_in_scope: true }
+        Self { name, log: Arc::clone(log), reports_in_scope: true }
     }
 
     fn note(&self, hook: &str) {
@@ -71,8 +71,8 @@ impl Call for Told {
         self.note(&format!("batch {flow:?}"));
     }
 
-    fn messages_in_scope(&self) -> bool {
-        self.messages_in_scope
+    fn reports_in_scope(&self) -> bool {
+        self.reports_in_scope
     }
 
     fn end(&self, end: End<'_>) {
@@ -80,22 +80,24 @@ impl Call for Told {
     }
 }
 
-/// What is noted while a message passes in each direction, without the scopes that are entered.
+/// What is noted of the response head and of a message in each direction, without the scopes that are entered.
 async fn messages_of<O: Observer>(log: &Log, layer: ObserveLayer<O>) -> Vec<String> {
     let mut service =
         layer.layer(answers(|| Ok(Script::new().message(b"a").trailers(Code::Ok).respond())));
     let request = to("/test.v1.Kinds/Unary").map(|_| Script::new().message(b"a"));
     service.call(request).await.unwrap().into_body().collect().await.unwrap();
     let noted = std::mem::take(&mut *log.lock().unwrap());
-    noted.into_iter().filter(|note| note.contains("message") || note.contains("batch")).collect()
+    let is_report =
+        |note: &String| ["message", "batch", "responded"].iter().any(|hook| note.contains(hook));
+    noted.into_iter().filter(is_report).collect()
 }
 
 #[tokio::test]
-async fn messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_it() {
+async fn heads_and_messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_it() {
     let log = Log::default();
     let outer = || ObserveLayer::server(Told::new("outer", &log));
-    let inner = |messages_in_scope| {
-        ObserveLayer::server(Told { messages_in_scope, ..Told::new("inner", &log) })
+    let inner = |reports_in_scope| {
+        ObserveLayer::server(Told { reports_in_scope, ..Told::new("inner", &log) })
     };
     for (asks, request, response) in
         [(true, "[outer inner outer]", "[outer]"), (false, "[outer inner]", "[]")]
@@ -109,6 +111,8 @@ async fn messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_i
                 &format!("inner message Request {request}"),
                 "outer batch Request [outer inner]",
                 &format!("inner batch Request {request}"),
+                &format!("inner responded {response}"),
+                "outer responded []",
                 &format!("inner message Response {response}"),
                 "outer message Response []",
                 &format!("inner batch Response {response}"),
@@ -121,8 +125,8 @@ async fn messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_i
 #[tokio::test]
 async fn the_innermost_of_three_gets_messages_in_both_scopes_if_it_asks_for_it() {
     let log = Log::default();
-    let told = |name, messages_in_scope| {
-        ObserveLayer::server(Told { messages_in_scope, ..Told::new(name, &log) })
+    let told = |name, reports_in_scope| {
+        ObserveLayer::server(Told { reports_in_scope, ..Told::new(name, &log) })
     };
     let layer = observe![told("a", false), told("b", false), told("c", true)].unwrap();
     let noted = messages_of(&log, layer).await;

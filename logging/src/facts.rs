@@ -7,7 +7,7 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use tonic_call::{
     AllowedMetadata, Batch, CallInfo, Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch,
-    TraceIds, timeout_of,
+    TraceIds, find_header, timeout_of,
 };
 
 /// What is known of a call while it runs.
@@ -51,6 +51,7 @@ impl Facts {
         let headers = &head.headers;
         let request_metadata = KeptMetadata::new(request_metadata);
         request_metadata.keep(headers);
+        let info = CallInfo::get_or_insert(side, &mut head.extensions);
         Self {
             side,
             stopwatch: Stopwatch::since_arrival(&head.extensions),
@@ -65,8 +66,9 @@ impl Facts {
             responses: MessageCounts::default(),
             request_metadata,
             response_metadata: KeptMetadata::new(response_metadata),
-            parent: TraceIds::from_headers(headers),
-            info: CallInfo::get_or_insert(side, &mut head.extensions),
+            // A tracing layer outside has read it, and its ids are used.
+            parent: info.trace().is_none().then(|| TraceIds::from_headers(headers)).flatten(),
+            info,
         }
     }
 
@@ -118,5 +120,5 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 }
 
 fn not_sensitive<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    headers.get(name).filter(|value| !value.is_sensitive())
+    find_header(headers, name).filter(|value| !value.is_sensitive())
 }

@@ -105,7 +105,7 @@ impl Call for LoggingCall {
         self.facts.messages(flow).add(batch);
     }
 
-    fn messages_in_scope(&self) -> bool {
+    fn reports_in_scope(&self) -> bool {
         // Only a line of a message can show a span outside. Counting messages needs none.
         self.logging.sites.messages.is_some()
     }

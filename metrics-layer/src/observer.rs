@@ -111,7 +111,7 @@ impl Call for MetricsCall {
         self.series.batch(flow, batch);
     }
 
-    fn messages_in_scope(&self) -> bool {
+    fn reports_in_scope(&self) -> bool {
         false
     }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::{HeaderValue, response};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanRef, Status, TraceContextExt as _};
-use tonic_call::{Call, CallInfo, End, Flow, KeptMetadata, Message, Protocol, Rpc, sanitize};
+use tonic_call::{
+    Call, CallInfo, End, Flow, KeptMetadata, Message, Protocol, Rpc, sanitize, time_of_day,
+};
 
 use crate::conventions::Naming;
 use crate::exception::Exception;
@@ -22,7 +24,7 @@ pub struct TracingCall {
     info: Option<CallInfo>,
     recorded: bool,
     /// The method, if it is unknown whether the service has it.
-    pending: Option<Rpc>,
+    pending: Option<Box<Rpc>>,
     took_message: AtomicBool,
     response_metadata: KeptMetadata,
     exception_reported: AtomicBool,
@@ -35,7 +37,7 @@ impl TracingCall {
         protocol: Protocol,
         info: Option<CallInfo>,
         recorded: bool,
-        pending: Option<Rpc>,
+        pending: Option<Box<Rpc>>,
     ) -> Self {
         Self {
             response_metadata: KeptMetadata::new(&instrument.settings.response_metadata),
@@ -60,7 +62,7 @@ impl TracingCall {
     /// Decides how a pending method is named. Even for a span that is not recorded, because the method is then
     /// known for later calls.
     fn final_naming(&self) -> Option<(&Rpc, Naming)> {
-        let rpc = self.pending.as_ref()?;
+        let rpc = self.pending.as_deref()?;
         let took_message = self.took_message.load(Ordering::Relaxed);
         Some(match self.instrument.is_served(rpc, took_message) {
             true => (rpc, Naming::Known),
@@ -149,7 +151,7 @@ impl Call for TracingCall {
         }
     }
 
-    fn messages_in_scope(&self) -> bool {
+    fn reports_in_scope(&self) -> bool {
         false
     }
 
@@ -164,7 +166,7 @@ impl Call for TracingCall {
         }
         // Otherwise the span is the parent's, which ends it.
         if self.info.is_some() {
-            span.end();
+            span.end_with_timestamp(time_of_day());
         }
     }
 }

@@ -59,7 +59,7 @@ impl Observer for Tracing {
             info.set_trace(ids);
             info
         });
-        let pending = (naming == Naming::Pending).then(|| rpc.clone());
+        let pending = (naming == Naming::Pending).then(|| Box::new(rpc.clone()));
         Some(TracingCall::new(Arc::clone(instrument), context, protocol, info, recorded, pending))
     }
 }

@@ -14,10 +14,7 @@ use crate::observe::{Batch, CallInfo, EarlyMessages, Flow, code_of_error};
 use crate::show::ErrorChain;
 
 pub(super) struct CallState<C> {
-    /// Empty until the call begins: with the request, or late, with the response.
-    call: OnceLock<C>,
-    /// Messages before a late beginning; `None` once the call has begun or turned out to be no call.
-    early: Mutex<Option<Box<EarlyMessages>>>,
+    call: Beginning<C>,
     /// Facts that the call's layers share, if any.
     pub(super) info: Option<CallInfo>,
     /// The method, if a response can still make it known.
@@ -28,6 +25,22 @@ pub(super) struct CallState<C> {
     unwound: AtomicBool,
 }
 
+/// When the call begins.
+pub(super) enum Beginning<C> {
+    /// With the request.
+    Early(C),
+    /// With the response, if that shows that the request is a call.
+    Late(Box<LateCall<C>>),
+}
+
+/// A request that may turn out to be a call.
+pub(super) struct LateCall<C> {
+    /// Empty until the call begins.
+    call: OnceLock<C>,
+    /// Messages before the beginning; `None` once the call has begun or turned out to be no call.
+    messages: Mutex<Option<Box<EarlyMessages>>>,
+}
+
 /// The error of a client's request stream.
 pub(super) struct RequestError {
     pub(super) code: Code,
@@ -35,15 +48,15 @@ pub(super) struct RequestError {
 }
 
 impl<C: Call> CallState<C> {
-    /// `call` is `None` for a request that may turn out to be a call.
+    // Inlined, so that the call is built where it stays: it has many hundred bytes.
+    #[inline]
     pub(super) fn new(
-        call: Option<C>,
+        call: Beginning<C>,
         info: Option<CallInfo>,
         unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ) -> Self {
         Self {
-            early: Mutex::new(call.is_none().then(Box::default)),
-            call: call.map_or_else(OnceLock::new, OnceLock::from),
+            call,
             info,
             unknown,
             ended: AtomicBool::new(false),
@@ -55,14 +68,18 @@ impl<C: Call> CallState<C> {
 
     /// The call, once it has begun.
     pub(super) fn call(&self) -> Option<&C> {
-        self.call.get()
+        match &self.call {
+            Beginning::Early(call) => Some(call),
+            Beginning::Late(late) => late.call.get(),
+        }
     }
 
     /// Begins the call late, and reports the messages so far to it.
     pub(super) fn begin(&self, call: C) {
+        let Beginning::Late(late) = &self.call else { return };
         // Locked throughout, so that new messages are reported after the earlier ones.
-        let mut early = self.early();
-        let call = self.call.get_or_init(|| call);
+        let mut early = late.messages();
+        let call = late.call.get_or_init(|| call);
         let Some(messages) = early.take() else { return };
         for message in messages.messages() {
             call.message(Flow::Request, *message);
@@ -78,11 +95,9 @@ impl<C: Call> CallState<C> {
     /// Marks that the request turned out to be no call.
     pub(super) fn never_begins(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        *self.early() = None;
-    }
-
-    fn early(&self) -> MutexGuard<'_, Option<Box<EarlyMessages>>> {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Beginning::Late(late) = &self.call {
+            *late.messages() = None;
+        }
     }
 
     /// Runs one step of the call in the observer's scope, and records if it unwinds. `thread::panicking()`
@@ -108,8 +123,9 @@ impl<C: Call> CallState<C> {
             return None;
         }
         let mut batch = Batch::default();
-        if self.call().is_none()
-            && let Some(early) = &mut *self.early()
+        if let Beginning::Late(late) = &self.call
+            && late.call.get().is_none()
+            && let Some(early) = &mut *late.messages()
         {
             let trailers = reader.read(data, |message| {
                 batch.add(message);
@@ -171,6 +187,20 @@ impl<C: Call> CallState<C> {
         if let Some((known, rpc)) = &self.unknown {
             known.learn(rpc);
         }
+    }
+}
+
+impl<C> Beginning<C> {
+    /// For a request that may turn out to be a call.
+    pub(super) fn late() -> Self {
+        let messages = Mutex::new(Some(Box::default()));
+        Self::Late(Box::new(LateCall { call: OnceLock::new(), messages }))
+    }
+}
+
+impl<C> LateCall<C> {
+    fn messages(&self) -> MutexGuard<'_, Option<Box<EarlyMessages>>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

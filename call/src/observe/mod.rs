@@ -50,4 +50,4 @@ pub use self::response_body::ResponseBody;
 pub use self::service::Observe;
 pub use self::side::Side;
 pub use self::side_check::SideCheck;
-pub use self::stopwatch::Stopwatch;
+pub use self::stopwatch::{Stopwatch, time_of_day};

@@ -37,7 +37,7 @@ pub trait Observer: Clone + Send + Sync + 'static {
 /// message, and [`batch`](Self::batch) once per frame, after the frame's messages; [`end`](Self::end) exactly
 /// once, last. [`unwound`](Self::unwound) can come at any time, even after `end`. Polls and drops run inside
 /// [`scope`](Self::scope); the other hooks run outside it. Of a pair, the hooks of the inner call run inside the scope
-/// of the outer one, except those that [`messages_in_scope`](Self::messages_in_scope) exempts.
+/// of the outer one, except those that [`reports_in_scope`](Self::reports_in_scope) exempts.
 ///
 /// Hooks can run concurrently, because different tasks may poll request and response. A request message that
 /// arrives at the same moment as the end may be reported while `end` runs.
@@ -75,10 +75,10 @@ pub trait Call: Send + Sync + 'static {
         let _ = (flow, batch);
     }
 
-    /// Whether [`message`](Self::message) and [`batch`](Self::batch) must run in the scope of the observers outside
-    /// this one, if several share one pass. With `false` they run outside it: a scope can cost more than counting a
-    /// message does. Asked for each message. The default is `true`.
-    fn messages_in_scope(&self) -> bool {
+    /// Whether [`responded`](Self::responded), [`message`](Self::message) and [`batch`](Self::batch) must run in the
+    /// scope of the observers outside this one, if several share one pass. With `false` they run outside it: a scope can
+    /// cost more than counting a message does. Asked each time. The default is `true`.
+    fn reports_in_scope(&self) -> bool {
         true
     }
 

@@ -2,7 +2,7 @@ use http::{request, response};
 
 use super::{Call, Observer, Side};
 use crate::method::Rpc;
-use crate::observe::stopwatch::at_one_moment;
+use crate::observe::stopwatch::OneMoment;
 use crate::observe::{Batch, End, Flow, Message};
 
 /// One call, watched by up to two observers: the first is outside the second.
@@ -16,11 +16,10 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     type Call = Pair<A::Call, B::Call>;
 
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
-        at_one_moment(|| {
-            let outer = self.0.begin(side, rpc, head);
-            let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
-            (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
-        })
+        let _moment = OneMoment::begin();
+        let outer = self.0.begin(side, rpc, head);
+        let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
+        (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
     }
 }
 
@@ -39,9 +38,7 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     }
 
     fn responded(&self, head: &mut response::Parts) {
-        if let Some(inner) = &self.inner {
-            scope(self.outer.as_ref(), || inner.responded(head));
-        }
+        self.report_to_inner(|inner| inner.responded(head));
         if let Some(outer) = &self.outer {
             outer.responded(head);
         }
@@ -59,9 +56,9 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
         self.by_flow(flow, |outer| outer.batch(flow, batch), |inner| inner.batch(flow, batch));
     }
 
-    fn messages_in_scope(&self) -> bool {
-        self.outer.as_ref().is_some_and(Call::messages_in_scope)
-            || self.inner.as_ref().is_some_and(Call::messages_in_scope)
+    fn reports_in_scope(&self) -> bool {
+        self.outer.as_ref().is_some_and(Call::reports_in_scope)
+            || self.inner.as_ref().is_some_and(Call::reports_in_scope)
     }
 
     fn unwound(&self) {
@@ -69,7 +66,8 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     }
 
     fn end(&self, end: End<'_>) {
-        at_one_moment(|| self.inner_first(|inner| inner.end(end), |outer| outer.end(end)));
+        let _moment = OneMoment::begin();
+        self.inner_first(|inner| inner.end(end), |outer| outer.end(end));
     }
 }
 
@@ -81,10 +79,10 @@ impl<A: Call, B: Call> Pair<A, B> {
                 if let Some(outer) = &self.outer {
                     outer_does(outer);
                 }
-                self.inner_message(inner_does);
+                self.report_to_inner(inner_does);
             }
             Flow::Response => {
-                self.inner_message(inner_does);
+                self.report_to_inner(inner_does);
                 if let Some(outer) = &self.outer {
                     outer_does(outer);
                 }
@@ -93,9 +91,9 @@ impl<A: Call, B: Call> Pair<A, B> {
     }
 
     /// The inner observer, in the scope of the outer one only if it asks for that: many messages pass.
-    fn inner_message(&self, does: impl FnOnce(&B)) {
+    fn report_to_inner(&self, does: impl FnOnce(&B)) {
         if let Some(inner) = &self.inner {
-            let outer = self.outer.as_ref().filter(|_| inner.messages_in_scope());
+            let outer = self.outer.as_ref().filter(|_| inner.reports_in_scope());
             scope(outer, || does(inner));
         }
     }

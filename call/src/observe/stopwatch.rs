@@ -1,5 +1,5 @@
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 use tokio::time::Instant;
@@ -47,48 +47,85 @@ impl Stopwatch {
     }
 }
 
-/// The time at which all observers of one pass begin or end a call.
-#[derive(Clone, Copy)]
-enum Moment {
-    /// No pass is reporting anything.
-    None,
-    /// No observer has asked for the time yet.
-    Unread,
-    Read(Instant),
-}
-
-thread_local! {
-    static MOMENT: Cell<Moment> = const { Cell::new(Moment::None) };
-}
-
-/// Calls the observers of one pass, which read the clock at most once.
-pub(crate) fn at_one_moment<T>(observers: impl FnOnce() -> T) -> T {
-    // A pair inside a pair.
-    if !matches!(MOMENT.get(), Moment::None) {
-        return observers();
-    }
-    let _reset = Reset;
-    MOMENT.set(Moment::Unread);
-    observers()
-}
-
-/// Ends the moment, even if an observer panics.
-struct Reset;
-
-impl Drop for Reset {
-    fn drop(&mut self) {
-        MOMENT.set(Moment::None);
-    }
+/// The time of day, which is now. While a call begins or ends, the observers of one pass read the clock once: so the end
+/// of its span is the time of its log line.
+pub fn time_of_day() -> SystemTime {
+    MOMENT.with(|moment| moment.day.read(SystemTime::now))
 }
 
 fn moment() -> Instant {
-    match MOMENT.get() {
-        Moment::None => Instant::now(),
-        Moment::Read(moment) => moment,
-        Moment::Unread => {
-            let now = Instant::now();
-            MOMENT.set(Moment::Read(now));
-            now
+    MOMENT.with(|moment| moment.instant.read(Instant::now))
+}
+
+/// The time at which all observers of one pass begin or end a call, by two clocks.
+struct Moment {
+    instant: Reading<Instant>,
+    day: Reading<SystemTime>,
+}
+
+/// One clock.
+struct Reading<T>(Cell<Read<T>>);
+
+#[derive(Clone, Copy)]
+enum Read<T> {
+    /// No pass is reporting anything.
+    Always,
+    /// No observer has asked for the time yet.
+    Next,
+    Done(T),
+}
+
+thread_local! {
+    static MOMENT: Moment = const { Moment { instant: Reading::always(), day: Reading::always() } };
+}
+
+/// The observers of one pass read a clock at most once while this is alive. It ends even if an observer panics.
+pub(crate) struct OneMoment {
+    /// Not of a pair inside a pair.
+    is_outermost: bool,
+}
+
+impl OneMoment {
+    pub(crate) fn begin() -> Self {
+        MOMENT.with(|moment| {
+            let is_outermost = matches!(moment.instant.0.get(), Read::Always);
+            if is_outermost {
+                moment.set(Read::Next, Read::Next);
+            }
+            Self { is_outermost }
+        })
+    }
+}
+
+impl Drop for OneMoment {
+    fn drop(&mut self) {
+        if self.is_outermost {
+            MOMENT.with(|moment| moment.set(Read::Always, Read::Always));
+        }
+    }
+}
+
+impl Moment {
+    fn set(&self, instant: Read<Instant>, day: Read<SystemTime>) {
+        self.instant.0.set(instant);
+        self.day.0.set(day);
+    }
+}
+
+impl<T: Copy> Reading<T> {
+    const fn always() -> Self {
+        Self(Cell::new(Read::Always))
+    }
+
+    fn read(&self, now: impl FnOnce() -> T) -> T {
+        match self.0.get() {
+            Read::Always => now(),
+            Read::Done(time) => time,
+            Read::Next => {
+                let now = now();
+                self.0.set(Read::Done(now));
+                now
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, request, response};
 use tonic::Code;
 
-use super::call_state::CallState;
+use super::call_state::{Beginning, CallState};
 use super::late::{Late, asks_as_grpc};
 use super::{Call, Observer, Side};
 use crate::answer::timeout_of;
@@ -46,12 +46,14 @@ impl<C: Call> Watch<C> {
             Protocol::mark(named, head);
         }
         let asked_as_grpc = side == Side::Client || asks_as_grpc(head, named);
-        let (call, late) = if asked_as_grpc || rpc.known().is_some() {
-            (Some(observer.begin(side, &rpc, head)?), None)
+        let mut late = None;
+        let call = if asked_as_grpc || rpc.known().is_some() {
+            Beginning::Early(observer.begin(side, &rpc, head)?)
         } else {
             // Facts from inner layers can show that this is a call.
             CallInfo::get_or_insert(side, &mut head.extensions);
-            (None, Some(Box::new(Late::new(observer, head, known))))
+            late = Some(Box::new(Late::new(observer, head, known)));
+            Beginning::late()
         };
         let info = info(side, server_timeout, head);
         let learns = rpc.known().is_none() && known.may_learn(&rpc);

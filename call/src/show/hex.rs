@@ -3,6 +3,8 @@ use std::fmt;
 use super::inline_text::hex_digit;
 
 /// A fixed number of lower-case hexadecimal digits, without allocation.
+// Aligned, so that `from_utf8` reads whole words.
+#[repr(align(8))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hex<const DIGITS: usize>([u8; DIGITS]);
 

@@ -1,6 +1,8 @@
 use std::fmt;
 
 /// Short ASCII text without allocation, written without the machinery of `fmt`.
+// Aligned, so that `from_utf8` reads whole words of `bytes`, which come first.
+#[repr(C, align(8))]
 #[derive(Clone, Copy)]
 pub(crate) struct InlineText<const MAX: usize> {
     bytes: [u8; MAX],

@@ -53,33 +53,36 @@ impl AllowedMetadata {
 }
 
 /// The metadata of one call that may be shown, kept until the call is over.
+// `None` if no name is allowed, as in most layers: then a call stores one word, and does nothing for it.
 #[derive(Debug)]
-pub struct KeptMetadata {
-    /// `None` if no name is allowed, as in most layers: then a call does nothing for it.
-    allowed: Option<AllowedMetadata>,
-    /// The index of a name, and its values. Empty for most calls.
-    kept: Mutex<Vec<(usize, Vec<HeaderValue>)>>,
+pub struct KeptMetadata(Option<Box<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    allowed: AllowedMetadata,
+    /// The index of a name, and its values.
+    values: Mutex<Vec<(usize, Vec<HeaderValue>)>>,
 }
 
 impl KeptMetadata {
     /// Creates an empty store for the allowed metadata.
     pub fn new(allowed: &AllowedMetadata) -> Self {
-        let allowed = (!allowed.is_empty()).then(|| allowed.clone());
-        Self { allowed, kept: Mutex::default() }
+        let kept = || Box::new(Kept { allowed: allowed.clone(), values: Mutex::default() });
+        Self((!allowed.is_empty()).then(kept))
     }
 
     /// Keeps the allowed metadata of a head or of trailers. If a name is in both, the first one kept is shown.
     pub fn keep(&self, headers: &HeaderMap) {
-        let Some(allowed) = &self.allowed else { return };
-        let mut kept = self.kept();
-        let before = kept.len();
-        for (index, value) in allowed.values(headers) {
-            if kept[..before].iter().any(|(other, _)| *other == index) {
+        let Some(kept) = &self.0 else { return };
+        let mut all = kept.values();
+        let before = all.len();
+        for (index, value) in kept.allowed.values(headers) {
+            if all[..before].iter().any(|(other, _)| *other == index) {
                 continue;
             }
-            match kept.last_mut() {
+            match all.last_mut() {
                 Some((last, values)) if *last == index => values.push(value.clone()),
-                _ => kept.push((index, vec![value.clone()])),
+                _ => all.push((index, vec![value.clone()])),
             }
         }
     }
@@ -87,14 +90,16 @@ impl KeptMetadata {
     /// Calls `show` for each name that was present, with its index in [`names`](AllowedMetadata::names), the
     /// name and its values.
     pub fn show(&self, mut show: impl FnMut(usize, &HeaderName, &[HeaderValue])) {
-        let Some(allowed) = &self.allowed else { return };
-        for (index, values) in &*self.kept() {
-            show(*index, &allowed.names()[*index], values);
+        let Some(kept) = &self.0 else { return };
+        for (index, values) in &*kept.values() {
+            show(*index, &kept.allowed.names()[*index], values);
         }
     }
+}
 
-    fn kept(&self) -> MutexGuard<'_, Vec<(usize, Vec<HeaderValue>)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+impl Kept {
+    fn values(&self) -> MutexGuard<'_, Vec<(usize, Vec<HeaderValue>)>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Trace and span IDs in W3C Trace Context.
 
+use std::num::NonZeroU64;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::observe::headers;
@@ -18,8 +20,9 @@ pub struct TraceParent {
 /// tracing layer, the request's `traceparent` has the IDs of the sender's span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceIds {
-    trace: u128,
-    span: u64,
+    /// The halves of the ID, and a number that is not 0: calls store this, often as an `Option`.
+    trace: [u64; 2],
+    span: NonZeroU64,
 }
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -63,7 +66,8 @@ impl TraceParent {
 impl TraceIds {
     /// Creates the IDs; `None` if one of them is zero, which means that there is none.
     pub fn new(trace: u128, span: u64) -> Option<Self> {
-        (trace != 0 && span != 0).then_some(Self { trace, span })
+        let span = NonZeroU64::new(span)?;
+        (trace != 0).then_some(Self { trace: [(trace >> 64) as u64, trace as u64], span })
     }
 
     /// The IDs in a request's [`TraceParent`].
@@ -73,22 +77,23 @@ impl TraceIds {
 
     /// The trace ID as 32 hexadecimal digits.
     pub fn trace_hex(self) -> Hex<32> {
-        Hex::new(self.trace)
+        Hex::new(self.trace_id())
     }
 
     /// The span ID as 16 hexadecimal digits.
     pub fn span_hex(self) -> Hex<16> {
-        Hex::new(self.span.into())
+        Hex::new(self.span_id().into())
     }
 
     /// The trace ID as a number.
     pub fn trace_id(self) -> u128 {
-        self.trace
+        let [high, low] = self.trace;
+        u128::from(high) << 64 | u128::from(low)
     }
 
     /// The span ID as a number.
     pub fn span_id(self) -> u64 {
-        self.span
+        self.span.get()
     }
 }
 
