@@ -53,23 +53,23 @@ impl<T: FormatTime> JsonEvents<T> {
 
         let mut object = Object::open(line);
         if self.timestamp {
-            let line = object.value(Quoted("\"timestamp\":"));
+            let line = object.value(Quoted(",\"timestamp\":\""));
             line.push('"');
             self.timer.format_time(&mut Writer::new(&mut Escaped(line)))?;
             line.push('"');
         }
         if self.level {
-            object.plain(Quoted("\"level\":"), metadata.level().as_str());
+            object.plain(Quoted(",\"level\":\""), metadata.level().as_str());
         }
         event.record(&mut EventFields(&mut object));
         if self.target {
-            object.string(Quoted("\"target\":"), metadata.target());
+            object.string(Quoted(",\"target\":\""), metadata.target());
         }
         if let Some(file) = metadata.file().filter(|_| self.file) {
-            object.string(Quoted("\"filename\":"), file);
+            object.string(Quoted(",\"filename\":\""), file);
         }
         if let Some(number) = metadata.line().filter(|_| self.line_number) {
-            object.unsigned(Quoted("\"line_number\":"), number.into());
+            object.unsigned(Quoted(",\"line_number\":\""), number.into());
         }
         if self.current_span || self.span_list {
             self.render_spans(context, event, &mut object);
@@ -96,10 +96,10 @@ impl<T: FormatTime> JsonEvents<T> {
         // A root event, too, gets the current span: so does the formatter that this one replaces.
         let Some(span) = parent.as_ref().or(current.as_ref()) else { return };
         if self.current_span {
-            spans::object(object.value(Quoted("\"span\":")), span);
+            spans::object(object.value(Quoted(",\"span\":\"")), span);
         }
         if self.span_list {
-            spans::list(object.value(Quoted("\"spans\":")), current.as_ref());
+            spans::list(object.value(Quoted(",\"spans\":\"")), current.as_ref());
         }
     }
 
@@ -110,15 +110,15 @@ impl<T: FormatTime> JsonEvents<T> {
         let thread = thread::current();
         if self.thread_name {
             match thread.name() {
-                Some(name) => object.string(Quoted("\"threadName\":"), name),
+                Some(name) => object.string(Quoted(",\"threadName\":\""), name),
                 None if !self.thread_id => {
-                    text::debug(object.value(Quoted("\"threadName\":")), &thread.id());
+                    text::debug(object.value(Quoted(",\"threadName\":\"")), &thread.id());
                 }
                 None => {}
             }
         }
         if self.thread_id {
-            text::debug(object.value(Quoted("\"threadId\":")), &thread.id());
+            text::debug(object.value(Quoted(",\"threadId\":\"")), &thread.id());
         }
     }
 }

@@ -69,7 +69,7 @@ impl<'l, 'n> Members<'l, 'n> {
 
     fn add(&mut self, name: &'static str, write: impl FnOnce(&mut String)) {
         let start = self.line.len();
-        name.append(self.line);
+        name.append(self.line, false, false);
         write(self.line);
         let place = start..self.line.len();
         self.members.push(Member { name: Cow::Borrowed(name), place });

@@ -5,8 +5,13 @@ use std::fmt::Write as _;
 use serde_json::Number;
 
 pub(crate) fn unsigned(line: &mut String, mut number: u64) {
-    if number < 10 {
-        return line.push(char::from(b'0' + number as u8));
+    // Most numbers are short.
+    if number < 100 {
+        let number = number as u16;
+        if number >= 10 {
+            line.push(digit(number / 10).into());
+        }
+        return line.push(digit(number % 10).into());
     }
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -60,13 +65,14 @@ pub(crate) fn thousandths(line: &mut String, number: u64) {
     }
     unsigned(line, number / 1_000);
     let rest = (number % 1_000) as u16;
-    let digits = [b'.', digit(rest / 100), digit(rest / 10 % 10), digit(rest % 10)];
-    let length = match digits {
-        [.., b'0', b'0'] => 2,
-        [.., b'0'] => 3,
-        _ => 4,
-    };
-    line.push_str(str::from_utf8(&digits[..length]).unwrap_or_default());
+    line.push('.');
+    line.push(digit(rest / 100).into());
+    if !rest.is_multiple_of(100) {
+        line.push(digit(rest / 10 % 10).into());
+    }
+    if !rest.is_multiple_of(10) {
+        line.push(digit(rest % 10).into());
+    }
 }
 
 fn digit(number: u16) -> u8 {

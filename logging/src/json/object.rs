@@ -10,11 +10,11 @@ pub(crate) struct Object<'l> {
 
 /// The name of a member: a `&str`, or one that costs less each time.
 pub(crate) trait Key {
-    /// Appends the name in quotes, and a colon.
-    fn append(self, line: &mut String);
+    /// Appends the name in quotes and a colon, between a comma and the quote of a string if those are asked for.
+    fn append(self, line: &mut String, comma: bool, quote: bool);
 }
 
-/// A key as it stands in the line: escaped, in quotes, with a colon.
+/// A key as it stands in the line: escaped, in quotes, between a comma and a colon with another quote: `,"key":"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quoted<'k>(pub(crate) &'k str);
 
@@ -25,28 +25,29 @@ pub(crate) struct QuotedKey(Box<str>);
 impl QuotedKey {
     pub(crate) fn new(name: &str) -> Self {
         let mut quoted = String::new();
-        name.append(&mut quoted);
+        name.append(&mut quoted, true, true);
         Self(quoted.into())
     }
 }
 
 impl Key for Quoted<'_> {
-    fn append(self, line: &mut String) {
-        line.push_str(self.0);
+    fn append(self, line: &mut String, comma: bool, quote: bool) {
+        let end = self.0.len() - usize::from(!quote);
+        line.push_str(&self.0[usize::from(!comma)..end]);
     }
 }
 
 impl Key for &QuotedKey {
-    fn append(self, line: &mut String) {
-        line.push_str(&self.0);
+    fn append(self, line: &mut String, comma: bool, quote: bool) {
+        Quoted(&self.0).append(line, comma, quote);
     }
 }
 
 impl Key for &str {
-    fn append(self, line: &mut String) {
-        line.push('"');
+    fn append(self, line: &mut String, comma: bool, quote: bool) {
+        line.push_str(if comma { ",\"" } else { "\"" });
         text::escaped(line, self);
-        line.push_str("\":");
+        line.push_str(if quote { "\":\"" } else { "\":" });
     }
 }
 
@@ -64,11 +65,12 @@ impl<'l> Object<'l> {
 
     /// Appends a key. Exactly one JSON value must be appended to what this returns.
     pub(crate) fn value(&mut self, key: impl Key) -> &mut String {
-        if !self.is_empty {
-            self.line.push(',');
-        }
-        self.is_empty = false;
-        key.append(self.line);
+        self.key(key, false)
+    }
+
+    fn key(&mut self, key: impl Key, quote: bool) -> &mut String {
+        let comma = !std::mem::replace(&mut self.is_empty, false);
+        key.append(self.line, comma, quote);
         self.line
     }
 
@@ -84,12 +86,17 @@ impl<'l> Object<'l> {
     }
 
     pub(crate) fn string(&mut self, key: impl Key, value: &str) {
-        text::string(self.value(key), value);
+        let line = self.key(key, true);
+        text::escaped(line, value);
+        line.push('"');
     }
 
-    /// See [`text::plain`].
+    /// A string of which no byte needs an escape: an identifier in hexadecimal, an address, a name of this crate.
     pub(crate) fn plain(&mut self, key: impl Key, value: &str) {
-        text::plain(self.value(key), value);
+        debug_assert!(text::is_plain(value.as_bytes()), "needs an escape: {value}");
+        let line = self.key(key, true);
+        line.push_str(value);
+        line.push('"');
     }
 
     pub(crate) fn unsigned(&mut self, key: impl Key, value: u64) {

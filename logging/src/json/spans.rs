@@ -18,7 +18,7 @@ where
         let members = fields.strip_prefix('{').and_then(|fields| fields.strip_suffix('}'));
         object.members(members.unwrap_or_default());
     }
-    object.string(Quoted("\"name\":"), span.name());
+    object.string(Quoted(",\"name\":\""), span.name());
     object.close();
 }
 

@@ -9,15 +9,6 @@ pub(crate) fn string(line: &mut String, text: &str) {
     line.push('"');
 }
 
-/// Appends `text` as a JSON string, with its quotes. No byte of it may need an escape: an identifier in hexadecimal,
-/// an address, a name of this crate.
-pub(crate) fn plain(line: &mut String, text: &str) {
-    debug_assert!(is_plain(text.as_bytes()), "needs an escape: {text}");
-    line.push('"');
-    line.push_str(text);
-    line.push('"');
-}
-
 /// Appends the `Debug` text of `value` as a JSON string, with its quotes.
 ///
 /// What the value has written before an error of its own is kept.
@@ -49,7 +40,7 @@ pub(crate) fn escaped(line: &mut String, text: &str) {
 /// Whether no byte needs an escape.
 ///
 /// Reads words of eight bytes; the last one may overlap the one before it.
-fn is_plain(bytes: &[u8]) -> bool {
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     if let Some(last) = bytes.last_chunk() {
         let (words, _) = bytes.as_chunks();
         return words.iter().all(|word| is_plain_word(*word)) && is_plain_word(*last);

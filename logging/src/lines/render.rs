@@ -1,6 +1,6 @@
 //! Renders a line as JSON, as the formatter of `json` renders its event.
 
-use std::time::SystemTime;
+use tonic_call::time_of_day;
 
 use crate::json::object::{Object, Quoted, QuotedKey};
 use crate::json::time;
@@ -10,15 +10,15 @@ use crate::site::{Site, TARGET};
 /// Appends a line with its line feed.
 pub(super) fn line(text: &mut String, site: &Site, line: &impl Line) {
     let mut object = Object::open(text);
-    let timestamp = object.value(Quoted("\"timestamp\":"));
+    let timestamp = object.value(Quoted(",\"timestamp\":\""));
     timestamp.push('"');
-    time::timestamp(timestamp, SystemTime::now());
+    time::timestamp(timestamp, time_of_day());
     timestamp.push('"');
-    object.plain(Quoted("\"level\":"), site.level().as_str());
+    object.plain(Quoted(",\"level\":\""), site.level().as_str());
     let mut members = JsonMembers { object, keys: site.quoted_keys() };
     line.list(&mut members);
     let mut object = members.object;
-    object.plain(Quoted("\"target\":"), TARGET);
+    object.plain(Quoted(",\"target\":\""), TARGET);
     object.close();
     text.push('\n');
 }
