@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, request};
-use tonic_call::{Peer, Rpc};
+use tonic_call::{Peer, Rpc, find_header};
 
 use super::failure::{Failure, Reason};
 
@@ -73,9 +73,11 @@ impl<'a> Incoming<'a> {
     /// If there are several values, because readers differ in which one counts, or if it is longer than
     /// [`MAX_CREDENTIALS_BYTES`].
     pub fn only(&self, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Failure> {
-        let mut values = self.headers().get_all(name).iter();
-        let Some(value) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
+        let headers = self.headers();
+        let Some(value) = find_header(headers, name) else { return Ok(None) };
+        // Most requests repeat no header at all.
+        let repeats = headers.len() > headers.keys_len();
+        if repeats && headers.get_all(name).iter().nth(1).is_some() {
             return Err(malformed("repeated").expected("one value").received("several"));
         }
         if value.len() > MAX_CREDENTIALS_BYTES {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::verifier::{Keys, Verifier};
-use crate::decide::authenticate::{Authenticate, Authenticating, Outcome};
+use crate::decide::authenticate::{Authenticate, Authenticating};
 use crate::decide::incoming::Incoming;
 use crate::jwt::keys::events::KeysStatus;
 use crate::jwt::keys::readiness::{Readiness, all_ready};
@@ -78,11 +78,7 @@ impl Jwt {
 
 impl Authenticate for Jwt {
     fn authenticate(&self, call: &Incoming<'_>) -> Authenticating {
-        match call.bearer() {
-            Ok(Some(token)) => self.0.verify(token, call),
-            Ok(None) => Outcome::Absent.into(),
-            Err(failure) => Outcome::from(failure).into(),
-        }
+        self.0.authenticate(call)
     }
 
     #[cfg(feature = "mtls")]

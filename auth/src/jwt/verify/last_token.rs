@@ -1,5 +1,5 @@
-//! The token that came last on this thread, with its hash: to hash a token takes longer than all else that a cached one
-//! costs.
+//! The token that came last on this thread, with its hash: to read and hash a token takes longer than all else that a
+//! cached one costs.
 //!
 //! This decides nothing: the cache does, in which the token is looked up by its hash as any other. So a token that
 //! has expired, was revoked or evicted, or whose key is gone is refused or verified as without this.
@@ -19,8 +19,8 @@ thread_local! {
 
 /// A thread has one, however many layers and authenticators it serves.
 struct LastToken {
-    /// At most [`MAX_CREDENTIALS_BYTES`]; empty if there is none.
-    text: Vec<u8>,
+    /// The value of `authorization`, with the scheme. At most [`MAX_CREDENTIALS_BYTES`]; empty if there is none.
+    value: Vec<u8>,
     hash: TokenHash,
     expires: Option<Date>,
     /// The end of the token before, if it is another one. A token is kept when it comes twice in a row, so that
@@ -31,24 +31,21 @@ struct LastToken {
 /// The length of the end of a token that is compared first, as one number.
 const TAIL: usize = 8;
 
-/// The hash of a token, and whether it came last on this thread.
-pub(super) fn hash_of(token: &str, now: Date) -> (TokenHash, bool) {
+/// The hash of the token in this value of `authorization`, if it came last on this thread.
+pub(super) fn hash_of(value: &[u8], now: Date) -> Option<TokenHash> {
     let last = with(|last| {
         last.expire(now);
-        last.is(token).then(|| {
+        last.is(value).then(|| {
             last.candidate = None;
             last.hash
         })
     });
-    match last.flatten() {
-        Some(hash) => (hash, true),
-        None => (TokenHash::of(token), false),
-    }
+    last.flatten()
 }
 
-/// Notes a token that is in the cache.
-pub(super) fn note(token: &str, hash: TokenHash, expires: Option<Date>) {
-    with(|last| last.note(token, hash, expires));
+/// Notes a value of `authorization` whose token is in the cache.
+pub(super) fn note(value: &[u8], hash: TokenHash, expires: Option<Date>) {
+    with(|last| last.note(value, hash, expires));
 }
 
 /// Removes the token: it is not in the cache, or not valid any more.
@@ -63,32 +60,32 @@ fn with<T>(act: impl FnOnce(&mut LastToken) -> T) -> Option<T> {
 
 impl LastToken {
     const fn none() -> Self {
-        Self { text: Vec::new(), hash: TokenHash::NONE, expires: None, candidate: None }
+        Self { value: Vec::new(), hash: TokenHash::NONE, expires: None, candidate: None }
     }
 
-    /// Whether this is the token. The comparison takes the same time wherever two tokens of one length differ before
+    /// Whether this is the value. The comparison takes the same time wherever two values of one length differ before
     /// their ends.
-    fn is(&self, token: &str) -> bool {
-        let (kept, token) = (&self.text[..], token.as_bytes());
-        kept.last_chunk::<TAIL>().is_some_and(|end| token.last_chunk() == Some(end))
-            && verify_slices_are_equal(kept, token).is_ok()
+    fn is(&self, value: &[u8]) -> bool {
+        let kept = &self.value[..];
+        kept.last_chunk::<TAIL>().is_some_and(|end| value.last_chunk() == Some(end))
+            && verify_slices_are_equal(kept, value).is_ok()
     }
 
-    fn note(&mut self, token: &str, hash: TokenHash, expires: Option<Date>) {
-        let end = token.as_bytes().last_chunk::<TAIL>();
+    fn note(&mut self, value: &[u8], hash: TokenHash, expires: Option<Date>) {
+        let end = value.last_chunk::<TAIL>();
         if self.candidate.as_ref() != end {
             self.candidate = end.copied();
             return;
         }
         self.clear();
-        if end.is_none() || token.len() > MAX_CREDENTIALS_BYTES {
+        if end.is_none() || value.len() > MAX_CREDENTIALS_BYTES {
             return;
         }
-        if self.text.capacity() < token.len() {
+        if self.value.capacity() < value.len() {
             // A vector that grows would leave a copy.
-            self.text = Vec::with_capacity(token.len());
+            self.value = Vec::with_capacity(value.len());
         }
-        self.text.extend_from_slice(token.as_bytes());
+        self.value.extend_from_slice(value);
         (self.hash, self.expires) = (hash, expires);
     }
 
@@ -100,10 +97,10 @@ impl LastToken {
 
     /// Overwrites the token.
     fn clear(&mut self) {
-        self.text.fill(0);
+        self.value.fill(0);
         // Otherwise the compiler may leave out a write that nobody reads.
-        black_box(&self.text);
-        self.text.clear();
+        black_box(&self.value);
+        self.value.clear();
         (self.hash, self.expires, self.candidate) = (TokenHash::NONE, None, None);
     }
 }
@@ -126,16 +123,21 @@ mod tests {
 
     /// Sends a token that the cache has, and returns whether it was not hashed.
     fn send(token: &str) -> bool {
-        let (hash, was_last) = hash_of(token, at(0));
-        assert_eq!(hash, TokenHash::of(token));
-        if !was_last {
-            note(token, hash, Some(at(9)));
+        let hash = TokenHash::of(token);
+        match hash_of(token.as_bytes(), at(0)) {
+            Some(last) => {
+                assert_eq!(last, hash);
+                true
+            }
+            None => {
+                note(token.as_bytes(), hash, Some(at(9)));
+                false
+            }
         }
-        was_last
     }
 
     fn kept() -> usize {
-        with(|last| last.text.len()).expect("the thread's own")
+        with(|last| last.value.len()).expect("the thread's own")
     }
 
     #[test]
@@ -174,13 +176,13 @@ mod tests {
 
     #[test]
     fn a_token_is_kept_until_it_expires_or_is_forgotten() {
-        for removed in [|| _ = hash_of("another-token", at(9)), forget] {
+        for removed in [|| _ = hash_of(b"another-token", at(9)), forget] {
             send("token-a-1");
             send("token-a-1");
-            assert!(hash_of("token-a-1", at(8)).1);
+            assert!(hash_of(b"token-a-1", at(8)).is_some());
             removed();
             assert_eq!(kept(), 0);
-            assert!(!hash_of("token-a-1", at(8)).1);
+            assert!(hash_of(b"token-a-1", at(8)).is_none());
         }
     }
 

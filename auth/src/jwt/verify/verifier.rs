@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use tokio::time::Instant;
 use tonic_call::ClientNetwork;
 
@@ -84,10 +86,30 @@ impl Unsigned<'_> {
 }
 
 impl Verifier {
-    /// Verifies a token: immediately, or after an unknown key was fetched.
-    pub(crate) fn verify(self: &Arc<Self>, token: &str, call: &Incoming<'_>) -> Authenticating {
-        let now = Date::from_time(call.now());
-        let hash = match self.looked_up(token, call, now) {
+    /// Verifies the token of a call: immediately, or after an unknown key was fetched.
+    pub(crate) fn authenticate(self: &Arc<Self>, call: &Incoming<'_>) -> Authenticating {
+        let found = call.only(&AUTHORIZATION).and_then(|value| {
+            let Some(value) = value else { return Ok(Outcome::Absent.into()) };
+            let now = Date::from_time(call.now());
+            if let Some(outcome) = self.last(value, call, now) {
+                return Ok(outcome.into());
+            }
+            Ok(match call.bearer()? {
+                Some(token) => self.verify(token, value, call, now),
+                None => Outcome::Absent.into(),
+            })
+        });
+        found.unwrap_or_else(|failure| Outcome::from(failure).into())
+    }
+
+    fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        value: &HeaderValue,
+        call: &Incoming<'_>,
+        now: Date,
+    ) -> Authenticating {
+        let hash = match self.looked_up(token, value, call, now) {
             Ok(outcome) => return outcome.into(),
             Err(hash) => hash,
         };
@@ -112,25 +134,34 @@ impl Verifier {
         }
     }
 
+    /// Looks up the token that came last on this thread, if this value of `authorization` is the same: it was read,
+    /// checked and hashed before.
+    fn last(&self, value: &HeaderValue, call: &Incoming<'_>, now: Date) -> Option<Outcome> {
+        self.cache.as_ref()?;
+        let hash = last_token::hash_of(value.as_bytes(), now)?;
+        let cached = self.cached(&hash, call, now);
+        if !matches!(cached, Some(Outcome::Identified { .. })) {
+            last_token::forget();
+        }
+        cached
+    }
+
     /// Looks up a token in the cache. The error is its hash, if there is a cache.
     fn looked_up(
         &self,
         token: &str,
+        value: &HeaderValue,
         call: &Incoming<'_>,
         now: Date,
     ) -> Result<Outcome, Option<TokenHash>> {
         if self.cache.is_none() {
             return Err(None);
         }
-        let (hash, was_last) = last_token::hash_of(token, now);
+        let hash = TokenHash::of(token);
         let cached = self.cached(&hash, call, now);
-        match &cached {
-            Some(Outcome::Identified { identity, .. }) if !was_last => {
-                last_token::note(token, hash, identity.expires_at().map(Date::from_time));
-            }
-            Some(Outcome::Identified { .. }) => {}
-            _ if was_last => last_token::forget(),
-            _ => {}
+        if let Some(Outcome::Identified { identity, .. }) = &cached {
+            let expires = identity.expires_at().map(Date::from_time);
+            last_token::note(value.as_bytes(), hash, expires);
         }
         cached.ok_or(Some(hash))
     }
