@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::request;
 use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 use tonic_call::{
     Batch, Call, End, Flow, KnownMethods, Message, Methods, ObserveLayer, Observer, Observing,
-    Pass, PassError, Rpc, Side, Stopwatch, observe,
+    Pass, PassError, Rpc, Side, Stopwatch, observe, time_of_day,
 };
 use tonic_call_test_kit::{
     Ended, FILE_DESCRIPTOR_SET, Recorder, Script, answers, methods, to, trailers_only,
@@ -310,9 +310,9 @@ async fn a_layer_that_is_switched_off_watches_nothing() {
     nothing.layer(answers(answer)).call(to("/test.v1.Kinds/Unary")).await.unwrap();
 }
 
-/// Notes how long each call took.
+/// Notes how long each call took, and the time of day at its end.
 #[derive(Clone, Default)]
-struct Times(Arc<Mutex<Vec<Duration>>>, Option<Stopwatch>);
+struct Times(Arc<Mutex<Vec<(Duration, SystemTime)>>>, Option<Stopwatch>);
 
 impl Observer for Times {
     type Call = Self;
@@ -324,23 +324,26 @@ impl Observer for Times {
 
 impl Call for Times {
     fn end(&self, _: End<'_>) {
-        self.0.lock().unwrap().push(self.1.unwrap().elapsed_at_end());
+        self.0.lock().unwrap().push((self.1.unwrap().elapsed_at_end(), time_of_day()));
     }
 }
 
 /// In one pass, the times are equal to the nanosecond, which two readings of a clock are not.
 #[tokio::test]
-async fn a_call_takes_equally_long_for_all_layers_of_one_pass() {
+async fn a_call_takes_equally_long_and_ends_at_one_time_for_all_layers_of_one_pass() {
     let times: [Times; 3] = Default::default();
     let [a, b, c] = times.clone().map(ObserveLayer::server);
     let mut service = observe![a, b, c]
         .unwrap()
         .layer(answers(|| Ok(Script::new().trailers(Code::Ok).respond())));
     for _ in 0..100 {
+        let before = time_of_day();
         let body = service.call(to("/test.v1.Kinds/Unary")).await.unwrap().into_body();
         body.collect().await.unwrap();
+        assert_ne!(before, time_of_day(), "the time stands still");
     }
     let [a, b, c] = times.map(|times| times.0.lock().unwrap().clone());
     assert_eq!((a.len(), &a, &a), (100, &b, &c));
-    assert!(a.iter().any(|took| *took > Duration::ZERO) && a.iter().any(|took| *took != a[0]));
+    assert!(a.iter().any(|(took, _)| !took.is_zero()) && a.iter().any(|(took, _)| *took != a[0].0));
+    assert!(a.iter().any(|(_, end)| *end != a[0].1));
 }
