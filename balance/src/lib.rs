@@ -122,7 +122,8 @@
 //! | a call fails, and the server | then |
 //! |---|---|
 //! | never got it: its connection was gone | it goes to the next address |
-//! | reports that it has not processed it (`REFUSED_STREAM`, GOAWAY) | it goes to the next address, once |
+//! | refuses it (`REFUSED_STREAM`) | it goes to the next address, once in all |
+//! | leaves without having processed it (GOAWAY) | it goes to the next address, once for each server that leaves |
 //! | may have processed it: a lost connection, any status | the caller gets the failure, for a retry layer to judge |
 //!
 //! What was read of the request is sent again, up to 256 KiB for a call and 16 MiB for all calls of a `Balanced`.

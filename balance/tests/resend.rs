@@ -3,6 +3,8 @@
 
 mod network;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use network::{Behaviour, Network, address, addresses, endpoint};
@@ -10,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
-use tonic_balance::{Balanced, State};
+use tonic_balance::{Balanced, State, WaitForReady};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{KINDS, Outcome, ask};
@@ -19,13 +21,17 @@ use tonic_call_test_kit::{KINDS, Outcome, ask};
 async fn ready(network: &Network, count: u8) -> Balanced {
     let balanced =
         Balanced::list(endpoint(), addresses(count)).connector(network.connector()).build();
+    until_ready(&balanced).await;
+    balanced
+}
+
+async fn until_ready(balanced: &Balanced) {
     let all_ready = async {
         while !balanced.states().iter().all(|(_, state)| *state == State::Ready) {
             sleep(Duration::from_millis(1)).await;
         }
     };
     timeout(Duration::from_secs(60), all_ready).await.unwrap();
-    balanced
 }
 
 fn with_text(text: &str) -> Ask {
@@ -87,15 +93,64 @@ async fn a_stream_continues_where_it_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn servers_that_all_refuse_are_not_asked_for_ever() {
-    let network = Network::default();
-    for one in addresses(2) {
-        network.set(&one, Behaviour::RefusesStreams);
+    for refusing in [Behaviour::RefusesStreams, Behaviour::SendsGoaway] {
+        for waits in [false, true] {
+            let network = Network::default();
+            for one in addresses(2) {
+                network.set(&one, refusing);
+            }
+            let balanced = ready(&network, 2).await;
+            let mut request = Request::new(Ask::default());
+            request.extensions_mut().insert(WaitForReady(waits));
+            let mut kinds = KindsClient::new(balanced);
+            let call = kinds.unary(request);
+            let status = timeout(Duration::from_secs(60), call).await.unwrap().unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable, "{refusing:?} {waits}");
+        }
     }
-    let balanced = ready(&network, 2).await;
-    let call = timeout(Duration::from_secs(60), async {
-        KindsClient::new(balanced).unary(Ask::default()).await
-    });
-    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+}
+
+/// As in a deployment, where a call can meet all of them but for the last.
+#[tokio::test(start_paused = true)]
+async fn servers_that_all_leave_cost_no_call_while_another_one_is_there() {
+    for kind in KINDS {
+        let network = Network::serving(4);
+        for leaving in 1..4 {
+            network.set(&address(leaving), Behaviour::SendsGoaway);
+        }
+        let balanced = ready(&network, 4).await;
+        for _ in 0..4 {
+            let mut kinds = KindsClient::new(balanced.clone());
+            let outcome = tonic_call_test_kit::call(&mut kinds, kind, with_text("x"), &[]).await;
+            assert_eq!(outcome, Outcome::ok(1), "{kind:?}");
+            sleep(Duration::from_secs(2)).await;
+        }
+        assert_eq!(network.calls(&address(4)), 4, "{kind:?}");
+    }
+}
+
+/// A6 sends a call that a server refuses once more, whichever server it is. One that leaves is counted by itself.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_sent_once_more_when_it_is_refused_and_once_for_each_server_that_leaves() {
+    for (behaviour, sent) in [(Behaviour::RefusesStreams, 2), (Behaviour::SendsGoaway, 4)] {
+        let network = Network::default();
+        for one in addresses(3) {
+            network.set(&one, behaviour);
+        }
+        let picks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&picks);
+        let balanced = Balanced::list(endpoint(), addresses(3))
+            .connector(network.connector())
+            .on_pick(move |_| _ = counted.fetch_add(1, Ordering::Relaxed))
+            .build();
+        until_ready(&balanced).await;
+        let mut kinds = KindsClient::new(balanced);
+        let call = kinds.unary(Ask::default());
+        let status = timeout(Duration::from_secs(60), call).await.unwrap().unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{behaviour:?}");
+        // A server that leaves a second time ends the call.
+        assert_eq!(picks.load(Ordering::Relaxed), sent, "{behaviour:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

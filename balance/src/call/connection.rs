@@ -6,6 +6,7 @@ use tokio::time::timeout_at;
 use tonic_call::{BoxError, MethodTable, ReplayBudget, Rpc};
 
 use super::caller::Caller;
+use crate::address::Address;
 use crate::connect::Connection;
 use crate::snapshot::Snapshot;
 use crate::state::Hooks;
@@ -34,12 +35,16 @@ pub(super) enum NoConnection {
 }
 
 impl Connections {
-    /// The connection whose turn it is, if there is one; not to the address of the one that has failed, if there is
-    /// another.
-    pub(super) fn pick(&self, failed: Option<&Connection>) -> Option<Arc<Connection>> {
+    /// The connection whose turn it is, if there is one; not to an address that has failed, if there is another, and
+    /// not to the last that has failed, if all have.
+    pub(super) fn pick(&self, failed: &[Address]) -> Option<Arc<Connection>> {
         let snapshot = self.snapshots.borrow();
-        let other = failed.and_then(|failed| {
-            snapshot.rotation.pick_if(|connection| connection.address != failed.address)
+        let other = failed.last().and_then(|last| {
+            let pick_if = |is_good: &dyn Fn(&Address) -> bool| {
+                snapshot.rotation.pick_if(|connection| is_good(&connection.address))
+            };
+            pick_if(&|address| !failed.contains(address))
+                .or_else(|| pick_if(&|address| address != last))
         });
         other.or_else(|| snapshot.pick()).cloned()
     }

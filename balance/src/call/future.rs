@@ -36,7 +36,7 @@ impl ResponseFuture {
     pub(crate) fn new(connections: &Arc<Connections>, request: Request<Body>) -> Self {
         let (head, body) = request.into_parts();
         let sends = Sends::new(connections, &head, body);
-        match connections.pick(None) {
+        match connections.pick(&[]) {
             Some(connection) => {
                 let unsent = Some((connection.channels.take(), head));
                 let first = First { connection, unsent, response: None, sends };

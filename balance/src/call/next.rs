@@ -8,6 +8,8 @@ use tonic_call::{Delivery, delivery_of_error};
 pub(super) enum Next {
     /// The request was not sent, because this connection cannot be used.
     SendElsewhere,
+    /// The server is leaving, and has not processed the request: it takes no more on this connection.
+    SendToAnother,
     /// The server has not processed the request.
     SendOnceMore,
     /// The server may have processed it.
@@ -18,6 +20,7 @@ pub(super) enum Next {
 pub(super) fn next(error: &(dyn Error + 'static), is_read: bool) -> Next {
     match delivery_of_error(error) {
         Delivery::NoConnection | Delivery::NeverSent => Next::SendElsewhere,
+        Delivery::NotProcessed if is_of_h2(error, h2::Error::is_go_away) => Next::SendToAnother,
         Delivery::NotProcessed => Next::SendOnceMore,
         // None of its messages was sent: it waited for a free stream, or for room to send.
         _ if !is_read && is_connection_lost(error) => Next::SendOnceMore,
@@ -27,10 +30,20 @@ pub(super) fn next(error: &(dyn Error + 'static), is_read: bool) -> Next {
 
 /// Whether the connection has ended, and not the stream alone.
 fn is_connection_lost(error: &(dyn Error + 'static)) -> bool {
-    let sources = || std::iter::successors(Some(error), |&error| error.source());
-    let is_reset = |error: &h2::Error| error.is_reset();
-    let is_of_stream = sources().any(|error| error.downcast_ref().is_some_and(is_reset));
-    !is_of_stream && sources().any(|error| error.is::<io::Error>() || error.is::<hyper::Error>())
+    let is_of_stream = is_of_h2(error, h2::Error::is_reset);
+    !is_of_stream
+        && sources(error).any(|error| error.is::<io::Error>() || error.is::<hyper::Error>())
+}
+
+/// Whether the error, or one of its sources, is one of HTTP/2 of this kind.
+fn is_of_h2(error: &(dyn Error + 'static), kind: impl Fn(&h2::Error) -> bool) -> bool {
+    sources(error).any(|error| error.downcast_ref().is_some_and(&kind))
+}
+
+fn sources<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 #[cfg(test)]

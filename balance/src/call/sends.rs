@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::connection::{Connections, NoConnection};
 use super::head::Head;
 use super::next::{Next, next};
+use crate::address::Address;
 use crate::connect::Connection;
 use crate::error_text::error_text;
 
@@ -23,8 +24,12 @@ pub(super) struct Sends {
     body: Replay,
     /// Whether the current attempt is handed to its connection.
     has_begun: bool,
-    /// Whether a server has said that it did not process the request.
+    /// Whether a server has said that it did not process the request, and is not leaving.
     was_refused: bool,
+    /// The servers that did not process the request because they are leaving.
+    left: Vec<Address>,
+    /// The addresses that this call has failed at, the last one last.
+    failed: Vec<Address>,
 }
 
 impl Sends {
@@ -37,6 +42,8 @@ impl Sends {
             body: Replay::new(body, None, Replay::DEFAULT_BYTES, budget),
             has_begun: false,
             was_refused: false,
+            left: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
@@ -57,12 +64,11 @@ impl Sends {
         mut self,
         failure: Option<(Arc<Connection>, transport::Error)>,
     ) -> Result<Response<Body>, BoxError> {
-        let mut failed = match failure {
-            Some((connection, error)) => Some(self.after(connection, error)?),
-            None => None,
-        };
+        if let Some((connection, error)) = failure {
+            self.after(&connection, error)?;
+        }
         loop {
-            let connection = match self.connections.pick(failed.as_deref()) {
+            let connection = match self.connections.pick(&self.failed) {
                 Some(connection) => connection,
                 None => match self.connections.wait(&self.caller, self.head.uri()).await {
                     Ok(connection) => connection,
@@ -75,7 +81,7 @@ impl Sends {
             };
             match self.send(&connection).await {
                 Ok(response) => return Ok(self.answered(response)),
-                Err(error) => failed = Some(self.after(connection, error)?),
+                Err(error) => self.after(&connection, error)?,
             }
         }
     }
@@ -87,12 +93,8 @@ impl Sends {
         channel.call(self.head.request(self.caller.deadline, body)).await
     }
 
-    /// The connection that has failed, if the request can be sent again.
-    fn after(
-        &mut self,
-        connection: Arc<Connection>,
-        error: transport::Error,
-    ) -> Result<Arc<Connection>, BoxError> {
+    /// Notes a failed attempt. The error is that of the call, if the request can't be sent again.
+    fn after(&mut self, connection: &Connection, error: transport::Error) -> Result<(), BoxError> {
         let next = match mem::take(&mut self.has_begun) {
             true => next(&error, self.body.is_read()),
             false => Next::SendElsewhere,
@@ -103,12 +105,17 @@ impl Sends {
         }
         let is_allowed = match next {
             Next::SendElsewhere => true,
+            // All servers may leave one after the other, each once: in a deployment. A server that does it again and
+            // again must not keep a call for ever.
+            Next::SendToAnother => self.has_left_once(&connection.address),
             // A6 repeats such a request once, and leaves the rest to the policy of a retry layer.
             Next::SendOnceMore => !mem::replace(&mut self.was_refused, true),
             Next::Fail => false,
         };
         if is_allowed && self.body.end_attempt() && !self.body.has_failed() {
-            return Ok(connection);
+            self.failed.retain(|address| *address != connection.address);
+            self.failed.push(connection.address.clone());
+            return Ok(());
         }
         match lost_connection(&error) {
             Some(mut status) => {
@@ -117,6 +124,15 @@ impl Sends {
             }
             None => Err(error.into()),
         }
+    }
+
+    /// Notes that this server is leaving. Returns whether this call has not met that before.
+    fn has_left_once(&mut self, server: &Address) -> bool {
+        let is_first = !self.left.contains(server);
+        if is_first {
+            self.left.push(server.clone());
+        }
+        is_first
     }
 
     fn expired(&self, message: String) -> Response<Body> {
