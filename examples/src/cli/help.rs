@@ -6,8 +6,9 @@ pub(super) const CALL_OPTIONS: &str = "Options for every method";
 /// Heading of the flags of `orders serve` that are about callers.
 pub(super) const AUTHENTICATION: &str = "Authentication";
 
-/// The environment variables of `--otlp`, at the end of the help.
-pub(super) const OTLP_VARIABLES: &str = "\
+macro_rules! otlp_variables {
+    () => {
+        "\
 Environment variables for --otlp:
   OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
           Service name and resource attributes of the spans [default: service.name=orders; for
@@ -23,4 +24,21 @@ Environment variables for --otlp:
 OTEL_EXPORTER_OTLP_ENDPOINT is ignored: without --otlp no spans are sent.
 
 At exit, spans that are still queued are sent for up to three seconds. A failure to send them is logged; it
-does not change the exit status.";
+does not change the exit status."
+    };
+}
+
+/// The end of the help of `orders serve`.
+pub(super) const SERVE_VARIABLES: &str = concat!(
+    "\
+Each option can also be set by an environment variable: --drain-limit by ORDERS_DRAIN_LIMIT, and so on; --web and
+--metrics-tls by `true`. An option on the command line counts before its variable, and a variable that is set to nothing
+does not count. The configuration is in the first line of the log, without passwords, and a variable ORDERS_… that sets
+nothing has a warning.
+
+",
+    otlp_variables!()
+);
+
+/// The environment variables of `--otlp`, at the end of the help.
+pub(super) const OTLP_VARIABLES: &str = otlp_variables!();

@@ -3,8 +3,10 @@
 mod call;
 mod call_tls;
 mod certs;
+mod configuration;
 mod credentials;
 mod demo;
+mod environment;
 mod help;
 mod method;
 mod serve;
@@ -18,7 +20,7 @@ use std::ffi::OsString;
 use std::io::{Write, stderr};
 
 use clap::error::ContextKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::Level;
 
 use crate::logs::json_line;
@@ -26,8 +28,10 @@ use crate::logs::json_line;
 pub use call::CallArgs;
 pub use call_tls::CallTlsArgs;
 pub use certs::CertsArgs;
+pub use configuration::Configuration;
 pub use credentials::CredentialArgs;
 pub use demo::{DemoArgs, ExpectedCode};
+pub use environment::Unknown;
 pub use method::{Method, StageArg};
 pub use serve::ServeArgs;
 pub use serve_certificates::CertificateArgs;
@@ -64,7 +68,7 @@ pub enum Command {
 impl Cli {
     /// Parses the arguments of this process. If they are invalid, reports it and exits.
     pub fn from_process() -> Self {
-        Self::try_parse().and_then(Self::checked).unwrap_or_else(|mut error| {
+        Self::from_arguments(std::env::args_os()).unwrap_or_else(|mut error| {
             hide_suggestions(&mut error);
             if error.use_stderr() && wants_json_log(std::env::args_os()) {
                 let text = error.render().to_string();
@@ -74,6 +78,27 @@ impl Cli {
             }
             error.exit()
         })
+    }
+
+    /// Parses these arguments, and the environment variables of this process.
+    fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command().mut_subcommand("serve", environment::read_environment);
+        command.build();
+        let parsed = command
+            .try_get_matches_from_mut(arguments)
+            .and_then(|matches| Ok((Self::from_arg_matches(&matches)?, matches)));
+        let serve = command.find_subcommand_mut("serve").expect("it is a command");
+        match parsed {
+            Ok((mut cli, matches)) => {
+                if let (Command::Serve(args), Some((_, given))) =
+                    (&mut cli.command, matches.subcommand())
+                {
+                    args.configuration = Configuration::of(serve, given);
+                }
+                cli.checked()
+            }
+            Err(error) => Err(environment::name_variable(error, serve)),
+        }
     }
 
     /// Parses the arguments of `orders call`, without the words before them.
@@ -103,7 +128,9 @@ impl Cli {
 fn wants_json_log(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<_> = arguments.collect();
     let two_words = arguments.windows(2).any(|two| two == ["--log", "json"]);
-    two_words || arguments.iter().any(|argument| argument == "--log=json")
+    let is_serve = arguments.get(1).is_some_and(|command| command == "serve");
+    let by_variable = is_serve && std::env::var_os("ORDERS_LOG").is_some_and(|log| log == "json");
+    two_words || by_variable || arguments.iter().any(|argument| argument == "--log=json")
 }
 
 /// Flags that are not in the help.

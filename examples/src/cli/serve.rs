@@ -7,19 +7,22 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use tonic::transport::Uri;
 
-use super::help::{AUTHENTICATION, OTLP_VARIABLES};
+use super::configuration::Configuration;
+use super::help::{AUTHENTICATION, SERVE_VARIABLES};
 use super::serve_certificates::CertificateArgs;
 use super::serve_tls::ServeTlsArgs;
 use super::values::{
-    MetricsAddress, collector_url, host_and_port, idle_timeout, key_set, metrics_address, positive,
+    MetricsAddress, collector_url, header_bytes, host_and_port, idle_timeout, key_set,
+    metrics_address, positive,
 };
 use crate::auth::{Auth, KeySet};
-use crate::connections::MAX_STREAMS;
+use crate::connections::{MAX_HEADER_BYTES, MAX_RESET_STREAMS, MAX_STREAMS};
 use crate::deadlines::{DEFAULT_CAP, DEFAULT_STALL_LIMIT, TimeLimit};
 use crate::duration;
 use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
 use crate::logs::Format;
 use crate::serve::Origin;
+use crate::service::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use crate::store::Database;
 
 const LIMITS: &str = "Rate and concurrency limits";
@@ -28,7 +31,7 @@ const CONNECTIONS: &str = "Connections";
 
 /// The flags of `orders serve`.
 #[derive(Args, Debug)]
-#[command(after_long_help = OTLP_VARIABLES)]
+#[command(after_long_help = SERVE_VARIABLES)]
 pub struct ServeArgs {
     /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = host_and_port)]
@@ -82,8 +85,8 @@ pub struct ServeArgs {
     pub tls: ServeTlsArgs,
 
     /// Origin of a web page that may call the server from a browser, such as `https://shop.example`; may be given more
-    /// than once
-    #[arg(long, value_name = "ORIGIN")]
+    /// than once, or several between commas
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Vec<Origin>,
 
     /// Serve a web page at / that lists, creates and watches orders
@@ -131,7 +134,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub certificates: CertificateArgs,
 
-    /// Rate limit: `METHODS=RATE/BURST[:KEY]`, or `off` for no rate limits; may be given more than once
+    /// Rate limit: `METHODS=RATE/BURST[:KEY]`, or `off` for no rate limits; may be given more than once, or several
+    /// between commas
     ///
     /// METHODS is a method such as orders.v1.OrderService/GetOrder, a service, or `*` for all methods without a
     /// limit of their own, except health and reflection. RATE is the number of calls per second, BURST the
@@ -146,7 +150,7 @@ pub struct ServeArgs {
     /// call with an invalid token uses up only limits by `peer`.
     ///
     /// [default of `*`: 2000/4000:principal; with --auth off, 2000/4000, unless --allow-spiffe is given]
-    #[arg(long, value_name = "LIMIT", help_heading = LIMITS)]
+    #[arg(long, value_name = "LIMIT", value_delimiter = ',', help_heading = LIMITS)]
     pub limit: Vec<RateLimit>,
 
     /// File with more rate limits, one per line as in --limit
@@ -156,10 +160,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
 
-    /// Network or address of a trusted proxy, whose x-forwarded-for names the client; may be given more than once
+    /// Network or address of a trusted proxy, whose x-forwarded-for names the client; may be given more than once, or
+    /// several between commas
     ///
     /// The client's address is used for limits by `peer`, and for the limit of failed tokens per address.
-    #[arg(long, value_name = "NETWORK", help_heading = LIMITS)]
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', help_heading = LIMITS)]
     pub behind: Vec<String>,
 
     /// Maximum number of concurrent calls, per caller and in total
@@ -199,6 +204,31 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = MAX_STREAMS, help_heading = CONNECTIONS, value_parser = positive)]
     pub streams: u32,
 
+    /// Maximum number of streams per connection that clients may have reset before the server accepted them
+    ///
+    /// One more closes the connection (ENHANCE_YOUR_CALM): only an attack, or a burst of cancelled calls, has so many.
+    #[arg(long, value_name = "NUMBER", default_value_t = MAX_RESET_STREAMS, help_heading = CONNECTIONS, value_parser = positive)]
+    pub reset_streams: u32,
+
+    /// Maximum size of the header list of a request, in bytes
+    ///
+    /// Counted as HTTP/2 does: names, values, and 32 bytes for each header. A larger one is answered with the HTTP status
+    /// 431, without running the call.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_HEADER_BYTES, help_heading = CONNECTIONS, value_parser = header_bytes)]
+    pub header_bytes: u32,
+
+    /// Maximum size of a request message, in bytes
+    ///
+    /// A larger one ends its call with OUT_OF_RANGE; by Connect, with RESOURCE_EXHAUSTED.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_REQUEST_BYTES, help_heading = CONNECTIONS, value_parser = positive)]
+    pub request_bytes: u32,
+
+    /// Maximum size of a response message, in bytes
+    ///
+    /// A larger one ends its call with OUT_OF_RANGE.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_RESPONSE_BYTES, help_heading = CONNECTIONS, value_parser = positive)]
+    pub response_bytes: u32,
+
     /// How long a connection may have no stream before it is closed
     ///
     /// A connection that sends nothing, after its TLS handshake if there is one, is closed after 10s.
@@ -219,4 +249,8 @@ pub struct ServeArgs {
     /// Inject the faults that calls ask for in the metadata x-fault
     #[arg(long, hide = true)]
     pub(super) faults: bool,
+
+    /// What is logged of these flags.
+    #[arg(skip)]
+    pub configuration: Configuration,
 }

@@ -8,7 +8,7 @@ use crate::auth::{CertificateConfig, MeshProxy, SpiffeCallers};
 /// The callers that are allowed by their client certificate.
 #[derive(Args, Clone, Debug)]
 pub struct CertificateArgs {
-    /// SPIFFE ID that the client certificate of a caller must have; may be given more than once
+    /// SPIFFE ID that the client certificate of a caller must have; may be given more than once, or several between commas
     ///
     /// `spiffe://prod.example/billing` allows that workload, `spiffe://prod.example/billing/*` also those below it, and
     /// `spiffe://prod.example/*` the whole trust domain. The certificate is that of the connection, which --client-ca
@@ -16,16 +16,16 @@ pub struct CertificateArgs {
     ///
     /// A caller then needs both: such a certificate and a token, whose scopes apply. With --auth off it needs only the
     /// certificate, and may call every method. Calls of health and reflection need neither.
-    #[arg(long, value_name = "ID|ID/*", help_heading = AUTHENTICATION)]
+    #[arg(long, value_name = "ID|ID/*", value_delimiter = ',', help_heading = AUTHENTICATION)]
     pub allow_spiffe: Vec<SpiffeCallers>,
 
     /// Proxy of a service mesh that is trusted to name the certificate of its client in x-forwarded-client-cert; may be
-    /// given more than once
+    /// given more than once, or several between commas
     ///
     /// `loopback`, a network or an address, or the SPIFFE ID in the certificate of the proxy. Every process at such an
     /// address can name any caller. In calls from a trusted proxy only the header counts, never the certificate of the
     /// connection. The header of all other peers is ignored.
-    #[arg(long, value_name = "loopback|NETWORK|ID", requires = "allow_spiffe", help_heading = AUTHENTICATION)]
+    #[arg(long, value_name = "loopback|NETWORK|ID", value_delimiter = ',', requires = "allow_spiffe", help_heading = AUTHENTICATION)]
     pub trust_xfcc: Vec<MeshProxy>,
 }
 

@@ -13,6 +13,7 @@ use crate::drain::{DelayTooLong, Drain};
 use crate::faults::Faults;
 use crate::limits::{CallLimits, LimitFile};
 use crate::methods;
+use crate::service::MessageSizes;
 
 /// Default of `--longest-token`.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -96,12 +97,22 @@ impl ServeArgs {
     /// Limits and timeouts of connections.
     pub fn connections(&self) -> ConnectionLimits {
         let age = self.connection_age.duration();
-        let limits =
-            ConnectionLimits::default().max_streams(self.streams).idle_timeout(self.idle).age(age);
+        let limits = ConnectionLimits::default()
+            .max_streams(self.streams)
+            .max_reset_streams(self.reset_streams)
+            .max_header_bytes(self.header_bytes)
+            .idle_timeout(self.idle)
+            .age(age);
         match self.connections {
             Some(max) => limits.max_connections(max as usize),
             None => limits,
         }
+    }
+
+    /// Sizes of messages.
+    pub fn message_sizes(&self) -> MessageSizes {
+        let (request, response) = (self.request_bytes as usize, self.response_bytes as usize);
+        MessageSizes { request, response }
     }
 
     /// Durations of the shutdown.

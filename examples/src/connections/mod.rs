@@ -29,6 +29,8 @@ use metrics::ConnectionMetrics;
 pub struct ConnectionLimits {
     max_connections: usize,
     max_streams: u32,
+    max_reset_streams: u32,
+    max_header_bytes: u32,
     http1: bool,
     idle_timeout: Duration,
     preface_timeout: Duration,
@@ -42,6 +44,13 @@ pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 /// Default of [`ConnectionLimits::max_streams`]. RFC 9113 §6.5.2 recommends at least 100; hyper's default is 200.
 pub(crate) const MAX_STREAMS: u32 = 1_000;
 
+/// Default of [`ConnectionLimits::max_reset_streams`]. h2's default of 20 closes the connection, and its other calls with
+/// it, after a burst of cancelled calls.
+pub(crate) const MAX_RESET_STREAMS: u32 = 1_000;
+
+/// Default of [`ConnectionLimits::max_header_bytes`], which is hyper's.
+pub(crate) const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
 /// Default of [`ConnectionLimits::idle_timeout`].
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
@@ -53,6 +62,8 @@ impl Default for ConnectionLimits {
         Self {
             max_connections: max_by_open_files(),
             max_streams: MAX_STREAMS,
+            max_reset_streams: MAX_RESET_STREAMS,
+            max_header_bytes: MAX_HEADER_BYTES,
             http1: false,
             idle_timeout: IDLE_TIMEOUT,
             preface_timeout: PREFACE_TIMEOUT,
@@ -76,6 +87,20 @@ impl ConnectionLimits {
     #[must_use]
     pub fn max_streams(self, max: u32) -> Self {
         Self { max_streams: max, ..self }
+    }
+
+    /// Maximum number of streams per connection that were reset before they were accepted; one more closes the
+    /// connection (`ENHANCE_YOUR_CALM`). The default is 1,000.
+    #[must_use]
+    pub fn max_reset_streams(self, max: u32) -> Self {
+        Self { max_reset_streams: max, ..self }
+    }
+
+    /// Maximum size of the header list of a request, as RFC 9113 §6.5.2 counts it. A larger one is answered with the HTTP
+    /// status 431. The default is 16 KiB.
+    #[must_use]
+    pub fn max_header_bytes(self, max: u32) -> Self {
+        Self { max_header_bytes: max, ..self }
     }
 
     /// How long a connection may have no stream before it is closed with a GOAWAY, at least 100 ms. The default is

@@ -21,10 +21,6 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// Flow-control window of a connection, in bytes; see [`STREAM_WINDOW`].
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
-/// Maximum number of streams on one connection that were reset before they were accepted. h2's default of 20
-/// closes the connection, and its other calls with it, after a burst of cancelled calls.
-const MAX_PENDING_RESETS: usize = 1000;
-
 /// Size of the buffer of an HTTP/1.1 connection, which limits the head of a request. hyper's default is more than six
 /// times as large.
 const HTTP1_BUFFER: usize = 64 * 1024;
@@ -37,7 +33,8 @@ pub(super) fn of(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(limits.max_streams)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_pending_accept_reset_streams(limits.max_reset_streams as usize)
+        .max_header_list_size(limits.max_header_bytes)
         .keep_alive_interval(KEEPALIVE_INTERVAL);
     // There is no timeout for the head: a connection without a call is closed as an idle one.
     http.http1().max_buf_size(HTTP1_BUFFER).header_read_timeout(None);

@@ -25,7 +25,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
     let signals = if args.stop_at_eof { drain::signals_or_eof() } else { drain::signals() };
     let mut signals = signals.map_err(ServeError::Signals)?;
     let (faults, auth, max_lifetime) = (args.faults(), args.auth(), args.max_token_lifetime());
-    let certificates = args.certificates();
+    let (certificates, sizes) = (args.certificates(), args.message_sizes());
     let tls = args.tls.files().as_ref().map(TlsFiles::load).transpose().map_err(ServeError::Tls)?;
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
@@ -74,9 +74,10 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
             return Err(ServeError::Auth(error));
         }
     };
+    args.configuration.log();
     announce(address, metrics, health_address, &auth, &certificates);
 
-    let orders = Orders::new(store, faults);
+    let orders = Orders::new(store, faults).sizes(sizes);
     match serve(listener, orders, health, callers, config, signals, traces).await? {
         Drained::Complete | Drained::TimedOut => Ok(()),
         Drained::Forced => Err(ServeError::Forced),

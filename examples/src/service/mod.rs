@@ -21,14 +21,33 @@ use crate::v1::{
 };
 use crate::validate::{self, Violations};
 
-/// Maximum size of a request message, many times the size of an order.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Default of [`MessageSizes::request`], many times the size of an order.
+pub(crate) const MAX_REQUEST_BYTES: u32 = 64 * 1024;
+
+/// Default of [`MessageSizes::response`]: what clients accept by default.
+pub(crate) const MAX_RESPONSE_BYTES: u32 = 4 * 1024 * 1024;
 
 /// The service. A clone is the same service.
 #[derive(Clone, Debug)]
 pub struct Orders {
     store: Store,
     faults: Faults,
+    sizes: MessageSizes,
+}
+
+/// The maximum sizes of messages, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageSizes {
+    /// Of a request message. The default is 64 KiB.
+    pub request: usize,
+    /// Of a response message. The default is 4 MiB.
+    pub response: usize,
+}
+
+impl Default for MessageSizes {
+    fn default() -> Self {
+        Self { request: MAX_REQUEST_BYTES as usize, response: MAX_RESPONSE_BYTES as usize }
+    }
 }
 
 type RpcResult<T> = Result<Response<T>, Status>;
@@ -36,7 +55,13 @@ type RpcResult<T> = Result<Response<T>, Status>;
 impl Orders {
     /// A service with this store.
     pub fn new(store: Store, faults: Faults) -> Self {
-        Self { store, faults }
+        Self { store, faults, sizes: MessageSizes::default() }
+    }
+
+    /// The same with other maximum sizes of messages.
+    #[must_use]
+    pub fn sizes(self, sizes: MessageSizes) -> Self {
+        Self { sizes, ..self }
     }
 
     /// Its store.
@@ -44,9 +69,11 @@ impl Orders {
         &self.store
     }
 
-    /// The tonic service, with its size limit.
+    /// The tonic service, with its size limits.
     pub fn server(&self) -> OrderServiceServer<Self> {
-        OrderServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST_BYTES)
+        OrderServiceServer::new(self.clone())
+            .max_decoding_message_size(self.sizes.request)
+            .max_encoding_message_size(self.sizes.response)
     }
 
     /// Closes the database.

@@ -16,9 +16,10 @@ use super::soon;
 /// `orders` with `arguments`. The process is killed when the test ends.
 pub fn orders(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
-    // The environment of the test run must not make the tests export spans.
+    // The environment of the test run must not make the tests export spans, or configure the server.
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OTEL_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("OTEL_") || text.starts_with("ORDERS_") {
             command.env_remove(name);
         }
     }
