@@ -126,6 +126,9 @@
 //! | leaves without having processed it (GOAWAY) | it goes to the next address, once for each server that leaves |
 //! | may have processed it: a lost connection, any status | the caller gets the failure, for a retry layer to judge |
 //!
+//! For a server that leaves, gRFC A6 sends a call again once, too. It is once for each server here, so that a restart of
+//! all of them costs no call.
+//!
 //! What was read of the request is sent again, up to 256 KiB for a call and 16 MiB for all calls of a `Balanced`.
 //! Beyond that, the request is not sent again.
 //!
