@@ -1,0 +1,13 @@
+//! `interop client`.
+
+mod cases;
+mod check;
+mod compressed;
+mod connect;
+mod endings;
+mod run;
+mod statuses;
+mod streaming;
+mod unary;
+
+pub(crate) use self::run::run;
