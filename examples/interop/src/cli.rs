@@ -45,9 +45,9 @@ pub(crate) struct ServeArgs {
     /// `iss` of the tokens
     #[arg(long = "auth_issuer", id = "auth_issuer", requires = "auth_jwks")]
     pub(crate) auth_issuer: Option<String>,
-    /// `aud` of the tokens
+    /// `aud` of the tokens; may be repeated
     #[arg(long = "auth_audience", default_value = "interop")]
-    pub(crate) auth_audience: String,
+    pub(crate) auth_audience: Vec<String>,
     /// Serves without the layers of this workspace
     #[arg(long)]
     pub(crate) bare: bool,

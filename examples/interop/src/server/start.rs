@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
-use tonic_auth_layer::jwt::Jwt;
+use tonic_auth_layer::jwt::{Issuer, Jwt};
 use tonic_auth_layer::{Access, AuthLayer, Outcome, authenticate_fn};
 use tonic_call::Methods;
 use tonic_connect_layer::ConnectLayer;
@@ -35,7 +35,10 @@ use crate::compression;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::test_service_server::TestServiceServer;
 
-type Anyhow<T> = Result<T, Box<dyn Error>>;
+/// More than the largest request of a case has.
+const MAX_MESSAGE: usize = 64 << 20;
+
+type Started<T> = Result<T, Box<dyn Error>>;
 
 /// More than the tests need, so that the limit counts and refuses nothing.
 const CALLS_PER_SECOND: u32 = 1_000_000;
@@ -44,7 +47,7 @@ const CALLS_PER_SECOND: u32 = 1_000_000;
 const LONGEST_CALL: Duration = Duration::from_secs(300);
 
 /// Serves until a signal arrives and the open calls have ended. When it listens, it prints `listening on ADDR`.
-pub(crate) async fn serve(args: ServeArgs) -> Anyhow<()> {
+pub(crate) async fn serve(args: ServeArgs) -> Started<()> {
     let listener = TcpListener::bind((args.host, args.port)).await?;
     let mut out = io::stdout();
     writeln!(out, "listening on {}", listener.local_addr()?)?;
@@ -54,7 +57,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Anyhow<()> {
 }
 
 /// tonic alone.
-async fn bare(args: ServeArgs, incoming: TcpIncoming) -> Anyhow<()> {
+async fn bare(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
     let mut server = Server::builder();
     if let Some((certificate, key)) = certificate(&args) {
         let identity = Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?);
@@ -68,7 +71,7 @@ async fn bare(args: ServeArgs, incoming: TcpIncoming) -> Anyhow<()> {
     Ok(())
 }
 
-async fn layered(args: ServeArgs, incoming: TcpIncoming) -> Anyhow<()> {
+async fn layered(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)?;
     let spans = SdkTracerProvider::builder().build();
     let (recorder, _scrape) = Prometheus::new().build()?;
@@ -98,16 +101,19 @@ async fn layered(args: ServeArgs, incoming: TcpIncoming) -> Anyhow<()> {
 
 /// Compresses a response if the request asks for it.
 fn service() -> TestServiceServer<Tests> {
-    TestServiceServer::new(Tests).accept_compressed(Gzip).send_compressed(Gzip)
+    TestServiceServer::new(Tests)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MAX_MESSAGE)
 }
 
 /// Every caller may call every method, or those with a token may.
-async fn auth(args: &ServeArgs, methods: &Methods) -> Anyhow<AuthLayer> {
+async fn auth(args: &ServeArgs, methods: &Methods) -> Started<AuthLayer> {
     let (Some(keys), Some(issuer)) = (&args.auth_jwks, &args.auth_issuer) else {
         let everyone = AuthLayer::new(authenticate_fn(|_| Outcome::Absent));
         return Ok(everyone.default_access(Access::public()).build()?);
     };
-    let issuer = Jwt::jwks_file(issuer, keys).audience(&args.auth_audience);
+    let issuer = args.auth_audience.iter().fold(Jwt::jwks_file(issuer, keys), Issuer::audience);
     let jwt = Jwt::builder().issuer(issuer).build()?;
     jwt.ready().await;
     Ok(AuthLayer::new(jwt).methods(methods).build()?)
