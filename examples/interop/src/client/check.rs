@@ -25,6 +25,7 @@ impl From<Status> for Stop {
 }
 
 /// An error unless the two are equal.
+#[expect(clippy::needless_pass_by_value, reason = "the calls compare with literals")]
 pub(super) fn expect<T: PartialEq + Debug>(what: &str, seen: T, expected: T) -> Outcome {
     if seen == expected {
         return Ok(());

@@ -7,7 +7,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Service, StdError};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
-use tonic_auth_layer::{CredentialsLayer, TokenFile};
+use tonic_auth_layer::{CredentialsBuilder, CredentialsLayer, TokenFile};
 use tonic_balance::{Balanced, SocketConnector};
 use tonic_call::{Methods, ObserveLayer, ServiceConfig, option_layer};
 use tonic_deadline_layer::DeadlineLayer;
@@ -81,7 +81,7 @@ pub(super) fn layered(args: &ClientArgs, endings: Endings) -> Result<Channel, Bo
         None => {
             let balanced = Balanced::host(Endpoint::from_shared(url(args))?);
             // For servers on loopback.
-            (balanced, token.map(|token| token.allow_unencrypted()))
+            (balanced, token.map(CredentialsBuilder::allow_unencrypted))
         }
     };
     let spans = SdkTracerProvider::builder().build();
