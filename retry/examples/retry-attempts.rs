@@ -12,7 +12,7 @@
 //! a code that the policy does not name: Internal after 1 attempts
 //! ```
 //!
-//! `.ci/foreign-client/retries.py` uses both parts to compare this client with those of other gRPC libraries:
+//! `examples/e2e/retries.py` uses both parts to compare this client with those of other gRPC libraries:
 //! `serve` and `call` are its commands.
 #![allow(clippy::print_stdout)]
 

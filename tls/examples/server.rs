@@ -1,4 +1,4 @@
-//! A server for clients of other languages: see `.ci/foreign-client/tls.py`.
+//! A server for clients of other languages: see `examples/e2e/tls.py`.
 //!
 //! ```sh
 //! cargo run -p tonic-tls-reload --features tls-aws-lc --example tls-server -- CERTIFICATE KEY [CLIENT_CA [optional]]
