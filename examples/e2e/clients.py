@@ -2,45 +2,41 @@
 
 import shutil
 
-from install import HERE, PROTOS, PYTHON, TOOLS, Skip, command, go, jars, node, python
-
-GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
-GHZ = "github.com/bojand/ghz/cmd/ghz@v0.121.0"
-PROBE = "github.com/grpc-ecosystem/grpc-health-probe@v0.4.62"
+from install import GHZ, GRPCURL, HERE, PROBE, PROTOS, PYTHON, TOOLS, Skip, command, generated, go, jars, node
 
 
 def grpcio(address, _):
-    generated, _ = python()
-    return [PYTHON, HERE / "grpcio.py", address], {"PYTHONPATH": str(generated)}
+    stubs, _ = generated()
+    return [PYTHON, HERE / "grpcio.py", address], {"PYTHONPATH": str(stubs)}
 
 
 def grpc_js(address, _):
-    _, include = python()
+    _, include = generated()
     node()
     return ["node", HERE / "grpc_js.js", address, PROTOS, include], {}
 
 
 def connect_web(address, page_port):
-    _, include = python()
+    _, include = generated()
     node()
     chromium = shutil.which("chromium")
     if chromium is None:
         raise Skip("there is no chromium")
     plugin = HERE / "node_modules" / ".bin" / "protoc-gen-es"
-    generated = TOOLS / "web"
-    generated.mkdir(parents=True, exist_ok=True)
+    code = TOOLS / "web"
+    code.mkdir(parents=True, exist_ok=True)
     command(
-        *[PYTHON, "-m", "grpc_tools.protoc", f"--plugin=protoc-gen-es={plugin}", f"--es_out={generated}"],
+        *[PYTHON, "-m", "grpc_tools.protoc", f"--plugin=protoc-gen-es={plugin}", f"--es_out={code}"],
         *["--es_opt=target=js,import_extension=js", f"-I{PROTOS}", f"-I{include}"],
         *["orders/v1/orders.proto", "google/rpc/error_details.proto"],
     )
-    return ["node", HERE / "connect_web.js", address, page_port, generated, chromium], {}
+    return ["node", HERE / "connect_web.js", address, page_port, code, chromium], {}
 
 
 def grpc_java(address, _):
-    generated, _ = python()
+    folder, _ = generated()
     java = ["java", "-XX:TieredStopAtLevel=1", "-cp", jars(), HERE / "GrpcJava.java"]
-    return [*java, address, generated / "orders.bin"], {}
+    return [*java, address, folder / "orders.bin"], {}
 
 
 def grpcurl(address, _):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -12,6 +13,10 @@ TOOLS = TARGET / "e2e"
 ORDERS = TARGET / "debug" / "orders"
 PROTOS = HERE.parent / "proto"
 PYTHON = TOOLS / "python" / "bin" / "python"
+
+GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
+GHZ = "github.com/bojand/ghz/cmd/ghz@v0.121.0"
+PROBE = "github.com/grpc-ecosystem/grpc-health-probe@v0.4.62"
 
 
 class Skip(Exception):
@@ -41,23 +46,38 @@ def once(source, folder, install):
         stamp.write_text(text)
 
 
-def python():
-    """An environment with grpcio, the stubs of `orders.v1`, its descriptor set, and Google's own protos."""
-    folder, generated = PYTHON.parents[1], TOOLS / "generated"
+def python(requirements=HERE / "requirements.txt", name="python"):
+    """The interpreter of an environment with these packages."""
+    folder = TOOLS / name
+    interpreter = folder / "bin" / "python"
 
     def install():
         command("python3", "-m", "venv", "--clear", folder)
-        pip = PYTHON.parent / "pip"
-        command(pip, "install", "--quiet", "--disable-pip-version-check", "-r", HERE / "requirements.txt")
+        quiet = ["--quiet", "--disable-pip-version-check"]
+        command(interpreter, "-m", "pip", "install", *quiet, "-r", requirements)
 
-    once(HERE / "requirements.txt", folder, install)
-    generated.mkdir(parents=True, exist_ok=True)
+    once(requirements, folder, install)
+    return interpreter
+
+
+def generated():
+    """Two folders: the messages and stubs of `orders.v1` for Python with its descriptor set, and Google's own protos."""
+    python()
+    folder = TOOLS / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
     include = command(PYTHON, "-c", 'import google.rpc; print(list(google.rpc.__path__)[0] + "/../..")')
     well_known = command(PYTHON, "-c", "import grpc_tools; print(list(grpc_tools.__path__)[0])") + "/_proto"
-    outputs = [f"--python_out={generated}", f"--grpc_python_out={generated}"]
-    outputs += ["--include_imports", f"--descriptor_set_out={generated}/orders.bin"]
+    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    outputs += ["--include_imports", f"--descriptor_set_out={folder}/orders.bin"]
     command(PYTHON, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{well_known}", *outputs, "orders/v1/orders.proto")
-    return generated, include
+    return folder, include
+
+
+def cargo(*arguments):
+    """Builds a program of this workspace. A build that fails is no reason to skip."""
+    build = ["cargo", "build", "--quiet", "--locked", *arguments]
+    if subprocess.run(build, cwd=ROOT).returncode != 0:
+        sys.exit(f"{' '.join(build)} has failed")
 
 
 def node():
