@@ -49,15 +49,19 @@ const LONGEST_CALL: Duration = Duration::from_secs(300);
 /// Serves until a signal arrives and the open calls have ended. When it listens, it prints `listening on ADDR`.
 pub(crate) async fn serve(args: ServeArgs) -> Started<()> {
     let listener = TcpListener::bind((args.host, args.port)).await?;
+    if args.bare { bare(args, listener).await } else { layered(args, listener).await }
+}
+
+/// Prints where the server listens, once nothing can fail any more.
+fn announce(listener: TcpListener) -> io::Result<TcpIncoming> {
     let mut out = io::stdout();
     writeln!(out, "listening on {}", listener.local_addr()?)?;
     out.flush()?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    if args.bare { bare(args, incoming).await } else { layered(args, incoming).await }
+    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 /// tonic alone.
-async fn bare(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
+async fn bare(args: ServeArgs, listener: TcpListener) -> Started<()> {
     let mut server = Server::builder();
     if let Some((certificate, key)) = certificate(&args) {
         let identity = Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?);
@@ -67,11 +71,11 @@ async fn bare(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
         .layer(MapResponseLayer::new(trailers::send::<Body>))
         .layer(MapRequestLayer::new(compression::of_request))
         .add_service(service());
-    router.serve_with_incoming_shutdown(incoming, stopped()).await?;
+    router.serve_with_incoming_shutdown(announce(listener)?, stopped()).await?;
     Ok(())
 }
 
-async fn layered(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
+async fn layered(args: ServeArgs, listener: TcpListener) -> Started<()> {
     let methods = Methods::from_descriptor_set(FILE_DESCRIPTOR_SET)?;
     let spans = SdkTracerProvider::builder().build();
     let (recorder, _scrape) = Prometheus::new().build()?;
@@ -92,9 +96,10 @@ async fn layered(args: ServeArgs, incoming: TcpIncoming) -> Started<()> {
     match certificate(&args) {
         Some((certificate, key)) => {
             let tls = ServerTls::from_files(certificate, key).accept_http1(true).build()?;
-            router.serve_with_incoming_shutdown(tls.incoming(incoming), stopped()).await?;
+            let incoming = tls.incoming(announce(listener)?);
+            router.serve_with_incoming_shutdown(incoming, stopped()).await?;
         }
-        None => router.serve_with_incoming_shutdown(incoming, stopped()).await?,
+        None => router.serve_with_incoming_shutdown(announce(listener)?, stopped()).await?,
     }
     Ok(())
 }
