@@ -55,17 +55,23 @@ pub(crate) async fn section(log: &Log, layers: Layers) -> Section {
         )
         .await,
         responds(log, layers, "a response without a status: HTTP 200 and no trailers", || {
-            Script::new().messages(1).respond()
+            Script::new().message(b"\x08\x01").respond()
         })
         .await,
         responds(log, layers, "a response with a status that gRPC does not define: 99", || {
             let trailers = ("grpc-status".parse().unwrap(), 99.into());
-            Script::new().messages(1).trailers_of(HeaderMap::from_iter([trailers])).respond()
+            Script::new()
+                .message(b"\x08\x01")
+                .trailers_of(HeaderMap::from_iter([trailers]))
+                .respond()
         })
         .await,
         responds(log, layers, "a response whose `grpc-status` is not a number", || {
             let trailers = ("grpc-status".parse().unwrap(), "well".parse().unwrap());
-            Script::new().messages(1).trailers_of(HeaderMap::from_iter([trailers])).respond()
+            Script::new()
+                .message(b"\x08\x01")
+                .trailers_of(HeaderMap::from_iter([trailers]))
+                .respond()
         })
         .await,
         responds(log, layers, "a response with an HTTP status instead: 503, `text/html`", || {
@@ -76,7 +82,10 @@ pub(crate) async fn section(log: &Log, layers: Layers) -> Section {
         })
         .await,
         responds(log, layers, "the response body of a service fails", || {
-            Script::new().messages(1).error(Status::unavailable("the store is away")).respond()
+            Script::new()
+                .message(b"\x08\x01")
+                .error(Status::unavailable("the store is away"))
+                .respond()
         })
         .await,
         seen(usual().await, "a request message over the server's limit", MethodKind::Unary, large)

@@ -208,8 +208,9 @@ fn span_cell(span: &SpanData) -> String {
     cell
 }
 
-/// Replaces what differs from run to run: ports of loopback.
+/// Replaces what differs from run to run, ports of loopback, and from system to system, error numbers.
 pub(crate) fn stable(text: &str) -> String {
+    let text = text.split(" (os error ").next().unwrap_or_default();
     let mut parts = text.split("127.0.0.1:");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |all, part| {
