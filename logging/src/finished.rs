@@ -162,18 +162,23 @@ impl<'a> Finished<'a> {
     ///
     /// On a server, a call of an unknown path is `INFO`, because scanners make such calls. With a descriptor set
     /// that is every call of a method that is not in it; without one, every call of an unknown method that ended
-    /// `UNIMPLEMENTED`. A slow call is at least `WARN`.
+    /// `UNIMPLEMENTED`. A call that a layer has refused is at most `WARN`: what is wrong with it, its caller has chosen.
+    /// A slow call is at least `WARN`.
     pub fn default_level(&self) -> Level {
-        let level = if self.is_of_unknown_path() {
-            Level::INFO
-        } else {
-            level::default_level(self.side(), self.code)
+        // A more severe level is the smaller one.
+        let level = match (self.is_of_unknown_path(), self.ended_by()) {
+            (true, _) => Level::INFO,
+            (false, EndedBy::Refusal { .. }) => self.level_of_code().max(Level::WARN),
+            (false, _) => self.level_of_code(),
         };
         self.raise_if_slow(level)
     }
 
+    fn level_of_code(&self) -> Level {
+        level::default_level(self.side(), self.code)
+    }
+
     pub(crate) fn raise_if_slow(&self, level: Level) -> Level {
-        // A more severe level is the smaller one.
         if self.is_slow { level.min(Level::WARN) } else { level }
     }
 
