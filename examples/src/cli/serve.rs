@@ -213,7 +213,7 @@ pub struct ServeArgs {
     /// Maximum size of the header list of a request, in bytes
     ///
     /// Counted as HTTP/2 does: names, values, and 32 bytes for each header. A larger one is answered with the HTTP status
-    /// 431, without running the call.
+    /// 431, without running the call. The head of a request by HTTP/1.1 may have 64 KiB.
     #[arg(long, value_name = "BYTES", default_value_t = MAX_HEADER_BYTES, help_heading = CONNECTIONS, value_parser = header_bytes)]
     pub header_bytes: u32,
 
