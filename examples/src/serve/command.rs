@@ -74,8 +74,8 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
             return Err(ServeError::Auth(error));
         }
     };
-    args.configuration.log();
     announce(address, metrics, health_address, &auth, &certificates);
+    args.configuration.log();
 
     let orders = Orders::new(store, faults).sizes(sizes);
     match serve(listener, orders, health, callers, config, signals, traces).await? {
