@@ -39,8 +39,12 @@ impl TracingCall {
         recorded: bool,
         pending: Option<Box<Rpc>>,
     ) -> Self {
+        let response_metadata = match recorded {
+            true => KeptMetadata::new(&instrument.settings.response_metadata),
+            false => KeptMetadata::default(),
+        };
         Self {
-            response_metadata: KeptMetadata::new(&instrument.settings.response_metadata),
+            response_metadata,
             instrument,
             context,
             protocol,

@@ -54,7 +54,7 @@ impl AllowedMetadata {
 
 /// The metadata of one call that may be shown, kept until the call is over.
 // `None` if no name is allowed, as in most layers: then a call stores one word, and does nothing for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct KeptMetadata(Option<Box<Kept>>);
 
 #[derive(Debug)]
