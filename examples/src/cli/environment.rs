@@ -8,7 +8,7 @@ use clap::builder::Str;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 
-use super::configuration::without_secrets;
+use super::secrets::without_secrets;
 
 const PREFIX: &str = "ORDERS_";
 

@@ -9,6 +9,7 @@ mod demo;
 mod environment;
 mod help;
 mod method;
+mod secrets;
 mod serve;
 mod serve_certificates;
 mod serve_config;
