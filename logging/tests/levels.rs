@@ -252,20 +252,28 @@ async fn a_function_chooses_the_level_and_none_is_silence() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_as_loud_as_its_code() {
-    let lines = Lines::listen();
-    let refuses = tower::service_fn(async |request: http::Request<tonic::body::Body>| {
-        let refusal = tonic_call::Refusal::new("auth", "TOKEN_EXPIRED");
-        let rejection = Rejection::new(refusal, Status::permission_denied("no"));
-        let response: http::Response<tonic_call::AnswerBody<Script>> =
-            rejection.into_response(request.extensions());
-        Ok::<_, Status>(response)
-    });
-    let request = with(to_kind(MethodKind::Unary), &[("authorization", "Bearer secret")]);
-    common::run(described(Side::Server).layer(refuses), request).await;
-    let line = lines.take_only();
-    assert_eq!((line.level, line.code()), (Level::WARN, "PERMISSION_DENIED"));
-    assert_eq!(line.ended_by(), "refusal");
-    assert_eq!(line.text("grpc.refused_by"), Some("auth"));
-    assert_eq!(line.text("grpc.refused_reason"), Some("TOKEN_EXPIRED"));
+async fn a_refusal_has_the_level_of_its_code_but_is_no_error() {
+    for (status, level) in [
+        (Status::permission_denied("no"), Level::WARN),
+        (Status::unauthenticated("no"), Level::INFO),
+        (Status::internal("malformed"), Level::WARN),
+        (Status::unimplemented("no"), Level::WARN),
+    ] {
+        let lines = Lines::listen();
+        let code = tonic_call::Protocol::Grpc.code_name(status.code());
+        let refuses = tower::service_fn(async |request: http::Request<tonic::body::Body>| {
+            let refusal = tonic_call::Refusal::new("auth", "TOKEN_EXPIRED");
+            let rejection = Rejection::new(refusal, status.clone());
+            let response: http::Response<tonic_call::AnswerBody<Script>> =
+                rejection.into_response(request.extensions());
+            Ok::<_, Status>(response)
+        });
+        let request = with(to_kind(MethodKind::Unary), &[("authorization", "Bearer secret")]);
+        common::run(described(Side::Server).layer(refuses), request).await;
+        let line = lines.take_only();
+        assert_eq!((line.level, line.code()), (level, code));
+        assert_eq!(line.ended_by(), "refusal");
+        assert_eq!(line.text("grpc.refused_by"), Some("auth"));
+        assert_eq!(line.text("grpc.refused_reason"), Some("TOKEN_EXPIRED"));
+    }
 }
