@@ -13,7 +13,7 @@ use super::serve_certificates::CertificateArgs;
 use super::serve_tls::ServeTlsArgs;
 use super::values::{
     MetricsAddress, collector_url, header_bytes, host_and_port, idle_timeout, key_set,
-    metrics_address, positive,
+    metrics_address, positive, request_bytes,
 };
 use crate::auth::{Auth, KeySet};
 use crate::connections::{MAX_HEADER_BYTES, MAX_RESET_STREAMS, MAX_STREAMS};
@@ -217,10 +217,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BYTES", default_value_t = MAX_HEADER_BYTES, help_heading = CONNECTIONS, value_parser = header_bytes)]
     pub header_bytes: u32,
 
-    /// Maximum size of a request message, in bytes
+    /// Maximum size of a request message, in bytes, up to 4194304
     ///
-    /// A larger one ends its call with OUT_OF_RANGE; by Connect, with RESOURCE_EXHAUSTED.
-    #[arg(long, value_name = "BYTES", default_value_t = MAX_REQUEST_BYTES, help_heading = CONNECTIONS, value_parser = positive)]
+    /// A larger one ends its call with OUT_OF_RANGE.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_REQUEST_BYTES, help_heading = CONNECTIONS, value_parser = request_bytes)]
     pub request_bytes: u32,
 
     /// Maximum size of a response message, in bytes

@@ -20,6 +20,12 @@ pub(super) fn positive(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|number| *number > 0).ok_or("must be a whole number of at least 1")
 }
 
+pub(super) fn request_bytes(text: &str) -> Result<u32, &'static str> {
+    // What `ConnectLayer` reads of a message.
+    let fits = |bytes: &u32| (1..=4 * 1_024 * 1_024).contains(bytes);
+    text.parse().ok().filter(fits).ok_or("must be a whole number from 1 to 4194304")
+}
+
 pub(super) fn header_bytes(text: &str) -> Result<u32, &'static str> {
     // Headers of gRPC and of a token must fit. h2 reads no header list of more than 16 MiB.
     let fits = |bytes: &u32| (1_024..=16 * 1_024 * 1_024).contains(bytes);

@@ -88,6 +88,7 @@ async fn a_wrong_value_is_refused_by_the_name_of_what_has_set_it() {
     for (name, value, reason) in [
         ("ORDERS_STREAMS", "0", "must be a whole number of at least 1"),
         ("ORDERS_HEADER_BYTES", "7", "must be a whole number from 1024 to 16777216"),
+        ("ORDERS_REQUEST_BYTES", "4194305", "must be a whole number from 1 to 4194304"),
         ("ORDERS_LOG", "xml", "must be json or pretty"),
         ("ORDERS_WEB", "perhaps", "must be true or false"),
         ("ORDERS_LIMIT", "*=5/5,orders=1", "the quota"),
