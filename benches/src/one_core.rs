@@ -15,9 +15,14 @@ impl Core {
     ///
     /// If the thread or its runtime cannot be created.
     pub fn start() -> Self {
+        Self::start_in(|run| run())
+    }
+
+    /// Starts the thread, and runs everything on it in that function.
+    pub(crate) fn start_in(scope: fn(&mut dyn FnMut())) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let handle = runtime.handle().clone();
-        thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        thread::spawn(move || scope(&mut || runtime.block_on(std::future::pending::<()>())));
         Self(handle)
     }
 

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use tonic_layers_benches::compare::{self, Allocated};
+use tonic_layers_benches::compare::{self, Allocated, Allocator};
 
 fn main() -> ExitCode {
-    compare::main(|run: &mut dyn FnMut()| {
-        let info = allocation_counter::measure(run);
-        Allocated { count: info.count_total, bytes: info.bytes_total, kept: info.bytes_current }
+    compare::main(Allocator {
+        count: |run| {
+            let info = allocation_counter::measure(run);
+            Allocated { count: info.count_total, bytes: info.bytes_total, kept: info.bytes_current }
+        },
+        uncounted: |run| allocation_counter::opt_out(run),
     })
 }

@@ -10,18 +10,19 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 
-use super::Error;
 use super::plan::AT_ONCE;
 use super::protocol::{Kind, Load, Loads, MESSAGES};
 use super::rows::{self, Row};
 use super::setup::Setup;
 use super::statistics::quantile;
+use super::{Allocator, Error};
 use crate::many;
 use crate::one_core::{Core, thread_time};
 
 /// Servers of a row on loopback, and the bare server.
 #[derive(Debug)]
 pub(super) struct EndToEnd {
+    allocator: Allocator,
     /// One thread, for the client and for all servers but one.
     runtime: Runtime,
     bare: Caller,
@@ -32,11 +33,11 @@ pub(super) struct EndToEnd {
 }
 
 impl EndToEnd {
-    pub(super) fn start(row: &Row) -> Result<Self, Error> {
+    pub(super) fn start(row: &Row, allocator: Allocator) -> Result<Self, Error> {
         let setup = Setup::new(many::known());
         let bare = rows::named(rows::BARE).ok_or("there is no bare row")?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let core = Core::start();
+        let core = Core::start_in(allocator.uncounted);
         let [beside, here] = {
             let _inside = runtime.enter();
             [(bare.server)(&setup), (row.server)(&setup)]
@@ -52,14 +53,14 @@ impl EndToEnd {
             }
             <[Caller; 3]>::try_from(callers).map_err(|_| Error::from("three servers"))
         })?;
-        Ok(Self { runtime, bare, together, core, apart })
+        Ok(Self { allocator, runtime, bare, together, core, apart })
     }
 
     /// The bare server and then the row, each on the thread of its client.
     pub(super) fn together(&self, call: Kind, calls: u32) -> Loads {
         let load = |caller: &Caller| {
             let start = thread_time();
-            let took = self.runtime.block_on(caller.calls(call, calls));
+            let took = self.block_on(caller.calls(call, calls));
             load(took, thread_time().saturating_sub(start))
         };
         Loads { bare: load(&self.bare), subject: load(&self.together) }
@@ -67,11 +68,19 @@ impl EndToEnd {
 
     /// The row on a thread of its own.
     pub(super) fn apart(&self, call: Kind, calls: u32) -> Load {
-        self.runtime.block_on(async {
+        self.block_on(async {
             let start = self.core.busy().await;
             let took = self.apart.calls(call, calls).await;
             load(took, self.core.busy().await.saturating_sub(start))
         })
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let (mut future, mut output) = (Some(future), None);
+        (self.allocator.uncounted)(&mut || {
+            output = future.take().map(|future| self.runtime.block_on(future));
+        });
+        output.expect("it runs once")
     }
 }
 

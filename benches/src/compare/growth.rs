@@ -1,6 +1,6 @@
 //! States with many keys and many open streams.
 
-use super::Count;
+use super::Allocator;
 use super::setup::Setup;
 use crate::subject::{Call, Open, Subject};
 
@@ -18,19 +18,23 @@ pub(super) fn add_keys(setup: &Setup, peer: bool, count: u32) {
 }
 
 /// Opens streams; also returns the bytes that the layers hold for each of them.
-pub(super) fn open(subject: &mut Subject, streams: u32, count: Count) -> (Vec<Open>, Option<f64>) {
+pub(super) fn open(
+    subject: &mut Subject,
+    streams: u32,
+    allocator: Allocator,
+) -> (Vec<Open>, Option<f64>) {
     let mut bare = subject.bare();
-    let (beside, held_by_bare) = open_all(&mut bare, streams, count);
+    let (beside, held_by_bare) = open_all(&mut bare, streams, allocator);
     drop(beside);
-    let (open, held) = open_all(subject, streams, count);
+    let (open, held) = open_all(subject, streams, allocator);
     let bytes = (held - held_by_bare) as f64 / f64::from(streams);
     (open, (streams > 0).then_some(bytes))
 }
 
-fn open_all(service: &mut Subject, streams: u32, count: Count) -> (Vec<Open>, i64) {
+fn open_all(service: &mut Subject, streams: u32, allocator: Allocator) -> (Vec<Open>, i64) {
     // What is created once does not count, nor does the memory of the list.
     drop(service.open());
     let mut open = Vec::with_capacity(streams as usize);
-    let total = count(&mut || open.extend((0..streams).map(|_| service.open())));
+    let total = (allocator.count)(&mut || open.extend((0..streams).map(|_| service.open())));
     (open, total.kept)
 }

@@ -2,7 +2,7 @@ use super::protocol::{Allocations, Kind, Prepared, State, Times};
 use super::rows::Row;
 use super::setup::Setup;
 use super::statistics::median;
-use super::{Count, growth};
+use super::{Allocator, growth};
 use crate::many;
 use crate::one_core::thread_time;
 use crate::subject::{Call, Open, Subject};
@@ -23,7 +23,7 @@ pub(super) struct InProcess {
 
 impl InProcess {
     /// The row in this state.
-    pub(super) fn prepare(row: &Row, state: State, count: Count) -> (Self, Prepared) {
+    pub(super) fn prepare(row: &Row, state: State, allocator: Allocator) -> (Self, Prepared) {
         let setup = Setup::new(match state {
             State::Methods(count) => many::with_others(count as usize),
             _ => many::known(),
@@ -38,7 +38,7 @@ impl InProcess {
                 subject.called_by(0..count);
             }
             State::Streams(streams) => {
-                (open, bytes_per_stream) = growth::open(&mut subject, streams, count);
+                (open, bytes_per_stream) = growth::open(&mut subject, streams, allocator);
             }
         }
         let bare = subject.bare();
@@ -58,23 +58,31 @@ impl InProcess {
     }
 
     /// Makes chunks of calls in turn with the bare service, and returns the medians of the chunks.
-    pub(super) fn times(&mut self, call: Kind, chunks: u32, calls: u32) -> Times {
+    pub(super) fn times(
+        &mut self,
+        call: Kind,
+        chunks: u32,
+        calls: u32,
+        allocator: Allocator,
+    ) -> Times {
         let call = call.call();
         let (mut bare, mut added) = (Vec::new(), Vec::new());
-        for _ in 0..chunks {
-            let beside = timed(&mut self.bare, call, calls);
-            added.push(timed(&mut self.subject, call, calls) - beside);
-            bare.push(beside);
-        }
+        (allocator.uncounted)(&mut || {
+            for _ in 0..chunks {
+                let beside = timed(&mut self.bare, call, calls);
+                added.push(timed(&mut self.subject, call, calls) - beside);
+                bare.push(beside);
+            }
+        });
         Times { bare: median(bare).unwrap_or_default(), added: median(added).unwrap_or_default() }
     }
 
     /// What one call allocates.
-    pub(super) fn allocations(&mut self, call: Kind, count: Count) -> Allocations {
+    pub(super) fn allocations(&mut self, call: Kind, allocator: Allocator) -> Allocations {
         let call = call.call();
         let [bare, subject] = [&mut self.bare, &mut self.subject].map(|service| {
             repeat(service, call, WARM);
-            let total = count(&mut || repeat(service, call, COUNTED));
+            let total = (allocator.count)(&mut || repeat(service, call, COUNTED));
             [total.count, total.bytes].map(|total| total as f64 / f64::from(COUNTED))
         });
         Allocations { count: subject[0] - bare[0], bytes: subject[1] - bare[1] }

@@ -35,19 +35,25 @@ use clap::Parser as _;
 use self::options::{Mode, Options};
 pub use self::protocol::Allocated;
 
-/// Runs a function and counts the allocations of this thread meanwhile.
-pub type Count = fn(&mut dyn FnMut()) -> Allocated;
+/// The allocator of the program, which counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Allocator {
+    /// Runs a function and counts the allocations of this thread meanwhile.
+    pub count: fn(&mut dyn FnMut()) -> Allocated,
+    /// Runs a function whose allocations are not counted, because to count them takes time.
+    pub uncounted: fn(&mut dyn FnMut()),
+}
 
 /// An error that ends the program.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the program with the arguments of this process.
 #[expect(clippy::print_stderr, reason = "it is a program")]
-pub fn main(count: Count) -> ExitCode {
+pub fn main(allocator: Allocator) -> ExitCode {
     let options = Options::parse();
     let done = match &options.mode {
-        Some(Mode::Worker { row }) => worker::serve(row, count),
-        Some(Mode::Calls { row, call, calls }) => worker::make_calls(row, *call, *calls),
+        Some(Mode::Worker { row }) => worker::serve(row, allocator),
+        Some(Mode::Calls { row, call, calls }) => worker::make_calls(row, allocator, *call, *calls),
         None => report::run(&options),
     };
     match done {

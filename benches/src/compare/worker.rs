@@ -8,13 +8,13 @@ use super::end_to_end::EndToEnd;
 use super::in_process::InProcess;
 use super::protocol::{Done, Kind, Question, State};
 use super::rows::{self, Row};
-use super::{Count, Error};
+use super::{Allocator, Error};
 use crate::service::set_work;
 use crate::subjects::enter_runtime;
 
 /// Answers questions about a row from standard input until that ends.
-pub(super) fn serve(name: &str, count: Count) -> Result<(), Error> {
-    let mut worker = Worker::new(name, count)?;
+pub(super) fn serve(name: &str, allocator: Allocator) -> Result<(), Error> {
+    let mut worker = Worker::new(name, allocator)?;
     for line in stdin().lock().lines() {
         worker.answer(serde_json::from_str(&line?)?)?;
     }
@@ -22,19 +22,19 @@ pub(super) fn serve(name: &str, count: Count) -> Result<(), Error> {
 }
 
 /// Makes calls of a row in process.
-pub(super) fn make_calls(name: &str, call: Kind, calls: u32) -> Result<(), Error> {
+pub(super) fn make_calls(
+    name: &str,
+    allocator: Allocator,
+    call: Kind,
+    calls: u32,
+) -> Result<(), Error> {
     let row = row(name)?;
     row.subscriber.install();
     let _inside = enter_runtime();
-    // Allocations are not counted under valgrind.
-    let count: Count = |run| {
-        run();
-        super::Allocated { count: 0, bytes: 0, kept: 0 }
-    };
-    let mut in_process = InProcess::prepare(&row, State::Plain, count).0;
+    let mut in_process = InProcess::prepare(&row, State::Plain, allocator).0;
     // Learns what the first call of this kind learns.
     in_process.calls(call, 1);
-    counted_calls(&mut in_process, call, calls);
+    (allocator.uncounted)(&mut || counted_calls(&mut in_process, call, calls));
     Ok(())
 }
 
@@ -52,18 +52,18 @@ fn row(name: &str) -> Result<Row, Error> {
 
 struct Worker {
     row: Row,
-    count: Count,
+    allocator: Allocator,
     in_process: InProcess,
     /// Started when it is first asked for.
     end_to_end: Option<EndToEnd>,
 }
 
 impl Worker {
-    fn new(name: &str, count: Count) -> Result<Self, Error> {
+    fn new(name: &str, allocator: Allocator) -> Result<Self, Error> {
         let row = row(name)?;
         row.subscriber.install();
-        let in_process = prepare(&row, State::Plain, count).0;
-        Ok(Self { row, count, in_process, end_to_end: None })
+        let in_process = prepare(&row, State::Plain, allocator).0;
+        Ok(Self { row, allocator, in_process, end_to_end: None })
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Error> {
@@ -74,13 +74,15 @@ impl Worker {
             }
             Question::Prepare(state) => {
                 let prepared;
-                (self.in_process, prepared) = prepare(&self.row, state, self.count);
+                (self.in_process, prepared) = prepare(&self.row, state, self.allocator);
                 reply(prepared)
             }
             Question::InProcess { call, chunks, calls } => {
-                reply(self.in_process.times(call, chunks, calls))
+                reply(self.in_process.times(call, chunks, calls, self.allocator))
             }
-            Question::Allocations { call } => reply(self.in_process.allocations(call, self.count)),
+            Question::Allocations { call } => {
+                reply(self.in_process.allocations(call, self.allocator))
+            }
             Question::Together { call, calls } => reply(self.servers()?.together(call, calls)),
             Question::Apart { call, calls } => reply(self.servers()?.apart(call, calls)),
         }
@@ -88,16 +90,20 @@ impl Worker {
 
     fn servers(&mut self) -> Result<&EndToEnd, Error> {
         if self.end_to_end.is_none() {
-            self.end_to_end = Some(EndToEnd::start(&self.row)?);
+            self.end_to_end = Some(EndToEnd::start(&self.row, self.allocator)?);
         }
         self.end_to_end.as_ref().ok_or_else(|| "the servers were started".into())
     }
 }
 
-fn prepare(row: &Row, state: State, count: Count) -> (InProcess, super::protocol::Prepared) {
+fn prepare(
+    row: &Row,
+    state: State,
+    allocator: Allocator,
+) -> (InProcess, super::protocol::Prepared) {
     // The upkeep of recorders needs a runtime.
     let _inside = enter_runtime();
-    InProcess::prepare(row, state, count)
+    InProcess::prepare(row, state, allocator)
 }
 
 fn reply(answer: impl Serialize) -> Result<(), Error> {
