@@ -8,7 +8,7 @@ use http::uri::{PathAndQuery, Uri};
 use tonic::GrpcMethod;
 
 use crate::method::{Idempotency, MethodKind};
-use crate::show::sanitize;
+use crate::show::sanitize_str;
 
 /// The standard health service.
 pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
@@ -107,7 +107,7 @@ impl Rpc {
 
     /// The method for log lines, sanitized: [`full`](Self::full), or the path if it is not well formed.
     pub fn shown(&self) -> Cow<'_, str> {
-        sanitize(if self.is_well_formed() { self.full() } else { self.path() })
+        sanitize_str(if self.is_well_formed() { self.full() } else { self.path() })
     }
 
     /// The path as received. This is the caller's text: bound and escape it before it is shown.

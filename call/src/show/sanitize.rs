@@ -22,8 +22,16 @@ const REST: char = '…';
 pub fn sanitize<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
     match std::str::from_utf8(bytes) {
-        Ok(text) if bytes.len() <= MAX_TEXT_BYTES && needs_no_escape(text) => text.into(),
-        _ => escaped(bytes).into(),
+        Ok(text) => sanitize_str(text),
+        Err(_) => escaped(bytes).into(),
+    }
+}
+
+/// The same for text, which is not checked again.
+pub(crate) fn sanitize_str(text: &str) -> Cow<'_, str> {
+    match text.len() <= MAX_TEXT_BYTES && needs_no_escape(text) {
+        true => text.into(),
+        false => escaped(text.as_bytes()).into(),
     }
 }
 
