@@ -14,7 +14,7 @@ use crate::conventions::Naming;
 use crate::exception::ExceptionLogger;
 use crate::metadata_keys::MetadataKeys;
 use crate::settings::Settings;
-use crate::target::{Target, host_of};
+use crate::target::{Target, host_of, host_value};
 use crate::tracer::{Started, Tracer, instrumentation_scope};
 
 /// What all calls of a layer share.
@@ -158,7 +158,7 @@ fn server(head: &request::Parts) -> Option<(Value, Option<u16>)> {
         }
     };
     let (host, port) = host_of(authority)?;
-    (!host.is_empty()).then(|| (host.to_owned().into(), port))
+    (!host.is_empty()).then(|| (host_value(host), port))
 }
 
 fn previous_attempts(headers: &HeaderMap) -> Option<u32> {

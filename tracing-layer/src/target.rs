@@ -1,6 +1,7 @@
 //! The server that a client calls.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -85,6 +86,20 @@ pub(crate) fn host_of(authority: &Authority) -> Option<(&str, Option<u16>)> {
     (host.len() <= MAX_HOST_BYTES).then_some((host, port))
 }
 
+thread_local! {
+    /// The host in the last request that this thread has read.
+    static LAST_HOST: Cell<Option<Arc<str>>> = const { Cell::new(None) };
+}
+
+/// The host as a value, which shares its text with the last one on this thread if they are equal: most requests of a
+/// server name the same host.
+pub(crate) fn host_value(host: &str) -> Value {
+    let last = LAST_HOST.try_with(Cell::take).ok().flatten();
+    let text = last.filter(|last| **last == *host).unwrap_or_else(|| host.into());
+    let _ = LAST_HOST.try_with(|last| last.set(Some(Arc::clone(&text))));
+    text.into()
+}
+
 fn parse(target: &str) -> (String, Option<u16>) {
     let target = &*without_user(target);
     let whole = || (target.to_owned(), None);
@@ -148,6 +163,16 @@ fn without_brackets(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_shares_its_text_with_the_last_one_if_they_are_equal() {
+        let address = |value: &Value| value.as_str().as_ptr();
+        let first = host_value("orders.svc");
+        assert_eq!(first, "orders.svc".into());
+        assert_eq!(address(&host_value("orders.svc")), address(&first));
+        assert_eq!(host_value("orders.svcs"), "orders.svcs".into());
+        assert_eq!(host_value("orders.svc"), first);
+    }
 
     #[test]
     fn a_target_is_read_as_the_conventions_say() {
