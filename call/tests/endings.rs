@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
@@ -701,8 +701,8 @@ impl Observer for Sign {
 }
 
 impl Call for Sign {
-    fn responded(&self, head: &mut response::Parts) {
-        head.headers.append("x-signed", HeaderValue::from_static(self.0));
+    fn responded(&self, _: StatusCode, headers: &mut HeaderMap) {
+        headers.append("x-signed", HeaderValue::from_static(self.0));
     }
 
     fn end(&self, _: End<'_>) {}

@@ -59,7 +59,7 @@ impl Call for Told {
         output
     }
 
-    fn responded(&self, _: &mut http::response::Parts) {
+    fn responded(&self, _: http::StatusCode, _: &mut http::HeaderMap) {
         self.note("responded");
     }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{request, response};
+use http::{HeaderMap, StatusCode, request};
 use tonic::Code;
 use tonic_call::{Batch, Call, End, Flow, Message, Observer, Rpc, Side};
 use tracing::{Level, Span};
@@ -85,8 +85,8 @@ impl Call for LoggingCall {
         self.span.in_scope(poll)
     }
 
-    fn responded(&self, head: &mut response::Parts) {
-        self.facts.response_metadata.keep(&head.headers);
+    fn responded(&self, _: StatusCode, headers: &mut HeaderMap) {
+        self.facts.response_metadata.keep(headers);
     }
 
     fn message(&self, flow: Flow, message: Message) {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
-use http::{request, response};
+use http::{HeaderMap, StatusCode, request};
 use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side, Stopwatch};
 
 use crate::call_series::CallSeries;
@@ -98,7 +98,7 @@ impl MetricsCall {
 }
 
 impl Call for MetricsCall {
-    fn responded(&self, _: &mut response::Parts) {
+    fn responded(&self, _: StatusCode, _: &mut HeaderMap) {
         // If the method can become known, the response head has made it known.
         let _ = self.series.resolve();
     }

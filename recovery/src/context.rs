@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::request;
+use http::Request;
 use http::uri::PathAndQuery;
 use tonic::{Code, Status};
 use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
@@ -38,12 +38,12 @@ impl Context {
         Self { handler, ..Self::default() }
     }
 
-    pub(crate) fn new(side: Side, head: &request::Parts, handler: Option<Handler>) -> Self {
+    pub(crate) fn new<B>(side: Side, request: &Request<B>, handler: Option<Handler>) -> Self {
         Self {
-            path: head.uri.path_and_query().cloned(),
-            info: CallInfo::of_side(side, &head.extensions).cloned(),
+            path: request.uri().path_and_query().cloned(),
+            info: CallInfo::of_side(side, request.extensions()).cloned(),
             handler,
-            protocol: Protocol::of_answer(&head.headers).unwrap_or_default(),
+            protocol: Protocol::of_answer(request.headers()).unwrap_or_default(),
         }
     }
 

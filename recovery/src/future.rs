@@ -42,36 +42,32 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut result = None;
+        let mut polled = Poll::Pending;
         let ran = this.context.run(|| {
-            if let Poll::Ready(ready) = this.inner.as_mut().poll(cx) {
-                result = Some(ready);
+            polled = this.inner.as_mut().poll(cx);
+            if polled.is_ready() {
                 this.inner.as_mut().clear();
             }
         });
         let mut status = None;
         if let Err(caught) = ran {
-            if result.is_some() {
+            if polled.is_ready() {
                 this.context.report(caught, Place::Drop);
             } else {
                 status = Some(this.context.recovered(caught, Place::Future));
             }
         }
-        let status = status.or_else(|| this.verdict.as_ref()?.get().cloned());
-        match (status, result) {
-            (Some(status), result) => {
-                this.context.drop(|| {
-                    this.inner.clear();
-                    drop(result);
-                });
-                Poll::Ready(Ok(this.context.protocol().respond(status)))
-            }
-            (None, Some(result)) => Poll::Ready(result.map(|response| {
-                let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
-                response.map(|body| ResponseBody::new(body, context, verdict))
-            })),
-            (None, None) => Poll::Pending,
+        if let Some(status) = status.or_else(|| this.verdict.as_ref()?.get().cloned()) {
+            this.context.drop(|| {
+                this.inner.clear();
+                drop(polled);
+            });
+            return Poll::Ready(Ok(this.context.protocol().respond(status)));
         }
+        polled.map_ok(|response| {
+            let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
+            response.map(|body| ResponseBody::new(body, context, verdict))
+        })
     }
 }
 

@@ -71,23 +71,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        self.side_check.check(self.side, &head.extensions, "RecoveryLayer");
-        let context = Context::new(self.side, &head, self.handler.clone());
+        self.side_check.check(self.side, request.extensions(), "RecoveryLayer");
+        let context = Context::new(self.side, &request, self.handler.clone());
         if let Some(caught) = self.not_ready().take() {
             let status = context.recovered(caught, Place::PollReady);
-            context.drop(|| drop((head, body)));
+            context.drop(|| drop(request));
             return ResponseFuture::answer(status, context);
         }
         let verdict = (self.side == Side::Client).then(|| Arc::new(OnceLock::new()));
-        let body = match &verdict {
+        let request = request.map(|body| match &verdict {
             Some(verdict) => {
                 let body = RequestBody::new(body, context.clone(), Arc::clone(verdict));
                 tonic::body::Body::new(body)
             }
             None => tonic::body::Body::new(body),
-        };
-        let request = Request::from_parts(head, body);
+        });
         match catch(|| self.inner.call_grpc(request)) {
             Ok(future) => ResponseFuture::inner(future, context, verdict),
             Err(caught) => ResponseFuture::answer(context.recovered(caught, Place::Call), context),

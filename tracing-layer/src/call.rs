@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderValue, response};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanRef, Status, TraceContextExt as _};
 use tonic_call::{
@@ -134,18 +134,18 @@ impl Call for TracingCall {
         poll()
     }
 
-    fn responded(&self, head: &mut response::Parts) {
+    fn responded(&self, _: StatusCode, headers: &mut HeaderMap) {
         if self.recorded {
-            self.response_metadata.keep(&head.headers);
+            self.response_metadata.keep(headers);
         }
         let settings = &self.instrument.settings;
         if let Some(name) = &settings.trace_id
             && self.info.is_some()
-            && !head.headers.contains_key(name)
+            && !headers.contains_key(name)
         {
             let ids = trace_ids(self.context.span().span_context());
             let id = ids.and_then(|ids| HeaderValue::from_str(ids.trace_hex().as_str()).ok());
-            head.headers.extend(id.map(|id| (name.clone(), id)));
+            headers.extend(id.map(|id| (name.clone(), id)));
         }
     }
 

@@ -63,6 +63,8 @@ where
     }
 
     /// Calls the service, or answers instead of it.
+    // Inlined, so that the head is not copied.
+    #[inline]
     pub(crate) fn decided(
         decided: Result<Passed, Status>,
         settings: &Arc<Settings>,
@@ -75,6 +77,7 @@ where
         }
     }
 
+    #[inline]
     fn pass(settings: &Arc<Settings>, call: Inbound, passed: Passed, service: &mut S) -> Self {
         let Inbound { mut head, body, rpc } = call;
         if settings.remove_credentials {
@@ -124,14 +127,16 @@ where
         let this = self.project();
         match this.state.project() {
             Projection::Inner(inner) => {
-                let response = ready!(inner.poll(cx))?;
-                let timer = this.timer.take();
-                Poll::Ready(Ok(response.map(|body| ResponseBody::whole(body, timer))))
+                let timer = &mut *this.timer;
+                inner
+                    .poll(cx)
+                    .map_ok(|response| response.map(|body| ResponseBody::whole(body, timer.take())))
             }
             Projection::Cut(inner) => {
-                let response = ready!(Pin::new(inner).poll(cx))?;
-                let timer = this.timer.take();
-                Poll::Ready(Ok(response.map(|body| ResponseBody::cut(body, timer))))
+                let timer = &mut *this.timer;
+                Pin::new(inner)
+                    .poll(cx)
+                    .map_ok(|response| response.map(|body| ResponseBody::cut(body, timer.take())))
             }
             Projection::Asking(_) => panic!("{POLLED_AGAIN}"),
         }

@@ -61,15 +61,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        let held = this.held.take();
-        Poll::Ready(result.map(|response| {
-            let held = held.filter(|_| {
+        let polled = this.inner.poll(cx);
+        let goes_on = match &polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(response)) => {
                 let failed = headers::code(response.headers()).is_some_and(|code| code != Code::Ok);
                 !failed && !response.body().is_end_stream()
-            });
-            response.map(|inner| HeldBody { inner, held })
-        }))
+            }
+            Poll::Ready(Err(_)) => false,
+        };
+        let held = this.held.take().filter(|_| goes_on);
+        polled.map_ok(|response| response.map(|inner| HeldBody { inner, held }))
     }
 }
 

@@ -27,7 +27,8 @@ pub struct AnswerBody<B> {
 #[pin_project(project = BodyProjection)]
 enum BodyKind<B> {
     Inner(#[pin] B),
-    Last(Option<Frame<Bytes>>),
+    /// Boxed to keep the body of most calls small.
+    Last(Option<Box<Frame<Bytes>>>),
 }
 
 impl<B> AnswerBody<B> {
@@ -51,7 +52,7 @@ impl<B> AnswerBody<B> {
     /// A body with only the trailers of a status.
     pub fn trailers(status: &Status) -> Self {
         let last = Frame::trailers(trailers_of(status));
-        Self { kind: BodyKind::Last(Some(last)), protocol: Protocol::Grpc }
+        Self { kind: BodyKind::Last(Some(Box::new(last))), protocol: Protocol::Grpc }
     }
 
     /// Whether this is still the inner service's body.
@@ -63,7 +64,7 @@ impl<B> AnswerBody<B> {
     pub fn end_with(self: Pin<&mut Self>, status: &Status) {
         let mut this = self.project();
         let last = this.protocol.last_frame(trailers_of(status));
-        this.kind.set(BodyKind::Last(Some(last)));
+        this.kind.set(BodyKind::Last(Some(Box::new(last))));
     }
 
     /// Drops the inner body; the body is then at its end.
@@ -99,7 +100,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             BodyProjection::Inner(body) => body.poll_frame(cx),
-            BodyProjection::Last(last) => Poll::Ready(last.take().map(Ok)),
+            BodyProjection::Last(last) => Poll::Ready(last.take().map(|last| Ok(*last))),
         }
     }
 
@@ -114,7 +115,7 @@ where
         match &self.kind {
             BodyKind::Inner(body) => body.size_hint(),
             BodyKind::Last(last) => {
-                let data = last.as_ref().and_then(Frame::data_ref);
+                let data = last.as_ref().and_then(|last| last.data_ref());
                 SizeHint::with_exact(data.map_or(0, |data| data.len() as u64))
             }
         }
@@ -196,9 +197,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             FutureProjection::Inner(future) => future.poll(cx).map_ok(|response| {
-                let (head, body) = response.into_parts();
-                let body = AnswerBody::inner_behind(&head.headers, body);
-                Response::from_parts(head, body)
+                let protocol = Protocol::of(response.headers()).unwrap_or_default();
+                response.map(|body| AnswerBody { kind: BodyKind::Inner(body), protocol })
             }),
             FutureProjection::Answer(answer) => match answer.take() {
                 Some((status, protocol, http)) => {

@@ -50,10 +50,13 @@ where
     type Error = S::Error;
     type Future = S::Future;
 
+    #[inline]
     fn poll_grpc_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Service::poll_ready(self, cx)
     }
 
+    // A request has hundreds of bytes, which are copied for each call that is not inlined.
+    #[inline(always)]
     fn call_grpc(&mut self, request: Request<tonic::body::Body>) -> S::Future {
         Service::call(self, request)
     }

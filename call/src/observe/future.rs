@@ -2,7 +2,7 @@ use std::fmt::{self, Display};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Response;
@@ -14,6 +14,7 @@ use super::inner::Inner;
 use super::watch::Watch;
 use super::{Call, ResponseBody};
 use crate::observe::End;
+use crate::observe::body_reader::BodyReader;
 use crate::observe::error_code::failure;
 use crate::show::ErrorChain;
 
@@ -22,19 +23,19 @@ use crate::show::ErrorChain;
 pub struct ResponseFuture<F, C: Call> {
     #[pin]
     inner: Inner<F>,
-    /// `None` once it has moved to the response body.
+    /// `None` once it has moved to the response body, or if the call is not watched.
     watch: Option<Watch<C>>,
-    /// The call in whose scope the future is polled and dropped; `None` if the call is not watched.
-    state: Option<Arc<CallState<C>>>,
+    /// The call of a future that has completed, and whose destructor has panicked.
+    panicked: Option<Arc<CallState<C>>>,
 }
 
 impl<F, C: Call> ResponseFuture<F, C> {
     pub(super) fn watched(inner: F, watch: Watch<C>) -> Self {
-        Self { inner: Inner::Live(inner), state: Some(watch.state()), watch: Some(watch) }
+        Self { inner: Inner::Live(inner), watch: Some(watch), panicked: None }
     }
 
     pub(super) fn unwatched(inner: F) -> Self {
-        Self { inner: Inner::Live(inner), watch: None, state: None }
+        Self { inner: Inner::Live(inner), watch: None, panicked: None }
     }
 }
 
@@ -48,38 +49,41 @@ where
     type Output = Result<Response<ResponseBody<B, C>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Some(state) = this.state else {
-            let response = ready!(this.inner.poll(cx))?;
-            return Poll::Ready(Ok(response.map(ResponseBody::unwatched)));
+        let mut this = self.project();
+        let Some(watch) = this.watch else {
+            return this.inner.poll(cx).map_ok(|response| response.map(ResponseBody::unwatched));
         };
-        let result = ready!(state.scope(|| this.inner.poll(cx)));
-        // Polled again, `inner` has panicked.
-        let Some(mut watch) = this.watch.take() else { return Poll::Pending };
-        Poll::Ready(match result {
-            Ok(response) => {
-                let (mut head, body) = response.into_parts();
-                let reader = watch.responded(&mut head, body.is_end_stream());
-                let body = ResponseBody::watched(body, reader, watch);
-                Ok(Response::from_parts(head, body))
+        // Read by reference, because a response is large.
+        let mut polled = watch.scope(|| this.inner.as_mut().poll(cx));
+        let reader = match &mut polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(response)) => {
+                let (status, at_end) = (response.status(), response.body().is_end_stream());
+                watch.responded(status, response.headers_mut(), at_end)
             }
-            Err(error) => {
-                let (code, by) = failure(&error, watch.side());
-                watch.end(End::Error { code, by, error: &ErrorChain(&error) });
-                Err(error)
+            Poll::Ready(Err(error)) => {
+                let (code, by) = failure(error, watch.side());
+                watch.end(End::Error { code, by, error: &ErrorChain(error) });
+                BodyReader::default()
             }
-        })
+        };
+        *this.panicked = this.inner.has_rest().then(|| watch.state());
+        let watch = this.watch.take();
+        polled.map_ok(|response| response.map(|body| ResponseBody::new(body, reader, watch)))
     }
 }
 
 #[pinned_drop]
 impl<F, C: Call> PinnedDrop for ResponseFuture<F, C> {
     fn drop(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        if let Some(state) = this.state
-            && this.inner.has_rest()
-        {
-            state.scope(|| this.inner.as_mut().drop_rest());
+        let this = self.project();
+        if !this.inner.has_rest() {
+            return;
+        }
+        let state = this.watch.as_ref().map(Watch::state).or_else(|| this.panicked.take());
+        match state {
+            Some(state) => state.scope(|| this.inner.drop_rest()),
+            None => this.inner.drop_rest(),
         }
     }
 }

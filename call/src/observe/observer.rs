@@ -1,4 +1,4 @@
-use http::{request, response};
+use http::{HeaderMap, StatusCode, request};
 
 use crate::method::Rpc;
 use crate::observe::{Batch, End, Flow, Message, Side};
@@ -56,9 +56,10 @@ pub trait Call: Send + Sync + 'static {
         poll()
     }
 
-    /// Called with the head of the response. The head may already contain the status. May add metadata.
-    fn responded(&self, head: &mut response::Parts) {
-        let _ = head;
+    /// Called with the HTTP status and the headers of the response. The headers may already contain the status of the
+    /// call. May add metadata.
+    fn responded(&self, status: StatusCode, headers: &mut HeaderMap) {
+        let _ = (status, headers);
     }
 
     /// Called when a message has passed completely.

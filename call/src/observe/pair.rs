@@ -1,4 +1,4 @@
-use http::{request, response};
+use http::{HeaderMap, StatusCode, request};
 
 use super::{Call, Observer, Side};
 use crate::method::Rpc;
@@ -37,10 +37,10 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
         scope(self.outer.as_ref(), || scope(self.inner.as_ref(), poll))
     }
 
-    fn responded(&self, head: &mut response::Parts) {
-        self.report_to_inner(|inner| inner.responded(head));
+    fn responded(&self, status: StatusCode, headers: &mut HeaderMap) {
+        self.report_to_inner(|inner| inner.responded(status, headers));
         if let Some(outer) = &self.outer {
-            outer.responded(head);
+            outer.responded(status, headers);
         }
     }
 

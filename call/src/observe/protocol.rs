@@ -64,6 +64,10 @@ impl Protocol {
 
     fn named(kind: &HeaderValue) -> Option<Self> {
         let kind = kind.as_bytes();
+        // What nearly all have.
+        if kind == GRPC {
+            return Some(Self::Grpc);
+        }
         let is = |prefix: &[u8]| {
             kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };

@@ -24,12 +24,12 @@ pub struct ResponseBody<B, C: Call> {
 }
 
 impl<B, C: Call> ResponseBody<B, C> {
-    pub(super) fn watched(inner: B, reader: BodyReader, watch: Watch<C>) -> Self {
-        Self { inner: Inner::Live(inner), watch: Some(watch), reader }
+    pub(super) fn new(inner: B, reader: BodyReader, watch: Option<Watch<C>>) -> Self {
+        Self { inner: Inner::Live(inner), watch, reader }
     }
 
     pub(super) fn unwatched(inner: B) -> Self {
-        Self { inner: Inner::Live(inner), watch: None, reader: BodyReader::default() }
+        Self::new(inner, BodyReader::default(), None)
     }
 }
 
@@ -84,11 +84,13 @@ where
 #[pinned_drop]
 impl<B, C: Call> PinnedDrop for ResponseBody<B, C> {
     fn drop(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        if let Some(watch) = this.watch
-            && this.inner.has_rest()
-        {
-            watch.scope(|| this.inner.as_mut().drop_rest());
+        let this = self.project();
+        if !this.inner.has_rest() {
+            return;
+        }
+        match this.watch {
+            Some(watch) => watch.scope(|| this.inner.drop_rest()),
+            None => this.inner.drop_rest(),
         }
     }
 }

@@ -52,9 +52,8 @@ where
             let request = Request::from_parts(head, tonic::body::Body::new(body));
             return ResponseFuture::unwatched(self.inner.call_grpc(request));
         };
-        let body = RequestBody::new(body, reader, self.side, watch.state());
-        let request = Request::from_parts(head, tonic::body::Body::new(body));
-        let future = watch.scope(|| self.inner.call_grpc(request));
+        let body = tonic::body::Body::new(RequestBody::new(body, reader, self.side, watch.state()));
+        let future = watch.scope(|| self.inner.call_grpc(Request::from_parts(head, body)));
         ResponseFuture::watched(future, watch)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, request, response};
+use http::{HeaderMap, StatusCode, request};
 use tonic::Code;
 
 use super::call_state::{Beginning, CallState};
@@ -20,6 +20,8 @@ pub(super) struct Watch<C: Call> {
     state: Arc<CallState<C>>,
     side: Side,
     asked_as_grpc: bool,
+    /// A call of plain gRPC, whose response has nothing to show: neither its protocol, nor that the method exists.
+    is_certain: bool,
     /// Set until the response shows whether this request is a call.
     late: Option<Box<Late<C>>>,
     responded: bool,
@@ -58,8 +60,10 @@ impl<C: Call> Watch<C> {
         let info = info(side, server_timeout, head);
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let unknown = learns.then(|| (Arc::clone(known), rpc));
+        let is_certain = named == Some(Protocol::Grpc) && late.is_none() && unknown.is_none();
         let state = Arc::new(CallState::new(call, info, unknown));
-        let watch = Self { state, side, asked_as_grpc, late, responded: false, ok_in_head: false };
+        let (responded, ok_in_head) = (false, false);
+        let watch = Self { state, side, asked_as_grpc, is_certain, late, responded, ok_in_head };
         Some((watch, BodyReader::of(named)))
     }
 
@@ -86,18 +90,28 @@ impl<C: Call> Watch<C> {
     /// reported now: a body that is already at its end may never be polled.
     pub(super) fn responded(
         &mut self,
-        head: &mut response::Parts,
+        status: StatusCode,
+        headers: &mut HeaderMap,
         body_at_end: bool,
     ) -> BodyReader {
         self.responded = true;
-        let protocol = Protocol::of(&head.headers);
-        self.read_head(head, protocol.is_some(), body_at_end);
+        let protocol = match self.is_certain {
+            true => Some(Protocol::Grpc),
+            false => Protocol::of(headers),
+        };
+        self.read_head(status, headers, protocol.is_some(), body_at_end);
         BodyReader::of(protocol)
     }
 
-    fn read_head(&mut self, head: &mut response::Parts, is_grpc: bool, body_at_end: bool) {
-        let code = headers::code(&head.headers);
-        let is_whole = body_at_end || head.status != StatusCode::OK;
+    fn read_head(
+        &mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        is_grpc: bool,
+        body_at_end: bool,
+    ) {
+        let code = headers::code(headers);
+        let is_whole = body_at_end || status != StatusCode::OK;
         match code {
             Some(Code::Ok) => self.state.learn(),
             // A response that is not gRPC does not show that the method exists.
@@ -114,14 +128,14 @@ impl<C: Call> Watch<C> {
             return;
         }
         if let Some(call) = self.state.call() {
-            call.responded(head);
+            call.responded(status, headers);
         }
         match code {
             Some(code) if body_at_end || code != Code::Ok => {
-                self.end(End::Status { code, headers: &head.headers });
+                self.end(End::Status { code, headers });
             }
             Some(_) => self.ok_in_head = true,
-            None if is_whole => self.end(End::missing(head.status, self.side, self.asked_as_grpc)),
+            None if is_whole => self.end(End::missing(status, self.side, self.asked_as_grpc)),
             None => {}
         }
     }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{request, response};
+use http::{HeaderMap, StatusCode, request};
 use tokio::sync::Notify;
 use tonic::Code;
 use tonic_call::{
@@ -182,7 +182,7 @@ impl Call for RecordedCall {
         poll()
     }
 
-    fn responded(&self, _head: &mut response::Parts) {
+    fn responded(&self, _: StatusCode, _: &mut HeaderMap) {
         self.record(|call| call.heads += 1);
     }
 

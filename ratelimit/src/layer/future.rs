@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Response;
@@ -42,11 +42,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        if let Some(fields) = this.fields {
+        let mut polled = this.inner.poll(cx);
+        if let (Some(fields), Poll::Ready(Ok(response))) = (this.fields, &mut polled) {
             fields.write(response.headers_mut());
         }
-        Poll::Ready(Ok(response))
+        polled
     }
 }
 
