@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
-use tonic_call::{Flow, Hex, Message, MethodKind, Peer, PeerAddress, Side, joined, sanitize};
+use tonic_call::{Flow, Hex, Message, Peer, PeerAddress, Side, joined, sanitize};
 
 use crate::extra::{ExtraFields, ExtraKeys};
-use crate::facts::{Facts, component};
+use crate::facts::Facts;
 use crate::finished::Finished;
 use crate::key::Key;
-use crate::member::{Line, MemberValue, Members};
+use crate::member::{Common, Line, MemberValue, Members};
 
 /// A line about a call.
 pub(crate) struct CallLine<'c> {
@@ -108,10 +108,11 @@ impl Line for CallLine<'_> {
         if let Some(end) = end {
             members.plain(Key::StatusCode, end.code);
         }
-        members.plain(Key::Component, component(facts.side));
-        members.plain(Key::Protocol, facts.protocol.as_str());
-        let kind = facts.rpc.known().and_then(|known| known.kind);
-        members.plain(Key::MethodType, kind.map_or("unknown", MethodKind::as_str));
+        members.common(Common {
+            side: facts.side,
+            protocol: facts.protocol,
+            kind: facts.rpc.known().and_then(|known| known.kind),
+        });
         if let Some(end) = end {
             members.add(Key::DurationMs as usize, MemberValue::millis(end.duration));
         }

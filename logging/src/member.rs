@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tonic_call::{MethodKind, Protocol, Side};
+
+use crate::facts::component;
 use crate::key::Key;
 
 /// A line that can list its members. The event of a line and the layer's own line are written from the same list.
@@ -20,6 +23,13 @@ pub(crate) trait Members<'v> {
         self.add(key as usize, MemberValue::Plain(text));
     }
 
+    /// Adds what many calls have in common.
+    fn common(&mut self, common: Common) {
+        for (key, text) in common.members() {
+            self.plain(key, text);
+        }
+    }
+
     /// Adds text, unless there is none.
     fn text(&mut self, key: Key, text: Option<&'v str>) {
         if let Some(text) = text {
@@ -32,6 +42,25 @@ pub(crate) trait Members<'v> {
         if let Some(number) = number {
             self.add(key as usize, MemberValue::Unsigned(number));
         }
+    }
+}
+
+/// What many calls have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common {
+    pub(crate) side: Side,
+    pub(crate) protocol: Protocol,
+    pub(crate) kind: Option<MethodKind>,
+}
+
+impl Common {
+    /// The members, in the order of their keys.
+    pub(crate) fn members(self) -> [(Key, &'static str); 3] {
+        [
+            (Key::Component, component(self.side)),
+            (Key::Protocol, self.protocol.as_str()),
+            (Key::MethodType, self.kind.map_or("unknown", MethodKind::as_str)),
+        ]
     }
 }
 

@@ -58,6 +58,11 @@ impl<'l> Object<'l> {
         Self { line, is_empty: true }
     }
 
+    /// Continues an object whose first member has been appended.
+    pub(crate) fn behind(line: &'l mut String) -> Self {
+        Self { line, is_empty: false }
+    }
+
     /// Appends `}`.
     pub(crate) fn close(self) {
         self.line.push('}');

@@ -1,5 +1,6 @@
 //! An access log of the layer's own: lines that do not pass through `tracing`.
 
+mod common;
 mod file;
 mod open_file;
 mod render;

@@ -4,16 +4,16 @@ use tonic_call::time_of_day;
 
 use crate::json::object::{Object, Quoted, QuotedKey};
 use crate::json::time;
-use crate::member::{Line, MemberValue, Members};
+use crate::lines::common::rendered;
+use crate::member::{Common, Line, MemberValue, Members};
 use crate::site::{Site, TARGET};
 
 /// Appends a line with its line feed.
 pub(super) fn line(text: &mut String, site: &Site, line: &impl Line) {
-    let mut object = Object::open(text);
-    let timestamp = object.value(Quoted(",\"timestamp\":\""));
-    timestamp.push('"');
-    time::timestamp(timestamp, time_of_day());
-    timestamp.push('"');
+    text.push_str("{\"timestamp\":\"");
+    time::timestamp(text, time_of_day());
+    text.push('"');
+    let mut object = Object::behind(text);
     object.plain(Quoted(",\"level\":\""), site.level().as_str());
     let mut members = JsonMembers { object, keys: site.quoted_keys() };
     line.list(&mut members);
@@ -29,6 +29,13 @@ struct JsonMembers<'l, 'k> {
 }
 
 impl<'v> Members<'v> for JsonMembers<'_, '_> {
+    fn common(&mut self, common: Common) {
+        match rendered(common) {
+            Some(members) => self.object.members(members),
+            None => common.members().iter().for_each(|(key, text)| self.plain(*key, text)),
+        }
+    }
+
     fn add(&mut self, index: usize, value: MemberValue<'v>) {
         let key = &self.keys[index];
         let object = &mut self.object;
