@@ -1,4 +1,4 @@
-//! Certificates with changed bytes. The rules are tested in `tests/mtls_certificates.rs`.
+//! Certificates with changed bytes. The rules are tested in `tests/mtls/certificates.rs`.
 
 use proptest::prelude::*;
 
