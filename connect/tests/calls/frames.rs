@@ -1,17 +1,15 @@
 //! The messages of one frame of a stream of requests go on in one frame, as far as they are right.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{envelope, layer, post};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use tonic::{Code, Status};
 use tonic_connect_layer::ConnectLayer;
 use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::common::{self, envelope, layer, post};
 
 const JSON: &str = "application/connect+json";
 const PROTO: &str = "application/connect+proto";

@@ -1,10 +1,6 @@
 //! No request panics or hangs.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use bytes::Bytes;
-use common::{Answer, layer};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
@@ -12,6 +8,8 @@ use proptest::sample::select;
 use tonic::{Code, Status};
 use tonic_call_test_kit::{Script, trailers_only};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::common::{Answer, layer};
 
 const METHODS: [&str; 6] =
     ["Unary", "ClientStream", "ServerStream", "BidiStream", "Peek?encoding=json&message=", "Nope"];

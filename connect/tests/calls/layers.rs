@@ -1,12 +1,7 @@
 //! What the layers of this workspace do with a Connect call, inside the layer.
-#![allow(clippy::unwrap_used)]
-
-#[macro_use]
-mod common;
 
 use std::time::Duration;
 
-use common::{Answer, envelope, layer, post, proto, through};
 use http::Request;
 use serde_json::json;
 use tonic::Status;
@@ -21,6 +16,8 @@ use tonic_ratelimit_layer::{Quota, RateLimitLayer};
 use tonic_recovery_layer::RecoveryLayer;
 use tonic_web::GrpcWebLayer;
 use tower::layer::util::Stack;
+
+use crate::common::{Answer, envelope, layer, post, proto, through};
 
 const JSON: &str = "application/json";
 const STREAM: &str = "application/connect+json";

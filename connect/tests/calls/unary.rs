@@ -1,12 +1,10 @@
 //! Unary calls by `POST`.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{layer, post, proto, serve};
 use prost::Message as _;
 use serde_json::json;
 use tonic_call_test_kit::v1::{Act, Ask, Note};
+
+use crate::common::{layer, post, proto, serve};
 
 #[tokio::test]
 async fn json_is_answered_with_json() {

@@ -1,16 +1,14 @@
 //! gzip of whole bodies and of envelopes.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
-use common::{envelope, layer, post, serve};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::json;
+
+use crate::common::{envelope, layer, post, serve};
 
 fn gzip(data: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -1,18 +1,16 @@
 //! Unary calls by `GET`.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use common::{get, layer, proto, serve};
 use http::Request;
 use prost::Message as _;
 use serde_json::json;
 use tonic::Code;
 use tonic_call_test_kit::Script;
 use tonic_call_test_kit::v1::{Ask, Note};
+
+use crate::common::{get, layer, proto, serve};
 
 #[tokio::test]
 async fn every_form_of_the_query_is_read() {

@@ -1,7 +1,4 @@
 //! Bodies and streams that are meant to fill the server.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -10,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use common::{Answer, envelope, layer, post, proto, serve};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Request;
@@ -23,6 +19,8 @@ use tonic::{Code, Status};
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{Script, ask, silence_panics};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::common::{self, Answer, envelope, layer, post, proto, serve};
 
 const JSON: &str = "application/connect+json";
 const PROTO: &str = "application/connect+proto";

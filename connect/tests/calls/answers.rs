@@ -1,11 +1,7 @@
 //! How answers of gRPC are translated.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Answer, envelope, layer, post, through};
 use http::{HeaderMap, Response};
 use serde_json::json;
 use tonic::metadata::MetadataMap;
@@ -13,6 +9,8 @@ use tonic::{Code, Status};
 use tonic_call::Protocol;
 use tonic_call_test_kit::{Script, trailers_only, with};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::common::{Answer, envelope, layer, post, through};
 
 const JSON: &str = "application/json";
 const STREAM: &str = "application/connect+json";

@@ -1,7 +1,4 @@
 //! Streams of envelopes.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use common::{envelope, envelopes, layer, post, proto, serve};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -19,6 +15,8 @@ use tonic::Status;
 use tonic_call_test_kit::v1::{Act, Ask, Note};
 use tonic_call_test_kit::{Script, ask};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::common::{self, envelope, envelopes, layer, post, proto, serve};
 
 const JSON: &str = "application/connect+json";
 const PROTO: &str = "application/connect+proto";

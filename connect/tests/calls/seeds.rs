@@ -1,10 +1,6 @@
 //! Unusual and malformed messages and envelopes: each has its code in `seeds/`.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use bytes::Bytes;
-use common::{Answer, layer, post};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use prost_reflect::prost::Message as _;
@@ -12,6 +8,8 @@ use tonic::{Code, Status};
 use tonic_call_test_kit::{Script, trailers_only};
 use tonic_connect_layer::ConnectLayer;
 use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::common::{self, Answer, layer, post};
 
 fn seeds(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -21,7 +19,7 @@ fn seeds(text: &str) -> impl Iterator<Item = &str> {
 async fn every_body_of_envelopes_has_its_code() {
     let server = common::serve(layer());
     let mut count = 0;
-    for seed in seeds(include_str!("seeds/envelopes.txt")) {
+    for seed in seeds(include_str!("../seeds/envelopes.txt")) {
         let mut words = seed.split(' ').peekable();
         let code = words.next().unwrap();
         let gzip = words.next_if_eq(&"gzip").is_some();
@@ -91,7 +89,7 @@ async fn take(layer: &ConnectLayer, json: Bytes) -> (u16, serde_json::Value) {
 #[tokio::test]
 async fn every_message_in_json_has_its_code() {
     let layer = layer_of_all();
-    for seed in seeds(include_str!("seeds/json.txt")) {
+    for seed in seeds(include_str!("../seeds/json.txt")) {
         let (code, json) = seed.split_once(' ').unwrap();
         let (status, answer) = take(&layer, Bytes::copy_from_slice(json.as_bytes())).await;
         let found = if status == 200 { "ok" } else { answer["code"].as_str().unwrap() };

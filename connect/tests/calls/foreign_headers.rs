@@ -1,12 +1,10 @@
 //! Headers that mean something to the layers inside, or to HTTP, and that the other side must not choose.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{envelope, layer, post, through};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Code;
 use tonic_call_test_kit::Script;
+
+use crate::common::{envelope, layer, post, through};
 
 const UNARY: (&str, &str) = ("Unary", "application/json");
 const STREAM: (&str, &str) = ("ServerStream", "application/connect+json");

@@ -1,5 +1,4 @@
 //! The layer fits every place where it can be used.
-#![allow(clippy::unwrap_used)]
 
 use tonic::transport::Channel;
 use tonic_call_test_kit::FILE_DESCRIPTOR_SET;

@@ -1,13 +1,11 @@
 //! Requests that no client library would send, written by hand on an HTTP/1.1 connection.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Served, layer, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
 use tonic_call_test_kit::Recorded;
+
+use crate::common::{Served, layer, serve};
 
 const LINE: &str = "test.v1.Kinds/Unary HTTP/1.1\r\nhost: a\r\n";
 

@@ -1,9 +1,5 @@
 //! Requests that break a rule in their head.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Answer, get, layer, post, serve, through};
 use http::{Request, Version};
 use http_body_util::Full;
 use serde_json::json;
@@ -11,6 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_call_test_kit::{Ended, Script, trailers_only};
+
+use crate::common::{self, Answer, get, layer, post, serve, through};
 
 #[tokio::test]
 async fn other_media_types_are_answered_with_415_and_the_accepted_ones() {
