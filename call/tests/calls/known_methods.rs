@@ -1,5 +1,4 @@
 //! What makes a method known, and that arbitrary requests do not.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! The peer that a server sees on a real connection of each kind.
-#![cfg(feature = "tls-connect-info")]
-#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};

@@ -1,5 +1,4 @@
 //! A layer fits in every usual position.
-#![allow(missing_docs)]
 
 use tonic::transport::Channel;
 use tonic_call::{Observe, ObserveLayer};

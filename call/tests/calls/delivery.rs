@@ -1,6 +1,4 @@
 //! What the errors of tonic's channel prove of a call, when a server sends exactly these frames.
-#![cfg(feature = "channel")]
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! A future or body that completes is dropped in its last poll, within the scope of that poll.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,6 +1,5 @@
 //! Every request to a gRPC method is observed, and no other request counts as a call: each verb and content
 //! type, with each kind of response, on a server.
-#![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;

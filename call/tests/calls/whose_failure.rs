@@ -1,6 +1,5 @@
 //! Which party ended a failed call, over real sockets: the service, its caller, the transport, or the server's
 //! own limits.
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

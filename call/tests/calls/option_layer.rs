@@ -1,5 +1,4 @@
 //! An optional layer, over a real socket: with `None`, calls work as without the layer.
-#![allow(clippy::unwrap_used)]
 
 use tokio_stream::StreamExt as _;
 use tonic::Code;

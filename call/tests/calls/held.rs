@@ -1,5 +1,4 @@
 //! The held value is dropped at the call's real end, in every way a call can end.
-#![allow(clippy::unwrap_used)]
 
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};

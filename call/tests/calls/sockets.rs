@@ -1,5 +1,4 @@
 //! Over a real socket, with tonic's own server and client.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,4 @@
 //! gRPC-Web calls, observed from outside tonic-web's layer: the status is in the body.
-#![allow(clippy::unwrap_used)]
 
 use std::pin::pin;
 

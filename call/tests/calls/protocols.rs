@@ -1,5 +1,4 @@
 //! Layers know the protocol of a caller whose request was translated into gRPC.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 

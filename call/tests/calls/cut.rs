@@ -1,5 +1,4 @@
 //! A call that is cut from outside ends with the cut's status, at any time and for any poller.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::future::{Future, pending, ready};

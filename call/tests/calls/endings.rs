@@ -1,5 +1,4 @@
 //! Every end is reported exactly once and with the right code, on both sides, for all four kinds.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};

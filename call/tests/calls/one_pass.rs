@@ -1,5 +1,4 @@
 //! Layers in one pass watch calls as a layer each would, and layers that can't share a pass are an error.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
