@@ -1,13 +1,9 @@
 //! What is retried over tonic's channel, when a server sends exactly these frames.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{layer, read};
 use http::Request;
 use tokio::time::Instant;
 use tonic::Code;
@@ -15,6 +11,8 @@ use tonic_call::BoxChannel;
 use tonic_call_test_kit::{Event, FrameServer, Received, Reply, Script, to};
 use tonic_retry_layer::{Retries, RetryHook, Rpc, ServiceConfig};
 use tower::{Layer as _, Service as _};
+
+use crate::common::{layer, read};
 
 /// The error codes of HTTP/2 (RFC 9113, "Error Codes").
 const NO_ERROR: u32 = 0;

@@ -1,7 +1,4 @@
 //! A server never sees a message twice or out of order in one attempt, whatever fails when.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{config, layer};
 use http::{Request, Response};
 use http_body::Body as _;
 use proptest::prelude::*;
@@ -19,6 +15,8 @@ use tonic_call::BoxError;
 use tonic_call_test_kit::{Script, to};
 use tonic_retry_layer::RetryLayer;
 use tower::{Layer as _, Service as _, service_fn};
+
+use crate::common::{config, layer};
 
 /// How an attempt fails: after this number of messages; and whether a task goes on to read its request.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,8 @@
 //! What observers, and the hook, see of attempts. Time is paused.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Act, Server, config, layer, read, with_policy};
 use tokio::time::Instant;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_call::{CallInfo, EndedBy, ObserveLayer, Refusal, Rpc, Side, TraceIds};
@@ -15,6 +11,8 @@ use tonic_retry_layer::{
     Attempt, AttemptKind, AttemptOutcome, Final, Retries, RetryHook, RetryLayer, ServiceConfig,
 };
 use tower::{Service as _, ServiceBuilder};
+
+use crate::common::{self, Act, Server, config, layer, read, with_policy};
 
 /// Records what it is called with.
 #[derive(Clone, Default)]

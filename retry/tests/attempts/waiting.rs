@@ -1,14 +1,12 @@
 //! Calls that wait for a connection. Time is paused.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::io;
 
-use common::{Act, Server, call, layer, with_policy};
 use tonic::{Code, ConnectError};
 use tonic_call_test_kit::{Lines, to, with};
 use tonic_retry_layer::{ServiceConfig, WaitForReady};
+
+use crate::common::{Act, Server, call, layer, with_policy};
 
 fn refused() -> Act {
     Act::fail(|| ConnectError(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused))).into())

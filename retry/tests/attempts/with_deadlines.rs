@@ -1,11 +1,7 @@
 //! Inside a deadline layer that reads the same config. Time is paused.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Act, Outcome, Server, layer, read, with_policy};
 use http::Request;
 use tokio::time::Instant;
 use tonic::Code;
@@ -13,6 +9,8 @@ use tonic_call_test_kit::{Script, to, with};
 use tonic_deadline_layer::{Deadline, DeadlineLayer};
 use tonic_retry_layer::ServiceConfig;
 use tower::{Service as _, ServiceBuilder};
+
+use crate::common::{Act, Outcome, Server, layer, read, with_policy};
 
 async fn call(server: &Server, config: &ServiceConfig, request: Request<Script>) -> Outcome {
     let mut channel = ServiceBuilder::new()

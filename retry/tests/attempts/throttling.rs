@@ -1,12 +1,10 @@
 //! Too many failures stop the retries of all calls. Time is paused.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Act, Server, call, layer};
 use tonic::{Code, Status};
 use tonic_call_test_kit::{Script, to};
 use tonic_retry_layer::{RetryLayer, ServiceConfig};
+
+use crate::common::{Act, Server, call, layer};
 
 /// Four tokens, of which a success returns a half.
 fn throttled() -> RetryLayer {

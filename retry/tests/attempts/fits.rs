@@ -1,5 +1,4 @@
 //! The layer fits every place where a client's layer can be used.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,10 +1,6 @@
 //! Limits of messages and of the memory for requests. Time is paused.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use bytes::Bytes;
-use common::{Act, Server, call, config, layer, read, with_policy};
 use http::Request;
 use tokio::time::Instant;
 use tonic::Code;
@@ -12,6 +8,8 @@ use tonic_call::BoxError;
 use tonic_call_test_kit::{Script, frame_of, to};
 use tonic_retry_layer::RetryLayer;
 use tower::Service as _;
+
+use crate::common::{Act, Server, call, config, layer, read, with_policy};
 
 /// What a frame costs besides its data.
 const FRAME: usize = size_of::<Bytes>();

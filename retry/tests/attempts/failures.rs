@@ -1,7 +1,4 @@
 //! Which failures are retried, how often and when: gRFC A6, row by row. Time is paused.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +6,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{Act, Server, call, config, layer, with_policy};
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use tonic::body::Body;
@@ -18,6 +14,8 @@ use tonic_call::BoxError;
 use tonic_call_test_kit::{Script, to, with};
 use tonic_retry_layer::{RetryLayer, ServiceConfig};
 use tower::{Layer as _, Service as _, service_fn};
+
+use crate::common::{Act, Server, call, config, layer, with_policy};
 
 fn unavailable(times: usize) -> impl Iterator<Item = Act> {
     std::iter::repeat_with(Act::unavailable).take(times)
@@ -64,7 +62,7 @@ async fn the_last_failure_is_the_callers_when_the_attempts_are_exhausted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_config_of_the_guides_makes_four_attempts() {
-    let json = include_str!("../../call/tests/service_config/orders.json");
+    let json = include_str!("../../../call/tests/service_config/orders.json");
     let layer = layer(&ServiceConfig::from_json(json).unwrap());
     let late = || Act::Refuse(Code::DeadlineExceeded, &[]);
     let server = Server::new([Act::unavailable(), late(), Act::unavailable(), late()]);
