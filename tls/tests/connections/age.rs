@@ -1,7 +1,5 @@
 //! Connections that end at their age. In memory, with a paused clock: nothing but time is waited for.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

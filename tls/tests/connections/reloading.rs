@@ -1,17 +1,14 @@
 //! Files that change: which are used, and what is said of the others.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use support::{Ca, Clock, Identity, Secret, client_config, connect, server, versions};
 use tokio::time::sleep;
 use tonic_tls_reload::{ClientTls, Problem, ReloadEvent, ReloadResult, ServerTls};
+
+use crate::support::{self, Ca, Clock, Identity, Secret, client_config, connect, server, versions};
 
 /// The two forms of encrypted keys.
 const ENCRYPTED: &str =

@@ -1,14 +1,11 @@
 //! What the log says.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
-use support::{Ca, Clock, Secret, client_config, connect, server, versions};
 use tonic_call_test_kit::Lines;
 use tonic_tls_reload::ClientCa;
+
+use crate::support::{Ca, Clock, Secret, client_config, connect, server, versions};
 
 /// The lines with this level.
 fn at(level: &str, lines: &Lines) -> Vec<String> {

@@ -1,16 +1,11 @@
 //! Handshakes that take long, fail, or are many. In memory, with a paused clock: nothing but time is waited for.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use support::{Ca, Secret, client_config, server, versions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +14,8 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic_call_test_kit::Lines;
 use tonic_tls_reload::{HandshakeFailure, TlsIncoming};
+
+use crate::support::{Ca, Secret, client_config, server, versions};
 
 /// An incoming, and what comes into it.
 struct Server {

@@ -1,13 +1,8 @@
 //! A balancer over connections of a `TlsConnector`, over real sockets.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::{Ca, Secret, provider, server};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::transport::Server;
@@ -18,6 +13,8 @@ use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_tls_reload::{ClientTls, ServerTls, TlsEndpoint};
+
+use crate::support::{Ca, Secret, provider, server};
 
 struct Running {
     address: Address,

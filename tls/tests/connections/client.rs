@@ -1,16 +1,11 @@
 //! A client whose certificate and trusted CAs are renewed, over real sockets.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use support::{Ca, Identity, Secret, provider, server};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -24,6 +19,8 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_tls_reload::{ClientTls, ClientTlsBuilder, ServerTls, TlsConnectError};
 use tower::{ServiceExt as _, service_fn};
+
+use crate::support::{self, Ca, Identity, Secret, provider, server};
 
 /// What a server sees of each call: the certificate of the client.
 type Seen = mpsc::UnboundedReceiver<Option<CertificateDer<'static>>>;

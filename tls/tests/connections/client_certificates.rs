@@ -1,14 +1,11 @@
 //! Which clients a server accepts.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use rustls::HandshakeKind::{Full, Resumed};
-use support::{Ca, Clock, Identity, Secret, client_config, connect, server, versions};
 use tonic_tls_reload::{ClientCa, HandshakeFailure, ServerTls};
+
+use crate::support::{self, Ca, Clock, Identity, Secret, client_config, connect, server, versions};
 
 /// Whether a client with this certificate can connect.
 async fn accepts(

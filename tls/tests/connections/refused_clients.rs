@@ -1,19 +1,16 @@
 //! What a client reads whose certificate is refused. Over real sockets: only these lose what was not read.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
-use support::{Ca, Secret, client_config, server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
 use tonic_call_test_kit::listen;
+
+use crate::support::{Ca, Secret, client_config, server};
 
 /// Guards against: a connection that is reset because calls of the client were not read, so that it never learns why.
 #[tokio::test]

@@ -1,14 +1,9 @@
 //! Certificates, keys and client CAs are replaced while a server serves and clients call, over real sockets.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Ca, Identity, Secret, server};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +16,8 @@ use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_tls_reload::{ConnectionAge, ServerTls, client_certificates};
+
+use crate::support::{Ca, Identity, Secret, server};
 
 /// Serves on a free port of loopback.
 fn serve(tls: &ServerTls) -> SocketAddr {

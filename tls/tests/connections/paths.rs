@@ -1,9 +1,5 @@
 //! Paths that name something else than a good file.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -12,8 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use support::{Ca, Secret, client_config, connect, server, versions};
 use tonic_tls_reload::{ServerTls, ServerTlsBuilder, TlsError};
+
+use crate::support::{self, Ca, Secret, client_config, connect, server, versions};
 
 /// The error of `build`, which must not block.
 fn error(builder: ServerTlsBuilder) -> TlsError {

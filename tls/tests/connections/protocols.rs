@@ -1,13 +1,10 @@
 //! Which protocols are spoken.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
-use support::{Ca, Secret, client_config, connect, server, versions};
 use tonic_tls_reload::{HandshakeFailure, ServerTls};
+
+use crate::support::{Ca, Secret, client_config, connect, server, versions};
 
 /// The protocol that a client agrees on with the server.
 async fn agreed(

@@ -1,14 +1,9 @@
 //! A client whose CA is withdrawn, with a server that ages its connections. In memory, with a paused clock.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use support::{Ca, Secret, provider, server};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -21,6 +16,8 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_tls_reload::{ClientTls, ConnectionAge, HandshakeFailure};
 use tower::service_fn;
+
+use crate::support::{Ca, Secret, provider, server};
 
 async fn call(channel: &Channel) -> bool {
     KindsClient::new(channel.clone()).unary(Ask::default()).await.is_ok()
