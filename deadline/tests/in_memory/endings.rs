@@ -1,5 +1,4 @@
 //! Where a deadline ends a call, and what all who look at the call see of it. Time is paused.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,4 @@
 //! The deadlines of a client's calls: which one holds, what is sent, and how a call ends. Time is paused.
-#![allow(clippy::unwrap_used)]
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
 //! Which limit a call has, by the settings of each side. Time is paused.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

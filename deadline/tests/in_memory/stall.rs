@@ -1,5 +1,4 @@
 //! A caller that reads nothing is ended, and one that is slow is not. Time is paused.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::sync::Arc;

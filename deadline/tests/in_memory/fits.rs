@@ -1,6 +1,4 @@
 //! The layers fit in every usual position.
-#![allow(missing_docs)]
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! A handler that does not yield. tonic polls its own timer right after the call, so the layer must look at the clock
 //! after the handler's poll as well as before it.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::future::pending;

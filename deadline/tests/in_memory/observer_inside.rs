@@ -1,5 +1,4 @@
 //! What an observer inside the layer sees, if no other layer is outside. Time is paused.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::time::Duration;
