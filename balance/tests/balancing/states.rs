@@ -1,13 +1,9 @@
 //! Which connections are made when, and which calls wait for them. Time is paused, the network is in memory.
-#![allow(clippy::unwrap_used)]
-
-mod network;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use network::{Behaviour, Network, address, addresses, endpoint};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
@@ -18,6 +14,8 @@ use tonic_balance::{Balanced, BalancedBuilder, Change, Policy, State, WaitForRea
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{Lines, ask};
+
+use crate::network::{Behaviour, Network, address, addresses, endpoint};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,11 +1,7 @@
 //! Client-side health checks (gRFC A17). Time is paused, the network is in memory.
-#![allow(clippy::unwrap_used)]
-
-mod network;
 
 use std::time::Duration;
 
-use network::{Network, address, addresses, endpoint};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 use tonic_balance::{Balanced, BalancedBuilder, Policy, State};
@@ -13,6 +9,8 @@ use tonic_call_test_kit::Lines;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_health::ServingStatus::{NotServing, Serving};
+
+use crate::network::{self, Network, address, addresses, endpoint};
 
 const SERVICE: &str = "orders";
 const SOON: Duration = Duration::from_millis(100);

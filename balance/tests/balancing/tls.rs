@@ -1,5 +1,4 @@
 //! With the TLS of tonic's `Endpoint`.
-#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

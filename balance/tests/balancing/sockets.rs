@@ -1,13 +1,9 @@
 //! Real servers on loopback: spread, addresses that cannot be used, and what fits around a balancer.
-#![allow(clippy::unwrap_used)]
-
-mod servers;
 
 #[cfg(target_os = "linux")]
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use servers::{Running, closed_port, endpoint, over, until};
 #[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
@@ -25,6 +21,8 @@ use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::kinds_server::KindsServer;
 use tonic_call_test_kit::{KindsService, Recorder};
 use tower::Layer as _;
+
+use crate::servers::{Running, closed_port, endpoint, over, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_callers_are_spread_evenly() {

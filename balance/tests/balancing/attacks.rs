@@ -1,14 +1,10 @@
 //! Servers, resolvers, hooks and callers that do the worst. Time is paused, the network is in memory.
-#![allow(clippy::unwrap_used)]
-
-mod network;
 
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use network::{Behaviour, Network, address, addresses, endpoint};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +12,8 @@ use tonic_balance::{Address, Balanced, Change, State};
 use tonic_call_test_kit::Lines;
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
+
+use crate::network::{Behaviour, Network, address, addresses, endpoint};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,13 +1,9 @@
 //! Which calls are sent again elsewhere, and which are not. Time is paused, the network is in memory.
-#![allow(clippy::unwrap_used)]
-
-mod network;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use network::{Behaviour, Network, address, addresses, endpoint};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,6 +12,8 @@ use tonic_balance::{Balanced, State, WaitForReady};
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
 use tonic_call_test_kit::v1::{Act, Ask};
 use tonic_call_test_kit::{KINDS, Outcome, ask};
+
+use crate::network::{Behaviour, Network, address, addresses, endpoint};
 
 /// A balancer over addresses that are all ready.
 async fn ready(network: &Network, count: u8) -> Balanced {

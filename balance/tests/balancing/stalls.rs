@@ -1,11 +1,7 @@
 //! Requests whose sender says nothing more while their connection is lost. Time is paused, the network is in memory.
-#![allow(clippy::unwrap_used)]
-
-mod network;
 
 use std::time::Duration;
 
-use network::{Network, address, addresses, endpoint};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -15,6 +11,8 @@ use tonic::{Code, Status};
 use tonic_balance::{Balanced, Policy, State};
 use tonic_call_test_kit::v1::Ask;
 use tonic_call_test_kit::v1::kinds_client::KindsClient;
+
+use crate::network::{Network, address, addresses, endpoint};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
