@@ -1,8 +1,5 @@
 //! A client calls a server that calls another server over real sockets, with a layer in all four places: the spans
 //! form one trace.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -28,7 +25,7 @@ use tonic_call_test_kit::{KINDS, Outcome, call as call_kind, listen, method_of};
 use tonic_tracing_layer::{Conventions, Target, Tracing, TracingLayer};
 use tower::Layer as _;
 
-use self::common::*;
+use crate::common::*;
 
 type Client = KindsClient<Observe<Channel, Tracing>>;
 

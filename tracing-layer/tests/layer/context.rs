@@ -1,8 +1,5 @@
 //! Where a call's span is current: in its handler, in tasks that receive the handler's context, and
 //! nowhere else.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::future::ready;
 use std::sync::{Arc, Mutex};
@@ -22,7 +19,7 @@ use tonic_call_test_kit::Script;
 use tonic_tracing_layer::current_trace_id;
 use tower::{Layer as _, Service, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 /// Trace id and span id of a span, if there is one.
 type Ids = Option<(String, String)>;

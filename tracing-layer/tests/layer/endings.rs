@@ -1,7 +1,4 @@
 //! A call's span ends exactly once, when the call ends, with the call's status. Tests each kind of ending.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -27,7 +24,7 @@ use tonic_call_test_kit::{
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Layer as _, Service, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 

@@ -1,8 +1,5 @@
 //! A stream of many messages keeps one context until its end, and leaves no context current on the thread that
 //! polled it, however it ends.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -29,7 +26,7 @@ use tonic_call_test_kit::{PanicsInDrop, Script, listen, silence_panics};
 use tower::layer::layer_fn;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 const MESSAGES: u32 = 10_000;
 

@@ -1,7 +1,4 @@
 //! Settings: metadata on spans, trusted callers, trace ids for callers, server addresses.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -24,7 +21,7 @@ use tonic_call_test_kit::{KindsService, Script, listen, method_of};
 use tonic_tracing_layer::{Target, TracingLayer, current_trace_id};
 use tower::{Layer as _, Service as _, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 fn unary() -> Request<Script> {
     to_kind(MethodKind::Unary)

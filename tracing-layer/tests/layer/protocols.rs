@@ -1,7 +1,4 @@
 //! The spans of calls that a layer outside has translated into gRPC.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use http::Request;
 use opentelemetry::Value;
@@ -12,7 +9,7 @@ use tonic_call::{CODES, MethodKind, Protocol, Side};
 use tonic_call_test_kit::Script;
 use tonic_tracing_layer::Conventions;
 
-use self::common::*;
+use crate::common::*;
 
 /// The codes that the conventions for Connect define as server errors.
 const FAULTS: [&str; 6] =

@@ -1,7 +1,4 @@
 //! A span has the name of its method if the service has that method; all other spans share one name.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -21,7 +18,7 @@ use tonic_call_test_kit::{
 use tonic_tracing_layer::TracingLayer;
 use tower::{Layer as _, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 const METHOD: &str = "test.v1.Kinds/Unary";
 

@@ -1,8 +1,5 @@
 //! Over a real socket, with tonic's own server and client: both sides have one span per call, however the call
 //! ends.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -29,7 +26,7 @@ use tonic_recovery_layer::RecoveryLayer;
 use tonic_tracing_layer::{Tracing, TracingLayer};
 use tower::Layer as _;
 
-use self::common::*;
+use crate::common::{self, *};
 
 type Client = KindsClient<Observe<Channel, Tracing>>;
 

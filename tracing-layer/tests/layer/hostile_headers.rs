@@ -1,9 +1,6 @@
 //! Trace headers of callers: a valid trace is continued, an invalid one is replaced by a new trace, and the forwarded
 //! headers are well formed and bounded. The expected results come from a model that shares no code with
 //! the layer.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::ready;
@@ -21,7 +18,7 @@ use tonic::body::Body;
 use tonic_tracing_layer::current_trace_id;
 use tower::{Layer as _, Service as _, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 // Actual results.
 

@@ -1,7 +1,4 @@
 //! Each version of OpenTelemetry's conventions: the exact set of attributes.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use http::Request;
 use opentelemetry::Value;
@@ -13,7 +10,7 @@ use tonic_call::Side;
 use tonic_call_test_kit::Script;
 use tonic_tracing_layer::{Conventions, TracingLayer};
 
-use self::common::*;
+use crate::common::*;
 
 const ALL: [Conventions; 4] =
     [Conventions::Old, Conventions::Released, Conventions::Next, Conventions::OldAndReleased];

@@ -1,7 +1,4 @@
 //! Every code, on both sides: the exact attributes of its span.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, Status as SpanStatus};
@@ -18,7 +15,7 @@ use tonic_call_test_kit::{
 };
 use tower::ServiceBuilder;
 
-use self::common::*;
+use crate::common::*;
 
 /// OpenTelemetry's semantic conventions for gRPC, "gRPC Status". For each code: its name, whether it makes a server
 /// span an error, and whether it makes a client span an error.

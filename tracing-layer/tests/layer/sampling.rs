@@ -1,7 +1,4 @@
 //! The input of a sampler, and calls without a span or with a span that is not recorded.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,7 +23,7 @@ use tonic_call_test_kit::{KINDS, Script, method_of};
 use tonic_tracing_layer::{Conventions, TracingLayer, current_trace_id};
 use tower::{Layer, Service, service_fn};
 
-use self::common::*;
+use crate::common::*;
 
 const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
 
