@@ -1,11 +1,5 @@
 //! The level of a call's line.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{
-    Lines, SIDES, call, described, layer, name_of, stream, to, to_kind, trailers_only, with,
-};
 use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_call::{MethodKind, Rejection, Side};
@@ -13,6 +7,10 @@ use tonic_call_test_kit::{KINDS, Script};
 use tonic_logging_layer::{LoggingLayer, default_level};
 use tower::Layer as _;
 use tracing::Level;
+
+use crate::common::{
+    self, Lines, SIDES, call, described, layer, name_of, stream, to, to_kind, trailers_only, with,
+};
 
 /// The table of go-grpc-middleware: number, name, level on a server, level on a client.
 const TABLE: [(i32, &str, Level, Level); 17] = [

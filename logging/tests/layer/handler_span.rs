@@ -1,14 +1,10 @@
 //! The span around a handler has the call's fields, and is never current outside the handler.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use common::{HANDLER, Lines, SIDES, described, drain, frame, layer, poll_once, run, to, with};
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use serde_json::json;
@@ -19,6 +15,10 @@ use tonic_call_test_kit::{Script, frame_of};
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::{Level, Span, info};
+
+use crate::common::{
+    self, HANDLER, Lines, SIDES, described, drain, frame, layer, poll_once, run, to, with,
+};
 
 /// Emits an event whenever it is polled or dropped.
 struct Speaks {

@@ -1,10 +1,5 @@
 //! The lines are those of `tracing_subscriber::fmt().json().flatten_event(true)`, byte for byte.
 
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod json_support;
-
 use std::error::Error;
 use std::fmt;
 
@@ -12,7 +7,7 @@ use tracing::field::{Empty, debug};
 use tracing::{Level, debug, error, error_span, info, info_span, trace, warn};
 use tracing_log::{LogTracer, log};
 
-use crate::json_support::{Sink, assert_equal, ours};
+use crate::support::{Sink, assert_equal, ours};
 
 #[test]
 fn each_level_has_its_name() {

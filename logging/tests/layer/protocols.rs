@@ -1,16 +1,14 @@
 //! The lines of calls that a layer outside has translated into gRPC.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Lines, described, stream, to_kind, with};
 use http::Request;
 use tonic::{Code, Status};
 use tonic_call::{CODES, MethodKind, Protocol, Side, code_name};
 use tonic_call_test_kit::Script;
 use tracing::Level;
+
+use crate::common::{self, Lines, described, stream, to_kind, with};
 
 const SYSTEM: &str = "rpc.system.name";
 const PROTOCOL: &str = "grpc.protocol";

@@ -1,13 +1,9 @@
 //! Refused calls cannot flood the log.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Lines, Seen, answers, described, run, stream, to, trailers_only};
 use tokio::time::advance;
 use tonic::Status;
 use tonic_call::{CallInfo, Refusal, Side};
@@ -15,6 +11,8 @@ use tonic_call_test_kit::Script;
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer, service_fn};
 use tracing::Level;
+
+use crate::common::{Lines, Seen, answers, described, run, stream, to, trailers_only};
 
 const UNARY: &str = "/test.v1.Kinds/Unary";
 const STREAM: &str = "/test.v1.Kinds/ServerStream";

@@ -1,7 +1,4 @@
 //! Every call has exactly one line, with the reason of its end and its duration. Tests each kind of ending.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -11,10 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{
-    Lines, SIDES, answers, call, described, drain, frame, layer, poll_once, run, stream, to,
-    to_kind, with,
-};
 use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::advance;
@@ -26,6 +19,11 @@ use tonic_logging_layer::LoggingLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::Level;
+
+use crate::common::{
+    self, Lines, SIDES, answers, call, described, drain, frame, layer, poll_once, run, stream, to,
+    to_kind, with,
+};
 
 const STREAM: MethodKind = MethodKind::ServerStream;
 

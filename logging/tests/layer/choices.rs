@@ -1,15 +1,9 @@
 //! Settings that select the calls and the additional events that are logged.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{
-    Lines, SIDES, Seen, answers, call, described, layer, run, stream, to, to_kind, trailers_only,
-};
 use http::{Request, Response};
 use tokio::time::advance;
 use tonic::body::Body;
@@ -19,6 +13,11 @@ use tonic_call_test_kit::{KINDS, Script, frame_of, with};
 use tonic_logging_layer::{Finished, LoggingLayer};
 use tower::{Layer as _, Service as _, service_fn};
 use tracing::Level;
+
+use crate::common::{
+    self, Lines, SIDES, Seen, answers, call, described, layer, run, stream, to, to_kind,
+    trailers_only,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,14 +1,9 @@
 //! Which lines go to the access log, to `tracing`, or to both.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use http::Request;
-use lines_common::{EVENTS, LINES, listen, take_equal};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{CallInfo, ObserveLayer, Refusal};
@@ -16,6 +11,8 @@ use tonic_call_test_kit::{answers, run, stream, to, trailers_only};
 use tonic_logging_layer::{Lines, LoggingLayer};
 use tower::{Layer as _, service_fn};
 use tracing::Level;
+
+use crate::lines_common::{EVENTS, LINES, listen, take_equal};
 
 async fn call(layer: &LoggingLayer, code: Code) {
     let answer = move || Ok(stream(1, &Status::new(code, "")));

@@ -1,11 +1,7 @@
 //! The keys and values of a line.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::net::SocketAddr;
 
-use common::{Lines, SIDES, Seen, described, layer, run, stream, to_kind, trailers_only, with};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::{Map, Value, json};
 use tonic::Status;
@@ -16,6 +12,10 @@ use tonic_call_test_kit::Script;
 use tonic_logging_layer::{KeyError, LoggingLayer};
 use tower::{Layer as _, service_fn};
 use tracing::Level;
+
+use crate::common::{
+    self, Lines, SIDES, Seen, described, layer, run, stream, to_kind, trailers_only, with,
+};
 
 /// All keys that a line can have, except for metadata and declared keys.
 const ALL: [&str; 25] = [

@@ -1,8 +1,4 @@
 //! Lines in a file: what is there stays there, and a write that fails harms no other.
-#![cfg(all(feature = "json", unix))]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::fs;
 use std::io::Write as _;
@@ -10,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use lines_common::without_timestamp;
 use tonic::Status;
 use tonic_call_test_kit::{answers, run, stream, to};
 use tonic_logging_layer::{Lines, LogFile, LoggingLayer};
 use tower::Layer as _;
+
+use crate::lines_common::without_timestamp;
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()

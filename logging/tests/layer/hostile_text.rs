@@ -1,9 +1,5 @@
 //! A call has one bounded line in every format, whatever its caller or its service sends.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{FORMATS, Lines, SIDES, Seen, layer, run, stream, trailers_only, with};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use serde_json::{Map, Value};
@@ -13,6 +9,8 @@ use tonic_call::{CallInfo, MAX_TEXT_BYTES, Refusal, Side};
 use tonic_call_test_kit::Script;
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, service_fn};
+
+use crate::common::{self, FORMATS, Lines, SIDES, Seen, layer, run, stream, trailers_only, with};
 
 /// Text that breaks or forges lines, moves the cursor, or is not valid.
 const HOSTILE: [&[u8]; 12] = [

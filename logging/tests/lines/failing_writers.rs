@@ -1,8 +1,4 @@
 //! A writer that fails, or that causes lines itself, harms neither calls nor other lines.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,12 +6,13 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use http::{Request, Response};
-use lines_common::{EVENTS, LINES, Shared, listen, without_timestamp};
 use tonic::Status;
 use tonic::body::Body;
 use tonic_call_test_kit::{Script, answers, run, silence_panics, stream, to};
 use tonic_logging_layer::{Lines, LoggingLayer};
 use tower::{Layer as _, Service as _, service_fn};
+
+use crate::lines_common::{EVENTS, LINES, Shared, listen, without_timestamp};
 
 async fn call(layer: &LoggingLayer) {
     let answer = || Ok(stream(1, &Status::ok("")));

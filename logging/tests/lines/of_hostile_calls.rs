@@ -1,13 +1,8 @@
 //! A line of the layer's own is the same as its event, whatever text callers and services choose.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, Request};
-use lines_common::{both, listen, take_only};
 use proptest::prelude::*;
 use tonic::Status;
 use tonic::body::Body;
@@ -15,6 +10,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic_call::{CallInfo, FieldValue, Refusal, Side, TraceIds};
 use tonic_call_test_kit::{Script, run, to};
 use tower::{Layer as _, service_fn};
+
+use crate::lines_common::{both, listen, take_only};
 
 fn field_value() -> impl Strategy<Value = FieldValue> {
     prop_oneof![

@@ -1,18 +1,15 @@
 //! Lines through the queue of `tracing-appender`.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use lines_common::{Shared, without_timestamp};
 use tonic::Status;
 use tonic_call_test_kit::{answers, run, stream, to};
 use tonic_logging_layer::{Lines, LoggingLayer};
 use tower::Layer as _;
 use tracing_appender::non_blocking::NonBlockingBuilder;
+
+use crate::lines_common::{Shared, without_timestamp};
 
 async fn calls(layer: &LoggingLayer, count: usize) {
     for _ in 0..count {

@@ -1,14 +1,9 @@
 //! A line of the layer's own is the same as its event, byte for byte, apart from the time: calls of every ending.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
-use lines_common::{both, listen, take_equal, take_only};
 use tonic::{Code, Status};
 use tonic_call::Side;
 use tonic_call_test_kit::{
@@ -17,6 +12,8 @@ use tonic_call_test_kit::{
 };
 use tower::{Layer as _, Service as _};
 use tracing::Level;
+
+use crate::lines_common::{both, listen, take_equal, take_only};
 
 #[tokio::test]
 async fn calls_of_every_kind_and_code() {

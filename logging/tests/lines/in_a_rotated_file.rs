@@ -1,6 +1,4 @@
 //! A log file is opened again after it was rotated, and no line is lost.
-#![cfg(all(feature = "json", unix))]
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::Write as _;

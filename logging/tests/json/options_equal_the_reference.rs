@@ -1,10 +1,5 @@
 //! Each option has the effect that it has in tracing-subscriber.
 
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod json_support;
-
 use std::fmt;
 use std::thread;
 
@@ -17,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, registry};
 
-use crate::json_support::{FixedTime, Sink, assert_equal_with, lines_of, ours, reference};
+use crate::support::{FixedTime, Sink, assert_equal_with, lines_of, ours, reference};
 
 type Options<F> = fn(F) -> F;
 
@@ -71,7 +66,9 @@ fn a_thread_may_have_no_name() {
         let ours = |json: JsonEvents<_>| json.with_thread_names(true).with_thread_ids(ids);
         lines_of(
             |sink| Box::new(reference.with_writer(sink).finish()),
-            |sink| Box::new(crate::ours().map_event_format(ours).with_writer(sink).finish()),
+            |sink| {
+                Box::new(crate::support::ours().map_event_format(ours).with_writer(sink).finish())
+            },
             in_a_thread,
         )
     };

@@ -1,10 +1,5 @@
 //! Of arbitrary events, in arbitrary spans, both formatters write the same line.
 
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod json_support;
-
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
@@ -15,7 +10,7 @@ use tracing_core::callsite::{Callsite, Identifier};
 use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 
-use crate::json_support::assert_equal;
+use crate::support::assert_equal;
 
 /// The most fields of an event or a span.
 const MOST: usize = 8;

@@ -1,14 +1,9 @@
 //! A line of the layer's own is the same as its event, whatever values it has.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
-use lines_common::{both, listen, take_only};
 use serde_json::Value;
 use tonic::Status;
 use tonic::body::Body;
@@ -16,6 +11,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic_call::{CallInfo, MethodKind, Refusal, Side};
 use tonic_call_test_kit::{Script, answers, run, stream, to, to_kind, trailers_only, with};
 use tower::{Layer as _, service_fn};
+
+use crate::lines_common::{both, listen, take_only};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 

@@ -1,8 +1,4 @@
 //! Without the handler span, the events of a handler have the call's fields from a thread-local.
-#![cfg(feature = "json")]
-#![allow(clippy::unwrap_used)]
-
-mod lines_common;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +6,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
-use lines_common::{EVENTS, LINES, listen};
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic::body::Body;
@@ -19,6 +14,8 @@ use tonic_call_test_kit::{SIDES, Script, run, to, with};
 use tonic_logging_layer::LoggingLayer;
 use tower::{Layer as _, service_fn};
 use tracing::info;
+
+use crate::lines_common::{EVENTS, LINES, listen};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 

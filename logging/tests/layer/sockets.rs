@@ -1,11 +1,7 @@
 //! Over a real socket, with tonic's own server and client, on both sides.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{HANDLER, Lines, Seen, TARGET, described};
 use http::Request;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -21,6 +17,8 @@ use tonic_logging_layer::{Logging, LoggingLayer, default_level};
 use tonic_recovery_layer::RecoveryLayer;
 use tower::Layer as _;
 use tracing::Level;
+
+use crate::common::{self, HANDLER, Lines, Seen, TARGET, described};
 
 struct Pair {
     lines: Lines,
