@@ -1,7 +1,4 @@
 //! Thousands of streams; half of them are dropped.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::sync::Arc;
 
@@ -16,7 +13,7 @@ use tonic_call_test_kit::{KindsService, Recorder, ask, listen};
 use tonic_metrics_layer::MetricsLayer;
 use tower::ServiceBuilder;
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 const STREAMS: usize = 10_000;
 

@@ -1,7 +1,4 @@
 //! Refusals are counted by layer and reason, with any number of reasons.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 
@@ -13,7 +10,7 @@ use tonic_call_test_kit::Script;
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 type Answer = Response<AnswerBody<Script>>;
 

@@ -1,7 +1,4 @@
 //! A panic is counted once, wherever it is recovered, and no call stays in flight.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +20,7 @@ use tonic_metrics_layer::MetricsLayer;
 use tonic_recovery_layer::RecoveryLayer;
 use tower::{Layer as _, Service, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 /// The position of the recovery layer, relative to this one.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,4 @@
 //! Every code, on both sides, over a real socket: one call changes only its own series.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::sync::Arc;
 
@@ -15,7 +12,7 @@ use tonic_call_test_kit::{KindsService, Recorder, ask, call, listen, method_of};
 use tonic_metrics_layer::{CodeSpelling, MetricsLayer};
 use tower::ServiceBuilder;
 
-use self::readings::{GO_CODES, Readings};
+use crate::readings::{GO_CODES, Readings};
 
 /// The series that one call changes.
 fn moved(

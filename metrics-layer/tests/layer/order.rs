@@ -1,5 +1,4 @@
 //! The order of a call's updates: the in-flight gauge changes first and last.
-#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,4 @@
 //! `/metrics` over HTTP, and the settings of the exporter.
-#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

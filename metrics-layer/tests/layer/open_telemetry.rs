@@ -1,7 +1,4 @@
 //! The metric names of OpenTelemetry.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 
@@ -12,7 +9,7 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_metrics_layer::{CodeSpelling, MetricsLayer, Names};
 use tower::{Layer as _, Service as _, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 /// The codes that the semantic conventions for gRPC define as server errors.
 const FAULTS: [&str; 6] =

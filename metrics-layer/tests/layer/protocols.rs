@@ -1,7 +1,4 @@
 //! The series of calls that a layer outside has translated into gRPC.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 
@@ -14,7 +11,7 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_metrics_layer::{LabelError, Labels, MetricsLayer, Names};
 use tower::{Layer as _, Service as _, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 const UNARY: &str = "/test.v1.Kinds/Unary";
 

@@ -1,7 +1,4 @@
 //! How the first calls after a start are counted, without a descriptor set.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -9,13 +6,14 @@ use std::task::Poll;
 
 use http::Request;
 use http_body_util::BodyExt as _;
-use readings::Readings;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_call::{Refusal, Rejection};
 use tonic_call_test_kit::{PanicsInDrop, Script, drain, frame_of, poll_once, silence_panics};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service as _, service_fn};
+
+use crate::readings::Readings;
 
 const C: &str = "grpc_service=\"a.B\",grpc_method=\"C\"";
 const UNKNOWN: &str = "grpc_method=\"unknown\"";

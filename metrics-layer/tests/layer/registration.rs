@@ -1,7 +1,4 @@
 //! Which series are registered, when, and in which recorder.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -19,7 +16,7 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Recorder, Script};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer, Service};
 
-use self::readings::{GO_CODES, Readings};
+use crate::readings::{GO_CODES, Readings};
 
 const SIDES: [Side; 2] = [Side::Server, Side::Client];
 

@@ -1,5 +1,4 @@
 //! The layer can be used in every usual place.
-#![allow(missing_docs)]
 
 use tonic::transport::Channel;
 use tonic_call::Observe;

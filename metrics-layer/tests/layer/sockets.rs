@@ -1,7 +1,4 @@
 //! Calls that their callers abandon, over a real socket, on both sides.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::time::Duration;
 
@@ -17,7 +14,7 @@ use tonic_call_test_kit::{KindsService, Recorder, ask, listen};
 use tonic_metrics_layer::{Metrics, MetricsLayer};
 use tower::{Layer as _, ServiceBuilder};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 type Client = KindsClient<Observe<Observe<Channel, Metrics>, Recorder>>;
 

@@ -1,7 +1,4 @@
 //! Each ending is counted once, with its code and the call's full duration, and no call stays in flight.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -19,7 +16,7 @@ use tonic_call_test_kit::Script;
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 const SIDES: [Side; 2] = [Side::Server, Side::Client];
 

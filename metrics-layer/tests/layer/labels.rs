@@ -1,7 +1,4 @@
 //! Extra labels only have declared values.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::convert::Infallible;
 
@@ -11,7 +8,7 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, Script};
 use tonic_metrics_layer::{LabelError, Labels, MetricsLayer, Names};
 use tower::{Layer as _, Service as _, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 fn tier(head: &request::Parts) -> Option<&str> {
     head.headers.get("x-tier")?.to_str().ok()

@@ -1,7 +1,4 @@
 //! All invented paths share one label value, and use no memory.
-#![allow(clippy::unwrap_used)]
-
-mod readings;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -21,7 +18,7 @@ use tonic_call_test_kit::{FILE_DESCRIPTOR_SET, KindsService, Script};
 use tonic_metrics_layer::MetricsLayer;
 use tower::{Layer as _, Service, service_fn};
 
-use self::readings::Readings;
+use crate::readings::Readings;
 
 const PATHS: u64 = 100_000;
 

@@ -1,11 +1,10 @@
 //! The text that Prometheus scrapes.
-#![allow(clippy::unwrap_used)]
-
-mod every_family;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tonic_metrics_layer::Names;
+
+use crate::every_family;
 
 /// One sample: name, labels as text, value.
 type Sample<'a> = (&'a str, &'a str, f64);
