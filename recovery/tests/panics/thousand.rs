@@ -1,5 +1,4 @@
 //! Panics do not affect other calls on the same connection.
-#![allow(clippy::unwrap_used)]
 
 use tokio::task::JoinSet;
 use tonic::transport::Server;

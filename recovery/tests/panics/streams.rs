@@ -1,5 +1,4 @@
 //! `RecoverStream` delivers the messages before a panic, and reports a panic of the task that feeds it.
-#![allow(clippy::unwrap_used)]
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

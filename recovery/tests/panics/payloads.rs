@@ -1,5 +1,4 @@
 //! The reports of a panic to the caller, the handler and the call's info, for payloads of any type.
-#![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
 use std::convert::Infallible;

@@ -1,7 +1,4 @@
 //! Each place a panic can happen, for all four kinds, on server and client, over real sockets.
-#![allow(clippy::unwrap_used)]
-
-mod panics_at;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +15,7 @@ use tonic_call_test_kit::{
 use tonic_recovery_layer::{Place, RecoveryLayer};
 use tower::ServiceBuilder;
 
-use self::panics_at::{PANIC_AT, panics_at};
+use crate::panics_at::{PANIC_AT, panics_at};
 
 /// What the handler got: the place, the message and the method of each panic.
 type Seen = Arc<Mutex<Vec<(Place, String, String)>>>;

@@ -1,5 +1,4 @@
 //! The layer fits in every usual position.
-#![allow(missing_docs)]
 
 use tonic::transport::Channel;
 use tonic_recovery_layer::{Recover, RecoveryLayer};
