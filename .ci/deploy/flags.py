@@ -36,9 +36,11 @@ class Findings:
         if not holds:
             self.found.append(what)
 
-    def end(self, passed):
-        for what in self.found:
-            print(what, file=sys.stderr)
+    def stop(self):
+        """Fails if something is wrong."""
         if self.found:
-            sys.exit(1)
+            sys.exit("\n".join(self.found))
+
+    def end(self, passed):
+        self.stop()
         print(passed)
