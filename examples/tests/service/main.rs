@@ -21,6 +21,6 @@ mod health_and_reflection_are_served;
 mod large_and_unknown_requests_are_refused;
 mod no_field_is_a_bare_bool;
 mod pages_are_stable_under_inserts;
+mod pages_name_tests_that_exist;
 mod quotes_are_answered_one_by_one;
-mod the_page_of_mistakes_names_tests_that_exist;
 mod two_versions_stand_side_by_side;

@@ -1,21 +1,24 @@
 use std::fs;
 use std::path::Path;
 
-/// The page, and the folder that its links are relative to.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mistakes.md");
+/// The folder of the pages, which their links are relative to.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 #[test]
-fn and_links_to_files_that_do() {
-    let page = fs::read_to_string(PAGE).unwrap();
-    let folder = Path::new(PAGE).parent().unwrap();
-    let targets = page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    let linked: Vec<String> =
-        targets.map(|target| fs::read_to_string(folder.join(target)).expect(target)).collect();
-    let tests: Vec<_> = page.split('`').skip(1).step_by(2).filter(|text| is_test(text)).collect();
-    assert!(tests.len() > 5, "{tests:?}");
-    for test in tests {
-        let definition = format!("fn {test}()");
-        assert!(linked.iter().any(|file| file.contains(&definition)), "no test {test}");
+fn and_link_to_files_that_do() {
+    for page in ["mistakes.md", "order.md"] {
+        let text = fs::read_to_string(Path::new(FOLDER).join(page)).unwrap();
+        let targets = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        let linked: Vec<String> = targets
+            .map(|target| fs::read_to_string(Path::new(FOLDER).join(target)).expect(target))
+            .collect();
+        let tests: Vec<_> =
+            text.split('`').skip(1).step_by(2).filter(|text| is_test(text)).collect();
+        assert!(tests.len() > 5, "{page}: {tests:?}");
+        for test in tests {
+            let definition = format!("fn {test}()");
+            assert!(linked.iter().any(|file| file.contains(&definition)), "{page}: no {test}");
+        }
     }
 }
 
