@@ -37,7 +37,15 @@ pub use self::subjects::{enter_runtime, subjects};
 pub use self::tls::{Certificates, Tls};
 pub use self::tokens::{CALLER, Issuer};
 
-/// Compiles the code of the comparison page; this crate depends on all crates that the page names.
+/// Compiles the code of the pages; this crate depends on all crates that they name.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/compare.md")]
-struct Compare;
+mod pages {
+    #[doc = include_str!("../../docs/compare.md")]
+    struct Compare;
+    #[doc = include_str!("../../docs/order.md")]
+    struct Order;
+    #[doc = include_str!("../../docs/add-to-a-service.md")]
+    struct AddToAService;
+    #[doc = include_str!("../../docs/kubernetes.md")]
+    struct Kubernetes;
+}
