@@ -21,11 +21,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// `customer_email` is the filter of the list: a token is valid only for its list.
+    /// `token_name` is what responses call the token. `customer_email` is the filter of the list: a token is valid
+    /// only for its list.
     pub(crate) fn new(
         violations: &mut Violations,
         page_size: i32,
         page_token: &str,
+        token_name: &str,
         customer_email: &str,
     ) -> Self {
         if page_size < 0 {
@@ -37,9 +39,7 @@ impl Page {
             read(page_token, customer_email).unwrap_or_else(|| {
                 violations.add(
                     "page_token",
-                    format!(
-                        "must be the {NEXT_PAGE_TOKEN} of a response with the same customer_email"
-                    ),
+                    format!("must be the {token_name} of a response with the same customer_email"),
                 );
                 0
             })
@@ -109,12 +109,12 @@ mod tests {
     #[test]
     fn the_size_has_a_default_and_a_cap() {
         for (asked, given) in [(0, 50), (1, 1), (1000, 1000), (1001, 1000), (i32::MAX, 1000)] {
-            let page = Page::new(&mut Violations::default(), asked, "", "");
+            let page = Page::new(&mut Violations::default(), asked, "", "next", "");
             assert_eq!(page, Page { after: 0, size: given });
         }
         for asked in [-1, i32::MIN] {
             let mut violations = Violations::default();
-            Page::new(&mut violations, asked, "", "");
+            Page::new(&mut violations, asked, "", "next", "");
             assert_eq!(violations.message(), "page_size must not be negative");
         }
     }

@@ -1,11 +1,9 @@
-//! Validates requests, and reports all violations at once.
+//! Validates requests, and reports all violations at once. Each version of the API has its own names of fields.
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::status::{DOMAIN, quoted};
-use crate::store::NewOrder;
-use crate::v1;
 
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_KEY_BYTES: usize = 128;
@@ -30,6 +28,11 @@ impl Violations {
             self.0.iter().map(|violation| format!("{} {}", violation.field, violation.description));
         each.collect::<Vec<_>>().join("; ")
     }
+
+    /// The name of each field, and its description.
+    pub(crate) fn into_fields(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter().map(|violation| (violation.field, violation.description))
+    }
 }
 
 impl From<Violations> for Status {
@@ -41,74 +44,44 @@ impl From<Violations> for Status {
     }
 }
 
-impl From<Violations> for v1::Rejection {
-    fn from(violations: Violations) -> Self {
-        Self {
-            reason: v1::rejection::Reason::Invalid.into(),
-            message: violations.message(),
-            violations: violations
-                .0
-                .into_iter()
-                .map(|violation| v1::FieldViolation {
-                    field: violation.field,
-                    description: violation.description,
-                })
-                .collect(),
-        }
-    }
-}
-
-/// A valid order, or what is invalid about it.
-pub(crate) fn new_order(request: v1::CreateOrderRequest) -> Result<NewOrder, Violations> {
-    let mut violations = Violations::default();
-    email(&mut violations, &request.customer_email);
-    total_cents(&mut violations, request.total_cents);
-    currency(&mut violations, &request.currency);
-    let key = request.idempotency_key;
-    if key.len() > MAX_KEY_BYTES {
-        violations.add("idempotency_key", format!("must be at most {MAX_KEY_BYTES} bytes"));
-    }
-    violations.or(NewOrder {
-        customer_email: request.customer_email,
-        total_cents: request.total_cents,
-        currency: request.currency,
-        idempotency_key: Some(key).filter(|key| !key.is_empty()),
-    })
-}
-
 /// Checks the form of an order id, not whether the order exists.
-pub(crate) fn id(violations: &mut Violations, id: &str) {
+pub(crate) fn id(violations: &mut Violations, field: &str, id: &str) {
     if id.is_empty() {
-        violations.add("id", "must not be empty");
+        violations.add(field, "must not be empty");
     }
 }
 
-pub(crate) fn total_cents(violations: &mut Violations, cents: i64) {
-    if cents < 0 {
-        violations.add("total_cents", "must not be negative");
+pub(crate) fn not_negative(violations: &mut Violations, field: &str, number: i64) {
+    if number < 0 {
+        violations.add(field, "must not be negative");
     }
 }
 
-pub(crate) fn currency(violations: &mut Violations, code: &str) {
+pub(crate) fn currency(violations: &mut Violations, field: &str, code: &str) {
     if code.is_empty() {
-        violations.add("currency", "must not be empty");
+        violations.add(field, "must not be empty");
     } else if !CURRENCIES.split_ascii_whitespace().any(|known| known == code) {
         let text = format!("must be an ISO 4217 code in capitals, not {}", quoted(code));
-        violations.add("currency", text);
+        violations.add(field, text);
     }
 }
 
 /// Refuses only what is certainly not an address: the only proof is a mail that arrives.
-fn email(violations: &mut Violations, email: &str) {
-    const FIELD: &str = "customer_email";
+pub(crate) fn email(violations: &mut Violations, field: &str, email: &str) {
     if email.is_empty() {
-        violations.add(FIELD, "must not be empty");
+        violations.add(field, "must not be empty");
     } else if email.len() > MAX_EMAIL_BYTES {
-        violations.add(FIELD, format!("must be at most {MAX_EMAIL_BYTES} bytes"));
+        violations.add(field, format!("must be at most {MAX_EMAIL_BYTES} bytes"));
     } else if email.contains(|c: char| c.is_whitespace() || c.is_control())
         || !email.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
     {
-        violations.add(FIELD, "must be an e-mail address");
+        violations.add(field, "must be an e-mail address");
+    }
+}
+
+pub(crate) fn idempotency_key(violations: &mut Violations, field: &str, key: &str) {
+    if key.len() > MAX_KEY_BYTES {
+        violations.add(field, format!("must be at most {MAX_KEY_BYTES} bytes"));
     }
 }
 

@@ -1,15 +1,13 @@
-//! `CreateOrder`.
+//! Creates an order.
 
 use tonic::{Code, Status};
 
 use crate::status::{quoted, with_reason};
-use crate::store::{CreateOutcome, Store};
-use crate::v1::{CreateOrderRequest, Order};
-use crate::validate;
+use crate::store::{CreateOutcome, NewOrder, Order, Store};
 
-pub(super) async fn create(store: &Store, request: CreateOrderRequest) -> Result<Order, Status> {
-    let key = request.idempotency_key.clone();
-    match store.create(validate::new_order(request)?).await? {
+pub(super) async fn create(store: &Store, new: NewOrder) -> Result<Order, Status> {
+    let key = new.idempotency_key.clone().unwrap_or_default();
+    match store.create(new).await? {
         CreateOutcome::Created(order) | CreateOutcome::Repeated(order) => Ok(order),
         CreateOutcome::KeyReused => Err(with_reason(
             Code::AlreadyExists,

@@ -1,57 +1,65 @@
-//! `ImportOrders`. Each order is stored by itself: a caller that leaves looks like one that has finished, so an
-//! "all or nothing" import could store half of the orders without anyone knowing.
+//! Imports orders. Each is stored by itself: a caller that leaves looks like one that has finished, so an "all or
+//! nothing" import could store half of the orders without anyone knowing.
 
 use tonic::{Status, Streaming};
 
-use super::create::key_reused;
-use crate::store::{CreateOutcome, Store};
-use crate::v1::{CreateOrderRequest, ImportFailure, ImportOrdersResponse, Rejection, rejection};
-use crate::validate;
+use crate::store::{CreateOutcome, NewOrder, Store};
+use crate::validate::Violations;
 
 /// Further failures are only counted, so that the response stays small.
 const MAX_FAILURES: usize = 100;
 
-pub(super) async fn import(
+/// The result of an import.
+#[derive(Default)]
+pub(super) struct Import {
+    pub(super) created: i64,
+    pub(super) repeated: i64,
+    pub(super) rejected: i64,
+    /// The first failures, with the index of their message in the stream.
+    pub(super) failures: Vec<(i64, Failure)>,
+}
+
+/// Why an order was refused.
+pub(super) enum Failure {
+    Invalid(Violations),
+    /// The idempotency key belongs to an order with other content.
+    KeyReused(String),
+}
+
+/// Stores each order that `read` makes of a request.
+pub(super) async fn import<T>(
     store: &Store,
-    mut requests: Streaming<CreateOrderRequest>,
-) -> Result<ImportOrdersResponse, Status> {
-    let mut response = ImportOrdersResponse::default();
+    mut requests: Streaming<T>,
+    read: impl Fn(T) -> Result<NewOrder, Violations>,
+) -> Result<Import, Status> {
+    let mut import = Import::default();
     let mut index = 0;
     while let Some(request) = requests.message().await? {
-        match import_one(store, request).await? {
-            Imported::Created => response.created += 1,
-            Imported::Repeated => response.repeated += 1,
-            Imported::Rejected(rejection) => {
-                response.rejected += 1;
-                if response.failures.len() < MAX_FAILURES {
-                    response.failures.push(ImportFailure { index, rejection: Some(rejection) });
-                }
+        let failure = match read(request) {
+            Ok(new) => store_one(store, new, &mut import).await?,
+            Err(violations) => Some(Failure::Invalid(violations)),
+        };
+        if let Some(failure) = failure {
+            import.rejected += 1;
+            if import.failures.len() < MAX_FAILURES {
+                import.failures.push((index, failure));
             }
         }
         index += 1;
     }
-    Ok(response)
+    Ok(import)
 }
 
-enum Imported {
-    Created,
-    Repeated,
-    Rejected(Rejection),
-}
-
-async fn import_one(store: &Store, request: CreateOrderRequest) -> Result<Imported, Status> {
-    let key = request.idempotency_key.clone();
-    let order = match validate::new_order(request) {
-        Ok(order) => order,
-        Err(violations) => return Ok(Imported::Rejected(violations.into())),
-    };
-    Ok(match store.create(order).await? {
-        CreateOutcome::Created(_) => Imported::Created,
-        CreateOutcome::Repeated(_) => Imported::Repeated,
-        CreateOutcome::KeyReused => Imported::Rejected(Rejection {
-            reason: rejection::Reason::KeyReused.into(),
-            message: key_reused(&key),
-            violations: Vec::new(),
-        }),
-    })
+async fn store_one(
+    store: &Store,
+    new: NewOrder,
+    import: &mut Import,
+) -> Result<Option<Failure>, Status> {
+    let key = new.idempotency_key.clone().unwrap_or_default();
+    match store.create(new).await? {
+        CreateOutcome::Created(_) => import.created += 1,
+        CreateOutcome::Repeated(_) => import.repeated += 1,
+        CreateOutcome::KeyReused => return Ok(Some(Failure::KeyReused(key))),
+    }
+    Ok(None)
 }

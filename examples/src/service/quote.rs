@@ -1,13 +1,8 @@
-//! `QuoteOrders`: one quote per request, until either side ends the stream.
+//! Prices, with shipping.
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
-use tonic::codegen::tokio_stream::Stream;
-use tonic::{Status, Streaming};
-
-use crate::v1::{Price, Quote, QuoteRequest, ShippingSpeed, quote};
-use crate::validate::{self, Violations};
+use prost_types::Timestamp;
 
 const STANDARD_CENTS: i64 = 490;
 const EXPRESS_CENTS: i64 = 1_490;
@@ -18,41 +13,29 @@ const FREE_SHIPPING_CENTS: i64 = 10_000;
 /// How long a quote is valid.
 const VALIDITY: Duration = Duration::from_secs(15 * 60);
 
-pub(super) fn quotes(
-    requests: Streaming<QuoteRequest>,
-) -> impl Stream<Item = Result<Quote, Status>> + Send + 'static {
-    requests.map(|request| request.map(quote))
+/// How fast an order is shipped.
+#[derive(Clone, Copy)]
+pub(super) enum Speed {
+    Standard,
+    Express,
 }
 
-fn quote(request: QuoteRequest) -> Quote {
-    let outcome = match price(&request) {
-        Ok(price) => quote::Outcome::Price(price),
-        Err(violations) => quote::Outcome::Rejection(violations.into()),
-    };
-    Quote { reference: request.reference, outcome: Some(outcome) }
+/// The price of an order.
+pub(super) struct Price {
+    pub(super) shipping_cents: i64,
+    /// With shipping.
+    pub(super) total_cents: i64,
+    pub(super) valid_until: Timestamp,
 }
 
-fn price(request: &QuoteRequest) -> Result<Price, Violations> {
-    let mut violations = Violations::default();
-    validate::total_cents(&mut violations, request.total_cents);
-    validate::currency(&mut violations, &request.currency);
-    let shipping_cents = match ShippingSpeed::try_from(request.speed) {
-        Ok(ShippingSpeed::Express) => EXPRESS_CENTS,
-        Ok(_) if request.total_cents >= FREE_SHIPPING_CENTS => 0,
-        Ok(ShippingSpeed::Standard | ShippingSpeed::Unspecified) => STANDARD_CENTS,
-        Err(_) => {
-            violations.add("speed", "must be a value that this server knows");
-            0
-        }
+/// The price of goods of so many cents; `None` if it is too large for a number.
+pub(super) fn price(goods_cents: i64, speed: Speed) -> Option<Price> {
+    let shipping_cents = match speed {
+        Speed::Express => EXPRESS_CENTS,
+        Speed::Standard if goods_cents >= FREE_SHIPPING_CENTS => 0,
+        Speed::Standard => STANDARD_CENTS,
     };
-    let total_cents = request.total_cents.checked_add(shipping_cents);
-    if total_cents.is_none() {
-        violations.add("total_cents", "is too large");
-    }
-    violations.or(Price {
-        shipping_cents,
-        total_cents: total_cents.unwrap_or(request.total_cents),
-        currency: request.currency.clone(),
-        valid_until: Some((SystemTime::now() + VALIDITY).into()),
-    })
+    let total_cents = goods_cents.checked_add(shipping_cents)?;
+    let valid_until = (SystemTime::now() + VALIDITY).into();
+    Some(Price { shipping_cents, total_cents, valid_until })
 }

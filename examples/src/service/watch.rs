@@ -1,4 +1,4 @@
-//! `WatchOrder`: the latest event of an order, then every further event, each once.
+//! Watches an order: the latest event of an order, then every further event, each once.
 //!
 //! A notification only says *that* the order has changed. The events are read from the store, after the last event
 //! that this watcher has read: so none is lost or repeated, in whatever order notifications arrive and however
@@ -13,8 +13,7 @@ use tonic::Status;
 use tonic::codegen::tokio_stream::Stream;
 
 use crate::status::{order_not_found, stopping};
-use crate::store::Store;
-use crate::v1::OrderEvent;
+use crate::store::{Event, Store};
 
 struct Watch {
     store: Store,
@@ -23,13 +22,13 @@ struct Watch {
     /// The sequence number of the last event that was read.
     seq: i64,
     /// Events that were read and not sent yet.
-    unsent: VecDeque<OrderEvent>,
+    unsent: VecDeque<Event>,
 }
 
 pub(super) async fn watch(
     store: Store,
     id: String,
-) -> Result<impl Stream<Item = Result<OrderEvent, Status>> + Send + 'static, Status> {
+) -> Result<impl Stream<Item = Result<Event, Status>> + Send + 'static, Status> {
     // Subscribe before reading: an event in between is read at the next notification.
     let changes = store.changes();
     let latest = store.latest_event(&id).await?;
@@ -45,7 +44,7 @@ pub(super) async fn watch(
 }
 
 impl Watch {
-    async fn next(&mut self) -> Result<OrderEvent, Status> {
+    async fn next(&mut self) -> Result<Event, Status> {
         loop {
             if let Some(event) = self.unsent.pop_front() {
                 return Ok(event);

@@ -23,6 +23,11 @@ impl StoreError {
         Self(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, text)))
     }
 
+    /// The database has an event that this release does not know.
+    pub(super) fn unknown_event(event_type: &str) -> Self {
+        Self(sqlx::Error::Decode(format!("unknown event type {event_type:?}").into()))
+    }
+
     /// Whether a retry may succeed.
     fn is_transient(&self) -> bool {
         match &self.0 {

@@ -5,6 +5,7 @@ mod error;
 mod lock;
 mod open;
 mod open_error;
+mod order;
 mod probe;
 mod write;
 
@@ -15,13 +16,12 @@ use prost_types::Timestamp;
 use sqlx::SqlitePool;
 use tokio::sync::broadcast;
 
-use crate::v1::{Order, OrderEvent};
-
 pub use database::Database;
 pub(crate) use database::beside;
 pub use error::StoreError;
 use lock::FileLock;
 pub use open_error::OpenError;
+pub use order::{Event, Order, Stage};
 use probe::OpenedFile;
 
 /// The orders and their events. A clone is the same store.
@@ -69,20 +69,11 @@ pub enum CreateOutcome {
     KeyReused,
 }
 
-/// A stage of an order that follows its creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// After it was created.
-    Shipped,
-    /// After it was shipped.
-    Delivered,
-}
-
 /// The result of [`Store::advance`].
 #[derive(Debug)]
 pub enum AdvanceOutcome {
     /// The order reached the stage with this event, now or before.
-    Reached(OrderEvent),
+    Reached(Event),
     /// The order has not reached the stage before it.
     TooEarly,
     /// There is no such order.
@@ -163,7 +154,7 @@ impl Store {
     pub(crate) async fn latest_event(
         &self,
         id: &str,
-    ) -> Result<Option<Sequenced<OrderEvent>>, StoreError> {
+    ) -> Result<Option<Sequenced<Event>>, StoreError> {
         let row: Option<EventRow> = sqlx::query_as(concat!(
             "SELECT ",
             event_columns!(),
@@ -172,7 +163,7 @@ impl Store {
         .bind(id)
         .fetch_optional(&self.read)
         .await?;
-        Ok(row.map(event))
+        row.map(event).transpose()
     }
 
     /// The events of an order after the sequence number `seq`, in order.
@@ -180,7 +171,7 @@ impl Store {
         &self,
         id: &str,
         seq: i64,
-    ) -> Result<Vec<Sequenced<OrderEvent>>, StoreError> {
+    ) -> Result<Vec<Sequenced<Event>>, StoreError> {
         let rows: Vec<EventRow> = sqlx::query_as(concat!(
             "SELECT ",
             event_columns!(),
@@ -190,7 +181,7 @@ impl Store {
         .bind(seq)
         .fetch_all(&self.read)
         .await?;
-        Ok(rows.into_iter().map(event).collect())
+        rows.into_iter().map(event).collect()
     }
 
     /// Receives the id of each order that changes. The change itself must be read from the store: two changes may
@@ -220,20 +211,14 @@ impl Store {
 
 fn order(row: OrderRow) -> Sequenced<Order> {
     let (seq, id, customer_email, total_cents, currency, created_at) = row;
-    let order = Order {
-        id,
-        customer_email,
-        total_cents,
-        currency,
-        created_at: Some(timestamp(created_at)),
-    };
-    (seq, order)
+    let created_at = timestamp(created_at);
+    (seq, Order { id, customer_email, total_cents, currency, created_at })
 }
 
-fn event(row: EventRow) -> Sequenced<OrderEvent> {
-    let (seq, id, event_type, ts) = row;
-    let event = OrderEvent { id, event_type, ts: Some(timestamp(ts)) };
-    (seq, event)
+fn event(row: EventRow) -> Result<Sequenced<Event>, StoreError> {
+    let (seq, order_id, event_type, ts) = row;
+    let stage = Stage::of(&event_type).ok_or_else(|| StoreError::unknown_event(&event_type))?;
+    Ok((seq, Event { order_id, stage, at: timestamp(ts) }))
 }
 
 fn timestamp(microseconds: i64) -> Timestamp {

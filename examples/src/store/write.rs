@@ -6,26 +6,9 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tracing::Instrument;
 
 use super::{
-    AdvanceOutcome, CreateOutcome, EventRow, NewOrder, OrderRow, Stage, Store, StoreError, event,
-    event_columns, now, order, order_columns,
+    AdvanceOutcome, CreateOutcome, Event, EventRow, NewOrder, Order, OrderRow, Stage, Store,
+    StoreError, event, event_columns, now, order, order_columns,
 };
-use crate::v1::{Order, OrderEvent};
-
-impl Stage {
-    fn event_type(self) -> &'static str {
-        match self {
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-        }
-    }
-
-    fn previous(self) -> &'static str {
-        match self {
-            Self::Shipped => "created",
-            Self::Delivered => "shipped",
-        }
-    }
-}
 
 impl Store {
     /// Stores an order, once per idempotency key.
@@ -42,7 +25,7 @@ impl Store {
             }
             let now = now();
             let created = insert_order(&mut tx, &new, now).await?;
-            insert_event(&mut tx, &created.id, "created", now).await?;
+            insert_event(&mut tx, &created.id, Stage::Created, now).await?;
             tx.commit().await?;
             // There are no watchers to notify: its id was unknown until now.
             Ok(CreateOutcome::Created(created))
@@ -56,16 +39,17 @@ impl Store {
         let id = id.to_owned();
         run_to_completion(async move {
             let mut tx = store.begin().await?;
-            if let Some(before) = event_of(&mut tx, &id, stage.event_type()).await? {
+            if let Some(before) = event_of(&mut tx, &id, stage).await? {
                 return Ok(AdvanceOutcome::Reached(before));
             }
-            if event_of(&mut tx, &id, stage.previous()).await?.is_none() {
-                return Ok(match event_of(&mut tx, &id, "created").await? {
+            let Some(previous) = stage.previous() else { return Ok(AdvanceOutcome::NotFound) };
+            if event_of(&mut tx, &id, previous).await?.is_none() {
+                return Ok(match event_of(&mut tx, &id, Stage::Created).await? {
                     Some(_) => AdvanceOutcome::TooEarly,
                     None => AdvanceOutcome::NotFound,
                 });
             }
-            let event = insert_event(&mut tx, &id, stage.event_type(), now()).await?;
+            let event = insert_event(&mut tx, &id, stage, now()).await?;
             tx.commit().await?;
             store.notify(&id);
             Ok(AdvanceOutcome::Reached(event))
@@ -145,36 +129,36 @@ async fn insert_order(
 async fn insert_event(
     tx: &mut SqliteConnection,
     id: &str,
-    event_type: &str,
+    stage: Stage,
     now: i64,
-) -> Result<OrderEvent, StoreError> {
+) -> Result<Event, StoreError> {
     let row: EventRow = sqlx::query_as(concat!(
         "INSERT INTO events (order_id, event_type, ts) VALUES (?1, ?2, ?3) RETURNING ",
         event_columns!()
     ))
     .bind(id)
-    .bind(event_type)
+    .bind(stage.event_type())
     .bind(now)
     .fetch_one(tx)
     .await?;
-    Ok(event(row).1)
+    Ok(event(row)?.1)
 }
 
 async fn event_of(
     tx: &mut SqliteConnection,
     id: &str,
-    event_type: &str,
-) -> Result<Option<OrderEvent>, StoreError> {
+    stage: Stage,
+) -> Result<Option<Event>, StoreError> {
     let row: Option<EventRow> = sqlx::query_as(concat!(
         "SELECT ",
         event_columns!(),
         " FROM events WHERE order_id = ?1 AND event_type = ?2"
     ))
     .bind(id)
-    .bind(event_type)
+    .bind(stage.event_type())
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| event(row).1))
+    Ok(row.map(event).transpose()?.map(|(_, event)| event))
 }
 
 /// 128 random bits: ids cannot be guessed.
