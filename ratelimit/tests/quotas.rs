@@ -297,6 +297,23 @@ fn a18_clones_and_services_count_together() {
 }
 
 #[test]
+fn a22_clones_of_a_shared_rule_count_together_and_others_do_not() {
+    let quota = || Rule::from(Quota::per_second(3).by(Key::principal()));
+    let of_both = |one: Rule, other: Rule| {
+        let limits = Limits::none().method("test.v1.Kinds", "Unary", one);
+        let (layer, _) = built(limits.method("test.v1.Kinds", "Peek", other));
+        let who = |path| Who { path, ..principal("ann") };
+        (passes(&layer, &who(UNARY)), passes(&layer, &who(PEEK)))
+    };
+    let shared = quota().shared();
+    assert_eq!(of_both(shared.clone(), shared.clone()), (3, 0));
+    assert_eq!(of_both(quota(), quota()), (3, 3));
+    // Not a clone, or a clone that has more limits.
+    assert_eq!(of_both(shared.clone(), quota().shared()), (3, 3));
+    assert_eq!(of_both(shared.clone(), shared.and(Quota::per_second(2))), (3, 2));
+}
+
+#[test]
 fn a21_a_call_reads_the_clock_once() {
     let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let reads = std::sync::Arc::clone(&read);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Hand, Who, call, passes, path, principal};
+use common::{Hand, PEEK, UNARY, Who, call, passes, path, principal};
 use tonic::Code;
 use tonic_call_test_kit::Script;
 use tonic_ratelimit_layer::{InFlight, Key, Limits, Quota, RateLimitLayer, Rule};
@@ -242,4 +242,24 @@ async fn swapped_under_load(key: Key, buckets: usize) {
     }
     over.store(true, Ordering::SeqCst);
     assert!(swapping.join().unwrap() > 4);
+}
+
+#[test]
+fn f11_rules_that_are_no_longer_shared_have_limits_of_their_own() {
+    let both = |one: Rule, other: Rule| {
+        let limits = Limits::none().method("test.v1.Kinds", "Unary", one);
+        limits.method("test.v1.Kinds", "Peek", other)
+    };
+    let quota = || Rule::from(Quota::per_second(3).by(Key::principal()));
+    let shared = || {
+        let shared = quota().shared();
+        both(shared.clone(), shared)
+    };
+    let (layer, _) = built(shared());
+    assert_eq!((passes(&layer, &path(UNARY)), passes(&layer, &path(PEEK))), (3, 0));
+    layer.handle().replace(shared()).unwrap();
+    assert_eq!((passes(&layer, &path(UNARY)), passes(&layer, &path(PEEK))), (0, 0));
+    layer.handle().replace(both(quota(), quota())).unwrap();
+    // One of them has the state of both, the other begins.
+    assert_eq!(passes(&layer, &path(UNARY)) + passes(&layer, &path(PEEK)), 3);
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use tonic_call::MethodTable;
 
@@ -22,6 +23,8 @@ use super::quota::{Quota, Rate};
 #[derive(Clone, Debug, Default)]
 pub struct Rule {
     pub(crate) limits: Vec<Limit<AnyMeasure>>,
+    /// The same for all rules that share their limits.
+    pub(crate) shared: Option<Arc<()>>,
 }
 
 /// What a limit measures.
@@ -34,7 +37,8 @@ pub(crate) enum AnyMeasure {
 /// A [`Rule`] per method, per service, and by default.
 ///
 /// Only the most specific rule applies to a call: that of the method, else that of the service, else the default.
-/// All methods that a rule matches share its limits.
+/// All methods that a rule matches share its limits. Several rules share theirs if they are clones of a
+/// [shared](Rule::shared) one.
 ///
 /// The default does not apply to the health and reflection services, unless
 /// [`include_infrastructure`](crate::RateLimitBuilder::include_infrastructure) is set. A rule of their own does.
@@ -60,23 +64,41 @@ impl Rule {
         Self::default()
     }
 
-    /// Adds the limits of another rule.
+    /// Adds the limits of another rule. The result shares no limits with other rules.
     #[must_use]
     pub fn and(mut self, more: impl Into<Self>) -> Self {
         self.limits.append(&mut more.into().limits);
-        self
+        Self { limits: self.limits, shared: None }
+    }
+
+    /// Makes this rule and its clones share their limits: calls of all methods and services that one of them is added
+    /// for count together. By default each has limits of its own.
+    ///
+    /// A caller who changes to the second version of an API then keeps his quota, and does not get another one:
+    ///
+    /// ```
+    /// use tonic_ratelimit_layer::{Key, Limits, Quota, Rule};
+    ///
+    /// let create = Rule::from(Quota::per_second(5).by(Key::principal())).shared();
+    /// let limits = Limits::none()
+    ///     .method("orders.v1.OrderService", "CreateOrder", create.clone())
+    ///     .method("orders.v2.OrderService", "CreateOrder", create);
+    /// ```
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: Some(Arc::default()), ..self }
     }
 }
 
 impl From<Quota> for Rule {
     fn from(quota: Quota) -> Self {
-        Self { limits: vec![quota.general()] }
+        Self { limits: vec![quota.general()], shared: None }
     }
 }
 
 impl From<InFlight> for Rule {
     fn from(in_flight: InFlight) -> Self {
-        Self { limits: vec![in_flight.general()] }
+        Self { limits: vec![in_flight.general()], shared: None }
     }
 }
 

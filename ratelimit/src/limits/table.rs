@@ -1,5 +1,6 @@
 //! The rules of a layer as they are enforced.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tonic_call::{Matches, MethodTable, Methods, Rpc, UncalledRules};
@@ -24,10 +25,23 @@ impl Table {
         max_keys: usize,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
+        let mut shared = HashMap::new();
+        let mut taken = HashSet::new();
         let rules = limits.0.try_map(|matches, rule| {
+            let id = rule.shared.as_ref().map(Arc::as_ptr);
+            if let Some(limits) = id.and_then(|id| shared.get(&id)) {
+                return Ok(Arc::clone(limits));
+            }
             let previous = previous.map_or(&[][..], |previous| previous.of(matches));
-            enforced(rule, methods.is_some(), max_keys, previous)
-                .map_err(|(name, wrong)| BuildError::Limit { of: matches.to_string(), name, wrong })
+            // Rules that do not share their limits any more do not take over the same state.
+            let free = previous.iter().filter(|limit| !taken.contains(&limit.store.id()));
+            let limits =
+                enforced(rule, methods.is_some(), max_keys, &free.collect::<Vec<_>>()).map_err(
+                    |(name, wrong)| BuildError::Limit { of: matches.to_string(), name, wrong },
+                )?;
+            taken.extend(limits.iter().map(|limit| limit.store.id()));
+            shared.extend(id.map(|id| (id, Arc::clone(&limits))));
+            Ok(limits)
         })?;
         let checked = methods.map_or_else(|| rules.check_names(), |methods| rules.check(methods));
         checked.map_err(BuildError::NeverMatches)?;
@@ -61,7 +75,7 @@ fn enforced(
     rule: &Rule,
     has_methods: bool,
     max_keys: usize,
-    previous: &[Enforced],
+    previous: &[&Enforced],
 ) -> Result<Arc<[Enforced]>, (String, String)> {
     let mut all: Vec<Enforced> = Vec::new();
     for limit in &rule.limits {

@@ -6,7 +6,8 @@ use super::table::Table;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// What the rule matches: `pkg.Svc/Method`, `pkg.Svc`, or `*` for the default.
+    /// What the rule matches: `pkg.Svc/Method`, `pkg.Svc`, or `*` for the default. A limit that rules share is listed for each of
+    /// them.
     pub rule: String,
     /// The name of the limit.
     pub limit: String,
