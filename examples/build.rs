@@ -1,6 +1,6 @@
-//! Generates the code of `orders.v1` from its proto, without `protoc`.
+//! Generates the code of `orders.v1` and `orders.v2` from their protos, without `protoc`.
 //!
-//! Also generates two more packages for tests: `orders.v1` with added methods, and an `orders.v2`.
+//! Also generates `orders.v1` with added methods, for a test.
 
 use std::error::Error;
 use std::fs;
@@ -8,29 +8,27 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-const PROTO: &str = "orders/v1/orders.proto";
+const V1: &str = "orders/v1/orders.proto";
+const V2: &str = "orders/v2/orders.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    println!("cargo::rerun-if-changed=tests/proto");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
 
-    let descriptors = generate(PROTO, Path::new("proto"), &out)?;
+    let descriptors = generate(&[V1, V2], Path::new("proto"), &out)?;
     fs::write(out.join("orders.bin"), descriptors)?;
 
     let grown = out.join("grown");
     fs::create_dir_all(grown.join("orders/v1"))?;
-    let proto = fs::read_to_string(Path::new("proto").join(PROTO))?;
-    fs::write(grown.join(PROTO), with_more_methods(&proto)?)?;
-    generate(PROTO, &grown, &grown)?;
-
-    generate("orders/v2/orders.proto", Path::new("tests/proto"), &out)?;
+    let proto = fs::read_to_string(Path::new("proto").join(V1))?;
+    fs::write(grown.join(V1), with_more_methods(&proto)?)?;
+    generate(&[V1], &grown, &grown)?;
     Ok(())
 }
 
-/// Writes `package.rs` into `out`, and returns the encoded `FileDescriptorSet`.
-fn generate(proto: &str, include: &Path, out: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
-    let descriptors = protox::compile([proto], [include])?;
+/// Writes `package.rs` of each package into `out`, and returns the encoded `FileDescriptorSet`.
+fn generate(protos: &[&str], include: &Path, out: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    let descriptors = protox::compile(protos, [include])?;
     let encoded = descriptors.encode_to_vec();
     let mut config = tonic_prost_build::Config::new();
     // JSON needs the name of a message to find its descriptor.

@@ -12,6 +12,7 @@ import sys
 from report import Report
 
 METHOD = "orders.v1.OrderService"
+SECOND = "orders.v2.OrderService"
 
 
 def main(address, grpcurl):
@@ -24,15 +25,16 @@ def main(address, grpcurl):
         return done.returncode, done.stdout, done.stderr
 
     status, listed, _ = run(address, "list")
-    services = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", METHOD]
+    services = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", METHOD, SECOND]
     report.expect("the services", [status, *(name for name in services if name in listed.split())], [0, *services])
-    status, described, _ = run(address, "describe", METHOD)
-    report.expect("the methods", [status, len(re.findall(r"\brpc ", described))], [0, 7])
+    for service in (METHOD, SECOND):
+        status, described, _ = run(address, "describe", service)
+        report.expect(f"the methods of {service}", [status, len(re.findall(r"\brpc ", described))], [0, 7])
 
-    def call(method, *requests, headers=()):
+    def call(method, *requests, headers=(), service=METHOD):
         flags = [flag for header in headers for flag in ("-H", header)]
         data = "".join(map(json.dumps, requests))
-        status, output, errors = run(*flags, "-d", "@", address, f"{METHOD}/{method}", data=data)
+        status, output, errors = run(*flags, "-d", "@", address, f"{service}/{method}", data=data)
         # Several objects, one after another.
         decoder, responses, rest = json.JSONDecoder(), [], output.strip()
         while rest:
@@ -48,6 +50,9 @@ def main(address, grpcurl):
     report.expect("a new order", [status, order["totalCents"]], [0, "42"])
     status, [read], _ = call("GetOrder", {"id": order["id"]})
     report.expect("the order", [status, read], [0, order])
+    status, [second], _ = call("GetOrder", {"orderId": order["id"]}, service=SECOND)
+    total = {"currencyCode": "EUR", "nanos": 420000000}
+    report.expect("the order in the second version", [status, second["order"]["total"]], [0, total])
     status, listed, _ = call("ListOrders", {"customerEmail": "ann@example.org"})
     report.expect("the list", [status, listed], [0, [order]])
     status, [imported], _ = call("ImportOrders", new, {**new, "customerEmail": ""}, new)

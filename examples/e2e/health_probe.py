@@ -22,8 +22,9 @@ def main(address, probe):
         return subprocess.run(command, capture_output=True).returncode
 
     report.expect("the server", check(), 0)
-    report.expect("the service", check("-service=orders.v1.OrderService"), 0)
-    report.code("OK", 2)
+    for version in ("v1", "v2"):
+        report.expect(f"the service of {version}", check(f"-service=orders.{version}.OrderService"), 0)
+    report.code("OK", 3)
     report.expect("another service", check("-service=no.such.Service"), FAILED)
     report.code("NOT_FOUND")
     # A port of loopback that nobody listens on.

@@ -1,4 +1,4 @@
-//! An order service over gRPC, `orders.v1`, with every layer of this workspace: `orders serve` runs the
+//! An order service over gRPC, `orders.v1` and `orders.v2`, with every layer of this workspace: `orders serve` runs the
 //! server, `orders call` calls it, `orders token` makes a development token, `orders certs` makes development
 //! certificates, and `orders demo` shows all of it.
 //!
@@ -49,6 +49,12 @@ pub use run::run;
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/orders.v1.rs"));
+}
+
+/// The package `orders.v2`: messages, client and server.
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
+pub mod v2 {
+    include!(concat!(env!("OUT_DIR"), "/orders.v2.rs"));
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` of the proto files: for reflection, for JSON, and for the

@@ -4,7 +4,6 @@ use std::iter;
 use std::time::Duration;
 
 use tonic::codegen::http::Request;
-use tonic::server::NamedService;
 use tonic_auth_layer::mtls::MtlsCaller;
 use tonic_auth_layer::{Access, AuthLayer, Identity, Mtls, Outcome, all_of, authenticate_fn};
 use tonic_call::{CallInfo, Methods};
@@ -14,9 +13,8 @@ use super::config::AuthConfig;
 use super::verifier::{AuthConfigError, TokenVerifier};
 use super::{metrics, scopes};
 use crate::fields;
-use crate::service::Orders;
+use crate::service::VERSIONS;
 use crate::status::DOMAIN;
-use crate::v1::order_service_server::OrderServiceServer;
 
 /// What callers need.
 #[derive(Clone, Debug, Default)]
@@ -74,15 +72,17 @@ impl Callers {
             .domain(DOMAIN)
             .realm("orders")
             .on_decision(metrics::decision);
-        let service = <OrderServiceServer<Orders> as NamedService>::NAME;
         let access = |scope| match self.tokens {
             Some(_) => Access::scope(scope),
             // Certificates have no scopes.
             None => Access::authenticated(),
         };
-        let auth = scopes::METHOD_SCOPES
-            .into_iter()
-            .fold(auth, |auth, (method, scope)| auth.method(service, method, access(scope)));
+        let rules = VERSIONS.into_iter().flat_map(|service| {
+            scopes::METHOD_SCOPES.into_iter().map(move |(method, scope)| (service, method, scope))
+        });
+        let auth = rules.fold(auth, |auth, (service, method, scope)| {
+            auth.method(service, method, access(scope))
+        });
         auth.build().map_err(|error| error.to_string())
     }
 }

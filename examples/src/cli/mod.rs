@@ -54,7 +54,7 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve orders.v1 until SIGTERM or Ctrl-C
+    /// Serve orders.v1 and orders.v2 until SIGTERM or Ctrl-C
     Serve(ServeArgs),
     /// Call a method and print its response as JSON
     Call(CallArgs),

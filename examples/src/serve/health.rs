@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_auth_layer::jwt::Readiness;
 use tonic_health::ServingStatus;
@@ -15,12 +14,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::auth::TokenVerifier;
 use crate::connections::{self, ConnectionLimits};
-use crate::service::Orders;
+use crate::service::VERSIONS;
 use crate::store::Store;
-use crate::v1::order_service_server::OrderServiceServer;
-
-/// The service that needs the issuer's keys.
-const ORDERS: &str = <OrderServiceServer<Orders> as NamedService>::NAME;
 
 /// The name that is serving for as long as the process answers at all: for liveness probes. A pod must not be
 /// restarted because its database or its issuer is away, or because it drains.
@@ -74,7 +69,7 @@ impl Health {
             Conditions { is_open: false, has_keys: true, had_keys: true, has_database: true };
         let reporter = HealthReporter::new();
         reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
-        for name in [ORDERS, ""] {
+        for name in VERSIONS.into_iter().chain([""]) {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
         Self { reporter, conditions: Mutex::new(conditions) }
@@ -123,10 +118,12 @@ impl Health {
                 self.change(|conditions| (conditions.has_keys, conditions.had_keys) = (true, true))
                     .await;
             } else {
-                tracing::warn!(
-                    service = ORDERS,
-                    "not ready: the issuer's keys were withdrawn or are too old",
-                );
+                for service in VERSIONS {
+                    tracing::warn!(
+                        service,
+                        "not ready: the issuer's keys were withdrawn or are too old",
+                    );
+                }
                 self.change(|conditions| conditions.has_keys = false).await;
             }
         }
@@ -155,10 +152,11 @@ impl Health {
         let before = *conditions;
         change(&mut conditions);
         // The server as a whole is serving last.
-        for (name, served, serves) in [
-            (ORDERS, before.serves_orders(), conditions.serves_orders()),
-            ("", before.serves(), conditions.serves()),
-        ] {
+        let orders = (before.serves_orders(), conditions.serves_orders());
+        let server = ("", (before.serves(), conditions.serves()));
+        for (name, (served, serves)) in
+            VERSIONS.map(|name| (name, orders)).into_iter().chain([server])
+        {
             if serves != served {
                 let status =
                     if serves { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -94,7 +94,8 @@ pub async fn serve(
     let services = Routes::new(health.service())
         .add_service(methods::reflection().build_v1().map_err(ServeError::failed)?)
         .add_service(methods::reflection().build_v1alpha().map_err(ServeError::failed)?)
-        .add_service(orders.server());
+        .add_service(orders.v1())
+        .add_service(orders.v2());
     // The order that the README recommends.
     let service = ServiceBuilder::new()
         .layer(WebLayer { is_enabled: config.web })

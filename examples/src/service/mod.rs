@@ -7,13 +7,20 @@ mod import;
 mod list;
 mod quote;
 mod v1;
+mod v2;
 mod watch;
 
+use tonic::server::NamedService;
 use tonic::{Response, Status};
 
 use crate::faults::Faults;
 use crate::store::Store;
-use crate::v1::order_service_server::OrderServiceServer;
+use crate::v1::order_service_server::OrderServiceServer as V1Server;
+use crate::v2::order_service_server::OrderServiceServer as V2Server;
+
+/// The name of the service in each version. The versions have the same methods.
+pub(crate) const VERSIONS: [&str; 2] =
+    [<V1Server<Orders> as NamedService>::NAME, <V2Server<Orders> as NamedService>::NAME];
 
 /// Default of [`MessageSizes::request`], many times the size of an order.
 pub(crate) const MAX_REQUEST_BYTES: u32 = 64 * 1024;
@@ -63,9 +70,16 @@ impl Orders {
         &self.store
     }
 
-    /// The tonic service, with its size limits.
-    pub fn server(&self) -> OrderServiceServer<Self> {
-        OrderServiceServer::new(self.clone())
+    /// The tonic service of `orders.v1`, with its size limits.
+    pub fn v1(&self) -> V1Server<Self> {
+        V1Server::new(self.clone())
+            .max_decoding_message_size(self.sizes.request)
+            .max_encoding_message_size(self.sizes.response)
+    }
+
+    /// The tonic service of `orders.v2`, with the same limits.
+    pub fn v2(&self) -> V2Server<Self> {
+        V2Server::new(self.clone())
             .max_decoding_message_size(self.sizes.request)
             .max_encoding_message_size(self.sizes.response)
     }

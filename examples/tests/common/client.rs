@@ -13,13 +13,17 @@ use tonic::{Request, Status};
 use super::order;
 use super::process::Served;
 
-type Sends = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
+pub type Sends = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
 
 pub type Client = OrderServiceClient<InterceptedService<Channel, Sends>>;
 
 /// A client that sends this metadata with each call.
 pub async fn client(served: &Served, metadata: &[(&'static str, &str)]) -> Client {
-    let channel = channel(served).await;
+    OrderServiceClient::with_interceptor(channel(served).await, sends(metadata))
+}
+
+/// Sends this metadata with each call.
+pub fn sends(metadata: &[(&'static str, &str)]) -> Sends {
     let metadata: Vec<_> = metadata
         .iter()
         .map(|(key, value)| (*key, value.parse::<tonic::metadata::AsciiMetadataValue>()))
@@ -31,7 +35,7 @@ pub async fn client(served: &Served, metadata: &[(&'static str, &str)]) -> Clien
         }
         Ok(request)
     };
-    OrderServiceClient::with_interceptor(channel, Box::new(sends))
+    Box::new(sends)
 }
 
 pub async fn with_token(served: &Served, token: &str) -> Client {

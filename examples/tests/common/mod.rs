@@ -12,6 +12,7 @@ pub mod issuer;
 #[cfg(unix)]
 pub mod process;
 pub mod server;
+pub mod v2;
 pub mod web;
 
 use std::time::Duration;

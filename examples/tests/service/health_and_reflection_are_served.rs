@@ -15,7 +15,7 @@ use crate::common::server::Server;
 async fn the_server_and_the_service_are_healthy() {
     let server = Server::start().await;
     let mut health = HealthClient::new(server.channel().await);
-    for service in ["", "orders.v1.OrderService"] {
+    for service in ["", "orders.v1.OrderService", "orders.v2.OrderService"] {
         let service = service.to_owned();
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();
         assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
@@ -39,7 +39,12 @@ async fn every_service_can_be_found() {
     names.sort();
     assert_eq!(
         names,
-        ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "orders.v1.OrderService"]
+        [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "orders.v1.OrderService",
+            "orders.v2.OrderService"
+        ]
     );
 }
 

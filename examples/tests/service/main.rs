@@ -22,5 +22,8 @@ mod large_and_unknown_requests_are_refused;
 mod no_field_is_a_bare_bool;
 mod pages_are_stable_under_inserts;
 mod pages_name_tests_that_exist;
+mod pages_of_the_second_version_are_messages;
 mod quotes_are_answered_one_by_one;
+mod the_second_version_has_each_kind_of_call;
+mod the_second_version_refuses_by_the_paths_of_its_fields;
 mod two_versions_stand_side_by_side;

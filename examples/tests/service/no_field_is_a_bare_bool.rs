@@ -3,13 +3,17 @@
 use orders::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_types::field_descriptor_proto::Type;
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 #[test]
 fn in_any_message_of_the_schema() {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
-    let ours = set.file.iter().filter(|file| file.package().starts_with("orders."));
-    let bare: Vec<_> = ours.flat_map(|file| &file.message_type).flat_map(bare_bools).collect();
+    let ours = || set.file.iter().filter(|file| file.package().starts_with("orders."));
+    assert_eq!(
+        ours().map(FileDescriptorProto::package).collect::<Vec<_>>(),
+        ["orders.v1", "orders.v2"]
+    );
+    let bare: Vec<_> = ours().flat_map(|file| &file.message_type).flat_map(bare_bools).collect();
     assert_eq!(bare, Vec::<String>::new());
 }
 
