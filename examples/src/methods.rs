@@ -8,6 +8,7 @@ use tonic_connect_layer::{ConnectLayer, DescriptorSetError};
 use tonic_reflection::server::Builder;
 
 use crate::FILE_DESCRIPTOR_SET;
+use crate::service::VERSIONS;
 
 /// The methods of every service that the server has.
 pub(crate) fn served() -> Result<Methods, MethodsError> {
@@ -15,6 +16,14 @@ pub(crate) fn served() -> Result<Methods, MethodsError> {
         .and_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)?
         .and_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+/// Whether every version of the order service has this method.
+pub(crate) fn is_in_every_version(method: &str) -> bool {
+    static ORDERS: LazyLock<Methods> = LazyLock::new(|| {
+        Methods::from_descriptor_set(FILE_DESCRIPTOR_SET).expect("build.rs wrote a whole set")
+    });
+    VERSIONS.iter().all(|service| ORDERS.get(service, method).is_some())
 }
 
 /// Answers Connect calls of the same methods.

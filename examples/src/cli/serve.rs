@@ -138,8 +138,9 @@ pub struct ServeArgs {
     /// between commas
     ///
     /// METHODS is a method such as orders.v1.OrderService/GetOrder, a service, or `*` for all methods without a
-    /// limit of their own, except health and reflection. RATE is the number of calls per second, BURST the
-    /// number of calls at once.
+    /// limit of their own, except health and reflection. A limit of one version of the API holds in every version:
+    /// calls of orders.v2 use up the same limit. RATE is the number of calls per second, BURST the number of calls
+    /// at once.
     ///
     /// KEY selects which calls share the limit: `principal`, the calls of one caller; `peer`, the calls from
     /// one IP address (IPv6: one /64 network); `metadata:NAME`, the calls with the same value of that

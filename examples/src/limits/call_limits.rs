@@ -1,6 +1,6 @@
 //! All limits of the server, and the layers that enforce them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tonic_call::{Methods, RuleError};
 use tonic_ratelimit_layer::{BuildError, Limits, RateLimitLayer, Rule};
@@ -46,8 +46,8 @@ impl CallLimits {
         let none = Self { proxies: proxies.to_owned(), ..Self::none() };
         // Only the most specific rule of a layer applies to a call, so both layers have a rule for the same
         // methods, which may be empty in one of them.
-        let mut rules = BTreeMap::<&AppliesTo, (Rule, Rule)>::new();
-        let mut texts = HashSet::new();
+        let mut rules = BTreeMap::<AppliesTo, (Rule, Rule)>::new();
+        let mut quotas = BTreeSet::new();
         for limit in given {
             let RateLimit::Quota { applies_to, quota, by_peer, text } = limit else {
                 if given.len() == 1 {
@@ -55,7 +55,9 @@ impl CallLimits {
                 }
                 return Err("--limit off cannot be used with another --limit".to_owned());
             };
-            if !texts.insert(text) {
+            let applies_to = applies_to.of_any_version();
+            let of_quota = text.split_once('=').map(|(_, quota)| quota);
+            if !quotas.insert((applies_to.clone(), of_quota)) {
                 return Err(format!("--limit {text} is given twice"));
             }
             let (before_auth, after_auth) = rules.entry(applies_to).or_default();
@@ -124,6 +126,7 @@ mod tests {
     use tower::{Layer, service_fn};
 
     use super::*;
+    use crate::service::VERSIONS;
 
     fn limits(given: &[&str]) -> Result<CallLimits, String> {
         let given = given.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
@@ -144,6 +147,8 @@ mod tests {
             // Of one method, as long as it is not the same.
             &["*=5/10", "*=5/20", "*=5/10:peer", "orders.v1.OrderService=5/10"],
             &["*=5/10:metadata:x-a", "*=5/10:metadata:x-b"],
+            // Of every version: two limits.
+            &["orders.v1.OrderService=5/10", "orders.v2.OrderService=50/100"],
         ] {
             assert!(limits(good).is_ok(), "{good:?}: {:?}", limits(good));
         }
@@ -182,6 +187,11 @@ mod tests {
             (&["*=5/10", "off"], "--limit off"),
             (&["off", "off"], "--limit off"),
             (&["*=5/10", "*=5/10"], "--limit *=5/10 is given twice"),
+            (
+                &["orders.v1.OrderService=5/10", "orders.v2.OrderService=5/10"],
+                "--limit orders.v2.OrderService=5/10 is given twice",
+            ),
+            (&["orders.v2.OrderService/Gone=5/10"], "--limit orders.v2.OrderService/Gone=…: this"),
         ] {
             let error = limits(bad).expect_err(why);
             assert!(error.contains(why), "{bad:?}: {error}");
@@ -221,15 +231,16 @@ mod tests {
         }
     }
 
-    /// How many of so many calls pass, which all come at once.
+    /// How many of so many calls pass, which all come at once, by turns in each version of the API.
     async fn passed(limits: &CallLimits, calls: usize) -> usize {
         let methods = Methods::from_descriptor_set(crate::FILE_DESCRIPTOR_SET).expect("good");
         let answer = |_| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())));
         let layers = limits.layers(&methods).expect("good");
         let mut service = layers.after_auth.layer(service_fn(answer));
         let mut passed = 0;
-        for _ in 0..calls {
-            let request = Request::post("/orders.v1.OrderService/GetOrder").body(Body::empty());
+        for call in 0..calls {
+            let path = format!("/{}/GetOrder", VERSIONS[call % VERSIONS.len()]);
+            let request = Request::post(path).body(Body::empty());
             let answer = service.call(request.expect("good")).await.expect("infallible");
             passed += usize::from(!answer.headers().contains_key("grpc-status"));
         }
@@ -245,5 +256,19 @@ mod tests {
             assert!(passed >= 4_000 && passed as f64 <= most, "{passed}, at most {most}");
         }
         assert_eq!(passed(&CallLimits::none(), 10_000).await, 10_000);
+    }
+
+    #[tokio::test]
+    async fn a_limit_of_one_version_is_shared_by_all() {
+        for service in VERSIONS {
+            for methods in [service.to_owned(), format!("{service}/GetOrder")] {
+                let given = [format!("{methods}=1/3").parse().expect("good")];
+                let began = Instant::now();
+                let limits = CallLimits::new(&given, &[], Auth::On).expect("good");
+                let passed = passed(&limits, 20).await;
+                let most = 3.0 + began.elapsed().as_secs_f64();
+                assert!(passed >= 3 && passed as f64 <= most, "{methods}: {passed}");
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use tonic_ratelimit_layer::{Limits, Quota, Rule};
 
 use crate::auth::Auth;
+use crate::methods;
+use crate::service::VERSIONS;
 
 /// The rate limit of methods that no other limit applies to.
 ///
@@ -59,13 +61,34 @@ impl RateLimit {
 }
 
 impl AppliesTo {
-    /// Adds `rule` for these methods to `limits`.
-    pub(super) fn add_to(&self, limits: Limits, rule: Rule) -> Limits {
+    /// The same value for the same methods in any version of the API.
+    pub(super) fn of_any_version(&self) -> Self {
+        let first = |services: Vec<&str>| services.first().copied().unwrap_or_default().to_owned();
         match self {
-            Self::Method(service, method) => limits.method(service, method, rule),
-            Self::Service(service) => limits.service(service, rule),
-            Self::Default => limits,
+            Self::Method(_, method) => Self::Method(first(self.services()), method.clone()),
+            Self::Service(_) => Self::Service(first(self.services())),
+            Self::Default => Self::Default,
         }
+    }
+
+    /// Adds `rule` for these methods to `limits`. The versions of the API share it: who calls both of them has one
+    /// quota.
+    pub(super) fn add_to(&self, limits: Limits, rule: Rule) -> Limits {
+        let rule = rule.shared();
+        self.services().into_iter().fold(limits, |limits, service| match self {
+            Self::Method(_, method) => limits.method(service, method, rule.clone()),
+            _ => limits.service(service, rule.clone()),
+        })
+    }
+
+    /// The names of the service: those of all versions, if all have the method.
+    fn services(&self) -> Vec<&str> {
+        let (service, is_in_all) = match self {
+            Self::Method(service, method) => (&**service, methods::is_in_every_version(method)),
+            Self::Service(service) => (&**service, true),
+            Self::Default => return Vec::new(),
+        };
+        if is_in_all && VERSIONS.contains(&service) { VERSIONS.to_vec() } else { vec![service] }
     }
 }
 

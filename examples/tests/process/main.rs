@@ -15,6 +15,7 @@ mod a_signal_drains_the_server;
 #[cfg(target_os = "linux")]
 mod an_open_call_costs_little;
 mod an_openid_provider_is_believed;
+mod both_versions_are_served_alike;
 mod callers_are_known_by_their_certificate;
 mod callers_need_a_token;
 mod calls_are_balanced;
