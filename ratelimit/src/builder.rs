@@ -12,7 +12,7 @@ use crate::build_error::BuildError;
 use crate::clock::Clock;
 use crate::decide::{Decision, Hints, Hook, Seeds};
 use crate::layer::{RateLimit, RateLimitLayer, Settings};
-use crate::limits::{Limits, Rule, Table, is_printable};
+use crate::limits::{Limits, Rule, Sharing, Table, is_printable};
 
 /// How many keys each limit stores at most, by default.
 pub const DEFAULT_MAX_KEYS: usize = 100_000;
@@ -30,6 +30,8 @@ pub struct RateLimitBuilder {
     fields_on_accepted: bool,
     clock: Option<Clock>,
     hook: Option<Hook>,
+    #[cfg(feature = "redis")]
+    store: Option<crate::shared::RedisStore>,
 }
 
 impl RateLimitBuilder {
@@ -44,6 +46,8 @@ impl RateLimitBuilder {
             fields_on_accepted: false,
             clock: None,
             hook: None,
+            #[cfg(feature = "redis")]
+            store: None,
         }
     }
 
@@ -119,6 +123,15 @@ impl RateLimitBuilder {
         self
     }
 
+    /// Keeps all quotas in Redis, so that replicas with the same limits and the same prefix share them; those that
+    /// are [local](crate::Limit::local) and all [`InFlight`](crate::InFlight) stay in the process. See
+    /// [`redis`](crate::redis).
+    #[cfg(feature = "redis")]
+    pub fn shared(mut self, store: crate::RedisStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Replaces the clock by which quotas are refilled.
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -139,7 +152,11 @@ impl RateLimitBuilder {
             return Err(BuildError::Domain(domain));
         }
         let proxies = TrustedProxies::new(&self.behind).map_err(BuildError::Network)?;
-        let table = Table::new(&self.limits, self.methods.as_ref(), self.max_keys, None)?;
+        #[cfg(feature = "redis")]
+        let sharing = Sharing::of(self.store.as_ref());
+        #[cfg(not(feature = "redis"))]
+        let sharing = Sharing::default();
+        let table = Table::new(&self.limits, self.methods.as_ref(), self.max_keys, sharing, None)?;
         Ok(RateLimitLayer::with(Settings {
             table: ArcSwap::from_pointee(table),
             replacing: Mutex::new(()),
@@ -151,6 +168,8 @@ impl RateLimitBuilder {
             fields_on_accepted: self.fields_on_accepted,
             clock: self.clock.unwrap_or_default(),
             hook: self.hook,
+            #[cfg(feature = "redis")]
+            store: self.store,
             seeds: Seeds::default(),
             hints: Hints::default(),
             warned_of_preflights: AtomicBool::new(false),

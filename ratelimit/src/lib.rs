@@ -117,6 +117,7 @@
 //! | the call costs more than a burst | `RESOURCE_EXHAUSTED` | `RATE_LIMITED` | never |
 //! | the caller has too many calls in flight | `RESOURCE_EXHAUSTED` | `CONCURRENCY_LIMITED` | not known, or as [set](Limit::retry_after) |
 //! | the server has too many calls in flight | `UNAVAILABLE` | `OVERLOADED` | not known, or as [set](Limit::retry_after) |
+//! | Redis is away, and shared quotas are to refuse calls then | `UNAVAILABLE` | `LIMITER_UNAVAILABLE` | not known |
 //!
 //! # Pitfalls
 //!
@@ -128,9 +129,9 @@
 //! | all callers share one limit, behind a sidecar, proxy or balancer | see [`keys`]; a WARN reports it after 1,000 calls |
 //! | callers invent keys, and honest new callers share a bucket with them | see [memory](behaviour#memory); watch [`Handle::usage`] |
 //! | streams pile up under a quota | add an [`InFlight`]: a quota limits how many calls start |
-//! | several servers | each counts separately: give each of *n* servers an *n*th |
+//! | several servers | each counts separately: give each of *n* servers an *n*th, or share quotas in Redis (feature `redis`) |
 //! | a stream has many messages | it counts as one call: messages are not counted |
-//! | a restart | all counts are lost |
+//! | a restart | all counts in the process are lost |
 //!
 //! # Features
 //!
@@ -138,6 +139,8 @@
 //! |---|---|---|
 //! | `tls-connect-info` | yes | reads the caller's address below the TLS of a custom incoming (tonic's own TLS does not need it); adds rustls, without cryptography |
 //! | `axum` | no | reads the caller's address if `axum::serve` accepts the connections, and the router becomes a service by `into_make_service_with_connect_info::<SocketAddr>()` |
+//! | `redis` | no | quotas that several servers share, in Redis |
+//! | `redis-tls-aws-lc`, `redis-tls-ring` | no | `redis` with TLS (`rediss://`), with the cryptography of aws-lc-rs or ring; with both, of aws-lc-rs |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -147,6 +150,11 @@ mod clock;
 mod decide;
 mod layer;
 mod limits;
+#[cfg(all(test, feature = "redis"))]
+#[path = "../tests/redis_server/mod.rs"]
+mod redis_server;
+#[cfg(feature = "redis")]
+mod shared;
 
 #[doc = include_str!("../docs/behaviour.md")]
 pub mod behaviour {}
@@ -154,12 +162,18 @@ pub mod behaviour {}
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 
+#[cfg(feature = "redis")]
+#[doc = include_str!("../docs/redis.md")]
+pub mod redis {}
+
 pub use self::build_error::BuildError;
 pub use self::builder::{DEFAULT_MAX_KEYS, RateLimitBuilder};
 pub use self::clock::Clock;
-pub use self::decide::{Decision, Reason};
+pub use self::decide::{Decision, Reason, Source};
 pub use self::layer::{Handle, Permits, RateLimit, RateLimitLayer, ResponseBody, ResponseFuture};
 pub use self::limits::{
     Concurrency, InFlight, Key, Limit, Limits, ParseQuotaError, Quota, Rate, Rule, Usage,
 };
+#[cfg(feature = "redis")]
+pub use self::shared::{Fallback, RedisStore, StoreError};
 pub use tonic_call::{BoxChannel, Methods, OptionLayer, option_layer};

@@ -24,15 +24,14 @@ fn built(limits: impl Into<Limits>) -> RateLimitLayer {
     builder.with_clock(Hand::default().clock()).build().unwrap()
 }
 
-type Answering<F> = ResponseFuture<F>;
-
 /// A call through a layer, with that response of the service.
-fn begin<F>(
+fn begin<F, A>(
     layer: &RateLimitLayer,
     from: &Who<'_>,
-    answer: impl FnOnce() -> F + Clone,
-) -> Answering<F>
+    answer: A,
+) -> impl Future<Output = Result<Response<ResponseBody<Script>>, Status>> + use<F, A>
 where
+    A: FnOnce() -> F + Clone,
     F: Future<Output = Result<Response<Script>, Status>>,
 {
     let service = service_fn(move |_: Request<tonic::body::Body>| answer.clone()());

@@ -11,7 +11,7 @@ use tonic_call::{
     CallInfo, KeyHash, Rejection, Rpc, UncalledRules, guarded, is_grpc, is_preflight,
 };
 
-use super::caller::{Caller, panicked};
+use super::caller::{Caller, KeyHasher, Seeds, panicked};
 use super::decision::{Decision, Reason};
 use super::fields::Fields;
 use super::refusal::{Refusal, milliseconds};
@@ -42,7 +42,7 @@ impl Settings {
             called(&table, &rpc);
             return Ok(Passed::default());
         }
-        let mut caller = self.caller(&rpc, head);
+        let mut caller = self.caller(&self.seeds, &rpc, head);
         let passed = match limits {
             // Most rules have one limit.
             [limit] => self.decide_by(&mut [self.check(limit, &mut caller)], &rpc, head)?,
@@ -64,6 +64,18 @@ impl Settings {
     ) -> Result<Passed, Status> {
         let now = self.clock.now();
         let passes = take_all_or_none(checks, now);
+        self.conclude(checks, passes, now, rpc, head)
+    }
+
+    /// Reports a decision, and makes what it results in.
+    pub(super) fn conclude(
+        &self,
+        checks: &[Check<'_>],
+        passes: bool,
+        now: u64,
+        rpc: &Rpc,
+        head: &request::Parts,
+    ) -> Result<Passed, Status> {
         // From here on the calls in flight are counted down again in any case, even after a panic.
         let permits = permits(checks);
         self.maintain_stores(checks, now);
@@ -89,9 +101,14 @@ impl Settings {
         Rejection::new(refusal, status).into_status(&head.extensions)
     }
 
-    fn caller<'c>(&'c self, rpc: &'c Rpc, head: &'c request::Parts) -> Caller<'c> {
+    pub(super) fn caller<'c, H: KeyHasher>(
+        &'c self,
+        seeds: &'c H,
+        rpc: &'c Rpc,
+        head: &'c request::Parts,
+    ) -> Caller<'c, H> {
         Caller {
-            seeds: &self.seeds,
+            seeds,
             proxies: &self.proxies,
             hints: &self.hints,
             rpc,
@@ -103,12 +120,32 @@ impl Settings {
 
     /// Computes key and cost. This is done for all limits before anything is locked: functions of the user may run
     /// long.
-    fn check<'a>(&self, limit: &'a Enforced, caller: &mut Caller<'_>) -> Check<'a> {
-        let mut key = caller.hash(&limit.key);
-        let (rpc, head) = (caller.rpc, caller.head);
-        if limit.per_method {
-            key = self.of_method(key, rpc);
-        }
+    pub(super) fn check<'a>(
+        &self,
+        limit: &'a Enforced,
+        caller: &mut Caller<'_, Seeds>,
+    ) -> Check<'a> {
+        let key = self.key(limit, caller);
+        self.check_key(limit, key, caller.rpc, caller.head)
+    }
+
+    /// The key of a call, for a limit.
+    pub(super) fn key<H: KeyHasher>(
+        &self,
+        limit: &Enforced,
+        caller: &mut Caller<'_, H>,
+    ) -> H::Hash {
+        let key = caller.hash(&limit.key);
+        if limit.per_method { self.of_method(key, caller.seeds, caller.rpc) } else { key }
+    }
+
+    pub(super) fn check_key<'a>(
+        &self,
+        limit: &'a Enforced,
+        key: KeyHash,
+        rpc: &Rpc,
+        head: &request::Parts,
+    ) -> Check<'a> {
         let cost = match &limit.measure {
             Measure::Calls { cost, .. } => {
                 cost.of(rpc, head, |panic| panicked(panic, "cost", rpc, head))
@@ -119,9 +156,9 @@ impl Settings {
     }
 
     /// The key for one method. Methods that are not in the descriptor set share one: callers can invent them.
-    fn of_method(&self, key: KeyHash, rpc: &Rpc) -> KeyHash {
+    fn of_method<H: KeyHasher>(&self, key: H::Hash, seeds: &H, rpc: &Rpc) -> H::Hash {
         let is_method = self.methods.as_ref().is_some_and(|methods| methods.contains(rpc));
-        self.seeds.hash(|mut hasher| {
+        seeds.hash(|mut hasher| {
             key.hash(&mut hasher);
             if is_method {
                 hasher.write(rpc.full().as_bytes());
@@ -222,7 +259,7 @@ impl Settings {
     }
 
     /// Calls the hook. A panic in it does not change the decision.
-    fn report(
+    pub(super) fn report(
         &self,
         check: &Check<'_>,
         reason: Option<Reason>,
@@ -240,6 +277,7 @@ impl Settings {
             key: check.limit.key.kind(),
             remaining: check.remaining(now),
             wait,
+            source: check.source,
             extensions: &head.extensions,
         };
         if guarded(|| hook(&decision)).is_err() {
@@ -249,7 +287,7 @@ impl Settings {
 }
 
 /// Notes that a call passes, for the rules that no call has matched.
-fn called(table: &Table, rpc: &Rpc) {
+pub(super) fn called(table: &Table, rpc: &Rpc) {
     if let Some(rules) = table.uncalled.as_ref().and_then(|rules| rules.called(rpc)) {
         tracing::info!(
             target: "tonic_ratelimit_layer",

@@ -14,22 +14,20 @@ use crate::limits::{Key, KeyFn, KeySource};
 #[derive(Debug, Default)]
 pub(crate) struct Seeds(KeySeeds);
 
-/// Collects the bytes of a short key, so that they are hashed in one piece.
-#[derive(Default)]
-struct Short {
-    bytes: [u8; 32],
-    /// More than there is room for if the key is not short.
-    len: usize,
-}
+/// Hashes the keys of calls.
+pub(crate) trait KeyHasher {
+    type Hash: Copy + Default + Hash;
 
-impl Seeds {
+    /// The hash of everything that `write` writes.
+    fn hash_all(&self, write: impl FnOnce(&mut dyn Hasher)) -> Self::Hash;
+
     /// The hash of a key, which should have few bytes.
-    fn hash_short(&self, key: impl Hash) -> KeyHash {
+    fn hash_short(&self, key: impl Hash) -> Self::Hash {
         let mut short = Short::default();
         short.write_u8(1);
         key.hash(&mut short);
         match short.bytes.get(..short.len) {
-            Some(bytes) => self.0.hash_with(|hasher| hasher.write(bytes)),
+            Some(bytes) => self.hash_all(|hasher| hasher.write(bytes)),
             None => self.hash(|mut hasher| {
                 key.hash(&mut hasher);
                 true
@@ -38,9 +36,9 @@ impl Seeds {
     }
 
     /// The hash of what `write` writes; of nothing, if it returns false.
-    pub(crate) fn hash(&self, write: impl FnOnce(&mut dyn Hasher) -> bool) -> KeyHash {
+    fn hash(&self, write: impl FnOnce(&mut dyn Hasher) -> bool) -> Self::Hash {
         let mut has_key = false;
-        let hash = self.0.hash_with(|hasher| {
+        let hash = self.hash_all(|hasher| {
             hasher.write_u8(1);
             has_key = write(hasher);
         });
@@ -48,8 +46,33 @@ impl Seeds {
     }
 
     /// The hash for all calls without a key.
-    fn hash_of_none(&self) -> KeyHash {
-        self.0.hash_with(|hasher| hasher.write_u8(0))
+    fn hash_of_none(&self) -> Self::Hash {
+        self.hash_all(|hasher| hasher.write_u8(0))
+    }
+}
+
+/// Collects the bytes of a short key, so that they are hashed in one piece.
+#[derive(Default)]
+struct Short {
+    bytes: [u8; 32],
+    /// More than there is room for if the key is not short.
+    len: usize,
+}
+
+impl KeyHasher for Seeds {
+    type Hash = KeyHash;
+
+    fn hash_all(&self, write: impl FnOnce(&mut dyn Hasher)) -> KeyHash {
+        self.0.hash_with(write)
+    }
+}
+
+#[cfg(feature = "redis")]
+impl KeyHasher for crate::shared::KeyDigest {
+    type Hash = u128;
+
+    fn hash_all(&self, write: impl FnOnce(&mut dyn Hasher)) -> u128 {
+        self.hash_with(write)
     }
 }
 
@@ -69,20 +92,20 @@ impl Hasher for Short {
 }
 
 /// The call whose keys are computed. Keys that several limits use are computed once.
-pub(crate) struct Caller<'a> {
-    pub(crate) seeds: &'a Seeds,
+pub(crate) struct Caller<'a, H: KeyHasher> {
+    pub(crate) seeds: &'a H,
     pub(crate) proxies: &'a TrustedProxies,
     pub(crate) hints: &'a Hints,
     pub(crate) rpc: &'a Rpc,
     pub(crate) head: &'a request::Parts,
-    pub(crate) peer: Option<KeyHash>,
-    pub(crate) principal: Option<KeyHash>,
+    pub(crate) peer: Option<H::Hash>,
+    pub(crate) principal: Option<H::Hash>,
 }
 
-impl Caller<'_> {
-    pub(crate) fn hash(&mut self, key: &Key) -> KeyHash {
+impl<H: KeyHasher> Caller<'_, H> {
+    pub(crate) fn hash(&mut self, key: &Key) -> H::Hash {
         match &key.0 {
-            KeySource::Global => KeyHash::default(),
+            KeySource::Global => H::Hash::default(),
             KeySource::Peer => match self.peer {
                 Some(peer) => peer,
                 None => *self.peer.insert(self.peer()),
@@ -97,7 +120,7 @@ impl Caller<'_> {
         }
     }
 
-    fn peer(&self) -> KeyHash {
+    fn peer(&self) -> H::Hash {
         let client = self.proxies.client_of(self.head);
         self.hints.peer(client);
         client
@@ -105,7 +128,7 @@ impl Caller<'_> {
             .map_or_else(|| self.seeds.hash_of_none(), |network| self.seeds.hash_short(network))
     }
 
-    fn principal(&self) -> KeyHash {
+    fn principal(&self) -> H::Hash {
         let principal = CallInfo::of(&self.head.extensions).and_then(CallInfo::principal);
         self.hints.principal(principal.is_some());
         self.seeds.hash(|hasher| match &principal {
@@ -117,7 +140,7 @@ impl Caller<'_> {
         })
     }
 
-    fn metadata(&self, name: &HeaderName) -> KeyHash {
+    fn metadata(&self, name: &HeaderName) -> H::Hash {
         self.seeds.hash(|mut hasher| {
             let mut some = false;
             for value in self.head.headers.get_all(name) {
@@ -129,7 +152,7 @@ impl Caller<'_> {
         })
     }
 
-    fn function(&self, function: &KeyFn) -> KeyHash {
+    fn function(&self, function: &KeyFn) -> H::Hash {
         self.seeds.hash(|hasher| {
             guarded(|| function(self.rpc, self.head, hasher)).unwrap_or_else(|panic| {
                 panicked(panic, "key", self.rpc, self.head);

@@ -18,6 +18,7 @@ pub struct Decision<'a> {
     pub(crate) key: &'static str,
     pub(crate) remaining: u32,
     pub(crate) wait: Option<Duration>,
+    pub(crate) source: Source,
     pub(crate) extensions: &'a Extensions,
 }
 
@@ -31,26 +32,55 @@ pub enum Reason {
     ConcurrencyLimited,
     /// The server has too many calls in flight.
     Overloaded,
+    /// The store of a shared quota is away, and the layer refuses calls meanwhile.
+    LimiterUnavailable,
+}
+
+/// What has decided about a call: this process, or a store that replicas share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// This process.
+    Local,
+    /// Redis.
+    Redis,
+    /// Nothing: the store of a shared quota is away, and calls pass meanwhile.
+    Open,
+    /// Nothing: the store of a shared quota is away, and calls are refused meanwhile.
+    Closed,
 }
 
 pub(crate) type Hook = Arc<dyn Fn(&Decision<'_>) + Send + Sync>;
 
 impl Reason {
-    /// The reason as text: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `OVERLOADED`.
+    /// The reason as text: `RATE_LIMITED`, `CONCURRENCY_LIMITED`, `OVERLOADED` or `LIMITER_UNAVAILABLE`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RateLimited => "RATE_LIMITED",
             Self::ConcurrencyLimited => "CONCURRENCY_LIMITED",
             Self::Overloaded => "OVERLOADED",
+            Self::LimiterUnavailable => "LIMITER_UNAVAILABLE",
         }
     }
 
-    /// The status code: `UNAVAILABLE` if the server is overloaded, `RESOURCE_EXHAUSTED` if the caller exceeds its
-    /// limit.
+    /// The status code: `UNAVAILABLE` if the server is overloaded or cannot decide, `RESOURCE_EXHAUSTED` if the caller
+    /// exceeds its limit.
     pub fn code(self) -> Code {
         match self {
             Self::RateLimited | Self::ConcurrencyLimited => Code::ResourceExhausted,
-            Self::Overloaded => Code::Unavailable,
+            Self::Overloaded | Self::LimiterUnavailable => Code::Unavailable,
+        }
+    }
+}
+
+impl Source {
+    /// The source as text, fit for a metric label: `local`, `redis`, `open` or `closed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+            Self::Open => "open",
+            Self::Closed => "closed",
         }
     }
 }
@@ -98,6 +128,11 @@ impl<'a> Decision<'a> {
         self.wait
     }
 
+    /// What has decided: a shared quota can be decided by Redis or, while that is away, by its fallback.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
     /// The peer of the connection. Do not use it as a label.
     pub fn peer(&self) -> Option<Peer> {
         Peer::of(self.extensions)
@@ -114,6 +149,7 @@ impl fmt::Debug for Decision<'_> {
             .field("key", &self.key)
             .field("remaining", &self.remaining)
             .field("wait", &self.wait)
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }

@@ -6,9 +6,11 @@ mod decision;
 mod fields;
 mod hints;
 mod refusal;
+#[cfg(feature = "redis")]
+mod shared;
 mod take;
 
-pub use self::decision::{Decision, Reason};
+pub use self::decision::{Decision, Reason, Source};
 
 pub(crate) use self::call::Passed;
 pub(crate) use self::caller::Seeds;

@@ -20,6 +20,9 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 /// For a longer wait the value is -1: do not retry.
 const MAX_PUSHBACK: Duration = Duration::from_secs(10);
 
+/// The message of a refusal without a decision. It does not say what is away.
+pub(crate) const UNAVAILABLE: &str = "the server cannot check its limits, try again later";
+
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal<'a> {
@@ -68,6 +71,7 @@ impl<'a> Refusal<'a> {
                 "too many calls at a time, try again when one of them has ended".to_owned()
             }
             (Reason::Overloaded, _) => "the server is busy, try again later".to_owned(),
+            (Reason::LimiterUnavailable, _) => UNAVAILABLE.to_owned(),
         }
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tonic_call::{EntryId, KeyHash};
 
-use super::decision::Reason;
-use crate::limits::{Enforced, Measure, Paced, SINGLE, Single};
+use super::decision::{Reason, Source};
+use crate::limits::{Enforced, Measure, Pace, Paced, SINGLE, Single};
+#[cfg(feature = "redis")]
+use crate::shared::Ask;
 
 /// The checks of one call against all its limits.
 pub(crate) type Checks<'a> = SmallVec<[Check<'a>; 4]>;
@@ -23,6 +25,8 @@ pub(crate) struct Check<'a> {
     /// The state of the key, after the decision.
     state: Option<u64>,
     pub(crate) taken: Option<EntryId>,
+    /// What has decided.
+    pub(crate) source: Source,
     pub(crate) overflowed: bool,
     pub(crate) wants_sweep: bool,
 }
@@ -54,6 +58,7 @@ impl<'a> Check<'a> {
             verdict: Verdict::Allowed(None),
             state: None,
             taken: None,
+            source: Source::Local,
             overflowed: false,
             wants_sweep: false,
         }
@@ -68,7 +73,7 @@ impl<'a> Check<'a> {
     }
 
     /// Whether the limit lets the call pass.
-    fn passes(&self) -> bool {
+    pub(super) fn passes(&self) -> bool {
         self.refused().is_none() || self.limit.shadow
     }
 
@@ -89,6 +94,32 @@ impl<'a> Check<'a> {
         self.passes()
     }
 
+    /// What Redis is asked for this check.
+    #[cfg(feature = "redis")]
+    pub(super) fn ask(&self, key: String) -> Option<Ask> {
+        let Measure::Calls { pace, .. } = &self.limit.measure else { return None };
+        let cost = self.cost.map_or(0, NonZeroU32::get);
+        let interval = pace.interval();
+        Some(Ask {
+            key,
+            take: interval.saturating_mul(cost.into()),
+            capacity: interval.saturating_mul(pace.burst().into()),
+            shadow: self.limit.shadow,
+        })
+    }
+
+    /// Sets the result, which Redis has decided: in how many nanoseconds the burst was full before the call, and
+    /// whether the call was counted.
+    #[cfg(feature = "redis")]
+    pub(super) fn decided(&mut self, full_in: u64, was_counted: bool, now: u64) {
+        self.source = Source::Redis;
+        self.state = Some(now.saturating_add(full_in));
+        self.verdict = self.verdict(now);
+        if let (Verdict::Allowed(Some(state)), true) = (self.verdict, was_counted) {
+            self.state = Some(state);
+        }
+    }
+
     pub(crate) fn reason(&self) -> Reason {
         match self.limit.measure {
             Measure::Calls { .. } => Reason::RateLimited,
@@ -100,7 +131,7 @@ impl<'a> Check<'a> {
     /// How many more calls of cost 1 can pass.
     pub(crate) fn remaining(&self, now: u64) -> u32 {
         match &self.limit.measure {
-            Measure::Calls { pace, .. } => pace.remaining(self.state, now),
+            Measure::Calls { pace, .. } => self.pace(pace).remaining(self.state, now),
             Measure::InFlight { max, .. } => {
                 let in_flight = u32::try_from(self.state.unwrap_or(0)).unwrap_or(u32::MAX);
                 max.saturating_sub(in_flight)
@@ -111,19 +142,39 @@ impl<'a> Check<'a> {
     /// In how many nanoseconds the burst is full again; not known for calls in flight.
     pub(crate) fn full_in(&self, now: u64) -> Option<u64> {
         match &self.limit.measure {
-            Measure::Calls { pace, .. } => Some(pace.full_in(self.state, now)),
+            Measure::Calls { pace, .. } => Some(self.pace(pace).full_in(self.state, now)),
             Measure::InFlight { .. } => None,
         }
+    }
+
+    /// The pace to decide by, of a quota with this one: if replicas share it, the part of this one while it decides
+    /// by itself.
+    #[cfg(feature = "redis")]
+    fn pace<'p>(&'p self, whole: &'p Pace) -> &'p Pace {
+        match (&self.limit.share, self.source) {
+            (Some(share), Source::Local) => &share.pace,
+            _ => whole,
+        }
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn pace<'p>(&self, whole: &'p Pace) -> &'p Pace {
+        whole
     }
 
     fn verdict(&self, now: u64) -> Verdict {
         let Some(cost) = self.cost else { return Verdict::Allowed(None) };
         match &self.limit.measure {
-            Measure::Calls { pace, .. } => match pace.decide(self.state, cost, now) {
-                Paced::Yes(next) => Verdict::Allowed(Some(next)),
-                Paced::In(wait) => Verdict::Refused(Refused::For(wait)),
-                Paced::Never => Verdict::Refused(Refused::Forever),
-            },
+            Measure::Calls { pace: whole, .. } => {
+                let pace = self.pace(whole);
+                // What the whole quota allows, its part must not refuse for ever.
+                let cost = if cost.get() > whole.burst() { cost } else { cost.min(pace.most()) };
+                match pace.decide(self.state, cost, now) {
+                    Paced::Yes(next) => Verdict::Allowed(Some(next)),
+                    Paced::In(wait) => Verdict::Refused(Refused::For(wait)),
+                    Paced::Never => Verdict::Refused(Refused::Forever),
+                }
+            }
             Measure::InFlight { max, .. } => match self.state.unwrap_or(0) {
                 in_flight if in_flight < u64::from(*max) => Verdict::Allowed(Some(in_flight + 1)),
                 _ => Verdict::Refused(Refused::Full),
@@ -142,6 +193,13 @@ pub(crate) fn take_all_or_none(checks: &mut [Check<'_>], now: u64) -> bool {
         return check.take_from(single, now);
     }
     take_from_each(checks, now, false)
+}
+
+/// Checks all limits and takes from none. Returns whether the call would pass.
+#[cfg(feature = "redis")]
+pub(crate) fn look_at_all(checks: &mut [Check<'_>], now: u64) -> bool {
+    take_from_each(checks, now, true);
+    checks.iter().all(Check::passes)
 }
 
 /// Each entry stays locked until the last limit is checked, so that no other call takes in between.

@@ -5,9 +5,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tonic_call::{AnswerFuture, BoxError, GrpcService};
+use tonic_call::{BoxError, GrpcService};
 use tower_service::Service;
 
+#[cfg(feature = "redis")]
+use super::future::Deciding;
 use super::future::{ResponseBody, ResponseFuture};
 use super::settings::Settings;
 
@@ -26,13 +28,13 @@ impl<S> RateLimit<S> {
 
 impl<S, B> Service<Request<B>> for RateLimit<S>
 where
-    S: GrpcService,
+    S: GrpcService + Clone,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<S::ResponseBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_grpc_ready(cx)
@@ -40,15 +42,23 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        match self.settings.decide(&head) {
-            Ok(passed) => {
-                let request = Request::from_parts(head, tonic::body::Body::new(body));
-                // If this panics, `passed` is dropped, and the call is no longer in flight.
-                let response = self.inner.call_grpc(request);
-                ResponseFuture::passed(AnswerFuture::inner(response), passed)
-            }
-            Err(status) => ResponseFuture::refused(AnswerFuture::answer_to(&head.headers, status)),
+        #[cfg(feature = "redis")]
+        if let Some(shared) = self.settings.shared(&head) {
+            // Keeps the service that is ready for this call; the next call polls another one.
+            let next = self.inner.clone();
+            let service = std::mem::replace(&mut self.inner, next);
+            let decision = Box::pin(async move {
+                let decided = shared.decide(&head).await;
+                (head, decided)
+            });
+            return ResponseFuture::deciding(Deciding {
+                service,
+                body: tonic::body::Body::new(body),
+                decision,
+            });
         }
+        let decided = self.settings.decide(&head);
+        ResponseFuture::decided(head, decided, body, &mut self.inner)
     }
 }
 

@@ -9,7 +9,7 @@ use tonic_call::{Methods, TrustedProxies};
 use crate::build_error::BuildError;
 use crate::clock::Clock;
 use crate::decide::{Hints, Hook, Seeds};
-use crate::limits::{Limits, Table, Usage};
+use crate::limits::{Limits, Sharing, Table, Usage};
 
 /// The short name of this layer, in logs and metrics.
 pub(crate) const LAYER: &str = "ratelimit";
@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) fields_on_accepted: bool,
     pub(crate) clock: Clock,
     pub(crate) hook: Option<Hook>,
+    #[cfg(feature = "redis")]
+    pub(crate) store: Option<crate::shared::RedisStore>,
     pub(crate) seeds: Seeds,
     pub(crate) hints: Hints,
     /// Whether a refused CORS preflight was logged.
@@ -41,7 +43,11 @@ impl Settings {
         let _lock = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = self.table.load();
         let methods = self.methods.as_ref();
-        let table = Table::new(limits, methods, self.max_keys, Some(&previous))?;
+        #[cfg(feature = "redis")]
+        let sharing = Sharing::of(self.store.as_ref());
+        #[cfg(not(feature = "redis"))]
+        let sharing = Sharing::default();
+        let table = Table::new(limits, methods, self.max_keys, sharing, Some(&previous))?;
         self.table.store(table.into());
         Ok(())
     }

@@ -28,6 +28,9 @@ pub(crate) struct Enforced {
     /// The parameters of its `RateLimit-Policy`.
     pub(crate) policy: Box<str>,
     pub(crate) store: Arc<Store>,
+    /// Set if replicas share it.
+    #[cfg(feature = "redis")]
+    pub(crate) share: Option<super::share::Share>,
 }
 
 pub(crate) enum Measure {
@@ -72,6 +75,8 @@ impl Enforced {
             description: description.into(),
             policy: policy.into(),
             store: Arc::new(Store::new(if has_keys { max_keys } else { 0 })),
+            #[cfg(feature = "redis")]
+            share: None,
         })
     }
 

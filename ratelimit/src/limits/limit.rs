@@ -11,11 +11,31 @@ pub struct Limit<M> {
     pub(crate) name: Option<String>,
     pub(crate) shadow: bool,
     pub(crate) per_method: bool,
+    pub(crate) scope: Scope,
+}
+
+/// Which replicas share a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of them, if it is a quota and the layer has a store for it.
+    #[default]
+    ByLayer,
+    #[cfg(feature = "redis")]
+    Local,
+    #[cfg(feature = "redis")]
+    Shared,
 }
 
 impl<M> Limit<M> {
     pub(crate) fn of(measure: M) -> Self {
-        Self { measure, key: Key::global(), name: None, shadow: false, per_method: false }
+        Self {
+            measure,
+            key: Key::global(),
+            name: None,
+            shadow: false,
+            per_method: false,
+            scope: Scope::ByLayer,
+        }
     }
 
     /// Gives each key a limit of its own. By default all calls share one.
@@ -46,10 +66,25 @@ impl<M> Limit<M> {
         Self { per_method: true, ..self }
     }
 
+    /// Keeps this limit in the process, in a layer whose quotas replicas [share](crate::RateLimitBuilder::shared).
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn local(self) -> Self {
+        Self { scope: Scope::Local, ..self }
+    }
+
+    /// Makes it an error if replicas do not share this limit: a quota of a layer without
+    /// [a store](crate::RateLimitBuilder::shared), or an [`InFlight`](crate::InFlight).
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { scope: Scope::Shared, ..self }
+    }
+
     /// The same limit, with a more general type of measure.
     pub(crate) fn general<N: From<M>>(self) -> Limit<N> {
-        let Self { measure, key, name, shadow, per_method } = self;
-        Limit { measure: measure.into(), key, name, shadow, per_method }
+        let Self { measure, key, name, shadow, per_method, scope } = self;
+        Limit { measure: measure.into(), key, name, shadow, per_method, scope }
     }
 }
 

@@ -8,6 +8,9 @@ mod pace;
 mod parse;
 mod quota;
 mod rules;
+#[cfg(feature = "redis")]
+mod share;
+mod sharing;
 mod single;
 mod store;
 mod table;
@@ -23,7 +26,8 @@ pub use self::usage::Usage;
 
 pub(crate) use self::enforced::{Enforced, Measure, is_printable};
 pub(crate) use self::key::{KeyFn, KeySource};
-pub(crate) use self::pace::{LATEST, Paced};
+pub(crate) use self::pace::{LATEST, Pace, Paced};
+pub(crate) use self::sharing::Sharing;
 pub(crate) use self::single::Single;
 pub(crate) use self::store::{SINGLE, Store};
 pub(crate) use self::table::Table;

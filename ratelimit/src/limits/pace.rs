@@ -73,6 +73,24 @@ impl Pace {
         self.burst.get()
     }
 
+    /// The burst, as the most that a call can cost.
+    pub(crate) fn most(&self) -> NonZeroU32 {
+        self.burst
+    }
+
+    /// The time in which one call is refilled, in nanoseconds.
+    #[cfg(feature = "redis")]
+    pub(crate) fn interval(&self) -> u64 {
+        self.interval
+    }
+
+    /// The part of one of so many replicas. Its burst is at least 1.
+    #[cfg(feature = "redis")]
+    pub(crate) fn share(&self, replicas: u32) -> Result<Self, String> {
+        let interval = Duration::from_nanos(self.interval) * replicas;
+        Self::new(1, interval, (self.burst() / replicas).max(1))
+    }
+
     /// Whether the states of keys mean the same for both.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.interval, self.burst) == (other.interval, other.burst)

@@ -7,6 +7,7 @@ use tonic_call::{Matches, MethodTable, Methods, Rpc, UncalledRules};
 
 use super::enforced::Enforced;
 use super::rules::{Limits, Rule};
+use super::sharing::Sharing;
 use crate::build_error::BuildError;
 
 /// The rules of a layer, until they are replaced.
@@ -23,8 +24,10 @@ impl Table {
         limits: &Limits,
         methods: Option<&Methods>,
         max_keys: usize,
+        sharing: Sharing<'_>,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
+        let firsts = firsts(limits);
         let mut shared = HashMap::new();
         let mut taken = HashSet::new();
         let rules = limits.0.try_map(|matches, rule| {
@@ -35,10 +38,14 @@ impl Table {
             let previous = previous.map_or(&[][..], |previous| previous.of(matches));
             // Rules that do not share their limits any more do not take over the same state.
             let free = previous.iter().filter(|limit| !taken.contains(&limit.store.id()));
-            let limits =
-                enforced(rule, methods.is_some(), max_keys, &free.collect::<Vec<_>>()).map_err(
-                    |(name, wrong)| BuildError::Limit { of: matches.to_string(), name, wrong },
-                )?;
+            let first = id.and_then(|id| firsts.get(&id).copied()).unwrap_or(matches);
+            let limits = enforced(rule, methods.is_some(), max_keys, &free.collect::<Vec<_>>())
+                .and_then(|limits| share(limits, rule, first, sharing))
+                .map_err(|(name, wrong)| BuildError::Limit {
+                    of: matches.to_string(),
+                    name,
+                    wrong,
+                })?;
             taken.extend(limits.iter().map(|limit| limit.store.id()));
             shared.extend(id.map(|id| (id, Arc::clone(&limits))));
             Ok(limits)
@@ -70,13 +77,25 @@ impl Table {
     }
 }
 
+/// What the first of the rules that share their limits matches, so that each replica names such limits alike.
+fn firsts(limits: &Limits) -> HashMap<*const (), Matches<'_>> {
+    let mut firsts = HashMap::new();
+    for (matches, rule) in limits.0.iter() {
+        if let Some(id) = rule.shared.as_ref().map(Arc::as_ptr) {
+            let first = firsts.entry(id).or_insert(matches);
+            *first = matches.min(*first);
+        }
+    }
+    firsts
+}
+
 /// The limits of a rule; the error is the name of one of them, and what is wrong with it.
 fn enforced(
     rule: &Rule,
     has_methods: bool,
     max_keys: usize,
     previous: &[&Enforced],
-) -> Result<Arc<[Enforced]>, (String, String)> {
+) -> Result<Vec<Enforced>, (String, String)> {
     let mut all: Vec<Enforced> = Vec::new();
     for limit in &rule.limits {
         let wrong = |wrong: &str| (limit.name(), wrong.to_owned());
@@ -92,9 +111,22 @@ fn enforced(
         }
         all.push(limit);
     }
+    Ok(all)
+}
+
+/// Shares the quotas that are to be shared. Limits are in the order of the rule.
+fn share(
+    mut limits: Vec<Enforced>,
+    rule: &Rule,
+    matches: Matches<'_>,
+    sharing: Sharing<'_>,
+) -> Result<Arc<[Enforced]>, (String, String)> {
+    for (enforced, limit) in limits.iter_mut().zip(&rule.limits) {
+        sharing.apply(enforced, limit, matches).map_err(|wrong| (limit.name(), wrong))?;
+    }
     // All calls lock in this order.
-    all.sort_by_key(|limit| limit.store.id());
-    Ok(all.into())
+    limits.sort_by_key(|limit| limit.store.id());
+    Ok(limits.into())
 }
 
 #[cfg(test)]
@@ -107,7 +139,8 @@ mod tests {
         let quota = |name: &str| Quota::per_second(5).by(Key::peer()).named(name);
         let table = |names: &[&str], previous| {
             let rule: Rule = names.iter().map(|name| quota(name)).collect();
-            Table::new(&Limits::of(rule), None, 10, previous).expect("possible limits")
+            Table::new(&Limits::of(rule), None, 10, Sharing::default(), previous)
+                .expect("possible limits")
         };
         let order = |table: &Table| {
             let limits = table.of(Matches::Default).iter();

@@ -1,0 +1,10 @@
+use super::pace::Pace;
+
+/// What a quota has that replicas share.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// The hash of the quota, which is the same in all replicas that have it.
+    pub(crate) id: u128,
+    /// The part of this replica, while it decides by itself.
+    pub(crate) pace: Pace,
+}

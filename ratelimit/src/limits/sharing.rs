@@ -1,0 +1,84 @@
+//! Which limits replicas share.
+
+use std::marker::PhantomData;
+
+use tonic_call::Matches;
+
+use super::enforced::Enforced;
+use super::limit::Limit;
+use super::rules::AnyMeasure;
+
+/// The store of a layer, as far as its limits depend on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sharing<'a> {
+    #[cfg(feature = "redis")]
+    store: Option<&'a crate::shared::RedisStore>,
+    /// Without the feature nothing is borrowed.
+    lifetime: PhantomData<&'a ()>,
+}
+
+impl Sharing<'_> {
+    /// Shares a limit, if it is to be shared; the error says why it cannot be.
+    #[cfg(not(feature = "redis"))]
+    pub(super) fn apply(
+        self,
+        _: &mut Enforced,
+        _: &Limit<AnyMeasure>,
+        _: Matches<'_>,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "redis")]
+mod with_store {
+    use std::hash::Hash as _;
+
+    use super::super::enforced::Measure;
+    use super::super::limit::Scope;
+    use super::super::share::Share;
+    use super::*;
+    use crate::shared::RedisStore;
+
+    impl<'a> Sharing<'a> {
+        pub(crate) fn of(store: Option<&'a RedisStore>) -> Self {
+            Self { store, lifetime: PhantomData }
+        }
+
+        pub(in super::super) fn apply(
+            self,
+            enforced: &mut Enforced,
+            limit: &Limit<AnyMeasure>,
+            matches: Matches<'_>,
+        ) -> Result<(), String> {
+            let (pace, store) = match (&enforced.measure, limit.scope, self.store) {
+                (Measure::InFlight { .. }, Scope::Shared, _) => {
+                    return Err(
+                        "cannot be shared: calls in flight are counted in each process".to_owned()
+                    );
+                }
+                (Measure::Calls { .. }, Scope::Shared, None) => {
+                    return Err(
+                        "is shared, and the layer has no store: call `RateLimitBuilder::shared`"
+                            .to_owned(),
+                    );
+                }
+                (_, Scope::Local, _) | (Measure::InFlight { .. }, ..) | (.., None) => return Ok(()),
+                (Measure::Calls { pace, .. }, Scope::ByLayer | Scope::Shared, Some(store)) => {
+                    (pace, store)
+                }
+            };
+            let matches = match matches {
+                Matches::Default => "*".to_owned(),
+                rule => rule.to_string(),
+            };
+            let (interval, burst) = (pace.interval(), pace.burst());
+            let id = store.digest().hash_with(|mut hasher| {
+                (&matches, &*enforced.name, interval, burst, enforced.per_method).hash(&mut hasher);
+                format!("{:?}", enforced.key).hash(&mut hasher);
+            });
+            enforced.share = Some(Share { id, pace: pace.share(store.share_of())? });
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,210 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::Client;
+use tonic_call::guarded;
+
+use super::digest::KeyDigest;
+use super::error::StoreError;
+use super::link::{Keeping, Link};
+use super::script::{Answer, Ask};
+use super::source::Fallback;
+
+/// The time that a decision may take, by default.
+const BUDGET: Duration = Duration::from_millis(20);
+
+/// Keeps quotas in Redis, so that several replicas share them: see [`redis`](crate::redis).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tonic_ratelimit_layer::{Fallback, Key, Quota, RateLimitLayer, RedisStore};
+/// # fn layer() -> Result<RateLimitLayer, Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("redis://127.0.0.1:6379")?
+///     .prefix("orders")
+///     .fallback(Fallback::Local)
+///     .replicas(3);
+/// let layer = RateLimitLayer::server(Quota::per_second(100).by(Key::principal())).shared(store).build()?;
+/// # Ok(layer)
+/// # }
+/// ```
+///
+/// Clones share one connection.
+#[derive(Clone)]
+pub struct RedisStore {
+    client: Client,
+    prefix: String,
+    budget: Duration,
+    replicas: u32,
+    fallback: Fallback,
+    digest: KeyDigest,
+    hook: Option<Arc<Hook>>,
+    link: Arc<Link>,
+}
+
+type Hook = dyn Fn(&'static str, Duration) + Send + Sync;
+
+impl RedisStore {
+    /// A store at this URL: `redis://[[user]:password@]host[:port][/database]`, `redis+unix:///path`, or `rediss://`
+    /// with a feature `redis-tls-*`.
+    ///
+    /// This does not wait for Redis, and does not fail if it is away. The connection is made at the first call.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is not valid, or has `rediss://` without such a feature. The error does not contain the URL.
+    pub fn connect(url: &str) -> Result<Self, StoreError> {
+        let parsed = redis::parse_redis_url(url).ok_or(StoreError::Url)?;
+        if matches!(parsed.scheme(), "rediss" | "valkeys") {
+            super::tls::prepare()?;
+        }
+        let client = Client::open(parsed).map_err(|_| StoreError::Url)?;
+        Ok(Self {
+            client,
+            prefix: "ratelimit".to_owned(),
+            budget: BUDGET,
+            replicas: 1,
+            fallback: Fallback::default(),
+            digest: KeyDigest::default(),
+            hook: None,
+            link: Arc::new(Link::new()),
+        })
+    }
+
+    /// Trusts only these authorities, as PEM, for a `rediss://` URL; by default those of the system.
+    ///
+    /// # Errors
+    ///
+    /// If this is not PEM of certificates, or the URL is not `rediss://`.
+    #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
+    pub fn authority(self, pem: impl AsRef<[u8]>) -> Result<Self, StoreError> {
+        Ok(Self { client: super::tls::trusting(&self.client, pem.as_ref())?, ..self })
+    }
+
+    /// Sets what the names of keys in Redis begin with; by default `ratelimit`. Layers whose quotas must not be
+    /// shared need different prefixes.
+    #[must_use]
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Sets how long a decision may take; by default 20 ms. After that the [fallback](Self::fallback) decides. Redis
+    /// may have counted a call whose decision came too late.
+    #[must_use]
+    pub fn budget(self, budget: Duration) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// Sets how many replicas there are, for [`Fallback::Local`]: each then enforces an equal share of a quota. By
+    /// default 1, and each enforces the whole quota.
+    ///
+    /// A share has a burst of at least one call. A call that costs more than the burst of a share takes the whole
+    /// burst.
+    #[must_use]
+    pub fn replicas(self, replicas: u32) -> Self {
+        Self { replicas: replicas.max(1), ..self }
+    }
+
+    /// Sets what decides while Redis does not; by default [`Fallback::Local`].
+    #[must_use]
+    pub fn fallback(self, fallback: Fallback) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// Sets a secret that is hashed with each key. Without it, a reader of Redis can find out a caller by trying all
+    /// possible ones, for example all IPv4 addresses. All replicas need the same secret.
+    #[must_use]
+    pub fn secret(self, secret: impl AsRef<[u8]>) -> Self {
+        Self { digest: KeyDigest::with_secret(secret.as_ref()), ..self }
+    }
+
+    /// Calls a hook after each decision about shared quotas, with what has decided (`redis`, `local`, `open` or
+    /// `closed`) and how long that took: for a counter and a histogram.
+    ///
+    /// It runs in the call's own task and must not block. A panic in it is logged at `ERROR`.
+    #[must_use]
+    pub fn on_decision(
+        self,
+        hook: impl Fn(&'static str, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        Self { hook: Some(Arc::new(hook)), ..self }
+    }
+
+    /// Whether calls are decided by Redis now; the error says why not. For a health check, if calls should go
+    /// elsewhere while Redis is away from this replica, and for a gauge.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection, or the breaker is open.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.link.start(|| self.keeping());
+        }
+        self.link.ready()
+    }
+
+    /// Whether the breaker is open: no call waits for Redis, and a probe each second looks for it. For a gauge.
+    pub fn is_breaker_open(&self) -> bool {
+        self.link.is_open()
+    }
+
+    pub(crate) fn fallback_in_use(&self) -> Fallback {
+        self.fallback
+    }
+
+    pub(crate) fn share_of(&self) -> u32 {
+        self.replicas
+    }
+
+    pub(crate) fn digest(&self) -> &KeyDigest {
+        &self.digest
+    }
+
+    /// The name of a key in Redis.
+    pub(crate) fn key(&self, hash: u128) -> String {
+        format!("{}:{hash:032x}", self.prefix)
+    }
+
+    /// Decides a call; `None` if Redis does not, and the fallback has to.
+    pub(crate) async fn decide(&self, asks: &[Ask]) -> Option<Answer> {
+        let began = Instant::now();
+        let fallback = self.fallback.as_str();
+        self.link.start(|| self.keeping());
+        let answer = self.link.decide(asks, self.budget, fallback).await;
+        let source = if answer.is_some() { "redis" } else { fallback };
+        if let Some(hook) = &self.hook
+            && guarded(|| hook(source, began.elapsed())).is_err()
+        {
+            tracing::error!(target: "tonic_ratelimit_layer", "the hook of a `RedisStore` panicked");
+        }
+        answer
+    }
+
+    fn keeping(&self) -> Keeping {
+        // It takes a nanosecond's worth, which expires at once.
+        let probe = Ask {
+            key: format!("{}:probe", self.prefix),
+            take: 1,
+            capacity: 1_000_000_000,
+            shadow: false,
+        };
+        Keeping {
+            client: self.client.clone(),
+            budget: self.budget,
+            probe,
+            fallback: self.fallback.as_str(),
+        }
+    }
+}
+
+/// Without the URL, which can have a password in it.
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.prefix)
+            .field("budget", &self.budget)
+            .field("replicas", &self.replicas)
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
+    }
+}
