@@ -1,4 +1,4 @@
-//! Fields that handlers and authentication add to the log line of a call.
+//! Fields that handlers, authentication and limits add to the log line of a call.
 
 use tonic::Request;
 use tonic_call::CallInfo;
@@ -12,8 +12,11 @@ pub(crate) const CERTIFICATE: &str = "mtls.caller";
 /// Where that name comes from: the connection, or the header of a proxy.
 pub(crate) const CERTIFICATE_SOURCE: &str = "mtls.source";
 
+/// What has decided about the limits that servers share: Redis or a fallback.
+const LIMITS_DECIDED_BY: &str = "ratelimit.source";
+
 /// All of them.
-pub(crate) const KEYS: [&str; 3] = [ORDER_ID, CERTIFICATE, CERTIFICATE_SOURCE];
+pub(crate) const KEYS: [&str; 4] = [ORDER_ID, CERTIFICATE, CERTIFICATE_SOURCE, LIMITS_DECIDED_BY];
 
 /// Request metadata that is logged: the number of earlier attempts.
 pub(crate) const METADATA: [&str; 1] = ["grpc-previous-rpc-attempts"];

@@ -31,10 +31,10 @@ does not change the exit status."
 /// The end of the help of `orders serve`.
 pub(super) const SERVE_VARIABLES: &str = concat!(
     "\
-Each option can also be set by an environment variable: --drain-limit by ORDERS_DRAIN_LIMIT, and so on; --web and
---metrics-tls by `true`. An option on the command line counts before its variable, and a variable that is set to nothing
-does not count. The configuration is logged at the start, without passwords, and a variable ORDERS_… that sets
-nothing has a warning.
+Each option can also be set by an environment variable: --drain-limit by ORDERS_DRAIN_LIMIT, and so on; --web,
+--redis-ready and --metrics-tls by `true`. An option on the command line counts before its variable, and a variable
+that is set to nothing does not count. The configuration is logged at the start, without passwords, and a variable
+ORDERS_… that sets nothing has a warning.
 
 ",
     otlp_variables!()

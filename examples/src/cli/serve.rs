@@ -19,7 +19,7 @@ use crate::auth::{Auth, KeySet};
 use crate::connections::{MAX_HEADER_BYTES, MAX_RESET_STREAMS, MAX_STREAMS};
 use crate::deadlines::{DEFAULT_CAP, DEFAULT_STALL_LIMIT, TimeLimit};
 use crate::duration;
-use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
+use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit, RedisFallback};
 use crate::logs::Format;
 use crate::serve::Origin;
 use crate::service::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
@@ -160,6 +160,21 @@ pub struct ServeArgs {
     /// change and the log names the line.
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
+
+    /// Redis in which the rate limits are shared with other servers: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]
+    ///
+    /// With a password, use the variable ORDERS_REDIS: other users of the machine can see command lines.
+    #[arg(long, value_name = "URL", help_heading = LIMITS, value_parser = NonEmptyStringValueParser::new())]
+    pub redis: Option<String>,
+
+    /// What decides while Redis does not: `local`, each server by itself; `open`, calls pass; `closed`, calls are
+    /// refused with UNAVAILABLE
+    #[arg(long, value_name = "local|open|closed", default_value = "local", hide_possible_values = true, help_heading = LIMITS)]
+    pub redis_fallback: RedisFallback,
+
+    /// Report "not serving" to health checks while Redis does not decide
+    #[arg(long, requires = "redis", help_heading = LIMITS)]
+    pub redis_ready: bool,
 
     /// Network or address of a trusted proxy, whose x-forwarded-for names the client; may be given more than once, or
     /// several between commas

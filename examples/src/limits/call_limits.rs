@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tonic_call::{Methods, RuleError};
-use tonic_ratelimit_layer::{BuildError, Limits, RateLimitLayer, Rule};
+use tonic_ratelimit_layer::{BuildError, Limits, RateLimitLayer, RedisStore, Rule};
 
 use super::in_flight::InFlightLimit;
 use super::rate_limit::{AppliesTo, RateLimit};
@@ -17,6 +17,7 @@ pub struct CallLimits {
     pub(super) after_auth: Limits,
     in_flight: Limits,
     proxies: Vec<String>,
+    redis: Option<RedisStore>,
 }
 
 /// The layers of [`CallLimits`].
@@ -27,13 +28,15 @@ pub(crate) struct LimitLayers {
     pub(crate) in_flight: RateLimitLayer,
     /// Limits by caller, by metadata, and of all calls.
     pub(crate) after_auth: RateLimitLayer,
+    /// Where rate limits are shared.
+    pub(super) redis: Option<RedisStore>,
 }
 
 impl CallLimits {
     /// No limits.
     pub fn none() -> Self {
         let [before_auth, after_auth, in_flight] = [(); 3].map(|()| Limits::none());
-        Self { before_auth, after_auth, in_flight, proxies: Vec::new() }
+        Self { before_auth, after_auth, in_flight, proxies: Vec::new(), redis: None }
     }
 
     /// The rate limits `given`, and the default for methods that none of them applies to. `proxies` are the
@@ -86,18 +89,34 @@ impl CallLimits {
         Self { in_flight: limit.limits(auth), ..self }
     }
 
+    /// Shares the rate limits with the other servers that use this store.
+    #[must_use]
+    pub fn shared(self, redis: Option<RedisStore>) -> Self {
+        Self { redis, ..self }
+    }
+
+    /// Where rate limits are shared.
+    pub(crate) fn redis(&self) -> Option<&RedisStore> {
+        self.redis.as_ref()
+    }
+
     /// The layers around services with these methods. The error names the limit that is invalid.
     pub(crate) fn layers(&self, methods: &Methods) -> Result<LimitLayers, String> {
         Ok(LimitLayers {
             before_auth: self.layer(&self.before_auth, methods)?,
             in_flight: self.layer(&self.in_flight, methods)?,
             after_auth: self.layer(&self.after_auth, methods)?,
+            redis: self.redis.clone(),
         })
     }
 
     fn layer(&self, limits: &Limits, methods: &Methods) -> Result<RateLimitLayer, String> {
         let layer = RateLimitLayer::server(limits.clone());
         let layer = layer.methods(methods).behind(&self.proxies).domain(DOMAIN);
+        let layer = match &self.redis {
+            Some(redis) => layer.shared(redis.clone()),
+            None => layer,
+        };
         layer.build().map_err(|error| match error {
             BuildError::NeverMatches(RuleError::Unknown { rule, nearest, .. }) => {
                 let noun = if rule.contains('/') { "method" } else { "service" };

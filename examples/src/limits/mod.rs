@@ -5,6 +5,7 @@ mod file;
 mod gauges;
 mod in_flight;
 mod rate_limit;
+mod redis;
 mod reload;
 
 pub use call_limits::CallLimits;
@@ -15,3 +16,4 @@ pub use in_flight::InFlightLimit;
 pub use rate_limit::{AppliesTo, RateLimit};
 #[cfg(test)]
 pub(crate) use rate_limit::{DEFAULT, DEFAULT_WITHOUT_AUTH};
+pub use redis::{RedisFallback, redis_store};

@@ -30,6 +30,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
         limit_file: args.limit_file(),
+        redis_ready: args.redis_ready,
         deadlines: args.deadlines().map_err(ServeError::failed)?,
         connections: args.connections(),
         tls: tls.clone(),

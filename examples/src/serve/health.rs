@@ -11,6 +11,7 @@ use tonic_auth_layer::jwt::Readiness;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tonic_ratelimit_layer::RedisStore;
 
 use crate::auth::TokenVerifier;
 use crate::connections::{self, ConnectionLimits};
@@ -23,6 +24,9 @@ const LIVENESS: &str = "liveness";
 
 /// The time between two probes of the database.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The time between two looks at the connection to Redis.
+const REDIS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Maximum number of connections to the listener of [`Health::serve_on`]. Of more, the oldest ones are closed.
 const MAX_CONNECTIONS: usize = 100;
@@ -45,6 +49,8 @@ struct Conditions {
     had_keys: bool,
     /// The last probe of the database succeeded.
     has_database: bool,
+    /// Redis decides, or the server does not have to wait for that.
+    has_redis: bool,
 }
 
 impl Conditions {
@@ -53,7 +59,7 @@ impl Conditions {
     /// It waits only for the first keys, so that a release with a wrong issuer does not replace a good one. After
     /// that an outage of the issuer, which affects every pod at once, must not remove them all.
     fn serves(self) -> bool {
-        self.is_open && self.had_keys && self.has_database
+        self.is_open && self.had_keys && self.has_database && self.has_redis
     }
 
     /// Whether the order service is serving.
@@ -65,8 +71,13 @@ impl Conditions {
 impl Health {
     /// Nothing is serving yet, except that the process lives.
     pub async fn starting() -> Self {
-        let conditions =
-            Conditions { is_open: false, has_keys: true, had_keys: true, has_database: true };
+        let conditions = Conditions {
+            is_open: false,
+            has_keys: true,
+            had_keys: true,
+            has_database: true,
+            has_redis: true,
+        };
         let reporter = HealthReporter::new();
         reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
         for name in VERSIONS.into_iter().chain([""]) {
@@ -146,6 +157,20 @@ impl Health {
         }
     }
 
+    /// Follows whether Redis decides about shared limits; never returns.
+    pub(super) async fn follow_redis(&self, redis: &RedisStore) -> Infallible {
+        loop {
+            self.look_at_redis(redis).await;
+            tokio::time::sleep(REDIS_INTERVAL).await;
+        }
+    }
+
+    /// Notes whether Redis decides now.
+    pub(super) async fn look_at_redis(&self, redis: &RedisStore) {
+        let has_redis = redis.ready().is_ok();
+        self.change(|conditions| conditions.has_redis = has_redis).await;
+    }
+
     /// Changes the conditions, and reports what changes with them: a watch receives each report.
     async fn change(&self, change: impl FnOnce(&mut Conditions)) {
         let mut conditions = self.conditions.lock().await;
@@ -173,12 +198,19 @@ mod tests {
     #[test]
     fn an_outage_of_the_issuer_affects_the_service_that_needs_its_keys_and_any_other_affects_both()
     {
-        let all = Conditions { is_open: true, has_keys: true, had_keys: true, has_database: true };
+        let all = Conditions {
+            is_open: true,
+            has_keys: true,
+            had_keys: true,
+            has_database: true,
+            has_redis: true,
+        };
         for (conditions, orders, server) in [
             (all, true, true),
             (Conditions { has_keys: false, ..all }, false, true),
             (Conditions { has_keys: false, had_keys: false, ..all }, false, false),
             (Conditions { has_database: false, ..all }, false, false),
+            (Conditions { has_redis: false, ..all }, false, false),
             (Conditions { is_open: false, ..all }, false, false),
         ] {
             let serves = (conditions.serves_orders(), conditions.serves());

@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub limits: CallLimits,
     /// The file that `limits` were read from; SIGHUP reads it again.
     pub limit_file: Option<LimitFile>,
+    /// Whether the server is ready only while Redis decides about shared limits.
+    pub redis_ready: bool,
     /// Limits of how long calls may take.
     pub deadlines: Deadlines,
     /// Limits of connections.
@@ -71,6 +73,7 @@ pub async fn serve(
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, ServeError> {
+    let redis = config.limits.redis().cloned().filter(|_| config.redis_ready);
     let readiness = callers.tokens().map(TokenVerifier::readiness);
     let methods = methods::served().map_err(ServeError::failed)?;
     let auth = callers.layer(&methods);
@@ -116,6 +119,9 @@ pub async fn serve(
     if !readiness.as_ref().is_none_or(Readiness::is_ready) {
         health.wait_for_keys().await;
     }
+    if let Some(redis) = &redis {
+        health.look_at_redis(redis).await;
+    }
     if signals.is_empty() {
         health.open().await;
     }
@@ -132,10 +138,17 @@ pub async fn serve(
             _ => std::future::pending().await,
         }
     };
+    let follow_redis = async {
+        match &redis {
+            Some(redis) => health.follow_redis(redis).await,
+            None => std::future::pending().await,
+        }
+    };
     let signal = tokio::select! {
         Some(signal) = signals.recv() => signal,
         never = follow_keys => match never {},
         never = health.follow_database(orders.store()) => match never {},
+        never = follow_redis => match never {},
         ended = &mut server => {
             ended.map_err(ServeError::failed)?;
             return Err(ServeError::failed("it stopped without a signal"));

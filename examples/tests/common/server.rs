@@ -63,6 +63,7 @@ impl Server {
         let config = ServerConfig {
             limits: CallLimits::none(),
             limit_file: None,
+            redis_ready: false,
             deadlines: Deadlines::of_callers(),
             connections,
             tls,
@@ -81,6 +82,7 @@ impl Server {
             ServerConfig {
                 limits: CallLimits::none(),
                 limit_file: None,
+                redis_ready: false,
                 deadlines: Deadlines::of_callers(),
                 connections,
                 tls: None,

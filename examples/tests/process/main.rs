@@ -7,6 +7,8 @@
 mod common;
 #[path = "../../../.ci/openid/provider.rs"]
 mod provider;
+#[path = "../../../ratelimit/tests/redis_server/mod.rs"]
+mod redis_server;
 
 mod a_call_prints_json_or_says_what_went_wrong;
 mod a_call_reads_its_requests_from_lines;
@@ -38,6 +40,7 @@ mod only_so_many_calls_pass;
 mod only_so_many_calls_run;
 mod prometheus_sees_what_was_called;
 mod serve_says_where_it_listens_or_why_not;
+mod several_servers_share_limits;
 mod spans_are_exported;
 mod the_demo_shows_every_way_a_call_can_end;
 mod the_last_spans_are_sent_but_not_waited_for;
