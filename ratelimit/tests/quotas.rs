@@ -297,7 +297,7 @@ fn a18_clones_and_services_count_together() {
 }
 
 #[test]
-fn a22_clones_of_a_shared_rule_count_together_and_others_do_not() {
+fn a22_clones_of_a_pooled_rule_count_together_and_others_do_not() {
     let quota = || Rule::from(Quota::per_second(3).by(Key::principal()));
     let of_both = |one: Rule, other: Rule| {
         let limits = Limits::none().method("test.v1.Kinds", "Unary", one);
@@ -305,12 +305,12 @@ fn a22_clones_of_a_shared_rule_count_together_and_others_do_not() {
         let who = |path| Who { path, ..principal("ann") };
         (passes(&layer, &who(UNARY)), passes(&layer, &who(PEEK)))
     };
-    let shared = quota().shared();
-    assert_eq!(of_both(shared.clone(), shared.clone()), (3, 0));
+    let pooled = quota().pooled();
+    assert_eq!(of_both(pooled.clone(), pooled.clone()), (3, 0));
     assert_eq!(of_both(quota(), quota()), (3, 3));
     // Not a clone, or a clone that has more limits.
-    assert_eq!(of_both(shared.clone(), quota().shared()), (3, 3));
-    assert_eq!(of_both(shared.clone(), shared.and(Quota::per_second(2))), (3, 2));
+    assert_eq!(of_both(pooled.clone(), quota().pooled()), (3, 3));
+    assert_eq!(of_both(pooled.clone(), pooled.and(Quota::per_second(2))), (3, 2));
 }
 
 #[test]

@@ -245,19 +245,19 @@ async fn swapped_under_load(key: Key, buckets: usize) {
 }
 
 #[test]
-fn f11_rules_that_are_no_longer_shared_have_limits_of_their_own() {
+fn f11_rules_that_are_no_longer_pooled_have_limits_of_their_own() {
     let both = |one: Rule, other: Rule| {
         let limits = Limits::none().method("test.v1.Kinds", "Unary", one);
         limits.method("test.v1.Kinds", "Peek", other)
     };
     let quota = || Rule::from(Quota::per_second(3).by(Key::principal()));
-    let shared = || {
-        let shared = quota().shared();
-        both(shared.clone(), shared)
+    let pooled = || {
+        let pooled = quota().pooled();
+        both(pooled.clone(), pooled)
     };
-    let (layer, _) = built(shared());
+    let (layer, _) = built(pooled());
     assert_eq!((passes(&layer, &path(UNARY)), passes(&layer, &path(PEEK))), (3, 0));
-    layer.handle().replace(shared()).unwrap();
+    layer.handle().replace(pooled()).unwrap();
     assert_eq!((passes(&layer, &path(UNARY)), passes(&layer, &path(PEEK))), (0, 0));
     layer.handle().replace(both(quota(), quota())).unwrap();
     // One of them has the state of both, the other begins.

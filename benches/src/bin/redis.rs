@@ -41,12 +41,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await;
         measure("shared in Redis", callers, {
             let shared = shared.clone();
-            move || call(shared.clone())
+            move || call(&shared)
         })
         .await;
         measure("in the process", callers, {
             let local = local.clone();
-            move || call(local.clone())
+            move || call(&local)
         })
         .await;
     }
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// A call that passes a layer.
-fn call(layer: RateLimitLayer) -> impl Future<Output = ()> + Send + 'static {
+fn call(layer: &RateLimitLayer) -> impl Future<Output = ()> + Send + use<> {
     let answer = |_| ready(Ok::<_, Infallible>(Response::new(Body::empty())));
     let service = layer.layer(service_fn(answer));
     async move {

@@ -74,7 +74,7 @@ impl AppliesTo {
     /// Adds `rule` for these methods to `limits`. The versions of the API share it: who calls both of them has one
     /// quota.
     pub(super) fn add_to(&self, limits: Limits, rule: Rule) -> Limits {
-        let rule = rule.shared();
+        let rule = rule.pooled();
         self.services().into_iter().fold(limits, |limits, service| match self {
             Self::Method(_, method) => limits.method(service, method, rule.clone()),
             _ => limits.service(service, rule.clone()),

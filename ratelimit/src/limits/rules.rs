@@ -24,7 +24,7 @@ use super::quota::{Quota, Rate};
 pub struct Rule {
     pub(crate) limits: Vec<Limit<AnyMeasure>>,
     /// The same for all rules that share their limits.
-    pub(crate) shared: Option<Arc<()>>,
+    pub(crate) pool: Option<Arc<()>>,
 }
 
 /// What a limit measures.
@@ -38,7 +38,7 @@ pub(crate) enum AnyMeasure {
 ///
 /// Only the most specific rule applies to a call: that of the method, else that of the service, else the default.
 /// All methods that a rule matches share its limits. Several rules share theirs if they are clones of a
-/// [shared](Rule::shared) one.
+/// [pooled](Rule::pooled) one.
 ///
 /// The default does not apply to the health and reflection services, unless
 /// [`include_infrastructure`](crate::RateLimitBuilder::include_infrastructure) is set. A rule of their own does.
@@ -68,7 +68,7 @@ impl Rule {
     #[must_use]
     pub fn and(mut self, more: impl Into<Self>) -> Self {
         self.limits.append(&mut more.into().limits);
-        Self { limits: self.limits, shared: None }
+        Self { limits: self.limits, pool: None }
     }
 
     /// Makes this rule and its clones share their limits: calls of all methods and services that one of them is added
@@ -79,26 +79,26 @@ impl Rule {
     /// ```
     /// use tonic_ratelimit_layer::{Key, Limits, Quota, Rule};
     ///
-    /// let create = Rule::from(Quota::per_second(5).by(Key::principal())).shared();
+    /// let create = Rule::from(Quota::per_second(5).by(Key::principal())).pooled();
     /// let limits = Limits::none()
     ///     .method("orders.v1.OrderService", "CreateOrder", create.clone())
     ///     .method("orders.v2.OrderService", "CreateOrder", create);
     /// ```
     #[must_use]
-    pub fn shared(self) -> Self {
-        Self { shared: Some(Arc::default()), ..self }
+    pub fn pooled(self) -> Self {
+        Self { pool: Some(Arc::default()), ..self }
     }
 }
 
 impl From<Quota> for Rule {
     fn from(quota: Quota) -> Self {
-        Self { limits: vec![quota.general()], shared: None }
+        Self { limits: vec![quota.general()], pool: None }
     }
 }
 
 impl From<InFlight> for Rule {
     fn from(in_flight: InFlight) -> Self {
-        Self { limits: vec![in_flight.general()], shared: None }
+        Self { limits: vec![in_flight.general()], pool: None }
     }
 }
 

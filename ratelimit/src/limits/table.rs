@@ -28,11 +28,11 @@ impl Table {
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let firsts = firsts(limits);
-        let mut shared = HashMap::new();
+        let mut pooled = HashMap::new();
         let mut taken = HashSet::new();
         let rules = limits.0.try_map(|matches, rule| {
-            let id = rule.shared.as_ref().map(Arc::as_ptr);
-            if let Some(limits) = id.and_then(|id| shared.get(&id)) {
+            let id = rule.pool.as_ref().map(Arc::as_ptr);
+            if let Some(limits) = id.and_then(|id| pooled.get(&id)) {
                 return Ok(Arc::clone(limits));
             }
             let previous = previous.map_or(&[][..], |previous| previous.of(matches));
@@ -47,7 +47,7 @@ impl Table {
                     wrong,
                 })?;
             taken.extend(limits.iter().map(|limit| limit.store.id()));
-            shared.extend(id.map(|id| (id, Arc::clone(&limits))));
+            pooled.extend(id.map(|id| (id, Arc::clone(&limits))));
             Ok(limits)
         })?;
         let checked = methods.map_or_else(|| rules.check_names(), |methods| rules.check(methods));
@@ -81,7 +81,7 @@ impl Table {
 fn firsts(limits: &Limits) -> HashMap<*const (), Matches<'_>> {
     let mut firsts = HashMap::new();
     for (matches, rule) in limits.0.iter() {
-        if let Some(id) = rule.shared.as_ref().map(Arc::as_ptr) {
+        if let Some(id) = rule.pool.as_ref().map(Arc::as_ptr) {
             let first = firsts.entry(id).or_insert(matches);
             *first = matches.min(*first);
         }
