@@ -161,7 +161,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
 
-    /// Redis in which the rate limits are shared with other servers: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]
+    /// Redis in which the rate limits are shared with other servers: redis://USER:PASSWORD@HOST:PORT/DATABASE, of which only HOST is needed
     ///
     /// With a password, use the variable ORDERS_REDIS: other users of the machine can see command lines.
     #[arg(long, value_name = "URL", help_heading = LIMITS, value_parser = NonEmptyStringValueParser::new())]
