@@ -161,9 +161,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
 
-    /// Redis in which the rate limits are shared with other servers: redis://USER:PASSWORD@HOST:PORT/DATABASE, of which only HOST is needed
+    /// Redis in which the rate limits are shared with other servers: redis://HOST:PORT
     ///
-    /// With a password, use the variable ORDERS_REDIS: other users of the machine can see command lines.
+    /// The whole form is redis://USER:PASSWORD@HOST:PORT/DATABASE. With a password, use the variable ORDERS_REDIS:
+    /// other users of the machine can see command lines.
     #[arg(long, value_name = "URL", help_heading = LIMITS, value_parser = NonEmptyStringValueParser::new())]
     pub redis: Option<String>,
 
