@@ -157,8 +157,10 @@ fn panels() -> BTreeMap<String, String> {
         |panel: &&Value| panel["type"] != "row" && panel.to_string().contains("_server_");
     let expression = |panel: &Value| {
         let text = panel["targets"][0]["expr"].as_str().unwrap();
-        let all = ["$namespace", "$job", "$pod", "$instance", "$service", "$method"].into_iter();
+        let all = ["$namespace", "$job", "$pod", "$instance", "$method"].into_iter();
         let text = text.replace("$__rate_interval", "5m").replace("$__range", "5m");
+        // The methods of the second version have the same names.
+        let text = text.replace("$service", "orders.v1.OrderService");
         (
             panel["title"].as_str().unwrap().to_owned(),
             all.fold(text, |t, name| t.replace(name, ".*")),
