@@ -2,6 +2,8 @@
 
 mod body_reader;
 mod call_info;
+#[cfg(test)]
+mod call_info_tests;
 mod call_state;
 mod delivery;
 mod early;
@@ -21,6 +23,7 @@ mod one_pass;
 mod pair;
 mod protocol;
 mod protocol_names;
+mod refusal;
 mod request_body;
 mod response_body;
 mod service;
@@ -30,7 +33,7 @@ mod stopwatch;
 mod watch;
 mod web;
 
-pub use self::call_info::{CallInfo, Refusal};
+pub use self::call_info::CallInfo;
 pub use self::delivery::{Delivery, delivery_of_error};
 pub use self::early::EarlyMessages;
 pub use self::end::{Cause, End};
@@ -46,6 +49,7 @@ pub use self::observer::{Call, Observer};
 pub use self::one_pass::{Observing, Pass, PassError};
 pub use self::pair::Pair;
 pub use self::protocol::{Protocol, is_grpc};
+pub use self::refusal::Refusal;
 pub use self::response_body::ResponseBody;
 pub use self::service::Observe;
 pub use self::side::Side;
