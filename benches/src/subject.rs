@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use prost::Message as _;
@@ -182,14 +182,17 @@ impl Subject {
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri(call);
-        let client = HeaderValue::from_static("grpc-rust/1.0 tonic/0.14");
-        request.headers_mut().insert(USER_AGENT, client);
+        // As tonic's client sends them.
+        let headers = request.headers_mut();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         if let Some((name, value)) = &self.credentials {
-            request.headers_mut().insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
         if let Some(timeout) = &self.timeout {
-            request.headers_mut().insert(GRPC_TIMEOUT, timeout.clone());
+            headers.insert(GRPC_TIMEOUT, timeout.clone());
         }
+        headers.insert(USER_AGENT, HeaderValue::from_static("grpc-rust/1.0 tonic/0.14"));
         let address = Some(self.callers.next());
         let peer = TcpConnectInfo { local_addr: address, remote_addr: address };
         request.extensions_mut().insert(peer);
