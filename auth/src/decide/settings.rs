@@ -72,11 +72,13 @@ impl Rules {
     /// The rule for that method, or for its service.
     pub(crate) fn rule(&self, rpc: &Rpc) -> Option<&Access> {
         static PUBLIC: LazyLock<Access> = LazyLock::new(Access::public);
-        let public = match rpc.is_health() {
-            true => self.public_health,
-            false => self.public_reflection && rpc.is_infrastructure(),
-        };
-        self.table.rule(rpc).or_else(|| public.then_some(&*PUBLIC))
+        self.table.rule(rpc).or_else(|| self.is_public(rpc).then(|| &*PUBLIC))
+    }
+
+    /// Whether that is a method of a standard service that is public.
+    fn is_public(&self, rpc: &Rpc) -> bool {
+        (self.public_health && rpc.is_health())
+            || (self.public_reflection && rpc.is_infrastructure() && !rpc.is_health())
     }
 }
 

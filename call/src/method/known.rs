@@ -79,6 +79,9 @@ impl KnownMethods {
 
     /// The method that a request calls, with what is known about it.
     pub(crate) fn resolve(&self, side: Side, head: &request::Parts) -> Rpc {
+        if let Source::Described(methods) = &self.0 {
+            return methods.resolve(head);
+        }
         let rpc = Rpc::from_head(head);
         let mut known = self.find(&rpc);
         if known.is_none()
@@ -88,7 +91,7 @@ impl KnownMethods {
             self.learn(&rpc);
             known = self.find(&rpc);
         }
-        rpc.with_known(known, self.methods().is_some())
+        rpc.with_known(known, false)
     }
 
     /// Whether the method is not known yet and a response can make it known.
@@ -216,6 +219,42 @@ mod tests {
             let rpc = resolved(known, "/test.v1.Kinds/Unary?query");
             assert_eq!(rpc.static_name(), Some("test.v1.Kinds/Unary"));
             assert_eq!(resolved(known, "/test.v1.Kinds/Unnary").static_name(), None);
+        }
+    }
+
+    #[test]
+    fn a_method_is_resolved_alike_whatever_the_thread_has_called_before() {
+        let described =
+            [kinds(), Methods::default(), kinds()].map(|methods| KnownMethods::from(&methods));
+        let paths = [
+            "/test.v1.Kinds/Unary",
+            "/test.v1.Kinds/Unary?query",
+            "/test.v1.Kinds/ServerStream",
+            "/test.v1.Kinds/Unar",
+            "/test.v1.Kinds/Unary/",
+            "/test.v1.Kinds/Unary2",
+            "//test.v1.Kinds/Unary",
+            "/prefix/test.v1.Kinds/Unary",
+            "/grpc.health.v1.Health/Check",
+            "/",
+        ];
+        for known in &described {
+            let methods = known.methods().expect("a descriptor set");
+            for before in paths {
+                for path in paths {
+                    resolved(known, before);
+                    let rpc = resolved(known, path);
+                    let read = Rpc::from_uri(&http::Uri::from_static(path));
+                    assert_eq!(rpc.known(), methods.known(&read), "{path} after {before}");
+                    assert_eq!(rpc.is_undescribed(), rpc.known().is_none(), "{path}");
+                    assert_eq!(rpc.path(), read.path(), "{path}");
+                    assert_eq!(
+                        (rpc.service(), rpc.method(), rpc.full(), rpc.is_well_formed()),
+                        (read.service(), read.method(), read.full(), read.is_well_formed()),
+                        "{path} after {before}"
+                    );
+                }
+            }
         }
     }
 

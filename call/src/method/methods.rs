@@ -1,10 +1,12 @@
 //! The methods in a `FileDescriptorSet`.
 
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use http::{Uri, request};
 use prost::Message as _;
 use prost_types::method_options::IdempotencyLevel;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
@@ -41,6 +43,16 @@ struct Inner {
     described: usize,
     by_name: FxHashMap<MethodName, usize>,
     services: FxHashSet<Box<str>>,
+}
+
+/// The method that a thread has called last.
+struct Last {
+    methods: Methods,
+    index: usize,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
 }
 
 /// One method of a service.
@@ -174,13 +186,38 @@ impl Methods {
 
     pub(crate) fn known(&self, rpc: &Rpc) -> Option<KnownMethod> {
         let index = *self.0.by_name.get(rpc.full())?;
-        let method = &self.0.list[index];
-        Some(KnownMethod {
-            index,
-            kind: Some(method.kind),
-            idempotency: Some(method.idempotency),
-            name: method.full.leaked(),
-        })
+        Some(self.0.list[index].known(index))
+    }
+
+    /// The method that a request calls, with what is known about it.
+    ///
+    /// The one that was called last on this thread is not looked up again: the layers of a call resolve the same method
+    /// one after the other.
+    pub(super) fn resolve(&self, head: &request::Parts) -> Rpc {
+        let resolved = LAST.try_with(|last| {
+            let mut last = last.borrow_mut();
+            let is_of_this = |last: &&mut Last| Arc::ptr_eq(&last.methods.0, &self.0);
+            if let Some(Last { index, .. }) = last.as_mut().filter(is_of_this) {
+                if let Some(rpc) = self.0.list[*index].called_by(&head.uri, *index) {
+                    return rpc;
+                }
+                let rpc = self.look_up(head);
+                *index = rpc.known().map_or(*index, |known| known.index);
+                return rpc;
+            }
+            let rpc = self.look_up(head);
+            if let Some(known) = rpc.known() {
+                *last = Some(Last { methods: self.clone(), index: known.index });
+            }
+            rpc
+        });
+        resolved.unwrap_or_else(|_| self.look_up(head))
+    }
+
+    fn look_up(&self, head: &request::Parts) -> Rpc {
+        let rpc = Rpc::from_head(head);
+        let known = self.known(&rpc);
+        rpc.with_known(known, true)
     }
 }
 
@@ -259,6 +296,21 @@ impl Method {
     /// The value of its `idempotency_level` option.
     pub fn idempotency(&self) -> Idempotency {
         self.idempotency
+    }
+
+    fn known(&self, index: usize) -> KnownMethod {
+        KnownMethod {
+            index,
+            kind: Some(self.kind),
+            idempotency: Some(self.idempotency),
+            name: self.full.leaked(),
+        }
+    }
+
+    /// This method, which has this index, if a URI names it.
+    fn called_by(&self, uri: &Uri, index: usize) -> Option<Rpc> {
+        let is_called = uri.path().strip_prefix('/') == Some(&self.full);
+        is_called.then(|| Rpc::described(uri, self.service_len, self.known(index)))?
     }
 
     fn equals(&self, other: &Self) -> bool {

@@ -33,11 +33,12 @@ pub struct Rpc {
     undescribed: bool,
 }
 
-/// Where the two names begin in the path. A path has at most 65,534 bytes.
+/// Where the two names are in the path, and the query behind them. A path has at most 65,534 bytes.
 #[derive(Clone, Copy)]
 struct Names {
     service: u16,
     method: u16,
+    end: u16,
 }
 
 /// A method that is known to exist: see [`KnownMethods`](crate::KnownMethods).
@@ -83,17 +84,22 @@ impl Rpc {
 
     /// The fully qualified service name, `pkg.Svc`; empty if the path is not well formed.
     pub fn service(&self) -> &str {
-        self.names.map_or("", |at| &self.path()[at.service.into()..usize::from(at.method) - 1])
+        self.names.map_or("", |at| self.part(at.service, at.method - 1))
     }
 
     /// The method name, `Method`; empty if the path is not well formed.
     pub fn method(&self) -> &str {
-        self.names.map_or("", |at| &self.path()[at.method.into()..])
+        self.names.map_or("", |at| self.part(at.method, at.end))
     }
 
     /// Service and method, `pkg.Svc/Method`; empty if the path is not well formed.
     pub fn full(&self) -> &str {
-        self.names.map_or("", |at| &self.path()[at.service.into()..])
+        self.names.map_or("", |at| self.part(at.service, at.end))
+    }
+
+    fn part(&self, start: u16, end: u16) -> &str {
+        let path = self.path.as_ref().map_or("", PathAndQuery::as_str);
+        path.get(start.into()..end.into()).unwrap_or_default()
     }
 
     /// [`full`](Self::full) as text that lives as long as the process, for libraries that keep names without
@@ -144,6 +150,15 @@ impl Rpc {
         self.service() == HEALTH
     }
 
+    /// A method of a descriptor set, which the path `/service/method` of this URI names.
+    pub(super) fn described(uri: &Uri, service_len: usize, known: KnownMethod) -> Option<Self> {
+        let path = uri.path_and_query()?.clone();
+        let method = u16::try_from(service_len + 2).ok()?;
+        let end = u16::try_from(path.path().len()).ok()?;
+        let names = Some(Names { service: 1, method, end });
+        Some(Self { path: Some(path), names, known: Some(known), undescribed: false })
+    }
+
     pub(crate) fn with_known(mut self, known: Option<KnownMethod>, described: bool) -> Self {
         self.known = known;
         self.undescribed = described && known.is_none();
@@ -166,16 +181,21 @@ fn split(path: &str) -> Option<Names> {
     let nested = service.iter().fold(false, |any, &byte| any | (byte == b'/'));
     let exact = !service.is_empty() && !method.is_empty() && !nested;
     let method = u16::try_from(service.len() + 2).ok()?;
-    exact.then_some(Names { service: 1, method })
+    let end = u16::try_from(path.len()).ok()?;
+    exact.then_some(Names { service: 1, method, end })
 }
 
 fn split_behind_prefix(path: &str, generated: &GrpcMethod<'static>) -> Option<Names> {
     let rest = path.strip_suffix(generated.method())?.strip_suffix('/')?;
     let method = u16::try_from(rest.len() + 1).ok()?;
     let rest = rest.strip_suffix(generated.service())?;
+    let end = u16::try_from(path.len()).ok()?;
     let named = !generated.service().is_empty() && !generated.method().is_empty();
-    (named && rest.ends_with('/'))
-        .then_some(Names { service: u16::try_from(rest.len()).ok()?, method })
+    (named && rest.ends_with('/')).then_some(Names {
+        service: u16::try_from(rest.len()).ok()?,
+        method,
+        end,
+    })
 }
 
 #[cfg(test)]

@@ -80,7 +80,11 @@ impl<T> MethodTable<T> {
         if !rpc.is_well_formed() {
             return None;
         }
-        self.methods.get(rpc.full()).or_else(|| self.services.get(rpc.service()))
+        // Most tables have rules of one of the two, or none.
+        let of_method = || self.methods.get(rpc.full());
+        let of_service = || self.services.get(rpc.service());
+        let method = if self.methods.is_empty() { None } else { of_method() };
+        if self.services.is_empty() { method } else { method.or_else(of_service) }
     }
 
     /// All values with the calls they match: rules for methods, then for services, each in no particular order,

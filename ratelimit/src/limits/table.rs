@@ -60,7 +60,7 @@ impl Table {
     pub(crate) fn limits(&self, rpc: &Rpc, include_infrastructure: bool) -> &[Enforced] {
         match self.rules.rule(rpc) {
             Some(limits) => limits,
-            None if rpc.is_infrastructure() && !include_infrastructure => &[],
+            None if !include_infrastructure && rpc.is_infrastructure() => &[],
             None => self.of(Matches::Default),
         }
     }
