@@ -88,6 +88,14 @@ enum Address {
 }
 
 impl PeerAddress {
+    /// The text of an IP address in ASCII, for which nothing has to be checked; `None` for a name.
+    pub fn as_ip(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Address::Ip(ip) => Some(ip.as_bytes()),
+            Address::Name(_) => None,
+        }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -171,6 +179,7 @@ mod tests {
             assert_eq!(found.to_string(), peer);
             let address = found.address().expect("an address");
             assert_eq!((address.as_str(), address.to_string()), (ip, ip.to_owned()));
+            assert_eq!(address.as_ip(), Some(ip.as_bytes()));
             assert_eq!(found.ip().map(|ip| ip.to_string()), Some(ip.to_owned()));
             assert_eq!(found.socket_addr().map(|at| at.to_string()), Some(peer.to_owned()));
         }

@@ -36,6 +36,11 @@ impl<const DIGITS: usize> Hex<DIGITS> {
         Self(digits)
     }
 
+    /// The digits, in ASCII.
+    pub fn as_bytes(&self) -> &[u8; DIGITS] {
+        &self.0
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         // The digits are ASCII.
@@ -63,6 +68,7 @@ mod tests {
     fn a_number_is_written_with_leading_zeros() {
         for number in [0, 1, 0xab, u128::from(u64::MAX), u128::MAX] {
             assert_eq!(Hex::<32>::new(number).as_str(), format!("{number:032x}"));
+            assert_eq!(Hex::<32>::new(number).as_bytes()[..], *format!("{number:032x}").as_bytes());
             assert_eq!(Hex::<16>::new(number).as_str(), format!("{:016x}", number as u64));
             assert_eq!(Hex::<2>::new(number).as_str(), format!("{:02x}", number & 0xff));
             assert_eq!(Hex::<3>::new(number).as_str(), format!("{:03x}", number & 0xfff));
