@@ -74,6 +74,11 @@ impl Observer for Logging {
             is_current: settings.side == Side::Server && !settings.handler_span && !is_quiet,
         })
     }
+
+    fn begins_in_scope(&self) -> bool {
+        // The handler's span and the line of a start may be seen by what reads the context of a trace.
+        self.0.settings.handler_span || self.0.sites.starts.is_some()
+    }
 }
 
 impl Call for LoggingCall {

@@ -62,6 +62,10 @@ impl Observer for Metrics {
         };
         Some(MetricsCall { series, info, since, panic_counted: AtomicBool::new(false) })
     }
+
+    fn begins_in_scope(&self) -> bool {
+        false
+    }
 }
 
 /// Warns once that calls are not counted. Only at a call, because a recorder may be installed after the layer

@@ -14,23 +14,18 @@ use crate::observe::{Batch, CallInfo, EarlyMessages, Flow, code_of_error};
 use crate::show::ErrorChain;
 
 pub(super) struct CallState<C> {
-    call: Beginning<C>,
+    /// The call, if it begins with the request.
+    pub(super) early: Option<C>,
+    /// If the call begins with the response, if that shows that the request is a call.
+    pub(super) late: Option<Box<LateCall<C>>>,
     /// Facts that the call's layers share, if any.
     pub(super) info: Option<CallInfo>,
     /// The method, if a response can still make it known.
-    unknown: Option<(Arc<KnownMethods>, Rpc)>,
+    pub(super) unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ended: AtomicBool,
     request_failed: AtomicBool,
     request_error: OnceLock<Box<RequestError>>,
     unwound: AtomicBool,
-}
-
-/// When the call begins.
-pub(super) enum Beginning<C> {
-    /// With the request.
-    Early(C),
-    /// With the response, if that shows that the request is a call.
-    Late(Box<LateCall<C>>),
 }
 
 /// A request that may turn out to be a call.
@@ -48,17 +43,14 @@ pub(super) struct RequestError {
 }
 
 impl<C: Call> CallState<C> {
-    // Inlined, so that the call is built where it stays: it has many hundred bytes.
+    /// The state of a request of which nothing is known.
     #[inline]
-    pub(super) fn new(
-        call: Beginning<C>,
-        info: Option<CallInfo>,
-        unknown: Option<(Arc<KnownMethods>, Rpc)>,
-    ) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            call,
-            info,
-            unknown,
+            early: None,
+            late: None,
+            info: None,
+            unknown: None,
             ended: AtomicBool::new(false),
             request_failed: AtomicBool::new(false),
             request_error: OnceLock::new(),
@@ -68,15 +60,15 @@ impl<C: Call> CallState<C> {
 
     /// The call, once it has begun.
     pub(super) fn call(&self) -> Option<&C> {
-        match &self.call {
-            Beginning::Early(call) => Some(call),
-            Beginning::Late(late) => late.call.get(),
+        match &self.early {
+            Some(call) => Some(call),
+            None => self.late.as_ref()?.call.get(),
         }
     }
 
     /// Begins the call late, and reports the messages so far to it.
     pub(super) fn begin(&self, call: C) {
-        let Beginning::Late(late) = &self.call else { return };
+        let Some(late) = &self.late else { return };
         // Locked throughout, so that new messages are reported after the earlier ones.
         let mut early = late.messages();
         let call = late.call.get_or_init(|| call);
@@ -95,7 +87,7 @@ impl<C: Call> CallState<C> {
     /// Marks that the request turned out to be no call.
     pub(super) fn never_begins(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        if let Beginning::Late(late) = &self.call {
+        if let Some(late) = &self.late {
             *late.messages() = None;
         }
     }
@@ -123,7 +115,7 @@ impl<C: Call> CallState<C> {
             return None;
         }
         let mut batch = Batch::default();
-        if let Beginning::Late(late) = &self.call
+        if let Some(late) = &self.late
             && late.call.get().is_none()
             && let Some(early) = &mut *late.messages()
         {
@@ -190,15 +182,11 @@ impl<C: Call> CallState<C> {
     }
 }
 
-impl<C> Beginning<C> {
-    /// For a request that may turn out to be a call.
-    pub(super) fn late() -> Self {
-        let messages = Mutex::new(Some(Box::default()));
-        Self::Late(Box::new(LateCall { call: OnceLock::new(), messages }))
-    }
-}
-
 impl<C> LateCall<C> {
+    pub(super) fn new() -> Self {
+        Self { call: OnceLock::new(), messages: Mutex::new(Some(Box::default())) }
+    }
+
     fn messages(&self) -> MutexGuard<'_, Option<Box<EarlyMessages>>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,25 @@ pub trait Observer: Clone + Send + Sync + 'static {
     /// changes to the head have no effect. [`Stopwatch::since_arrival`](crate::Stopwatch::since_arrival) starts
     /// when the request arrived.
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
+
+    /// Like [`begin`](Self::begin), into a place that is empty. Observers of one pass build their calls where they stay:
+    /// a call can have several hundred bytes, and copying what was just written is slow.
+    #[doc(hidden)]
+    fn begin_in(
+        &self,
+        side: Side,
+        rpc: &Rpc,
+        head: &mut request::Parts,
+        place: &mut Option<Self::Call>,
+    ) {
+        *place = self.begin(side, rpc, head);
+    }
+
+    /// Whether [`begin`](Self::begin) must run in the scope of the observers outside this one, if several share one pass.
+    /// Like [`Call::reports_in_scope`]. The default is `true`.
+    fn begins_in_scope(&self) -> bool {
+        true
+    }
 }
 
 /// The hooks that an [`Observer`] gets for one call.

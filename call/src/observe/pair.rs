@@ -16,10 +16,30 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     type Call = Pair<A::Call, B::Call>;
 
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
+        let mut place = None;
+        self.begin_in(side, rpc, head, &mut place);
+        place
+    }
+
+    fn begin_in(
+        &self,
+        side: Side,
+        rpc: &Rpc,
+        head: &mut request::Parts,
+        place: &mut Option<Self::Call>,
+    ) {
         let _moment = OneMoment::begin();
-        let outer = self.0.begin(side, rpc, head);
-        let inner = scope(outer.as_ref(), || self.1.begin(side, rpc, head));
-        (outer.is_some() || inner.is_some()).then_some(Pair { outer, inner })
+        let Pair { outer, inner } = place.insert(Pair { outer: None, inner: None });
+        self.0.begin_in(side, rpc, head, outer);
+        let around = outer.as_ref().filter(|_| self.1.begins_in_scope());
+        scope(around, || self.1.begin_in(side, rpc, head, inner));
+        if outer.is_none() && inner.is_none() {
+            *place = None;
+        }
+    }
+
+    fn begins_in_scope(&self) -> bool {
+        self.0.begins_in_scope() || self.1.begins_in_scope()
     }
 }
 
@@ -29,6 +49,22 @@ impl<O: Observer> Observer for Option<O> {
 
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
         self.as_ref()?.begin(side, rpc, head)
+    }
+
+    fn begin_in(
+        &self,
+        side: Side,
+        rpc: &Rpc,
+        head: &mut request::Parts,
+        place: &mut Option<Self::Call>,
+    ) {
+        if let Some(observer) = self {
+            observer.begin_in(side, rpc, head, place);
+        }
+    }
+
+    fn begins_in_scope(&self) -> bool {
+        self.as_ref().is_some_and(O::begins_in_scope)
     }
 }
 

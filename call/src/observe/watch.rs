@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, request};
 use tonic::Code;
 
-use super::call_state::{Beginning, CallState};
+use super::call_state::{CallState, LateCall};
 use super::late::{Late, asks_as_grpc};
 use super::{Call, Observer, Side};
 use crate::answer::timeout_of;
@@ -49,19 +49,21 @@ impl<C: Call> Watch<C> {
         }
         let asked_as_grpc = side == Side::Client || asks_as_grpc(head, named);
         let mut late = None;
-        let call = if asked_as_grpc || rpc.known().is_some() {
-            Beginning::Early(observer.begin(side, &rpc, head)?)
+        let mut state = Arc::new(CallState::new());
+        let new = Arc::get_mut(&mut state).expect("not shared yet");
+        if asked_as_grpc || rpc.known().is_some() {
+            observer.begin_in(side, &rpc, head, &mut new.early);
+            new.early.as_ref()?;
         } else {
             // Facts from inner layers can show that this is a call.
             CallInfo::get_or_insert(side, &mut head.extensions);
             late = Some(Box::new(Late::new(observer, head, known)));
-            Beginning::late()
-        };
-        let info = info(side, server_timeout, head);
+            new.late = Some(Box::new(LateCall::new()));
+        }
+        new.info = info(side, server_timeout, head);
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
-        let unknown = learns.then(|| (Arc::clone(known), rpc));
-        let is_certain = named == Some(Protocol::Grpc) && late.is_none() && unknown.is_none();
-        let state = Arc::new(CallState::new(call, info, unknown));
+        let is_certain = named == Some(Protocol::Grpc) && late.is_none() && !learns;
+        new.unknown = learns.then(|| (Arc::clone(known), rpc));
         let (responded, ok_in_head) = (false, false);
         let watch = Self { state, side, asked_as_grpc, is_certain, late, responded, ok_in_head };
         Some((watch, BodyReader::of(named)))

@@ -47,6 +47,10 @@ impl Observer for Told {
         self.note(if rpc.known().is_some() { "begin known" } else { "begin" });
         Some(self.clone())
     }
+
+    fn begins_in_scope(&self) -> bool {
+        self.reports_in_scope
+    }
 }
 
 impl Call for Told {
@@ -79,20 +83,23 @@ impl Call for Told {
     }
 }
 
-/// What is noted of the response head and of a message in each direction, without the scopes that are entered.
+/// What is noted of the beginning, of the response head and of a message in each direction, without the scopes that are
+/// entered.
 async fn messages_of<O: Observer>(log: &Log, layer: ObserveLayer<O>) -> Vec<String> {
     let mut service =
         layer.layer(answers(|| Ok(Script::new().message(b"a").trailers(Code::Ok).respond())));
     let request = to("/test.v1.Kinds/Unary").map(|_| Script::new().message(b"a"));
     service.call(request).await.unwrap().into_body().collect().await.unwrap();
     let noted = std::mem::take(&mut *log.lock().unwrap());
-    let is_report =
-        |note: &String| ["message", "batch", "responded"].iter().any(|hook| note.contains(hook));
+    let is_report = |note: &String| {
+        ["begin", "message", "batch", "responded"].iter().any(|hook| note.contains(hook))
+    };
     noted.into_iter().filter(is_report).collect()
 }
 
 #[tokio::test]
-async fn heads_and_messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_it() {
+async fn beginnings_heads_and_messages_are_reported_in_the_scope_outside_only_to_calls_that_ask_for_it()
+ {
     let log = Log::default();
     let outer = || ObserveLayer::server(Told::new("outer", &log));
     let inner = |reports_in_scope| {
@@ -106,6 +113,8 @@ async fn heads_and_messages_are_reported_in_the_scope_outside_only_to_calls_that
         assert_eq!(
             noted,
             [
+                "outer begin []",
+                &format!("inner begin {response}"),
                 "outer message Request [outer inner]",
                 &format!("inner message Request {request}"),
                 "outer batch Request [outer inner]",
@@ -129,6 +138,8 @@ async fn the_innermost_of_three_gets_messages_in_both_scopes_if_it_asks_for_it()
     };
     let layer = observe![told("a", false), told("b", false), told("c", true)].unwrap();
     let noted = messages_of(&log, layer).await;
+    assert!(noted.contains(&"b begin [a]".to_owned()), "{noted:?}");
+    assert!(noted.contains(&"c begin [a b]".to_owned()), "{noted:?}");
     assert!(noted.contains(&"c message Request [a b c a b]".to_owned()), "{noted:?}");
     assert!(noted.contains(&"c batch Response [a b]".to_owned()), "{noted:?}");
 }
