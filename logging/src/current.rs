@@ -29,7 +29,7 @@ pub(crate) fn append(event: &mut Object<'_>) {
             call.string("request_id", &request_id);
         }
         if let Some(trace) = facts.trace() {
-            call.plain("trace_id", trace.trace_hex().as_str());
+            call.ascii("trace_id", trace.trace_hex().as_bytes());
         }
         call.close();
     });

@@ -81,7 +81,8 @@ pub(crate) struct ExtraFields {
 impl ExtraFields {
     pub(crate) fn of(finished: &Finished<'_>, keys: &ExtraKeys) -> Self {
         let mut fields = Vec::new();
-        let mut others = serde_json::Map::new();
+        // Most lines need no object, and making none costs nothing.
+        let mut others = None::<serde_json::Map<_, _>>;
         for (direction, prefix, kept) in [
             (Direction::Request, REQUEST_METADATA, &finished.facts.request_metadata),
             (Direction::Response, RESPONSE_METADATA, &finished.facts.response_metadata),
@@ -90,7 +91,10 @@ impl ExtraFields {
                 let text = joined(values).unwrap_or_default().into_owned();
                 match keys.metadata(direction, index) {
                     Some(index) => fields.push((index, FieldValue::Text(text.into()))),
-                    None => _ = others.insert(format!("{prefix}{name}"), text.into()),
+                    None => {
+                        let others = others.get_or_insert_default();
+                        others.insert(format!("{prefix}{name}"), text.into());
+                    }
                 }
             });
         }
@@ -101,11 +105,14 @@ impl ExtraFields {
             };
             match keys.declared(&key) {
                 Some(index) => fields.push((index, value)),
-                None => _ = others.insert(sanitize(&*key).into_owned(), into_json(value)),
+                None => {
+                    let others = others.get_or_insert_default();
+                    others.insert(sanitize(&*key).into_owned(), into_json(value));
+                }
             }
         }
         fields.sort_unstable_by_key(|(index, _)| *index);
-        let others = (!others.is_empty()).then(|| serde_json::Value::Object(others).to_string());
+        let others = others.map(|others| serde_json::Value::Object(others).to_string());
         Self { others, fields }
     }
 

@@ -213,6 +213,8 @@
 
 #[cfg(feature = "json")]
 mod current;
+#[cfg(feature = "json")]
+mod emitting;
 mod extra;
 mod facts;
 mod finished;

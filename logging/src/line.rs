@@ -11,7 +11,7 @@ use crate::extra::{ExtraFields, ExtraKeys};
 use crate::facts::Facts;
 use crate::finished::Finished;
 use crate::key::Key;
-use crate::member::{Common, Line, MemberValue, Members};
+use crate::member::{Common, Line, Members};
 
 /// A line about a call.
 pub(crate) struct CallLine<'c> {
@@ -114,7 +114,7 @@ impl Line for CallLine<'_> {
             kind: facts.rpc.known().and_then(|known| known.kind),
         });
         if let Some(end) = end {
-            members.add(Key::DurationMs as usize, MemberValue::millis(end.duration));
+            members.millis(Key::DurationMs, end.duration);
         }
         let (requests, request_bytes) = self.requests.unzip();
         members.number(Key::RequestMessages, requests);
@@ -122,7 +122,11 @@ impl Line for CallLine<'_> {
         let (responses, response_bytes) = self.responses.unzip();
         members.number(Key::ResponseMessages, responses);
         members.number(Key::ResponseBytes, response_bytes);
-        members.text(Key::PeerAddress, self.address.as_ref().map(PeerAddress::as_str));
+        match self.address.as_ref().map(|address| (address.as_ip(), address)) {
+            Some((Some(ip), _)) => members.ascii(Key::PeerAddress, ip),
+            Some((None, name)) => members.text(Key::PeerAddress, Some(name.as_str())),
+            None => {}
+        }
         let address = facts.peer.as_ref().and_then(Peer::socket_addr);
         members.number(Key::PeerPort, address.map(|address| address.port().into()));
         // Rounded up: less than a millisecond must not read as 0.
@@ -138,8 +142,8 @@ impl Line for CallLine<'_> {
         }
         members.text(Key::RequestId, self.request_id.as_deref());
         if let Some((trace, span)) = &self.trace {
-            members.plain(Key::TraceId, trace.as_str());
-            members.plain(Key::SpanId, span.as_str());
+            members.ascii(Key::TraceId, trace.as_bytes());
+            members.ascii(Key::SpanId, span.as_bytes());
         }
         if let Some(end) = end {
             end.extra.list(members);

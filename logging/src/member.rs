@@ -30,6 +30,16 @@ pub(crate) trait Members<'v> {
         }
     }
 
+    /// Adds text that JSON writes as it is, like [`plain`](Self::plain), from ASCII characters.
+    fn ascii(&mut self, key: Key, text: &'v [u8]) {
+        self.add(key as usize, MemberValue::Ascii(text));
+    }
+
+    /// Adds a time in milliseconds. What is less than a microsecond is cut off.
+    fn millis(&mut self, key: Key, time: Duration) {
+        self.add(key as usize, MemberValue::Millis(micros_of(time)));
+    }
+
     /// Adds text, unless there is none.
     fn text(&mut self, key: Key, text: Option<&'v str>) {
         if let Some(text) = text {
@@ -70,6 +80,8 @@ pub(crate) enum MemberValue<'v> {
     Text(&'v str),
     /// Text that JSON writes as it is: see [`Members::plain`].
     Plain(&'v str),
+    /// The same, as bytes: identifiers in hexadecimal.
+    Ascii(&'v [u8]),
     Unsigned(u64),
     Signed(i64),
     Float(f64),
@@ -78,11 +90,8 @@ pub(crate) enum MemberValue<'v> {
     Millis(u64),
 }
 
-impl MemberValue<'_> {
-    /// A time in milliseconds. What is less than a microsecond is cut off.
-    pub(crate) fn millis(time: Duration) -> Self {
-        Self::Millis(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
-    }
+pub(crate) fn micros_of(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A number of microseconds, in milliseconds.

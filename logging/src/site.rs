@@ -16,14 +16,18 @@ use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, dispatcher};
 
 #[cfg(feature = "json")]
+use crate::emitting::Emitting;
+#[cfg(feature = "json")]
 use crate::json::object::QuotedKey;
-use crate::key::{Key, MAX_EXTRA_KEYS};
+use crate::key::{Key, LAYER_KEYS, MAX_EXTRA_KEYS};
 use crate::member::{Line, MemberValue, Members, millis_of};
 
 /// The target of all events of this crate.
 pub(crate) const TARGET: &str = "tonic_logging_layer";
 
-/// The largest number of keys of an event. Arrays of that many values are on the stack while it is emitted.
+/// The number of keys of most events, and the largest one. Arrays of that many values are on the stack while an event is
+/// emitted.
+const USUAL_KEYS: usize = Key::NAMES.len() + LAYER_KEYS.len();
 const MAX_KEYS: usize = Key::NAMES.len() + MAX_EXTRA_KEYS;
 
 /// The call site of one event, at one level, with one set of keys.
@@ -99,13 +103,23 @@ impl Site {
 
     /// Emits a root event: inside a span, formatters would render the span's fields again.
     pub(crate) fn emit(&'static self, line: &impl Line) {
+        if self.definition().fields.len() <= USUAL_KEYS {
+            self.emit_values::<USUAL_KEYS>(line);
+        } else {
+            self.emit_values::<MAX_KEYS>(line);
+        }
+    }
+
+    fn emit_values<const KEYS: usize>(&'static self, line: &impl Line) {
         let Definition { metadata, fields, .. } = self.definition();
-        let mut members = EventMembers([None; MAX_KEYS]);
+        let mut members = EventMembers([None; KEYS]);
         line.list(&mut members);
-        let mut values: [(&Field, Option<&dyn Value>); MAX_KEYS] = [(&fields[0], None); MAX_KEYS];
+        let mut values: [(&Field, Option<&dyn Value>); KEYS] = [(&fields[0], None); KEYS];
         for ((value, field), member) in values.iter_mut().zip(fields).zip(&members.0) {
             *value = (field, member.as_ref().and_then(MemberValue::as_value));
         }
+        #[cfg(feature = "json")]
+        let _emitting = Emitting::start(self);
         Event::child_of(None, metadata, &metadata.fields().value_set(&values));
     }
 
@@ -149,12 +163,13 @@ impl Callsite for Site {
 }
 
 /// The values of one event, by the indexes of their keys. Keys without a value are left out.
-struct EventMembers<'v>([Option<MemberValue<'v>>; MAX_KEYS]);
+struct EventMembers<'v, const KEYS: usize>([Option<MemberValue<'v>>; KEYS]);
 
-impl<'v> Members<'v> for EventMembers<'v> {
+impl<'v, const KEYS: usize> Members<'v> for EventMembers<'v, KEYS> {
     fn add(&mut self, index: usize, value: MemberValue<'v>) {
         self.0[index] = Some(match value {
             MemberValue::Millis(micros) => MemberValue::Float(millis_of(micros)),
+            MemberValue::Ascii(text) => MemberValue::Text(str::from_utf8(text).unwrap_or_default()),
             value => value,
         });
     }
@@ -169,7 +184,7 @@ impl MemberValue<'_> {
             Self::Signed(number) => number,
             Self::Float(number) => number,
             Self::Bool(value) => value,
-            Self::Millis(_) => return None,
+            Self::Millis(_) | Self::Ascii(_) => return None,
         })
     }
 }

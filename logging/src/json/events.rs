@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::thread;
+use std::time::SystemTime;
 
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Subscriber};
@@ -11,13 +12,14 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::buffer::with_line;
+use super::buffer::{LineBuffer, with_line};
 use super::fields::JsonFields;
-use super::object::{Object, Quoted};
+use super::object::{Object, Quoted, QuotedKey};
 use super::options::JsonEvents;
-use super::spans;
 use super::text::{self, Escaped};
+use super::{spans, time};
 use crate::current;
+use crate::emitting::quoted_keys;
 
 impl<S, T> FormatEvent<S, JsonFields> for JsonEvents<T>
 where
@@ -33,7 +35,7 @@ where
         with_line(|line| {
             self.render(context, event, line)?;
             // In one piece: the subscriber's own buffer then never holds half a line.
-            writer.write_str(line)
+            writer.write_str(line.text_from(0))
         })
     }
 }
@@ -43,7 +45,7 @@ impl<T: FormatTime> JsonEvents<T> {
         &self,
         context: &FmtContext<'_, S, JsonFields>,
         event: &Event<'_>,
-        line: &mut String,
+        line: &mut LineBuffer,
     ) -> fmt::Result
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -54,14 +56,21 @@ impl<T: FormatTime> JsonEvents<T> {
         let mut object = Object::open(line);
         if self.timestamp {
             let line = object.value(Quoted(",\"timestamp\":\""));
-            line.push('"');
-            self.timer.format_time(&mut Writer::new(&mut Escaped(line)))?;
-            line.push('"');
+            line.push(b'"');
+            if self.is_default_timer {
+                time::timestamp(line, SystemTime::now());
+            } else {
+                self.timer.format_time(&mut Writer::new(&mut Escaped(line)))?;
+            }
+            line.push(b'"');
         }
         if self.level {
             object.plain(Quoted(",\"level\":\""), metadata.level().as_str());
         }
-        event.record(&mut EventFields(&mut object));
+        match quoted_keys(event.metadata()) {
+            Some(keys) => event.record(&mut KnownFields { object: &mut object, keys }),
+            None => event.record(&mut EventFields(&mut object)),
+        }
         if self.target {
             object.string(Quoted(",\"target\":\""), metadata.target());
         }
@@ -79,7 +88,7 @@ impl<T: FormatTime> JsonEvents<T> {
         }
         self.render_thread(&mut object);
         object.close();
-        line.push('\n');
+        line.push(b'\n');
         Ok(())
     }
 
@@ -126,28 +135,44 @@ impl<T: FormatTime> JsonEvents<T> {
 /// Writes the fields of an event at the top level.
 struct EventFields<'o, 'l>(&'o mut Object<'l>);
 
+/// The same, of an event whose keys are escaped already: by the indexes of its fields.
+struct KnownFields<'o, 'l, 'k> {
+    object: &'o mut Object<'l>,
+    keys: &'k [QuotedKey],
+}
+
+macro_rules! record_at_top_level {
+    (|$self:ident, $field:ident| ($object:expr, $key:expr)) => {
+        fn record_str(&mut $self, $field: &Field, value: &str) {
+            $object.string($key, value);
+        }
+
+        fn record_u64(&mut $self, $field: &Field, value: u64) {
+            $object.unsigned($key, value);
+        }
+
+        fn record_i64(&mut $self, $field: &Field, value: i64) {
+            $object.signed($key, value);
+        }
+
+        fn record_f64(&mut $self, $field: &Field, value: f64) {
+            $object.float($key, value);
+        }
+
+        fn record_bool(&mut $self, $field: &Field, value: bool) {
+            $object.boolean($key, value);
+        }
+
+        fn record_debug(&mut $self, $field: &Field, value: &dyn fmt::Debug) {
+            text::debug($object.value($key), value);
+        }
+    };
+}
+
 impl Visit for EventFields<'_, '_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.string(field.name(), value);
-    }
+    record_at_top_level!(|self, field| (self.0, field.name()));
+}
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.unsigned(field.name(), value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.signed(field.name(), value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.float(field.name(), value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.boolean(field.name(), value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        text::debug(self.0.value(field.name()), value);
-    }
+impl Visit for KnownFields<'_, '_, '_> {
+    record_at_top_level!(|self, field| (self.object, &self.keys[field.index()]));
 }

@@ -6,13 +6,14 @@ use std::ops::Range;
 
 use tracing_core::field::{Field, Visit};
 
+use super::buffer::LineBuffer;
 use super::object::Key as _;
 use super::{number, text};
 
 /// Collects the fields of a span.
 pub(super) struct Members<'l, 'n> {
     /// All members, as `"name":value`, with anything between them.
-    line: &'l mut String,
+    line: &'l mut LineBuffer,
     members: Vec<Member<'n>>,
 }
 
@@ -23,12 +24,12 @@ struct Member<'n> {
 }
 
 impl<'l, 'n> Members<'l, 'n> {
-    pub(super) fn new(line: &'l mut String) -> Self {
+    pub(super) fn new(line: &'l mut LineBuffer) -> Self {
         Self { line, members: Vec::new() }
     }
 
     /// Takes the members of an object that [`object`](Self::object) has written.
-    pub(super) fn parse(line: &'l mut String, object: &'n str) -> Option<Self> {
+    pub(super) fn parse(line: &'l mut LineBuffer, object: &'n str) -> Option<Self> {
         let mut members = Vec::new();
         let mut start = 1;
         while object.as_bytes().get(start) == Some(&b'"') {
@@ -51,23 +52,21 @@ impl<'l, 'n> Members<'l, 'n> {
     pub(super) fn object(mut self) -> &'l str {
         self.members.sort_by(|a, b| a.name.cmp(&b.name));
         let start = self.line.len();
-        self.line.push('{');
+        self.line.push(b'{');
         let mut members = self.members.iter().peekable();
         while let Some(Member { name, place }) = members.next() {
             let is_last = members.peek().is_none_or(|next| next.name != *name);
             if is_last {
-                self.line.extend_from_within(place.clone());
-                self.line.push(',');
+                self.line.push_again(place.clone());
+                self.line.push(b',');
             }
         }
-        if self.line.ends_with(',') {
-            self.line.pop();
-        }
-        self.line.push('}');
-        &self.line[start..]
+        self.line.pop_if(b',');
+        self.line.push(b'}');
+        self.line.text_from(start)
     }
 
-    fn add(&mut self, name: &'static str, write: impl FnOnce(&mut String)) {
+    fn add(&mut self, name: &'static str, write: impl FnOnce(&mut LineBuffer)) {
         let start = self.line.len();
         name.append(self.line, false, false);
         write(self.line);

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::Number;
 
-pub(crate) fn unsigned(line: &mut String, mut number: u64) {
+use super::buffer::LineBuffer;
+
+pub(crate) fn unsigned(line: &mut LineBuffer, mut number: u64) {
     // Most numbers are short.
     if number < 100 {
         let number = number as u16;
         if number >= 10 {
-            line.push(digit(number / 10).into());
+            line.push(digit(number / 10));
         }
-        return line.push(digit(number % 10).into());
+        return line.push(digit(number % 10));
     }
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -23,34 +25,34 @@ pub(crate) fn unsigned(line: &mut String, mut number: u64) {
             break;
         }
     }
-    line.push_str(str::from_utf8(&digits[start..]).unwrap_or_default());
+    line.push_ascii(&digits[start..]);
 }
 
-pub(crate) fn signed(line: &mut String, number: i64) {
+pub(crate) fn signed(line: &mut LineBuffer, number: i64) {
     if number < 0 {
-        line.push('-');
+        line.push(b'-');
     }
     unsigned(line, number.unsigned_abs());
 }
 
-pub(crate) fn boolean(line: &mut String, value: bool) {
+pub(crate) fn boolean(line: &mut LineBuffer, value: bool) {
     line.push_str(if value { "true" } else { "false" });
 }
 
 /// Appends an array of numbers.
-pub(crate) fn bytes(line: &mut String, bytes: &[u8]) {
-    line.push('[');
+pub(crate) fn bytes(line: &mut LineBuffer, bytes: &[u8]) {
+    line.push(b'[');
     for (index, byte) in bytes.iter().enumerate() {
         if index > 0 {
-            line.push(',');
+            line.push(b',');
         }
         unsigned(line, u64::from(*byte));
     }
-    line.push(']');
+    line.push(b']');
 }
 
 /// Appends a number with a point or an exponent: `1.0`, `1e16`. JSON has no infinities and no NaN: those are `null`.
-pub(crate) fn float(line: &mut String, number: f64) {
+pub(crate) fn float(line: &mut LineBuffer, number: f64) {
     match Number::from_f64(number) {
         Some(number) => _ = write!(line, "{number}"),
         None => line.push_str("null"),
@@ -58,20 +60,20 @@ pub(crate) fn float(line: &mut String, number: f64) {
 }
 
 /// Appends `number / 1_000`, as [`float`] writes it: `1204` is `1.204`.
-pub(crate) fn thousandths(line: &mut String, number: u64) {
+pub(crate) fn thousandths(line: &mut LineBuffer, number: u64) {
     // A float has 15 digits that are exact.
     if number >= 1_000_000_000_000_000 {
         return float(line, number as f64 / 1_000.0);
     }
     unsigned(line, number / 1_000);
     let rest = (number % 1_000) as u16;
-    line.push('.');
-    line.push(digit(rest / 100).into());
+    line.push(b'.');
+    line.push(digit(rest / 100));
     if !rest.is_multiple_of(100) {
-        line.push(digit(rest / 10 % 10).into());
+        line.push(digit(rest / 10 % 10));
     }
     if !rest.is_multiple_of(10) {
-        line.push(digit(rest % 10).into());
+        line.push(digit(rest % 10));
     }
 }
 
@@ -83,10 +85,10 @@ fn digit(number: u16) -> u8 {
 mod tests {
     use super::*;
 
-    fn written(write: impl FnOnce(&mut String)) -> String {
-        let mut line = String::new();
+    fn written(write: impl FnOnce(&mut LineBuffer)) -> String {
+        let mut line = LineBuffer::default();
         write(&mut line);
-        line
+        line.text_from(0).to_owned()
     }
 
     fn reference(value: impl Into<serde_json::Value>) -> String {

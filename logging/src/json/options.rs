@@ -16,6 +16,8 @@ use super::time::UtcMicros;
 pub struct JsonEvents<T = UtcMicros> {
     pub(super) timer: T,
     pub(super) timestamp: bool,
+    /// Whether the timer is the one that was there at the beginning, whose text needs no check.
+    pub(super) is_default_timer: bool,
     pub(super) level: bool,
     pub(super) target: bool,
     pub(super) file: bool,
@@ -31,6 +33,7 @@ impl Default for JsonEvents {
         Self {
             timer: UtcMicros,
             timestamp: true,
+            is_default_timer: true,
             level: true,
             target: true,
             file: false,
@@ -57,6 +60,7 @@ impl<T> JsonEvents<T> {
         JsonEvents {
             timer,
             timestamp: self.timestamp,
+            is_default_timer: false,
             level: self.level,
             target: self.target,
             file: self.file,

@@ -3,11 +3,12 @@
 use tracing_subscriber::fmt::FormattedFields;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::buffer::LineBuffer;
 use super::fields::{Adding, JsonFields};
 use super::object::{Object, Quoted};
 
 /// Appends a span: its fields, then its name.
-pub(super) fn object<S>(line: &mut String, span: &SpanRef<'_, S>)
+pub(super) fn object<S>(line: &mut LineBuffer, span: &SpanRef<'_, S>)
 where
     S: for<'a> LookupSpan<'a>,
 {
@@ -23,19 +24,19 @@ where
 }
 
 /// Appends an array of a span and those around it, outermost first.
-pub(super) fn list<S>(line: &mut String, innermost: Option<&SpanRef<'_, S>>)
+pub(super) fn list<S>(line: &mut LineBuffer, innermost: Option<&SpanRef<'_, S>>)
 where
     S: for<'a> LookupSpan<'a>,
 {
-    line.push('[');
+    line.push(b'[');
     if let Some(innermost) = innermost {
         if let Some(parent) = innermost.parent() {
             for span in parent.scope().from_root() {
                 object(line, &span);
-                line.push(',');
+                line.push(b',');
             }
         }
         object(line, innermost);
     }
-    line.push(']');
+    line.push(b']');
 }

@@ -2,24 +2,26 @@
 
 use std::fmt::{self, Write as _};
 
+use super::buffer::LineBuffer;
+
 /// Appends `text` as a JSON string, with its quotes.
-pub(crate) fn string(line: &mut String, text: &str) {
-    line.push('"');
+pub(crate) fn string(line: &mut LineBuffer, text: &str) {
+    line.push(b'"');
     escaped(line, text);
-    line.push('"');
+    line.push(b'"');
 }
 
 /// Appends the `Debug` text of `value` as a JSON string, with its quotes.
 ///
 /// What the value has written before an error of its own is kept.
-pub(crate) fn debug(line: &mut String, value: &dyn fmt::Debug) {
-    line.push('"');
+pub(crate) fn debug(line: &mut LineBuffer, value: &dyn fmt::Debug) {
+    line.push(b'"');
     let _ = write!(Escaped(line), "{value:?}");
-    line.push('"');
+    line.push(b'"');
 }
 
 /// Escapes what is written, for the inside of a JSON string.
-pub(crate) struct Escaped<'l>(pub(crate) &'l mut String);
+pub(crate) struct Escaped<'l>(pub(crate) &'l mut LineBuffer);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -29,7 +31,7 @@ impl fmt::Write for Escaped<'_> {
 }
 
 /// Appends `text`, escaped for the inside of a JSON string.
-pub(crate) fn escaped(line: &mut String, text: &str) {
+pub(crate) fn escaped(line: &mut LineBuffer, text: &str) {
     if is_plain(text.as_bytes()) {
         line.push_str(text);
     } else {
@@ -66,14 +68,14 @@ fn is_plain_word(word: [u8; 8]) -> bool {
 }
 
 #[cold]
-fn escape_bytes(line: &mut String, text: &str) {
+fn escape_bytes(line: &mut LineBuffer, text: &str) {
     let mut start = 0;
     for (index, byte) in text.bytes().enumerate() {
         let Some(escape) = escape(byte) else { continue };
         line.push_str(&text[start..index]);
         start = index + 1;
         match escape {
-            Escape::Letter(letter) => line.extend(['\\', letter]),
+            Escape::Letter(letter) => line.push_ascii(&[b'\\', letter]),
             Escape::Number => _ = write!(line, "\\u{byte:04x}"),
         }
     }
@@ -81,19 +83,19 @@ fn escape_bytes(line: &mut String, text: &str) {
 }
 
 enum Escape {
-    Letter(char),
+    Letter(u8),
     Number,
 }
 
 fn escape(byte: u8) -> Option<Escape> {
     Some(match byte {
-        b'"' => Escape::Letter('"'),
-        b'\\' => Escape::Letter('\\'),
-        0x08 => Escape::Letter('b'),
-        0x0c => Escape::Letter('f'),
-        b'\n' => Escape::Letter('n'),
-        b'\r' => Escape::Letter('r'),
-        b'\t' => Escape::Letter('t'),
+        b'"' => Escape::Letter(b'"'),
+        b'\\' => Escape::Letter(b'\\'),
+        0x08 => Escape::Letter(b'b'),
+        0x0c => Escape::Letter(b'f'),
+        b'\n' => Escape::Letter(b'n'),
+        b'\r' => Escape::Letter(b'r'),
+        b'\t' => Escape::Letter(b't'),
         ..0x20 => Escape::Number,
         _ => return None,
     })
@@ -103,10 +105,10 @@ fn escape(byte: u8) -> Option<Escape> {
 mod tests {
     use super::*;
 
-    fn written(write: impl FnOnce(&mut String)) -> String {
-        let mut line = String::new();
+    fn written(write: impl FnOnce(&mut LineBuffer)) -> String {
+        let mut line = LineBuffer::default();
         write(&mut line);
-        line
+        line.text_from(0).to_owned()
     }
 
     fn reference(value: impl Into<serde_json::Value>) -> String {

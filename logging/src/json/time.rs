@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::buffer::LineBuffer;
+
 /// `1970-01-01T00:00:00.000000Z`
 type Text = [u8; 27];
 
@@ -27,28 +29,33 @@ pub struct UtcMicros;
 
 impl FormatTime for UtcMicros {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        with_text(SystemTime::now(), |text| writer.write_str(text))
+        match text_of(SystemTime::now()) {
+            Ok(text) => writer.write_str(str::from_utf8(&text).unwrap_or_default()),
+            Err(text) => writer.write_str(&text),
+        }
     }
 }
 
 /// Appends a time in UTC, with microseconds, as in RFC 3339.
 ///
 /// A year after 9999 has a plus sign, and one before 0 a minus sign, as in tracing-subscriber's `SystemTime`.
-pub(crate) fn timestamp(line: &mut String, time: SystemTime) {
-    with_text(time, |text| line.push_str(text));
+pub(crate) fn timestamp(line: &mut LineBuffer, time: SystemTime) {
+    match text_of(time) {
+        Ok(text) => line.push_ascii(&text),
+        Err(text) => line.push_str(&text),
+    }
 }
 
-/// Calls `write` with the text that [`timestamp`] appends.
-pub(crate) fn with_text<R>(time: SystemTime, write: impl FnOnce(&str) -> R) -> R {
+/// The text that [`timestamp`] appends; the error is that of a year whose text has another length.
+fn text_of(time: SystemTime) -> Result<Text, String> {
     let (second, nanos) = since_epoch(time);
     let (last, mut text) = LAST.get();
     if second != last {
-        let Some(renewed) = render(second) else { return write(&uncommon_year(second, nanos)) };
-        text = renewed;
+        text = render(second).ok_or_else(|| uncommon_year(second, nanos))?;
         LAST.set((second, text));
     }
     set_digits(&mut text[MICROS], nanos / 1_000);
-    write(str::from_utf8(&text).unwrap_or_default())
+    Ok(text)
 }
 
 /// Whole seconds, rounded down, and the nanoseconds after them.
@@ -123,9 +130,9 @@ mod tests {
     fn at(second: i64, nanos: u32) -> String {
         let whole = Duration::from_secs(second.unsigned_abs());
         let time = if second < 0 { UNIX_EPOCH - whole } else { UNIX_EPOCH + whole };
-        let mut line = String::new();
+        let mut line = LineBuffer::default();
         timestamp(&mut line, time + Duration::from_nanos(nanos.into()));
-        line
+        line.text_from(0).to_owned()
     }
 
     #[test]

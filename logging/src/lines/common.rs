@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use tonic_call::{MethodKind, Protocol, Side};
 
+use crate::json::buffer::LineBuffer;
 use crate::json::object::Object;
 use crate::key::Key;
 use crate::member::Common;
@@ -51,12 +52,12 @@ pub(super) fn rendered(common: Common) -> Option<&'static str> {
 }
 
 fn render(common: Common) -> String {
-    let mut text = String::new();
+    let mut text = LineBuffer::default();
     let mut object = Object::open(&mut text);
     for (key, value) in common.members() {
         object.plain(Key::NAMES[key as usize], value);
     }
-    text.split_off(1)
+    text.text_from(1).to_owned()
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Lines {
         };
         with_line(|text| {
             if output.is_torn.load(Relaxed) && output.is_torn.swap(false, Relaxed) {
-                text.push('\n');
+                text.push(b'\n');
             }
             render::line(text, site, line);
             let write = || output.writer.write_line(site.metadata_of(), text.as_bytes());
