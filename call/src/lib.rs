@@ -286,7 +286,7 @@ pub use self::method::{
     Idempotency, KnownMethod, KnownMethods, MAX_LEARNED_METHODS, Matches, Method, MethodKind,
     MethodTable, Methods, MethodsError, Rpc, RuleError, UncalledRules,
 };
-pub use self::observe::headers::find as find_header;
+pub use self::observe::headers::{find as find_header, find_each as find_headers};
 #[doc(hidden)]
 pub use self::observe::observing;
 pub use self::observe::{

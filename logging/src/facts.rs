@@ -7,7 +7,7 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use tonic_call::{
     AllowedMetadata, Batch, CallInfo, Flow, KeptMetadata, Peer, Protocol, Rpc, Side, Stopwatch,
-    TraceIds, find_header, timeout_of,
+    TraceIds, find_header, find_headers, timeout_of,
 };
 
 /// What is known of a call while it runs.
@@ -52,6 +52,8 @@ impl Facts {
         let request_metadata = KeptMetadata::new(request_metadata);
         request_metadata.keep(headers);
         let info = CallInfo::get_or_insert(side, &mut head.extensions);
+        let [user_agent, request_id] =
+            find_headers(headers, [&USER_AGENT, &REQUEST_ID]).map(not_sensitive);
         Self {
             side,
             stopwatch: Stopwatch::since_arrival(&head.extensions),
@@ -60,8 +62,8 @@ impl Facts {
             // A proxy may forward a received request with its extensions: that peer is of another call.
             peer: (side == Side::Server).then(|| Peer::of(&head.extensions)).flatten(),
             timeout: timeout_of(headers).ok().flatten(),
-            user_agent: not_sensitive(headers, &USER_AGENT).cloned(),
-            request_id: request_id(headers).cloned(),
+            user_agent: user_agent.cloned(),
+            request_id: request_id.cloned(),
             requests: MessageCounts::default(),
             responses: MessageCounts::default(),
             request_metadata,
@@ -116,9 +118,9 @@ pub(crate) fn component(side: Side) -> &'static str {
 }
 
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    not_sensitive(headers, &REQUEST_ID)
+    not_sensitive(find_header(headers, &REQUEST_ID))
 }
 
-fn not_sensitive<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    find_header(headers, name).filter(|value| !value.is_sensitive())
+fn not_sensitive(value: Option<&HeaderValue>) -> Option<&HeaderValue> {
+    value.filter(|value| !value.is_sensitive())
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, request};
 use tonic::Code;
-use tonic_call::{Batch, Call, End, Flow, Message, Observer, Rpc, Side};
+use tonic_call::{Batch, Call, CallInfo, End, Flow, Message, Observer, Rpc, Side};
 use tracing::{Level, Span};
 
 #[cfg(feature = "json")]
@@ -113,6 +113,10 @@ impl Call for LoggingCall {
     fn reports_in_scope(&self) -> bool {
         // Only a line of a message can show a span outside. Counting messages needs none.
         self.logging.sites.messages.is_some()
+    }
+
+    fn info(&self) -> Option<&CallInfo> {
+        Some(&self.facts.info)
     }
 
     fn end(&self, end: End<'_>) {

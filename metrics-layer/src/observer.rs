@@ -123,6 +123,10 @@ impl Call for MetricsCall {
         self.count_panic();
     }
 
+    fn info(&self) -> Option<&CallInfo> {
+        self.info.as_ref()
+    }
+
     fn end(&self, end: End<'_>) {
         let _last = Leaving(&self.series);
         let Some(series) = self.series.resolve() else { return };

@@ -159,6 +159,10 @@ impl Call for TracingCall {
         false
     }
 
+    fn info(&self) -> Option<&CallInfo> {
+        self.info.as_ref()
+    }
+
     fn end(&self, end: End<'_>) {
         let span = self.context.span();
         self.report_exception(|| {

@@ -40,7 +40,10 @@ impl<B> AnswerBody<B> {
     /// Wraps the inner service's body, in the [`Protocol`] that this response head names.
     /// [`end_with`](Self::end_with) ends the body in that protocol.
     pub fn inner_behind(head: &HeaderMap, body: B) -> Self {
-        let protocol = Protocol::of(head).unwrap_or_default();
+        Self::inner_in(Protocol::of(head).unwrap_or_default(), body)
+    }
+
+    fn inner_in(protocol: Protocol, body: B) -> Self {
         Self { kind: BodyKind::Inner(body), protocol }
     }
 
@@ -198,7 +201,7 @@ where
         match self.project().kind.project() {
             FutureProjection::Inner(future) => future.poll(cx).map_ok(|response| {
                 let protocol = Protocol::of(response.headers()).unwrap_or_default();
-                response.map(|body| AnswerBody { kind: BodyKind::Inner(body), protocol })
+                response.map(|body| AnswerBody::inner_in(protocol, body))
             }),
             FutureProjection::Answer(answer) => match answer.take() {
                 Some((status, protocol, http)) => {

@@ -18,7 +18,7 @@ pub(super) struct CallState<C> {
     pub(super) early: Option<C>,
     /// If the call begins with the response, if that shows that the request is a call.
     pub(super) late: Option<Box<LateCall<C>>>,
-    /// Facts that the call's layers share, if any.
+    /// Facts that the call's layers share, if there are any that the call does not have itself.
     pub(super) info: Option<CallInfo>,
     /// The method, if a response can still make it known.
     pub(super) unknown: Option<(Arc<KnownMethods>, Rpc)>,
@@ -64,6 +64,11 @@ impl<C: Call> CallState<C> {
             Some(call) => Some(call),
             None => self.late.as_ref()?.call.get(),
         }
+    }
+
+    /// Facts that the call's layers share, if any.
+    pub(super) fn info(&self) -> Option<&CallInfo> {
+        self.info.as_ref().or_else(|| self.call()?.info())
     }
 
     /// Begins the call late, and reports the messages so far to it.

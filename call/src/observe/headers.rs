@@ -26,6 +26,26 @@ pub fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderV
     headers.get(name)
 }
 
+/// The first value of each of these headers, like [`find`], in one pass over the headers.
+#[inline(always)]
+pub fn find_each<'h, const N: usize>(
+    headers: &'h HeaderMap,
+    names: [&HeaderName; N],
+) -> [Option<&'h HeaderValue>; N] {
+    if headers.len() > FEW {
+        return names.map(|name| headers.get(name));
+    }
+    let mut found = [None; N];
+    for (name, value) in headers {
+        for (found, wanted) in found.iter_mut().zip(names) {
+            if found.is_none() && name == wanted {
+                *found = Some(value);
+            }
+        }
+    }
+    found
+}
+
 /// The value of a header that must not be repeated; the error means that it is.
 #[inline]
 pub(crate) fn find_single<'h>(
@@ -104,6 +124,10 @@ mod tests {
                     let some = headers(names, Some(at), repeated_at);
                     let value = HeaderValue::from(at);
                     assert_eq!(find(&some, &WANTED), Some(&value), "{at} of {names}");
+                    let others = [HeaderName::from_static("x-0"), HeaderName::from_static("x-7")];
+                    let each = find_each(&some, [&others[0], &WANTED, &others[1]]);
+                    let expected = [some.get(&others[0]), Some(&value), some.get(&others[1])];
+                    assert_eq!(each, expected, "{at} of {names}, {repeated_at:?}");
                     let single = find_single(&some, &WANTED).map_err(|Repeated| ());
                     let expected = if repeated_at == Some(at) { Err(()) } else { Ok(Some(&value)) };
                     assert_eq!(single, expected, "{at} of {names}, {repeated_at:?}");

@@ -1,7 +1,7 @@
 use http::{HeaderMap, StatusCode, request};
 
 use crate::method::Rpc;
-use crate::observe::{Batch, End, Flow, Message, Side};
+use crate::observe::{Batch, CallInfo, End, Flow, Message, Side};
 
 /// Watches gRPC calls. Metrics, logging and tracing are each an observer.
 ///
@@ -100,6 +100,12 @@ pub trait Call: Send + Sync + 'static {
     /// cost more than counting a message does. Asked each time. The default is `true`.
     fn reports_in_scope(&self) -> bool {
         true
+    }
+
+    /// The call's [`CallInfo`](crate::CallInfo), if this has it, so that nothing else has to keep it.
+    #[doc(hidden)]
+    fn info(&self) -> Option<&CallInfo> {
+        None
     }
 
     /// Called while a panic that no inner layer has recovered unwinds through a step of the call. The step can

@@ -3,7 +3,7 @@ use http::{HeaderMap, StatusCode, request};
 use super::{Call, Observer, Side};
 use crate::method::Rpc;
 use crate::observe::stopwatch::OneMoment;
-use crate::observe::{Batch, End, Flow, Message};
+use crate::observe::{Batch, CallInfo, End, Flow, Message};
 
 /// One call, watched by up to two observers: the first is outside the second.
 #[derive(Debug)]
@@ -95,6 +95,11 @@ impl<A: Call, B: Call> Call for Pair<A, B> {
     fn reports_in_scope(&self) -> bool {
         self.outer.as_ref().is_some_and(Call::reports_in_scope)
             || self.inner.as_ref().is_some_and(Call::reports_in_scope)
+    }
+
+    fn info(&self) -> Option<&CallInfo> {
+        let of_inner = || self.inner.as_ref().and_then(Call::info);
+        self.outer.as_ref().and_then(Call::info).or_else(of_inner)
     }
 
     fn unwound(&self) {

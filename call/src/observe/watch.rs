@@ -60,7 +60,8 @@ impl<C: Call> Watch<C> {
             late = Some(Box::new(Late::new(observer, head, known)));
             new.late = Some(Box::new(LateCall::new()));
         }
-        new.info = info(side, server_timeout, head);
+        let is_kept = new.call().and_then(Call::info).is_some();
+        new.info = info(side, server_timeout, head).filter(|_| !is_kept).cloned();
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let is_certain = named == Some(Protocol::Grpc) && late.is_none() && !learns;
         new.unknown = learns.then(|| (Arc::clone(known), rpc));
@@ -184,7 +185,7 @@ impl<C: Call> Watch<C> {
     /// layer refused it or recovered a panic, or if a panic unwound through it.
     fn begins(&mut self, answers_as_grpc: bool) -> bool {
         let Some(late) = self.late.take() else { return self.state.call().is_some() };
-        let from_inside = self.state.info.as_ref().is_some_and(CallInfo::proves_call);
+        let from_inside = self.state.info().is_some_and(CallInfo::proves_call);
         let is_call = answers_as_grpc || from_inside || self.state.has_unwound();
         match is_call.then(|| late.begin()).flatten() {
             Some(call) => {
@@ -202,7 +203,7 @@ impl<C: Call> Watch<C> {
         let cause = if self.state.has_unwound() {
             Cause::Panicked
         } else {
-            let info = self.state.info.as_ref();
+            let info = self.state.info();
             info.map_or(Cause::CallerLeft, |info| info.drop_cause(self.responded))
         };
         End::Dropped { responded: self.responded, cause }
@@ -215,13 +216,14 @@ fn info(
     side: Side,
     server_timeout: Option<Duration>,
     head: &mut request::Parts,
-) -> Option<CallInfo> {
+) -> Option<&CallInfo> {
     // A malformed timeout sets no deadline, as in tonic.
     let timeout = timeout_of(&head.headers).ok().flatten();
     if timeout.is_none() && server_timeout.is_none() {
-        return CallInfo::of_side(side, &head.extensions).cloned();
+        return CallInfo::of_side(side, &head.extensions);
     }
-    let info = CallInfo::get_or_insert(side, &mut head.extensions);
+    CallInfo::get_or_insert(side, &mut head.extensions);
+    let info = CallInfo::of_side(side, &head.extensions)?;
     if let Some(timeout) = timeout {
         info.caller_deadline(timeout);
     }

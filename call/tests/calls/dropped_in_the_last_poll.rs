@@ -220,3 +220,21 @@ fn a_panic_of_a_destructor_does_not_lose_the_answer_and_is_reported_once() {
         assert_eq!((unwound(), scopes.codes.lock().unwrap().clone()), (2, vec![Code::Ok]));
     }
 }
+
+#[test]
+fn a_panic_of_a_destructor_that_nobody_watches_is_not_lost_either() {
+    silence_panics();
+    for side in SIDES {
+        let service =
+            service_fn(|_| With(Some(With(answer(), PanicsInDrop).respond()), PanicsInDrop));
+        let mut skipped = ObserveLayer::new(side, None::<Scopes>).layer(service);
+        let mut future = Box::pin(skipped.call(to("/a.B/C")));
+        let Poll::Ready(Ok(response)) = poll_once(future.as_mut()) else { panic!("it is ready") };
+        catch_unwind(AssertUnwindSafe(|| drop(future))).unwrap_err();
+
+        let mut body = response.into_body();
+        assert!(poll_to_end(&mut body), "the trailers are not lost");
+        let payload = catch_unwind(AssertUnwindSafe(|| drop(body))).unwrap_err();
+        assert_eq!(tonic_call::panic_message(&*payload), Some("in drop, on purpose"));
+    }
+}
