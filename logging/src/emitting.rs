@@ -5,20 +5,26 @@ use std::cell::Cell;
 use tracing_core::Metadata;
 
 use crate::json::object::QuotedKey;
-use crate::site::Site;
 
-thread_local! {
-    static EMITTED: Cell<Option<&'static Site>> = const { Cell::new(None) };
+/// An event, and its keys as JSON, by the indexes of its fields.
+#[derive(Clone, Copy)]
+struct Emitted {
+    metadata: &'static Metadata<'static>,
+    keys: &'static [QuotedKey],
 }
 
-/// Exists while the event of a site is emitted on this thread.
+thread_local! {
+    static EMITTED: Cell<Option<Emitted>> = const { Cell::new(None) };
+}
+
+/// Exists while an event is emitted on this thread.
 pub(crate) struct Emitting {
-    outer: Option<&'static Site>,
+    outer: Option<Emitted>,
 }
 
 impl Emitting {
-    pub(crate) fn start(site: &'static Site) -> Self {
-        Self { outer: EMITTED.replace(Some(site)) }
+    pub(crate) fn start(metadata: &'static Metadata<'static>, keys: &'static [QuotedKey]) -> Self {
+        Self { outer: EMITTED.replace(Some(Emitted { metadata, keys })) }
     }
 }
 
@@ -30,6 +36,6 @@ impl Drop for Emitting {
 
 /// The keys of an event as JSON, by the indexes of its fields, if it has this metadata and this thread emits it.
 pub(crate) fn quoted_keys(metadata: &Metadata<'_>) -> Option<&'static [QuotedKey]> {
-    let site = EMITTED.get()?;
-    std::ptr::addr_eq(site.metadata_of(), metadata).then(|| site.quoted_keys())
+    let emitted = EMITTED.get()?;
+    std::ptr::addr_eq(emitted.metadata, metadata).then_some(emitted.keys)
 }

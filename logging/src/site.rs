@@ -119,7 +119,7 @@ impl Site {
             *value = (field, member.as_ref().and_then(MemberValue::as_value));
         }
         #[cfg(feature = "json")]
-        let _emitting = Emitting::start(self);
+        let _emitting = Emitting::start(metadata, self.quoted_keys());
         Event::child_of(None, metadata, &metadata.fields().value_set(&values));
     }
 
