@@ -139,7 +139,7 @@
 //! |---|---|---|
 //! | `tls-connect-info` | yes | reads the caller's address below the TLS of a custom incoming (tonic's own TLS does not need it); adds rustls, without cryptography |
 //! | `axum` | no | reads the caller's address if `axum::serve` accepts the connections, and the router becomes a service by `into_make_service_with_connect_info::<SocketAddr>()` |
-//! | `redis` | no | quotas that several servers share, in Redis |
+//! | `redis` | no | quotas that several servers share, in Redis: one server, Sentinel or Cluster |
 //! | `redis-tls-aws-lc`, `redis-tls-ring` | no | `redis` with TLS (`rediss://`), with the cryptography of aws-lc-rs or ring; with both, of aws-lc-rs |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

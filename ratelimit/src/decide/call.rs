@@ -136,6 +136,16 @@ impl Settings {
         caller: &mut Caller<'_, H>,
     ) -> H::Hash {
         let key = caller.hash(&limit.key);
+        self.key_of_limit(limit, key, caller)
+    }
+
+    /// The key for a limit, which can be per method.
+    pub(super) fn key_of_limit<H: KeyHasher>(
+        &self,
+        limit: &Enforced,
+        key: H::Hash,
+        caller: &Caller<'_, H>,
+    ) -> H::Hash {
         if limit.per_method { self.of_method(key, caller.seeds, caller.rpc) } else { key }
     }
 

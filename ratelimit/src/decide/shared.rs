@@ -78,16 +78,22 @@ impl Shared {
         let mut stable = settings.caller(store.digest(), rpc, head);
         let (mut local, mut shared) = (Checks::new(), Checks::new());
         let mut asks = SmallVec::new();
+        let mut tag = None;
         for limit in self.table.limits(rpc, settings.include_infrastructure) {
             let Some(share) = &limit.share else {
                 local.push(settings.check(limit, &mut seeded));
                 continue;
             };
-            let key = settings.key(limit, &mut stable);
+            let key = stable.hash(&limit.key);
+            if store.is_cluster() {
+                // All shared quotas of the rule have the same key.
+                tag.get_or_insert_with(|| store.digest().hash_short((share.rule, key)));
+            }
+            let key = settings.key_of_limit(limit, key, &stable);
             let seeded = settings.seeds.hash_short(key);
             let check = settings.check_key(limit, seeded, rpc, head);
-            let key = store.digest().hash_short((share.id, key));
-            asks.extend(check.ask(store.key(key)));
+            let hash = store.digest().hash_short((share.id, key));
+            asks.extend(check.ask(store.key(tag, hash)));
             shared.push(check);
         }
         (local, shared, asks)

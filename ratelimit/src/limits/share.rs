@@ -5,6 +5,8 @@ use super::pace::Pace;
 pub(crate) struct Share {
     /// The hash of the quota, which is the same in all replicas that have it.
     pub(crate) id: u128,
+    /// The hash of what the rule matches.
+    pub(crate) rule: u128,
     /// The part of this replica, while it decides by itself.
     pub(crate) pace: Pace,
 }

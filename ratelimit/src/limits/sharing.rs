@@ -28,6 +28,12 @@ impl Sharing<'_> {
     ) -> Result<(), String> {
         Ok(())
     }
+
+    /// Checks that the limits of one rule can be shared together.
+    #[cfg(not(feature = "redis"))]
+    pub(super) fn check(self, _: &[Enforced]) -> Result<(), (String, String)> {
+        Ok(())
+    }
 }
 
 #[cfg(feature = "redis")]
@@ -77,8 +83,30 @@ mod with_store {
                 (&matches, &*enforced.name, interval, burst, enforced.per_method).hash(&mut hasher);
                 format!("{:?}", enforced.key).hash(&mut hasher);
             });
-            enforced.share = Some(Share { id, pace: pace.share(store.share_of())? });
+            let rule = store.digest().hash_with(|mut hasher| matches.hash(&mut hasher));
+            enforced.share = Some(Share { id, rule, pace: pace.share(store.share_of())? });
             Ok(())
+        }
+
+        /// Checks that the limits of one rule have their keys in one slot, if they are shared in a cluster; the error
+        /// is the name of one of them, and what is wrong with it.
+        pub(in super::super) fn check(self, rule: &[Enforced]) -> Result<(), (String, String)> {
+            let Some(store) = self.store.filter(|store| store.is_cluster()) else { return Ok(()) };
+            let mut shared = rule.iter().filter(|limit| limit.share.is_some());
+            let Some(first) = shared.next() else { return Ok(()) };
+            if store.prefix_has_tag() {
+                let wrong = "cannot be shared: the prefix of a store in a Redis Cluster must not have `{` in it";
+                return Err((first.name.to_string(), wrong.to_owned()));
+            }
+            let Some(other) = shared.find(|limit| !limit.key.is_same(&first.key)) else {
+                return Ok(());
+            };
+            let wrong = format!(
+                "cannot be shared in a Redis Cluster together with the limit {:?} of the same rule, which has another \
+                 key: give both the same key, or call `local` on one of them",
+                first.name
+            );
+            Err((other.name.to_string(), wrong))
         }
     }
 }

@@ -124,6 +124,7 @@ fn share(
     for (enforced, limit) in limits.iter_mut().zip(&rule.limits) {
         sharing.apply(enforced, limit, matches).map_err(|wrong| (limit.name(), wrong))?;
     }
+    sharing.check(&limits)?;
     // All calls lock in this order.
     limits.sort_by_key(|limit| limit.store.id());
     Ok(limits.into())
@@ -154,5 +155,42 @@ mod tests {
         let (before, after) = (order(&first), order(&second));
         assert_eq!(after[..2], before);
         assert_eq!(&*after[2].1, "c");
+    }
+    #[cfg(feature = "redis")]
+    mod in_a_cluster {
+        use super::*;
+        use crate::limits::InFlight;
+        use crate::shared::RedisStore;
+
+        fn built(rule: impl Into<Rule>, store: &RedisStore) -> Result<Table, String> {
+            let limits = Limits::of(Quota::per_second(1)).service("orders.v1.Orders", rule);
+            Table::new(&limits, None, 10, Sharing::of(Some(store)), None)
+                .map_err(|error| error.to_string())
+        }
+
+        #[test]
+        fn all_shared_quotas_of_a_rule_need_the_same_key() {
+            let store = RedisStore::cluster(["redis://localhost"]).expect("a URL");
+            let one = RedisStore::connect("redis://localhost").expect("a URL");
+            let each = || Quota::per_second(5).by(Key::principal());
+            let all = || Quota::per_second(50);
+            let by_function = || Quota::per_second(7).by(Key::function(|_, _| Some(7)));
+            let error = built([each(), all()], &store).expect_err("two keys");
+            for part in ["orders.v1.Orders", "5/s:principal", "50/s:global", "`local`"] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert!(built([by_function(), by_function()], &store).is_err());
+            assert!(built([each(), all()], &one).is_ok());
+            assert!(built([each(), all().local()], &store).is_ok());
+            assert!(built((each(), InFlight::new(5)), &store).is_ok());
+            assert!(built([each(), each().burst(90).named("burst")], &store).is_ok());
+        }
+
+        #[test]
+        fn a_prefix_does_not_decide_the_slot() {
+            let store = RedisStore::cluster(["redis://localhost"]).expect("a URL").prefix("{p}");
+            let error = built(Quota::per_second(5), &store).expect_err("a tag");
+            assert!(error.contains("prefix"), "{error}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 pub enum StoreError {
     /// The URL is not one of Redis: `redis://[[user]:password@]host[:port][/database]`.
     Url,
+    /// There is no URL, or several differ in their user, password, database or TLS, or one is that of a Unix socket.
+    Urls,
     /// The URL begins with `rediss://`, and this program has none of the features `redis-tls-*`.
     NoTls,
     /// The certificates of the authority are not PEM, or the URL does not begin with `rediss://`.
@@ -21,7 +23,10 @@ pub enum StoreError {
     Starting,
     /// There is no connection.
     Unreachable(String),
-    /// Redis does not accept the user or the password of the URL.
+    /// No sentinel knows a primary of this name.
+    UnknownPrimary(String),
+    /// Redis, or a sentinel, does not accept the user or the password: of the URL, or of
+    /// [`credentials`](crate::RedisStore::credentials).
     Login,
     /// Redis answers with an error, which has this code: `OOM`, `NOPERM`, `READONLY` …
     Refused(String),
@@ -51,6 +56,10 @@ impl fmt::Display for StoreError {
             Self::Url => f.write_str(
                 "the URL of Redis is not valid: it must be redis://[[user]:password@]host[:port][/database]",
             ),
+            Self::Urls => f.write_str(
+                "the URLs of Redis do not fit together: there is none, one is that of a Unix socket, or they differ in \
+                 their user, password, database or TLS",
+            ),
             Self::NoTls => f.write_str(
                 "the URL of Redis begins with rediss://, which needs the feature `redis-tls-aws-lc` or \
                  `redis-tls-ring`",
@@ -58,7 +67,10 @@ impl fmt::Display for StoreError {
             Self::Authority => f.write_str("the authority of Redis is not PEM with certificates, or the URL does not begin with rediss://"),
             Self::Starting => f.write_str("there is no connection to Redis yet"),
             Self::Unreachable(error) => write!(f, "there is no connection to Redis: {error}"),
-            Self::Login => f.write_str("Redis does not accept the user or the password of its URL"),
+            Self::UnknownPrimary(name) => {
+                write!(f, "no sentinel of Redis knows a primary with the name {name:?}")
+            }
+            Self::Login => f.write_str("Redis does not accept the user or the password of its URL, or of `credentials`"),
             Self::Refused(code) => write!(f, "Redis answers with the error {code}"),
             Self::Late(budget) => write!(f, "Redis has not answered within {budget:?}"),
         }

@@ -4,57 +4,55 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::connection::Connection;
 use super::error::StoreError;
+use super::nodes::Nodes;
 use super::script::{Answer, Ask, Script};
+use super::slot::{PARTS, part};
 
 /// After this many decisions in a row that were late or failed, nobody waits any more.
 const FAILURES: u32 = 5;
 
 /// The time between two probes while Redis is away, and the longest time that one takes.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
 pub(super) struct Link {
     script: Script,
     state: watch::Sender<State>,
-    /// Decisions in a row that were late or failed.
-    failures: AtomicU32,
+    /// Decisions in a row that were late or failed, in each part of a cluster's slots.
+    failures: [AtomicU32; PARTS],
     /// Wakes the task that makes connections.
     wake: Arc<Notify>,
     has_keeper: AtomicBool,
     next: AtomicU64,
 }
 
-#[derive(Clone, Debug)]
 enum State {
     /// The first connection is not made yet.
     Starting,
-    Up(Connection),
+    Up(Numbered),
     /// The connection has broken, and the next one is not made yet.
     Lost,
     /// The breaker is open.
     Away(StoreError, Instant),
 }
 
-#[derive(Clone, Debug)]
-struct Connection {
-    redis: MultiplexedConnection,
+#[derive(Clone)]
+struct Numbered {
+    redis: Connection,
     /// Errors of an earlier connection say nothing about this one.
     number: u64,
 }
 
 /// How connections are made and probed.
-#[derive(Debug)]
 pub(super) struct Keeping {
-    pub(super) client: Client,
+    pub(super) nodes: Nodes,
     pub(super) budget: Duration,
-    /// What a probe asks for.
-    pub(super) probe: Ask,
+    /// What the names of keys begin with.
+    pub(super) prefix: String,
     /// What decides meanwhile, for the log.
     pub(super) fallback: &'static str,
 }
@@ -64,7 +62,7 @@ impl Link {
         Self {
             script: Script::new(),
             state: watch::Sender::new(State::Starting),
-            failures: AtomicU32::new(0),
+            failures: Default::default(),
             wake: Arc::default(),
             has_keeper: AtomicBool::new(false),
             next: AtomicU64::new(0),
@@ -101,6 +99,7 @@ impl Link {
         fallback: &'static str,
     ) -> Option<Answer> {
         let mut number = None;
+        let part = asks.first().map_or(0, |ask| part(&ask.key));
         let decided = timeout(budget, async {
             let mut connection = self.connection().await?;
             number = Some(connection.number);
@@ -108,25 +107,27 @@ impl Link {
         });
         match decided.await {
             Ok(Some(Ok(answer))) => {
-                self.failures.store(0, Ordering::Relaxed);
+                if let Some(failures) = self.failures.get(part) {
+                    failures.store(0, Ordering::Relaxed);
+                }
                 Some(answer)
             }
             Ok(Some(Err(error))) => {
                 let is_broken = error.is_unrecoverable_error();
-                self.failed(number, &StoreError::of(&error), is_broken, fallback);
+                self.failed(number, part, &StoreError::of(&error), is_broken, fallback);
                 None
             }
             // There is no connection: nobody waits for one.
             Ok(None) => None,
             Err(_) => {
-                self.failed(number, &StoreError::Late(budget), false, fallback);
+                self.failed(number, part, &StoreError::Late(budget), false, fallback);
                 None
             }
         }
     }
 
     /// The connection. Only before the first one calls wait for it.
-    async fn connection(&self) -> Option<Connection> {
+    async fn connection(&self) -> Option<Numbered> {
         if let State::Up(connection) = &*self.state.borrow() {
             return Some(connection.clone());
         }
@@ -140,6 +141,7 @@ impl Link {
     fn failed(
         &self,
         number: Option<u64>,
+        part: usize,
         error: &StoreError,
         is_broken: bool,
         fallback: &'static str,
@@ -152,7 +154,8 @@ impl Link {
         if !is_current {
             return;
         }
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+        let failures = self.failures.get(part).map_or(0, |all| all.fetch_add(1, Ordering::Relaxed));
+        if failures + 1 >= FAILURES {
             self.away(error, fallback);
             self.wake.notify_one();
         } else if is_broken {
@@ -190,10 +193,10 @@ impl Link {
         }
     }
 
-    fn up(&self, redis: MultiplexedConnection) {
+    fn up(&self, redis: Connection) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.failures.store(0, Ordering::Relaxed);
-        let before = self.state.send_replace(State::Up(Connection { redis, number }));
+        self.failures.iter().for_each(|failures| failures.store(0, Ordering::Relaxed));
+        let before = self.state.send_replace(State::Up(Numbered { redis, number }));
         if let State::Away(_, since) = before {
             let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(
@@ -204,20 +207,23 @@ impl Link {
         }
     }
 
-    /// Opens a connection, and probes it by a decision: one that only answers could still be full or read-only.
-    async fn probe(&self, keeping: &Keeping) -> Result<MultiplexedConnection, StoreError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PROBE_INTERVAL))
-            .set_response_timeout(Some(PROBE_INTERVAL));
-        let opened = keeping.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut redis = opened.map_err(|error| StoreError::of(&error))?;
-        // Loads the script, so that the next one takes as long as a call's.
-        for budget in [PROBE_INTERVAL, keeping.budget] {
-            let decided = self.script.decide(&mut redis, std::slice::from_ref(&keeping.probe));
-            match timeout(budget, decided).await {
-                Ok(decided) => decided.map_err(|error| StoreError::of(&error))?,
-                Err(_) => return Err(StoreError::Late(budget)),
-            };
+    /// Opens a connection, and probes it by a decision: one that only answers could still be full or read-only. Each
+    /// primary of a cluster has to decide.
+    async fn probe(&self, keeping: &Keeping) -> Result<Connection, StoreError> {
+        let mut redis = keeping.nodes.connect().await?;
+        let keys =
+            redis.probe_keys(&keeping.prefix).await.map_err(|error| StoreError::of(&error))?;
+        for key in keys {
+            // It takes a nanosecond's worth, which expires at once.
+            let ask = Ask { key, take: 1, capacity: 1_000_000_000, shadow: false };
+            // Loads the script, so that the next one takes as long as a call's.
+            for budget in [PROBE_INTERVAL, keeping.budget] {
+                let decided = self.script.decide(&mut redis, std::slice::from_ref(&ask));
+                match timeout(budget, decided).await {
+                    Ok(decided) => decided.map_err(|error| StoreError::of(&error))?,
+                    Err(_) => return Err(StoreError::Late(budget)),
+                };
+            }
         }
         Ok(redis)
     }

@@ -1,9 +1,13 @@
 //! Quotas that several replicas share, in Redis.
 
+mod connection;
 mod digest;
 mod error;
 mod link;
+mod nodes;
 mod script;
+mod sentinels;
+mod slot;
 mod source;
 mod store;
 mod tls;

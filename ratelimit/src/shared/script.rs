@@ -1,7 +1,7 @@
 //! The script that decides in Redis.
 
 use redis::aio::ConnectionLike;
-use redis::{ErrorKind, RedisError};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 
 /// Checks several quotas by Redis's own clock, and takes from all of them or from none (GCRA).
 ///
@@ -32,25 +32,34 @@ pub(crate) struct Answer {
     pub(crate) full_in: Vec<u64>,
 }
 
-#[derive(Debug)]
-pub(super) struct Script(redis::Script);
+pub(super) struct Script {
+    text: String,
+    hashed: redis::Script,
+}
 
 impl Script {
     pub(super) fn new() -> Self {
-        Self(redis::Script::new(LUA))
+        Self::of(LUA.to_owned())
     }
 
-    /// Decides a call, in one round trip; in two more if Redis does not have the script.
+    fn of(text: String) -> Self {
+        Self { hashed: redis::Script::new(&text), text }
+    }
+
+    /// Decides a call, in one round trip; in two if Redis does not have the script.
     pub(super) async fn decide(
         &self,
         connection: &mut impl ConnectionLike,
         asks: &[Ask],
     ) -> Result<Answer, RedisError> {
-        let mut call = self.0.prepare_invoke();
-        for Ask { key, take, capacity, shadow } in asks {
-            call.key(key).arg(take).arg(capacity).arg(u8::from(*shadow));
-        }
-        let answer: Vec<u64> = call.invoke_async(connection).await?;
+        let known = call("EVALSHA", self.hashed.get_hash(), asks).query_async(connection).await;
+        let answer: Vec<u64> = match known {
+            // It goes where the key is, which no `SCRIPT LOAD` in a cluster does.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                call("EVAL", &self.text, asks).query_async(connection).await?
+            }
+            known => known?,
+        };
         match answer.split_first() {
             Some((passes, full_in)) if full_in.len() == asks.len() => {
                 Ok(Answer { passes: *passes == 1, full_in: full_in.to_vec() })
@@ -58,6 +67,18 @@ impl Script {
             _ => Err(RedisError::from((ErrorKind::UnexpectedReturnType, "not a decision"))),
         }
     }
+}
+
+fn call(name: &str, script: &str, asks: &[Ask]) -> Cmd {
+    let mut call = redis::cmd(name);
+    call.arg(script).arg(asks.len());
+    for ask in asks {
+        call.arg(&ask.key);
+    }
+    for Ask { take, capacity, shadow, .. } in asks {
+        call.arg(take).arg(capacity).arg(u8::from(*shadow));
+    }
+    call
 }
 
 #[cfg(test)]
@@ -81,7 +102,7 @@ mod tests {
         let expiry = ", 'PX', string.format('%.0f', math.ceil(next / 1e6))";
         assert!(LUA.contains("local t = redis.call('TIME')") && LUA.contains(expiry));
         let lua = LUA.replace("local t = redis.call('TIME')", clock).replace(expiry, "");
-        Script(redis::Script::new(&lua))
+        Script::of(lua)
     }
 
     #[derive(Clone, Debug)]
@@ -115,7 +136,7 @@ mod tests {
         let () = redis::cmd("FLUSHALL").query_async(redis).await.expect("it runs");
         for (wait, costs) in &case.calls {
             now += wait * 1_000;
-            let mut call = script.0.prepare_invoke();
+            let mut call = script.hashed.prepare_invoke();
             let (mut next, mut full_in, mut passes) = (states.clone(), Vec::new(), true);
             for (at, ((pace, shadow), cost)) in quotas.iter().zip(costs).enumerate() {
                 let (take, capacity) =

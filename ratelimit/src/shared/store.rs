@@ -2,12 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::Client;
 use tonic_call::guarded;
 
 use super::digest::KeyDigest;
 use super::error::StoreError;
 use super::link::{Keeping, Link};
+use super::nodes::Nodes;
 use super::script::{Answer, Ask};
 use super::source::Fallback;
 
@@ -32,7 +32,7 @@ const BUDGET: Duration = Duration::from_millis(20);
 /// Clones share one connection.
 #[derive(Clone)]
 pub struct RedisStore {
-    client: Client,
+    nodes: Nodes,
     prefix: String,
     budget: Duration,
     replicas: u32,
@@ -54,13 +54,61 @@ impl RedisStore {
     ///
     /// If the URL is not valid, or has `rediss://` without such a feature. The error does not contain the URL.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
-        let parsed = redis::parse_redis_url(url).ok_or(StoreError::Url)?;
-        if matches!(parsed.scheme(), "rediss" | "valkeys") {
-            super::tls::prepare()?;
-        }
-        let client = Client::open(parsed).map_err(|_| StoreError::Url)?;
-        Ok(Self {
-            client,
+        Nodes::server(url).map(Self::at)
+    }
+
+    /// A store in a Redis Cluster, of which these URLs name some servers; the others are found. The user and the
+    /// password are the same in all URLs.
+    ///
+    /// Redis Cluster takes from several quotas at once only if their keys are in one slot. So all shared quotas of a
+    /// rule need the same [`Key`](crate::Key); otherwise building the layer fails, and names two that differ.
+    ///
+    /// ```
+    /// # use tonic_ratelimit_layer::{RedisStore, StoreError};
+    /// # fn store() -> Result<RedisStore, StoreError> {
+    /// RedisStore::cluster(["redis://redis-0.internal:6379", "redis://redis-1.internal:6379"])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and if there is no URL, or they differ in user, password, database or TLS.
+    pub fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Result<Self, StoreError> {
+        let urls: Vec<U> = urls.into_iter().collect();
+        Nodes::cluster(urls.iter().map(AsRef::as_ref)).map(Self::at)
+    }
+
+    /// A store in the primary that sentinels know by this name. They are asked for it whenever a connection is made,
+    /// so also after a failover.
+    ///
+    /// The URLs are those of the sentinels, usually with port 26379. So are their user and password: for those of the
+    /// primary, call [`credentials`](Self::credentials). The primary has TLS if the sentinels have it, and the
+    /// database of the first URL.
+    ///
+    /// ```
+    /// # use tonic_ratelimit_layer::{RedisStore, StoreError};
+    /// # fn store(password: &str) -> Result<RedisStore, StoreError> {
+    /// let sentinels = ["redis://sentinel-0.internal:26379", "redis://sentinel-1.internal:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster")?.credentials(None, password);
+    /// # Ok(store)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and if there is no URL, or only some are `rediss://`. A name that no sentinel
+    /// knows is an error of [`ready`](Self::ready).
+    pub fn sentinel<U: AsRef<str>>(
+        urls: impl IntoIterator<Item = U>,
+        master_name: &str,
+    ) -> Result<Self, StoreError> {
+        let urls: Vec<U> = urls.into_iter().collect();
+        Nodes::sentinels(urls.iter().map(AsRef::as_ref), master_name).map(Self::at)
+    }
+
+    fn at(nodes: Nodes) -> Self {
+        Self {
+            nodes,
             prefix: "ratelimit".to_owned(),
             budget: BUDGET,
             replicas: 1,
@@ -68,7 +116,14 @@ impl RedisStore {
             digest: KeyDigest::default(),
             hook: None,
             link: Arc::new(Link::new()),
-        })
+        }
+    }
+
+    /// Sets the user (by default Redis's default user) and the password of the servers that keep the quotas, instead
+    /// of those in the URL.
+    #[must_use]
+    pub fn credentials(self, user: Option<&str>, password: &str) -> Self {
+        Self { nodes: self.nodes.log_in_as(user, password), ..self }
     }
 
     /// Trusts only these authorities, as PEM, for a `rediss://` URL; by default those of the system.
@@ -78,7 +133,7 @@ impl RedisStore {
     /// If this is not PEM of certificates, or the URL is not `rediss://`.
     #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
     pub fn authority(self, pem: impl AsRef<[u8]>) -> Result<Self, StoreError> {
-        Ok(Self { client: super::tls::trusting(&self.client, pem.as_ref())?, ..self })
+        Ok(Self { nodes: self.nodes.trusting(pem.as_ref())?, ..self })
     }
 
     /// Sets what the names of keys in Redis begin with; by default `ratelimit`. Layers whose quotas must not be
@@ -160,9 +215,21 @@ impl RedisStore {
         &self.digest
     }
 
-    /// The name of a key in Redis.
-    pub(crate) fn key(&self, hash: u128) -> String {
-        format!("{}:{hash:032x}", self.prefix)
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.nodes.is_cluster()
+    }
+
+    /// Whether the prefix decides the slot of keys in a cluster.
+    pub(crate) fn prefix_has_tag(&self) -> bool {
+        self.prefix.contains('{')
+    }
+
+    /// The name of a key in Redis. In a cluster, keys with the same tag are in the same slot.
+    pub(crate) fn key(&self, tag: Option<u128>, hash: u128) -> String {
+        match tag {
+            Some(tag) => format!("{}:{{{tag:032x}}}{hash:032x}", self.prefix),
+            None => format!("{}:{hash:032x}", self.prefix),
+        }
     }
 
     /// Decides a call; `None` if Redis does not, and the fallback has to.
@@ -181,17 +248,10 @@ impl RedisStore {
     }
 
     fn keeping(&self) -> Keeping {
-        // It takes a nanosecond's worth, which expires at once.
-        let probe = Ask {
-            key: format!("{}:probe", self.prefix),
-            take: 1,
-            capacity: 1_000_000_000,
-            shadow: false,
-        };
         Keeping {
-            client: self.client.clone(),
+            nodes: self.nodes.clone(),
             budget: self.budget,
-            probe,
+            prefix: self.prefix.clone(),
             fallback: self.fallback.as_str(),
         }
     }

@@ -17,9 +17,9 @@ pub(super) fn prepare() -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The same client, which trusts only these authorities.
+/// Authorities that are trusted instead of those of the system.
 #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
-pub(super) fn trusting(client: &redis::Client, pem: &[u8]) -> Result<redis::Client, StoreError> {
+pub(super) fn authorities(pem: &[u8]) -> Result<redis::TlsCertificates, StoreError> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
 
@@ -27,9 +27,7 @@ pub(super) fn trusting(client: &redis::Client, pem: &[u8]) -> Result<redis::Clie
     if CertificateDer::pem_slice_iter(pem).next().is_none_or(|first| first.is_err()) {
         return Err(StoreError::Authority);
     }
-    let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
-    let info = client.get_connection_info().clone();
-    redis::Client::build_with_tls(info, certificates).map_err(|_| StoreError::Authority)
+    Ok(redis::TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) })
 }
 
 #[cfg(not(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring")))]
