@@ -3,29 +3,59 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Ends with the test.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
+    directory: PathBuf,
     settings: Vec<String>,
+    /// The line that it prints when it is ready.
+    ready: &'static str,
     password: Option<String>,
 }
 
 impl RedisServer {
     /// Starts a server, with settings such as `--requirepass`; `None` if `redis-server` is not installed. That is a
-    /// failure if `REDIS_REQUIRE` is 1.
+    /// failure if `REDIS_REQUIRE` is 1. The variable `REDIS_SERVER` is the program to start instead.
+    ///
+    /// In a setting, `PORT` is the port.
     pub(crate) fn start(settings: &[&str]) -> Option<Self> {
-        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        match spawn(port, &settings) {
-            Ok(child) => Some(Self { child, port, settings, password: None }),
+        Self::start_with(settings, &[])
+    }
+
+    /// Starts a server that finds these files in its directory.
+    pub(crate) fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+        let usual = ["--port", "PORT", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        Self::run_in(&[&usual, settings].concat(), files, "Ready to accept connections")
+    }
+
+    /// Starts a sentinel, which watches a primary.
+    pub(crate) fn start_sentinel(settings: &str) -> Option<Self> {
+        let settings = format!("port PORT\nbind 127.0.0.1\n{settings}");
+        Self::run_in(&["sentinel.conf", "--sentinel"], &[("sentinel.conf", &settings)], "+monitor")
+    }
+
+    fn run_in(settings: &[&str], files: &[(&str, &str)], ready: &'static str) -> Option<Self> {
+        let port = free_port();
+        let name = format!("redis-of-a-test-{}-{port}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let with_port = |text: &str| text.replace("PORT", &port.to_string());
+        for (name, text) in files {
+            std::fs::write(directory.join(name), with_port(text)).unwrap();
+        }
+        let settings: Vec<_> = settings.iter().map(|setting| with_port(setting)).collect();
+        match spawn(&directory, &settings, ready) {
+            Ok(child) => Some(Self { child, port, directory, settings, ready, password: None }),
             Err(error) => {
                 let is_required = std::env::var("REDIS_REQUIRE").is_ok_and(|value| value == "1");
                 assert!(!is_required, "redis-server: {error}");
                 println!("skipped: redis-server: {error}");
+                let _ = std::fs::remove_dir_all(directory);
                 None
             }
         }
@@ -43,13 +73,22 @@ impl RedisServer {
 
     /// Runs a command, and returns its result.
     pub(crate) fn run(&self, command: &[&str]) -> redis::Value {
+        self.try_run(command).unwrap()
+    }
+
+    pub(crate) fn try_run(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
         let url = match &self.password {
             Some(password) => format!("redis://:{password}@127.0.0.1:{}", self.port),
             None => self.url(),
         };
-        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        let mut connection = redis::Client::open(url)?.get_connection()?;
         let (name, arguments) = command.split_first().unwrap();
-        redis::cmd(name).arg(arguments).query(&mut connection).unwrap()
+        redis::cmd(name).arg(arguments).query(&mut connection)
+    }
+
+    /// Runs a command that returns text.
+    pub(crate) fn text(&self, command: &[&str]) -> String {
+        redis::from_redis_value(self.run(command)).unwrap()
     }
 
     pub(crate) fn keys(&self) -> i64 {
@@ -66,7 +105,7 @@ impl RedisServer {
 
     /// Starts it again after [`kill`](Self::kill), without any keys.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.port, &self.settings).unwrap();
+        self.child = spawn(&self.directory, &self.settings, self.ready).unwrap();
     }
 
     /// Sends a signal, such as `STOP`.
@@ -76,17 +115,20 @@ impl RedisServer {
     }
 }
 
-/// Returns when the server accepts connections.
-fn spawn(port: u16, settings: &[String]) -> std::io::Result<Child> {
-    let port = port.to_string();
-    let mut child = Command::new("redis-server")
-        .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Returns when the server is ready.
+fn spawn(directory: &Path, settings: &[String], ready: &str) -> std::io::Result<Child> {
+    let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut child = Command::new(program)
         .args(settings)
-        .current_dir(std::env::temp_dir())
+        .current_dir(directory)
         .stdout(Stdio::piped())
         .spawn()?;
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let is_ready = lines.any(|line| line.unwrap().contains("Ready to accept connections"));
+    let is_ready = lines.any(|line| line.unwrap().contains(ready));
     assert!(is_ready, "redis-server has ended");
     // What it prints later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
@@ -97,5 +139,6 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -1,0 +1,128 @@
+//! Quotas in the primary that sentinels know.
+
+use tonic_ratelimit_layer::{Key, Quota, RedisStore, StoreError};
+
+use crate::common::principal;
+use crate::redis_server::{RedisServer, free_port};
+use crate::{LONG, layer, passes, source, until, wait_for};
+
+/// A primary and its replica, with one password, and a sentinel with another.
+struct Watched {
+    primary: RedisServer,
+    replica: RedisServer,
+    sentinel: RedisServer,
+}
+
+impl Watched {
+    fn start() -> Option<Self> {
+        let server = |settings: &[&str]| {
+            let usual = ["--requirepass", "node", "--masterauth", "node"];
+            let user = ["--user", "limiter", "on", ">secret", "~ratelimit:*"];
+            let rights = ["+evalsha", "+eval", "+get", "+set", "+time", "+role"];
+            let soon = ["--repl-diskless-sync-delay", "0"];
+            let all = [&usual[..], &user, &rights, &soon, settings].concat();
+            let mut server = RedisServer::start(&all)?;
+            server.url_with("node");
+            Some(server)
+        };
+        let primary = server(&[])?;
+        let replica = server(&["--replicaof", "127.0.0.1", &primary.port.to_string()])?;
+        wait_for("a replica", || {
+            replica.text(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+        let settings = format!(
+            "requirepass guard
+sentinel monitor limits 127.0.0.1 {} 1
+sentinel auth-pass limits node
+sentinel down-after-milliseconds limits 500
+sentinel failover-timeout limits 3000
+",
+            primary.port
+        );
+        let mut sentinel = RedisServer::start_sentinel(&settings)?;
+        sentinel.url_with("guard");
+        wait_for("a sentinel", || {
+            let info = sentinel.text(&["INFO", "sentinel"]);
+            info.contains("status=ok") && info.contains("slaves=1")
+        });
+        Some(Self { primary, replica, sentinel })
+    }
+
+    /// The first of the sentinels is away.
+    fn store(&self) -> RedisStore {
+        let away = format!("redis://127.0.0.1:{}", free_port());
+        let urls = [away, self.sentinel.url().replace("//", "//:guard@")];
+        RedisStore::sentinel(urls, "limits").unwrap().credentials(Some("limiter"), "secret")
+    }
+}
+
+#[tokio::test]
+async fn after_the_loss_of_the_primary_its_replica_decides() {
+    let Some(mut watched) = Watched::start() else { return };
+    let store = watched.store().budget(LONG);
+    let layer = layer(Quota::per_hour(5).by(Key::principal()), &store);
+    assert!(source(&layer).await.contains("redis"));
+    assert_eq!(passes(&layer, &principal("ann"), 2).await, 2);
+    watched.primary.run(&["WAIT", "1", "5000"]);
+    watched.primary.kill();
+    until(&layer, false).await;
+    assert!(store.ready().is_err());
+    let back = until(&layer, true).await;
+    println!("back after {back:?}");
+    assert_eq!(store.ready(), Ok(()));
+    assert_eq!(passes(&layer, &principal("ann"), 9).await, 3);
+    assert!(watched.replica.keys() > 0);
+}
+
+#[tokio::test]
+async fn a_planned_failover_is_followed() {
+    let Some(watched) = Watched::start() else { return };
+    let store = watched.store().budget(LONG);
+    let layer = layer(Quota::per_hour(5).by(Key::principal()), &store);
+    assert!(source(&layer).await.contains("redis"));
+    // At first it does not know enough of the replica.
+    let begin = || watched.sentinel.try_run(&["SENTINEL", "FAILOVER", "limits"]).is_ok();
+    wait_for("a sentinel", begin);
+    let role = |server: &RedisServer| server.text(&["INFO", "replication"]);
+    wait_for("a failover", || {
+        role(&watched.primary).contains("role:slave")
+            && role(&watched.replica).contains("role:master")
+    });
+    // Connections to the former primary can live on: what they answer does not count.
+    let name = |number: usize| format!("caller-{number}");
+    let mut number = 0;
+    while passes(&layer, &principal(&name(number)), 1).await == 1 && watched.replica.keys() == 0 {
+        number += 1;
+        assert!(number < 1_000_000, "the new primary is not found");
+    }
+    until(&layer, true).await;
+    assert_eq!(store.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_sentinels_is_named_and_the_password_is_not_shown() {
+    let none: [&str; 0] = [];
+    assert_eq!(RedisStore::sentinel(none, "limits").unwrap_err(), StoreError::Urls);
+    let Some(watched) = Watched::start() else { return };
+    let sentinel = watched.sentinel.url();
+    let with = |login: &str| sentinel.replace("//", &format!("//{login}@"));
+    let away = format!("redis://127.0.0.1:{}", free_port());
+    let connect = |url: String, name: &str| {
+        RedisStore::sentinel([url, away.clone()], name).unwrap().budget(LONG)
+    };
+    let cases = [
+        (connect(with(":hunter2"), "limits").credentials(None, "node"), StoreError::Login),
+        (connect(with(":guard"), "limits").credentials(None, "hunter2"), StoreError::Login),
+        (connect(with(":guard"), "limits"), StoreError::Login),
+        (connect(with(":guard"), "others"), StoreError::UnknownPrimary("others".to_owned())),
+    ];
+    for (store, error) in cases {
+        let layer = layer(Quota::per_hour(5), &store);
+        until(&layer, false).await;
+        assert_eq!(store.ready(), Err(error.clone()));
+        let shown = format!("{error} {error:?} {store:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("guard"), "{shown}");
+    }
+    let right = connect(with(":guard"), "limits").credentials(None, "node");
+    assert!(source(&layer(Quota::per_hour(5), &right)).await.contains("redis"));
+}
