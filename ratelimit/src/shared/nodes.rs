@@ -1,5 +1,7 @@
 //! The servers of Redis: one, a cluster, or those whose primary sentinels know.
 
+use std::time::Duration;
+
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
@@ -12,6 +14,10 @@ use super::link::PROBE_INTERVAL;
 
 /// How often a decision is sent again: a slot has moved, and then its keys move while it is asked for.
 const RETRIES: u32 = 3;
+
+/// The longest time for a connection to one server of a cluster. One that does not answer must not use up the time of a
+/// probe: another can have its slots.
+const CONNECT: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub(super) struct Nodes {
@@ -144,7 +150,7 @@ impl Nodes {
 
     fn cluster_client(&self) -> Result<ClusterClient, RedisError> {
         let builder = ClusterClientBuilder::new(self.infos.clone())
-            .connection_timeout(PROBE_INTERVAL)
+            .connection_timeout(CONNECT)
             .response_timeout(PROBE_INTERVAL)
             .retries(RETRIES)
             // Milliseconds.
