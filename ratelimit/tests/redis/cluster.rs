@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tonic_ratelimit_layer::{Key, Quota, RedisStore, Rule, StoreError};
+use tonic_ratelimit_layer::{Key, Quota, RateLimitLayer, RedisStore, Rule, StoreError};
 
 use crate::common::principal;
 use crate::redis_server::{RedisServer, free_port};
@@ -64,6 +64,30 @@ impl Cluster {
         RedisStore::cluster([closed].into_iter().chain(urls)).unwrap().budget(LONG)
     }
 
+    /// A caller whose keys are in this node.
+    async fn caller_at(&self, place: usize, layer: &RateLimitLayer) -> String {
+        for name in (0..).map(|number| format!("at-{place}-{number}")) {
+            for node in &self.0 {
+                node.run(&["FLUSHALL"]);
+            }
+            send_from(layer, &principal(&name)).await;
+            if self.find_key().0 == place {
+                return name;
+            }
+        }
+        unreachable!()
+    }
+
+    /// How often nodes were asked for the slots: at least once in each probe.
+    fn probes(&self, places: &[usize]) -> usize {
+        let asked = |node: &RedisServer| {
+            let stats = node.text(&["INFO", "commandstats"]);
+            let (_, calls) = stats.split_once("cluster|slots:calls=")?;
+            calls.split(',').next()?.parse::<usize>().ok()
+        };
+        places.iter().filter_map(|place| asked(&self.0[*place])).sum()
+    }
+
     /// The node that has a key, and the key.
     fn find_key(&self) -> (usize, String) {
         let names = |node: &RedisServer| {
@@ -118,18 +142,24 @@ async fn several_servers_share_quotas_in_a_cluster() {
 #[tokio::test]
 async fn while_a_node_is_away_nobody_waits_and_then_it_is_back() {
     let Some(mut cluster) = Cluster::start() else { return };
+    for node in &cluster.0 {
+        // The others go on.
+        node.run(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
     for outage in [Outage::Killed, Outage::Stopped] {
         let store = cluster.store().budget(Duration::from_millis(250));
         let layer = layer(limits(), &store);
         until(&layer, true).await;
         assert_eq!(store.ready(), Ok(()));
+        // Decisions of another node do not keep the breaker closed.
+        let names = [cluster.caller_at(0, &layer).await, cluster.caller_at(1, &layer).await];
         outage.begin(&mut cluster.0[1]);
         let began = Instant::now();
-        let mut names = callers().cycle();
+        let mut names = names.iter().cycle();
         while !store.is_breaker_open() {
             let called = Instant::now();
             let name = names.next().unwrap();
-            send_from(&layer, &principal(&name)).await;
+            send_from(&layer, &principal(name)).await;
             assert!(called.elapsed() < Duration::from_secs(2), "{:?}", called.elapsed());
             assert!(began.elapsed() < LONG, "the breaker stays closed");
         }
@@ -140,6 +170,12 @@ async fn while_a_node_is_away_nobody_waits_and_then_it_is_back() {
         }
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
         assert!(store.ready().is_err());
+        // No probe of the other nodes closes it.
+        let before = cluster.probes(&[0, 2]);
+        while cluster.probes(&[0, 2]) < before + 4 {
+            assert!(store.is_breaker_open());
+            tokio::task::yield_now().await;
+        }
         outage.end(&mut cluster.0[1]);
         let back = until(&layer, true).await;
         println!("back after {back:?}");

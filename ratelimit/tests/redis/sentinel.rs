@@ -1,5 +1,8 @@
 //! Quotas in the primary that sentinels know.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use tonic_ratelimit_layer::{Key, Quota, RedisStore, StoreError};
 
 use crate::common::principal;
@@ -88,15 +91,61 @@ async fn a_planned_failover_is_followed() {
         role(&watched.primary).contains("role:slave")
             && role(&watched.replica).contains("role:master")
     });
-    // Connections to the former primary can live on: what they answer does not count.
-    let name = |number: usize| format!("caller-{number}");
-    let mut number = 0;
-    while passes(&layer, &principal(&name(number)), 1).await == 1 && watched.replica.keys() == 0 {
-        number += 1;
-        assert!(number < 1_000_000, "the new primary is not found");
+    watched.replica.run(&["FLUSHALL"]);
+    let mut names = (0..1_000_000).map(|number| format!("caller-{number}"));
+    while watched.replica.keys() == 0 {
+        let name = names.next().expect("the new primary is found");
+        passes(&layer, &principal(&name), 1).await;
     }
     until(&layer, true).await;
     assert_eq!(store.ready(), Ok(()));
+}
+
+/// A sentinel that has not heard of a failover, or is wrong.
+fn start_stale_sentinel(port: u16) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+            std::thread::spawn(move || {
+                // `*2`, and for each part of the command its length and itself.
+                while let Some(Ok(count)) = lines.next() {
+                    let parts: usize = count[1..].parse().unwrap();
+                    let command: Vec<_> = lines.by_ref().take(2 * parts).flatten().collect();
+                    let port = port.to_string();
+                    let answer = match command.get(1) {
+                        Some(name) if name == "SENTINEL" => {
+                            format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len())
+                        }
+                        _ => "+OK\r\n".to_owned(),
+                    };
+                    if connection.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_sentinel_that_names_a_replica_is_not_believed() {
+    let Some(watched) = Watched::start() else { return };
+    let right = watched.sentinel.url().replace("//", "//:guard@");
+    let urls = [start_stale_sentinel(watched.replica.port), right];
+    let store = RedisStore::sentinel(urls.clone(), "limits").unwrap().budget(LONG);
+    let store = store.credentials(Some("limiter"), "secret");
+    let layer = layer(Quota::per_hour(5), &store);
+    assert!(source(&layer).await.contains("redis"));
+
+    let only = RedisStore::sentinel(&urls[..1], "limits").unwrap().budget(LONG);
+    let only = only.credentials(Some("limiter"), "secret");
+    let layer = crate::layer(Quota::per_hour(5), &only);
+    until(&layer, false).await;
+    assert_eq!(only.ready(), Err(StoreError::Refused("READONLY".to_owned())));
 }
 
 #[tokio::test]
