@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic_ratelimit_layer::{Key, Quota, RedisStore, StoreError};
 
@@ -101,13 +103,16 @@ async fn a_planned_failover_is_followed() {
     assert_eq!(store.ready(), Ok(()));
 }
 
-/// A sentinel that has not heard of a failover, or is wrong.
-fn start_stale_sentinel(port: u16) -> String {
+/// A sentinel that has not heard of a failover: it names a replica. The flag is set when it has answered.
+fn start_stale_sentinel(port: u16) -> (String, Arc<AtomicBool>) {
+    let has_answered = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&has_answered);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
+            let answers = Arc::clone(&answers);
             let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
             std::thread::spawn(move || {
                 // `*2`, and for each part of the command its length and itself.
@@ -124,22 +129,32 @@ fn start_stale_sentinel(port: u16) -> String {
                     if connection.write_all(answer.as_bytes()).is_err() {
                         return;
                     }
+                    answers.fetch_or(answer.starts_with('*'), Ordering::SeqCst);
                 }
             });
         }
     });
-    url
+    (url, has_answered)
 }
 
 #[tokio::test]
 async fn a_sentinel_that_names_a_replica_is_not_believed() {
     let Some(watched) = Watched::start() else { return };
     let right = watched.sentinel.url().replace("//", "//:guard@");
-    let urls = [start_stale_sentinel(watched.replica.port), right];
+    let (stale, has_answered) = start_stale_sentinel(watched.replica.port);
+    let urls = [stale, right];
     let store = RedisStore::sentinel(urls.clone(), "limits").unwrap().budget(LONG);
     let store = store.credentials(Some("limiter"), "secret");
     let layer = layer(Quota::per_hour(5), &store);
-    assert!(source(&layer).await.contains("redis"));
+    // The other one answers later.
+    watched.sentinel.signal("STOP");
+    let (source, ()) = tokio::join!(source(&layer), async {
+        while !has_answered.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        watched.sentinel.signal("CONT");
+    });
+    assert!(source.contains("redis"), "{source}");
 
     let only = RedisStore::sentinel(&urls[..1], "limits").unwrap().budget(LONG);
     let only = only.credentials(Some("limiter"), "secret");
