@@ -44,6 +44,8 @@ pub enum Source {
     Local,
     /// Redis.
     Redis,
+    /// What Redis has said about an earlier call, with `RedisStore::remember_refusals`.
+    Remembered,
     /// Nothing: the store of a shared quota is away, and calls pass meanwhile.
     Open,
     /// Nothing: the store of a shared quota is away, and calls are refused meanwhile.
@@ -74,11 +76,12 @@ impl Reason {
 }
 
 impl Source {
-    /// The source as text, fit for a metric label: `local`, `redis`, `open` or `closed`.
+    /// The source as text, fit for a metric label: `local`, `redis`, `remembered`, `open` or `closed`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Redis => "redis",
+            Self::Remembered => "remembered",
             Self::Open => "open",
             Self::Closed => "closed",
         }

@@ -7,6 +7,8 @@ mod fields;
 mod hints;
 mod refusal;
 #[cfg(feature = "redis")]
+mod remembered;
+#[cfg(feature = "redis")]
 mod shared;
 mod take;
 

@@ -1,6 +1,7 @@
 //! Decides a call that has quotas which replicas share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::request;
 use smallvec::SmallVec;
@@ -58,17 +59,41 @@ impl Shared {
             note(head, Source::Local);
             return settings.conclude(&local, false, now, rpc, head);
         }
-        let answer = self.store.decide(&asks).await;
+        let connection = self.store.remembered_connection();
+        if connection
+            .is_some_and(|connection| self.is_refused_by_memory(&mut shared, connection, now))
+        {
+            note(head, Source::Remembered);
+            local.append(&mut shared);
+            return settings.conclude(&local, false, now, rpc, head);
+        }
+        let (asked, answer) = (now, self.store.decide(&asks).await);
         let now = settings.clock.now();
         let Some(answer) = answer else { return self.fall_back(local, shared, now, head) };
         note(head, Source::Redis);
         for (check, full_in) in shared.iter_mut().zip(answer.full_in) {
             check.decided(full_in, answer.passes, now);
+            if let Some(connection) = connection {
+                check.remember(connection, asked, now);
+            }
         }
         // If a local limit is used up meanwhile, the shared quotas have counted a call that does not pass.
         let passes = answer.passes && take_all_or_none(&mut local, now);
         local.append(&mut shared);
         settings.conclude(&local, passes, now, rpc, head)
+    }
+
+    /// Whether Redis would refuse the call, by what it has said on this connection.
+    fn is_refused_by_memory(&self, shared: &mut [Check<'_>], connection: u64, now: u64) -> bool {
+        let began = Instant::now();
+        let mut is_refused = false;
+        for check in shared {
+            is_refused |= check.is_refused_by_memory(connection, now);
+        }
+        if is_refused {
+            self.store.report(Source::Remembered.as_str(), began.elapsed());
+        }
+        is_refused
     }
 
     /// The checks of local limits, those of shared quotas, and what to ask for the latter.

@@ -18,12 +18,12 @@ pub(crate) type Checks<'a> = SmallVec<[Check<'a>; 4]>;
 #[derive(Debug)]
 pub(crate) struct Check<'a> {
     pub(crate) limit: &'a Enforced,
-    key: KeyHash,
+    pub(super) key: KeyHash,
     /// `None` takes nothing.
     cost: Option<NonZeroU32>,
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// The state of the key, after the decision.
-    state: Option<u64>,
+    pub(super) state: Option<u64>,
     pub(crate) taken: Option<EntryId>,
     /// What has decided.
     pub(crate) source: Source,
@@ -32,7 +32,7 @@ pub(crate) struct Check<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// The limit allows the call, and this is the new state of the key.
     Allowed(Option<u64>),
     Refused(Refused),
@@ -162,7 +162,7 @@ impl<'a> Check<'a> {
         whole
     }
 
-    fn verdict(&self, now: u64) -> Verdict {
+    pub(super) fn verdict(&self, now: u64) -> Verdict {
         let Some(cost) = self.cost else { return Verdict::Allowed(None) };
         match &self.limit.measure {
             Measure::Calls { pace: whole, .. } => {

@@ -1,4 +1,5 @@
 use super::pace::Pace;
+use crate::shared::Refusals;
 
 /// What a quota has that replicas share.
 #[derive(Debug)]
@@ -9,4 +10,6 @@ pub(crate) struct Share {
     pub(crate) rule: u128,
     /// The part of this replica, while it decides by itself.
     pub(crate) pace: Pace,
+    /// The keys that need not be asked for, if the store remembers them.
+    pub(crate) refusals: Option<Refusals>,
 }

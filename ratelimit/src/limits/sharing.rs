@@ -25,6 +25,7 @@ impl Sharing<'_> {
         _: &mut Enforced,
         _: &Limit<AnyMeasure>,
         _: Matches<'_>,
+        _: usize,
     ) -> Result<(), String> {
         Ok(())
     }
@@ -44,7 +45,7 @@ mod with_store {
     use super::super::limit::Scope;
     use super::super::share::Share;
     use super::*;
-    use crate::shared::RedisStore;
+    use crate::shared::{RedisStore, Refusals};
 
     impl<'a> Sharing<'a> {
         pub(crate) fn of(store: Option<&'a RedisStore>) -> Self {
@@ -56,6 +57,7 @@ mod with_store {
             enforced: &mut Enforced,
             limit: &Limit<AnyMeasure>,
             matches: Matches<'_>,
+            max_keys: usize,
         ) -> Result<(), String> {
             let (pace, store) = match (&enforced.measure, limit.scope, self.store) {
                 (Measure::InFlight { .. }, Scope::Shared, _) => {
@@ -84,7 +86,12 @@ mod with_store {
                 format!("{:?}", enforced.key).hash(&mut hasher);
             });
             let rule = store.digest().hash_with(|mut hasher| matches.hash(&mut hasher));
-            enforced.share = Some(Share { id, rule, pace: pace.share(store.share_of())? });
+            let pace = pace.share(store.share_of())?;
+            // Without keys there is one to remember. What a shadow limit refuses passes.
+            let max_keys = if enforced.store.single().is_some() { 1 } else { max_keys };
+            let remembers = store.remembers_refusals() && !enforced.shadow;
+            let refusals = remembers.then(|| Refusals::new(max_keys));
+            enforced.share = Some(Share { id, rule, pace, refusals });
             Ok(())
         }
 

@@ -40,7 +40,7 @@ impl Table {
             let free = previous.iter().filter(|limit| !taken.contains(&limit.store.id()));
             let first = id.and_then(|id| firsts.get(&id).copied()).unwrap_or(matches);
             let limits = enforced(rule, methods.is_some(), max_keys, &free.collect::<Vec<_>>())
-                .and_then(|limits| share(limits, rule, first, sharing))
+                .and_then(|limits| share(limits, rule, first, sharing, max_keys))
                 .map_err(|(name, wrong)| BuildError::Limit {
                     of: matches.to_string(),
                     name,
@@ -120,9 +120,10 @@ fn share(
     rule: &Rule,
     matches: Matches<'_>,
     sharing: Sharing<'_>,
+    max_keys: usize,
 ) -> Result<Arc<[Enforced]>, (String, String)> {
     for (enforced, limit) in limits.iter_mut().zip(&rule.limits) {
-        sharing.apply(enforced, limit, matches).map_err(|wrong| (limit.name(), wrong))?;
+        sharing.apply(enforced, limit, matches, max_keys).map_err(|wrong| (limit.name(), wrong))?;
     }
     sharing.check(&limits)?;
     // All calls lock in this order.

@@ -40,6 +40,17 @@ enum State {
     Away(StoreError, Instant),
 }
 
+impl State {
+    fn ready(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Up(_) => Ok(()),
+            Self::Starting => Err(StoreError::Starting),
+            Self::Lost => Err(StoreError::Unreachable("the connection has broken".to_owned())),
+            Self::Away(error, _) => Err(error.clone()),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Numbered {
     redis: Connection,
@@ -79,11 +90,25 @@ impl Link {
 
     /// Why calls are not decided by Redis now.
     pub(super) fn ready(&self) -> Result<(), StoreError> {
+        self.state.borrow().ready()
+    }
+
+    /// Waits until that is not as it was. A connection that is lost is no change until the next one fails.
+    pub(super) async fn ready_changed(&self, was_ready: bool) -> Result<(), StoreError> {
+        let is_changed = |state: &State| match state {
+            State::Up(_) => !was_ready,
+            State::Lost => false,
+            State::Starting | State::Away(..) => was_ready,
+        };
+        // The sender is in this link.
+        self.state.subscribe().wait_for(is_changed).await.map_or(Ok(()), |state| state.ready())
+    }
+
+    /// The number of the connection; `None` if there is none.
+    pub(super) fn number(&self) -> Option<u64> {
         match &*self.state.borrow() {
-            State::Up(_) => Ok(()),
-            State::Starting => Err(StoreError::Starting),
-            State::Lost => Err(StoreError::Unreachable("the connection has broken".to_owned())),
-            State::Away(error, _) => Err(error.clone()),
+            State::Up(connection) => Some(connection.number),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod digest;
 mod error;
 mod link;
 mod nodes;
+mod refusals;
 mod script;
 mod sentinels;
 mod slot;
@@ -17,4 +18,5 @@ pub use self::source::Fallback;
 pub use self::store::RedisStore;
 
 pub(crate) use self::digest::KeyDigest;
+pub(crate) use self::refusals::Refusals;
 pub(crate) use self::script::Ask;

@@ -37,6 +37,7 @@ pub struct RedisStore {
     budget: Duration,
     replicas: u32,
     fallback: Fallback,
+    remembers_refusals: bool,
     digest: KeyDigest,
     hook: Option<Arc<Hook>>,
     link: Arc<Link>,
@@ -113,6 +114,7 @@ impl RedisStore {
             budget: BUDGET,
             replicas: 1,
             fallback: Fallback::default(),
+            remembers_refusals: false,
             digest: KeyDigest::default(),
             hook: None,
             link: Arc::new(Link::new()),
@@ -166,6 +168,20 @@ impl RedisStore {
         Self { fallback, ..self }
     }
 
+    /// Remembers which callers have no call left, and refuses them without asking Redis until they have one again. So
+    /// a caller that floods this process costs Redis hardly anything. By default Redis is asked for each call.
+    ///
+    /// Refusals are the same as Redis's, and what it would let pass passes, with two exceptions: keys that are deleted
+    /// from Redis by hand stay refused until their time is over, and so does a caller whose time is cut short by a
+    /// clock of Redis that is set forward. When the connection breaks or the breaker opens, everything is forgotten.
+    /// [Shadow](crate::Limit::shadow) limits refuse nothing, and do not see the calls that are refused so.
+    ///
+    /// For each shared quota, at most [`max_keys`](crate::RateLimitBuilder::max_keys) callers are remembered.
+    #[must_use]
+    pub fn remember_refusals(self) -> Self {
+        Self { remembers_refusals: true, ..self }
+    }
+
     /// Sets a secret that is hashed with each key. Without it, a reader of Redis can find out a caller by trying all
     /// possible ones, for example all IPv4 addresses. All replicas need the same secret.
     #[must_use]
@@ -173,8 +189,9 @@ impl RedisStore {
         Self { digest: KeyDigest::with_secret(secret.as_ref()), ..self }
     }
 
-    /// Calls a hook after each decision about shared quotas, with what has decided (`redis`, `local`, `open` or
-    /// `closed`) and how long that took: for a counter and a histogram.
+    /// Calls a hook after each decision about shared quotas, with what has decided (`redis`, `local`, `open`,
+    /// `closed`, or `remembered` with [`remember_refusals`](Self::remember_refusals)) and how long that took: for a
+    /// counter and a histogram.
     ///
     /// It runs in the call's own task and must not block. A panic in it is logged at `ERROR`.
     #[must_use]
@@ -198,6 +215,30 @@ impl RedisStore {
         self.link.ready()
     }
 
+    /// Waits until [`ready`](Self::ready) is not as it was, and returns what it is now: for a health check that
+    /// follows it.
+    ///
+    /// It does not end while a connection that has broken is made anew; only if that fails, Redis is away.
+    ///
+    /// ```
+    /// # use tonic_ratelimit_layer::RedisStore;
+    /// # async fn follow(store: RedisStore, set_ready: impl Fn(bool)) {
+    /// let mut is_ready = store.ready().is_ok();
+    /// loop {
+    ///     set_ready(is_ready);
+    ///     is_ready = store.ready_changed(is_ready).await.is_ok();
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Self::ready).
+    pub async fn ready_changed(&self, was_ready: bool) -> Result<(), StoreError> {
+        self.link.start(|| self.keeping());
+        self.link.ready_changed(was_ready).await
+    }
+
     /// Whether the breaker is open: no call waits for Redis, and a probe each second looks for it. For a gauge.
     pub fn is_breaker_open(&self) -> bool {
         self.link.is_open()
@@ -209,6 +250,15 @@ impl RedisStore {
 
     pub(crate) fn share_of(&self) -> u32 {
         self.replicas
+    }
+
+    pub(crate) fn remembers_refusals(&self) -> bool {
+        self.remembers_refusals
+    }
+
+    /// The connection on which Redis decides now, if what it says is remembered.
+    pub(crate) fn remembered_connection(&self) -> Option<u64> {
+        if self.remembers_refusals { self.link.number() } else { None }
     }
 
     pub(crate) fn digest(&self) -> &KeyDigest {
@@ -239,12 +289,17 @@ impl RedisStore {
         self.link.start(|| self.keeping());
         let answer = self.link.decide(asks, self.budget, fallback).await;
         let source = if answer.is_some() { "redis" } else { fallback };
+        self.report(source, began.elapsed());
+        answer
+    }
+
+    /// Calls the hook.
+    pub(crate) fn report(&self, source: &'static str, elapsed: Duration) {
         if let Some(hook) = &self.hook
-            && guarded(|| hook(source, began.elapsed())).is_err()
+            && guarded(|| hook(source, elapsed)).is_err()
         {
             tracing::error!(target: "tonic_ratelimit_layer", "the hook of a `RedisStore` panicked");
         }
-        answer
     }
 
     fn keeping(&self) -> Keeping {
@@ -265,6 +320,7 @@ impl fmt::Debug for RedisStore {
             .field("budget", &self.budget)
             .field("replicas", &self.replicas)
             .field("fallback", &self.fallback)
+            .field("remembers_refusals", &self.remembers_refusals)
             .finish_non_exhaustive()
     }
 }

@@ -5,9 +5,11 @@
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod hangs;
 mod login;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
+mod remembered;
 mod sentinel;
 #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
 mod tls;
@@ -145,8 +147,13 @@ async fn three_servers_share_one_quota_for_every_kind_of_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_use_what_is_refilled_and_never_more() {
     let Some(redis) = RedisServer::start(&[]) else { return };
+    use_what_is_refilled(|| store(&redis.url()).prefix("asked")).await;
+    use_what_is_refilled(|| store(&redis.url()).prefix("remembered").remember_refusals()).await;
+}
+
+async fn use_what_is_refilled(store: impl Fn() -> RedisStore) {
     let (burst, rate) = (60.0, 30.0);
-    let layers = [(); 3].map(|()| layer(Quota::per_second(30).burst(60), &store(&redis.url())));
+    let layers = [(); 3].map(|()| layer(Quota::per_second(30).burst(60), &store()));
     let began = Instant::now();
     let mut calls = tokio::task::JoinSet::new();
     for layer in layers {

@@ -1,0 +1,124 @@
+//! Calls that run while Redis hangs, goes and comes back.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+const CALLERS: usize = 64;
+
+/// The resolution of tokio's timer.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The time of the paused clock.
+fn time() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+fn is_pending(future: std::pin::Pin<&mut impl Future>) -> bool {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending()
+}
+
+/// As many calls at the same time, of one caller.
+async fn at_once(layer: &RateLimitLayer) -> Vec<Called> {
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLERS {
+        let layer = layer.clone();
+        calls.spawn(async move { send_from(&layer, &principal("ann")).await });
+    }
+    calls.join_all().await
+}
+
+/// While the clock is paused, it advances only if every task waits: by what they wait for.
+#[tokio::test]
+async fn calls_wait_for_a_redis_that_hangs_for_the_budget_and_then_not_at_all() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let budget = Duration::from_millis(20);
+    let (slow, store) = (store(&redis.url()), RedisStore::connect(&redis.url()).unwrap());
+    // Connected without the hurry of the budget.
+    until(&layer(Quota::per_hour(9), &slow), true).await;
+    let store = store.budget(budget).fallback(Fallback::Open);
+    let layer = layer(Quota::per_hour(9).by(Key::principal()), &store);
+    until(&layer, true).await;
+
+    redis.signal("STOP");
+    tokio::time::pause();
+    let began = time();
+    let answers = at_once(&layer).await;
+    let waited = time() - began;
+    assert!(waited >= budget && waited <= budget + TICK, "{waited:?}");
+    assert!(answers.iter().all(|called| called.came_through), "{answers:?}");
+    assert!(store.is_breaker_open());
+    assert_eq!(store.ready(), Err(StoreError::Late(budget)));
+    // Now each decision is made when it is asked for.
+    for _ in 0..CALLERS {
+        let called = common::now(send_from(&layer, &principal("ann")));
+        called.passed();
+        assert!(called.field("ratelimit.source").unwrap().contains("open"));
+    }
+    assert_eq!(time() - began, waited);
+
+    tokio::time::resume();
+    redis.signal("CONT");
+    until(&layer, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_is_lost_or_stuck_while_redis_goes_and_comes_back() {
+    let Some(mut redis) = RedisServer::start(&[]) else { return };
+    for outage in [Outage::Killed, Outage::Stopped, Outage::Paused, Outage::Full] {
+        let store = RedisStore::connect(&redis.url()).unwrap().budget(Duration::from_millis(250));
+        let layer = layer(Quota::per_hour(300).by(Key::principal()), &store);
+        until(&layer, true).await;
+        let (is_over, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let (layer, is_over) = (layer.clone(), Arc::clone(&is_over));
+            let made = Arc::clone(&made);
+            callers.spawn(async move {
+                let (name, mut ended) = (caller.to_string(), 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    made.fetch_add(1, Ordering::Relaxed);
+                    let called = send_from(&layer, &principal(&name)).await;
+                    if !called.came_through {
+                        called.is_refused(LIMITED.0, LIMITED.1);
+                    }
+                    ended += 1;
+                    tokio::task::yield_now().await;
+                }
+                ended
+            });
+        }
+        outage.begin(&mut redis);
+        assert!(store.ready_changed(true).await.is_err());
+        assert!(store.is_breaker_open());
+        outage.end(&mut redis);
+        assert_eq!(store.ready_changed(false).await, Ok(()));
+        until(&layer, true).await;
+        is_over.store(true, Ordering::Relaxed);
+        let ended = tokio::time::timeout(LONG, callers.join_all()).await.expect("a call is stuck");
+        assert_eq!(ended.iter().sum::<usize>(), made.load(Ordering::Relaxed), "{outage:?}");
+        assert!(ended.iter().all(|calls| *calls > 0), "{outage:?}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_health_check_that_follows_the_store_sees_outages_and_no_connection_that_is_made_anew() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let store = store(&redis.url());
+    let layer = layer(Quota::per_hour(9), &store);
+    assert_eq!(store.ready(), Err(StoreError::Starting));
+    assert_eq!(store.ready_changed(false).await, Ok(()));
+    let mut changed = std::pin::pin!(store.ready_changed(true));
+    assert!(is_pending(changed.as_mut()));
+    redis.run(&["CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES"]);
+    until(&layer, false).await;
+    until(&layer, true).await;
+    assert!(is_pending(changed.as_mut()));
+    redis.run(&["CONFIG", "SET", "maxmemory", "1"]);
+    while !store.is_breaker_open() {
+        send_from(&layer, &principal("ann")).await;
+    }
+    assert_eq!(changed.await, Err(StoreError::Refused("OOM".to_owned())));
+}
