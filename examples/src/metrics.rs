@@ -15,13 +15,9 @@ pub(crate) type Gauges = Arc<dyn Fn() + Send + Sync>;
 /// The recorder belongs to the process, the gauges to a server that may end before it.
 static GAUGES: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
-/// Installs the recorder of the process. Must be called inside a Tokio runtime.
-pub(crate) fn install() -> Result<Scrape, String> {
-    install_with(|exporter| exporter)
-}
-
-/// The same, with settings of the exporter, for example the buckets of histograms.
-pub(crate) fn install_with(
+/// Installs the recorder of the process, with settings of the exporter such as the buckets of histograms. Must be called
+/// inside a Tokio runtime.
+pub(crate) fn install(
     set: impl FnOnce(PrometheusBuilder) -> PrometheusBuilder,
 ) -> Result<Scrape, String> {
     let scrape = Prometheus::new().configure(set).install().map_err(|error| error.to_string())?;

@@ -51,7 +51,7 @@ pub async fn run(args: CallArgs, traces: Option<&Traces>) -> Result<(), CallErro
 
 /// Installs the recorder of the client's metrics. Must be called inside a Tokio runtime.
 pub(crate) fn install_metrics() -> Result<Scrape, String> {
-    metrics::install_with(retries::set_buckets)
+    metrics::install(retries::set_buckets)
 }
 
 async fn call(

@@ -6,6 +6,9 @@ pub(super) const CALL_OPTIONS: &str = "Options for every method";
 /// Heading of the flags of `orders serve` that are about callers.
 pub(super) const AUTHENTICATION: &str = "Authentication";
 
+/// Heading of its flags that limit calls.
+pub(super) const LIMITS: &str = "Rate and concurrency limits";
+
 macro_rules! otlp_variables {
     () => {
         "\
@@ -32,8 +35,8 @@ does not change the exit status."
 pub(super) const SERVE_VARIABLES: &str = concat!(
     "\
 Each option can also be set by an environment variable: --drain-limit by ORDERS_DRAIN_LIMIT, and so on; --web,
---redis-ready and --metrics-tls by `true`. An option on the command line counts before its variable, and a variable
-that is set to nothing does not count. The configuration is logged at the start, without passwords, and a variable
+--redis-remember, --redis-ready and --metrics-tls by `true`. An option on the command line counts before its variable,
+and a variable that is set to nothing does not count. The configuration is logged at the start, without passwords, and a variable
 ORDERS_… that sets nothing has a warning.
 
 ",

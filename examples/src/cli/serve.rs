@@ -8,8 +8,9 @@ use clap::builder::NonEmptyStringValueParser;
 use tonic::transport::Uri;
 
 use super::configuration::Configuration;
-use super::help::{AUTHENTICATION, SERVE_VARIABLES};
+use super::help::{AUTHENTICATION, LIMITS, SERVE_VARIABLES};
 use super::serve_certificates::CertificateArgs;
+use super::serve_redis::RedisArgs;
 use super::serve_tls::ServeTlsArgs;
 use super::values::{
     MetricsAddress, collector_url, header_bytes, host_and_port, idle_timeout, key_set,
@@ -19,13 +20,12 @@ use crate::auth::{Auth, KeySet};
 use crate::connections::{MAX_HEADER_BYTES, MAX_RESET_STREAMS, MAX_STREAMS};
 use crate::deadlines::{DEFAULT_CAP, DEFAULT_STALL_LIMIT, TimeLimit};
 use crate::duration;
-use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit, RedisFallback};
+use crate::limits::{DEFAULT_IN_FLIGHT, InFlightLimit, RateLimit};
 use crate::logs::Format;
 use crate::serve::Origin;
 use crate::service::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
 use crate::store::Database;
 
-const LIMITS: &str = "Rate and concurrency limits";
 const DEADLINES: &str = "Deadlines";
 const CONNECTIONS: &str = "Connections";
 
@@ -161,21 +161,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", help_heading = LIMITS)]
     pub limit_file: Option<PathBuf>,
 
-    /// Redis in which the rate limits are shared with other servers: redis://HOST:PORT
-    ///
-    /// The whole form is redis://USER:PASSWORD@HOST:PORT/DATABASE. With a password, use the variable ORDERS_REDIS:
-    /// other users of the machine can see command lines.
-    #[arg(long, value_name = "URL", help_heading = LIMITS, value_parser = NonEmptyStringValueParser::new())]
-    pub redis: Option<String>,
-
-    /// What decides while Redis does not: `local`, each server by itself; `open`, calls pass; `closed`, calls are
-    /// refused with UNAVAILABLE
-    #[arg(long, value_name = "local|open|closed", default_value = "local", hide_possible_values = true, help_heading = LIMITS)]
-    pub redis_fallback: RedisFallback,
-
-    /// Report "not serving" to health checks while Redis does not decide
-    #[arg(long, requires = "redis", help_heading = LIMITS)]
-    pub redis_ready: bool,
+    /// Redis, where limits are shared.
+    #[command(flatten)]
+    pub redis: RedisArgs,
 
     /// Network or address of a trusted proxy, whose x-forwarded-for names the client; may be given more than once, or
     /// several between commas

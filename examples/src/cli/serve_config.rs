@@ -11,7 +11,7 @@ use crate::connections::ConnectionLimits;
 use crate::deadlines::Deadlines;
 use crate::drain::{DelayTooLong, Drain};
 use crate::faults::Faults;
-use crate::limits::{CallLimits, LimitFile, redis_store};
+use crate::limits::{CallLimits, LimitFile};
 use crate::methods;
 use crate::service::MessageSizes;
 
@@ -80,8 +80,8 @@ impl ServeArgs {
             None => CallLimits::new(&self.limit, &self.behind, self.authenticated())?,
             Some(file) => file.read(&methods::served().map_err(|error| error.to_string())?)?,
         };
-        let redis = self.redis.as_ref().map(|url| redis_store(url, self.redis_fallback));
-        Ok(limits.in_flight(self.in_flight, self.authenticated()).shared(redis.transpose()?))
+        let redis = self.redis.store()?;
+        Ok(limits.in_flight(self.in_flight, self.authenticated()).shared(redis))
     }
 
     /// The limit file, if there is one.

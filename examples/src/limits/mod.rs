@@ -16,4 +16,5 @@ pub use in_flight::InFlightLimit;
 pub use rate_limit::{AppliesTo, RateLimit};
 #[cfg(test)]
 pub(crate) use rate_limit::{DEFAULT, DEFAULT_WITHOUT_AUTH};
-pub use redis::{RedisFallback, redis_store};
+pub(crate) use redis::set_buckets;
+pub use redis::{RedisConfig, RedisFallback};

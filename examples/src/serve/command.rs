@@ -11,11 +11,11 @@ use super::server::{ServerConfig, serve};
 use crate::auth::{AuthConfig, Callers, CertificateConfig, how_to_get_a_token};
 use crate::cli::{MetricsAddress, ServeArgs};
 use crate::drain::{self, Drained};
-use crate::metrics;
 use crate::service::Orders;
 use crate::store::Store;
 use crate::tls::{Tls, TlsFiles};
 use crate::traces::Traces;
+use crate::{limits, metrics};
 
 /// Serves until a signal arrives and the calls that were running have ended.
 ///
@@ -30,7 +30,7 @@ pub async fn run(args: ServeArgs, traces: Option<&Traces>) -> Result<(), ServeEr
     let config = ServerConfig {
         limits: args.limits().map_err(ServeError::failed)?,
         limit_file: args.limit_file(),
-        redis_ready: args.redis_ready,
+        redis_ready: args.redis.redis_ready,
         deadlines: args.deadlines().map_err(ServeError::failed)?,
         connections: args.connections(),
         tls: tls.clone(),
@@ -93,7 +93,11 @@ async fn listen(address: &str) -> io::Result<(SocketAddr, TcpListener)> {
 async fn serve_metrics(address: String, tls: Option<Tls>) -> Result<SocketAddr, ServeError> {
     let listening = listen(&address).await;
     let (bound, listener) = listening.map_err(|e| ServeError::Metrics(address, e))?;
-    metrics::serve(metrics::install().map_err(ServeError::failed)?, listener, tls);
+    metrics::serve(
+        metrics::install(limits::set_buckets).map_err(ServeError::failed)?,
+        listener,
+        tls,
+    );
     Ok(bound)
 }
 

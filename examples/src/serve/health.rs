@@ -25,9 +25,6 @@ const LIVENESS: &str = "liveness";
 /// The time between two probes of the database.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The time between two looks at the connection to Redis.
-const REDIS_INTERVAL: Duration = Duration::from_millis(500);
-
 /// Maximum number of connections to the listener of [`Health::serve_on`]. Of more, the oldest ones are closed.
 const MAX_CONNECTIONS: usize = 100;
 
@@ -160,15 +157,17 @@ impl Health {
     /// Follows whether Redis decides about shared limits; never returns.
     pub(super) async fn follow_redis(&self, redis: &RedisStore) -> Infallible {
         loop {
-            self.look_at_redis(redis).await;
-            tokio::time::sleep(REDIS_INTERVAL).await;
+            let had_redis = self.look_at_redis(redis).await;
+            // A connection that has just broken is not reported: the next one is made at once.
+            _ = redis.ready_changed(had_redis).await;
         }
     }
 
     /// Notes whether Redis decides now.
-    pub(super) async fn look_at_redis(&self, redis: &RedisStore) {
+    pub(super) async fn look_at_redis(&self, redis: &RedisStore) -> bool {
         let has_redis = redis.ready().is_ok();
         self.change(|conditions| conditions.has_redis = has_redis).await;
+        has_redis
     }
 
     /// Changes the conditions, and reports what changes with them: a watch receives each report.

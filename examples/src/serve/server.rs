@@ -9,6 +9,7 @@ use tonic_auth_layer::jwt::Readiness;
 use tonic_call::observe;
 use tonic_logging_layer::LoggingLayer;
 use tonic_metrics_layer::{Labels, MetricsLayer};
+use tonic_ratelimit_layer::RedisStore;
 use tonic_recovery_layer::RecoveryLayer;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
@@ -73,7 +74,10 @@ pub async fn serve(
     mut signals: mpsc::UnboundedReceiver<Signal>,
     traces: Option<&Traces>,
 ) -> Result<Drained, ServeError> {
-    let redis = config.limits.redis().cloned().filter(|_| config.redis_ready);
+    let redis = config.limits.redis().cloned();
+    // Connects before the first call.
+    _ = redis.as_ref().map(RedisStore::ready);
+    let redis = redis.filter(|_| config.redis_ready);
     let readiness = callers.tokens().map(TokenVerifier::readiness);
     let methods = methods::served().map_err(ServeError::failed)?;
     let auth = callers.layer(&methods);
