@@ -1,0 +1,152 @@
+//! What 64 callers notice when Redis goes, and how soon it is back.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tonic_ratelimit_layer::{Quota, RateLimitLayer, RedisStore};
+
+use super::calls::{Times, call};
+use super::redis_server::RedisServer;
+
+const CALLERS: usize = 64;
+
+/// How long Redis stays away.
+const AWAY: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    Killed,
+    Stopped,
+    Paused,
+    Full,
+}
+
+impl Outage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Killed => "killed, and started again",
+            Self::Stopped => "SIGSTOP, SIGCONT",
+            Self::Paused => "CLIENT PAUSE",
+            Self::Full => "out of memory",
+        }
+    }
+
+    fn begin(self, server: &mut RedisServer) {
+        match self {
+            Self::Killed => server.kill(),
+            Self::Stopped => server.signal("STOP"),
+            Self::Paused => drop(server.run(&["CLIENT", "PAUSE", "3000", "ALL"])),
+            Self::Full => drop(server.run(&["CONFIG", "SET", "maxmemory", "1"])),
+        }
+    }
+
+    fn end(self, server: &mut RedisServer) {
+        match self {
+            Self::Killed => server.restart(),
+            Self::Stopped => server.signal("CONT"),
+            Self::Paused => {}
+            Self::Full => drop(server.run(&["CONFIG", "SET", "maxmemory", "0"])),
+        }
+    }
+}
+
+pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Error>> {
+    println!(
+        "\n| 64 callers, budget 20 ms | Redis decides: p99 | until the breaker opens: slowest | breaker open: p50, p99 | back after | calls |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let local = RateLimitLayer::server(quota()).build()?;
+    let calls = Callers::start(&local);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let times = times(&calls.stop().await, |_| true);
+    let (p50, p99) = (times.at(500), times.at(990));
+    println!("| without Redis | | | {p50:?}, {p99:?} | | {} |", times.calls());
+    for outage in [Outage::Killed, Outage::Stopped, Outage::Paused, Outage::Full] {
+        let store = RedisStore::connect(&server.url())?.prefix(format!("{outage:?}"));
+        let layer = RateLimitLayer::server(quota()).shared(store.clone()).build()?;
+        _ = store.ready();
+        store.ready_changed(false).await?;
+        let calls = Callers::start(&layer);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        outage.begin(server);
+        _ = store.ready_changed(true).await;
+        let opened = Instant::now();
+        tokio::time::sleep(AWAY.saturating_sub(began.elapsed())).await;
+        let ended = Instant::now();
+        outage.end(server);
+        store.ready_changed(false).await?;
+        let back = Instant::now();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let calls = calls.stop().await;
+        let before = times_between(&calls, None, began);
+        let (first, open) = (
+            times_between(&calls, Some(began), opened),
+            times_between(&calls, Some(opened), ended),
+        );
+        println!(
+            "| {} | {:?} | {:?} | {:?}, {:?} | {:?} | {} |",
+            outage.name(),
+            before.at(990),
+            first.at(1_000),
+            open.at(500),
+            open.at(990),
+            back - ended,
+            calls.len(),
+        );
+    }
+    Ok(())
+}
+
+/// Each caller can make all the calls of the bench.
+fn quota() -> Quota {
+    Quota::every(Duration::from_secs(1)).burst(300_000_000)
+}
+
+/// When a call began, and how long it took.
+type Made = (Instant, Duration);
+
+fn times_between(calls: &[Made], from: Option<Instant>, until: Instant) -> Times {
+    times(calls, |began| from.is_none_or(|from| began >= from) && began < until)
+}
+
+fn times(calls: &[Made], is_meant: impl Fn(Instant) -> bool) -> Times {
+    let meant = calls.iter().filter(|(began, _)| is_meant(*began));
+    Times::new(meant.map(|(_, time)| *time).collect(), Duration::from_secs(1))
+}
+
+/// Callers that make calls until they are stopped.
+struct Callers {
+    is_over: Arc<AtomicBool>,
+    tasks: JoinSet<Vec<Made>>,
+}
+
+impl Callers {
+    fn start(layer: &RateLimitLayer) -> Self {
+        let (is_over, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        for caller in 0..CALLERS {
+            let (layer, is_over) = (layer.clone(), Arc::clone(&is_over));
+            tasks.spawn(async move {
+                let mut made = Vec::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    assert!(call(&layer, caller).await, "it was refused");
+                    made.push((began, began.elapsed()));
+                    // A call of its own, of which a server does other things between.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                made
+            });
+        }
+        Self { is_over, tasks }
+    }
+
+    /// Every call that has begun ends: else this does not.
+    async fn stop(self) -> Vec<Made> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.tasks.join_all().await.into_iter().flatten().collect()
+    }
+}
