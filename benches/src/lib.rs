@@ -48,4 +48,6 @@ mod pages {
     struct AddToAService;
     #[doc = include_str!("../../docs/kubernetes.md")]
     struct Kubernetes;
+    #[doc = include_str!("../../docs/limits-over-replicas.md")]
+    struct LimitsOverReplicas;
 }

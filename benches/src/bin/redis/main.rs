@@ -1,7 +1,7 @@
 //! Quotas in Redis: what a decision takes, what a key takes, what an outage does, and what three replicas share.
 //!
 //! ```sh
-//! cargo run --release -p tonic-layers-benches --bin redis                            # starts redis-server; four minutes
+//! cargo run --release -p tonic-layers-benches --bin redis                            # starts redis-server; five minutes
 //! cargo run --release -p tonic-layers-benches --bin redis -- redis://127.0.0.1:6379  # only decisions, in that Redis
 //! ```
 #![allow(clippy::print_stdout)]

@@ -61,7 +61,7 @@ pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Erro
     let local = RateLimitLayer::server(quota()).build()?;
     let calls = Callers::start(&local);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let times = times(&calls.stop().await, |_| true);
+    let times = times(&calls.stop().await, |_, _| true);
     let (p50, p99) = (times.at(500), times.at(990));
     println!("| without Redis | | | {p50:?}, {p99:?} | | {} |", times.calls());
     for outage in [Outage::Killed, Outage::Stopped, Outage::Paused, Outage::Full] {
@@ -82,11 +82,10 @@ pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Erro
         let back = Instant::now();
         tokio::time::sleep(Duration::from_millis(200)).await;
         let calls = calls.stop().await;
-        let before = times_between(&calls, None, began);
-        let (first, open) = (
-            times_between(&calls, Some(began), opened),
-            times_between(&calls, Some(opened), ended),
-        );
+        let before = times(&calls, |_, end| end < began);
+        // Those that are running when Redis goes, too.
+        let first = times(&calls, |start, end| end >= began && start < opened);
+        let open = times(&calls, |start, _| start >= opened && start < ended);
         println!(
             "| {} | {:?} | {:?} | {:?}, {:?} | {:?} | {} |",
             outage.name(),
@@ -109,12 +108,9 @@ fn quota() -> Quota {
 /// When a call began, and how long it took.
 type Made = (Instant, Duration);
 
-fn times_between(calls: &[Made], from: Option<Instant>, until: Instant) -> Times {
-    times(calls, |began| from.is_none_or(|from| began >= from) && began < until)
-}
-
-fn times(calls: &[Made], is_meant: impl Fn(Instant) -> bool) -> Times {
-    let meant = calls.iter().filter(|(began, _)| is_meant(*began));
+/// The times of some calls, by when they began and ended.
+fn times(calls: &[Made], is_meant: impl Fn(Instant, Instant) -> bool) -> Times {
+    let meant = calls.iter().filter(|(start, time)| is_meant(*start, *start + *time));
     Times::new(meant.map(|(_, time)| *time).collect(), Duration::from_secs(1))
 }
 
@@ -135,7 +131,7 @@ impl Callers {
                     let began = Instant::now();
                     assert!(call(&layer, caller).await, "it was refused");
                     made.push((began, began.elapsed()));
-                    // A call of its own, of which a server does other things between.
+                    // Callers are not all in a hurry: 64 that are would only wait for the processor.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 made
