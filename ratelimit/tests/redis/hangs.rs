@@ -120,3 +120,59 @@ async fn a_health_check_that_follows_the_store_sees_outages_and_no_connection_th
     }
     assert_eq!(changed.await.unwrap(), Err(StoreError::Refused("OOM".to_owned())));
 }
+
+/// Forwards connections to a Redis, or closes them at once.
+#[derive(Clone, Default)]
+struct Road {
+    is_closed: Arc<AtomicBool>,
+    /// Connections that were closed, and that were forwarded.
+    closed: Arc<AtomicUsize>,
+    forwarded: Arc<AtomicUsize>,
+}
+
+impl Road {
+    /// The URL at which it begins.
+    async fn to(&self, redis: &RedisServer) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let (road, address) = (self.clone(), redis.url().replace("redis://", ""));
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                if road.is_closed.load(Ordering::SeqCst) {
+                    road.closed.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                road.forwarded.fetch_add(1, Ordering::SeqCst);
+                let mut to = tokio::net::TcpStream::connect(&address).await.unwrap();
+                tokio::spawn(
+                    async move { tokio::io::copy_bidirectional(&mut from, &mut to).await },
+                );
+            }
+        });
+        url
+    }
+}
+
+/// A probe begins each second, so Redis is back in a second and the time that a probe takes.
+#[tokio::test]
+async fn the_first_probe_that_reaches_redis_again_closes_the_breaker() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let road = Road::default();
+    let store = store(&road.to(&redis).await);
+    let layer = layer(Quota::per_hour(9), &store);
+    until(&layer, true).await;
+    assert_eq!(road.forwarded.load(Ordering::SeqCst), 1);
+    road.is_closed.store(true, Ordering::SeqCst);
+    redis.run(&["CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES"]);
+    // The call that notices it.
+    send_from(&layer, &principal("ann")).await;
+    assert!(store.ready_changed(true).await.is_err());
+    while road.closed.load(Ordering::SeqCst) < 2 {
+        assert!(store.is_breaker_open());
+        tokio::task::yield_now().await;
+    }
+    road.is_closed.store(false, Ordering::SeqCst);
+    assert_eq!(store.ready_changed(false).await, Ok(()));
+    assert_eq!(road.forwarded.load(Ordering::SeqCst), 2);
+    assert!(source(&layer).await.contains("redis"));
+}

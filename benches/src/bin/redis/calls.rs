@@ -38,10 +38,6 @@ impl Times {
         Self { sorted: times, elapsed }
     }
 
-    pub(crate) fn calls(&self) -> usize {
-        self.sorted.len()
-    }
-
     pub(crate) fn at(&self, permille: usize) -> Duration {
         let last = self.sorted.len().saturating_sub(1);
         self.sorted.get(last * permille / 1_000).copied().unwrap_or_default()
