@@ -31,7 +31,8 @@ pub(crate) async fn measure(server: &RedisServer) -> Result<(), Box<dyn Error>> 
     })
     .await;
     let (filled, keys, after) = (began.elapsed(), server.keys(), memory(server)?);
-    assert_eq!(keys, KEYS as i64, "keys have expired before the last one was made");
+    // The key of the probe may still be there, too.
+    assert!(keys >= KEYS as i64, "keys have expired before the last one was made");
     let each = (after - before) as f64 / KEYS as f64;
     println!("\n{keys} keys in {filled:.0?}: {each:.1} bytes each, with the prefix `orders`");
     while server.keys() > 0 {
