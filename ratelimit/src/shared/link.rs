@@ -11,13 +11,11 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::nodes::Nodes;
 use super::script::{Answer, Ask, Script};
+use super::server::PROBE_INTERVAL;
 use super::slot::{PARTS, part};
 
 /// After this many decisions in a row that were late or failed, nobody waits any more.
 const FAILURES: u32 = 5;
-
-/// The time between two probes while Redis is away, and the longest time that one takes.
-pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     script: Script,

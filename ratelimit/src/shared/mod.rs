@@ -8,6 +8,7 @@ mod nodes;
 mod refusals;
 mod script;
 mod sentinels;
+mod server;
 mod slot;
 mod source;
 mod store;

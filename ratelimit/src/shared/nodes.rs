@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisError,
-};
+use redis::{ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo, RedisError};
 
 use super::connection::Connection;
 use super::error::StoreError;
-use super::link::PROBE_INTERVAL;
+use super::sentinels::{self, Primary};
+use super::server::{PROBE_INTERVAL, Trust, connect_to, is_tls};
 
 /// How often a decision is sent again: a slot has moved, and then its keys move while it is asked for.
 const RETRIES: u32 = 3;
@@ -23,9 +21,8 @@ const CONNECT: Duration = Duration::from_millis(250);
 pub(super) struct Nodes {
     kind: Kind,
     /// Of the URLs: at least one.
-    pub(super) infos: Vec<ConnectionInfo>,
-    #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
-    certificates: Option<redis::TlsCertificates>,
+    infos: Vec<ConnectionInfo>,
+    trust: Trust,
 }
 
 #[derive(Clone)]
@@ -33,14 +30,6 @@ enum Kind {
     Server,
     Cluster,
     Sentinels(Primary),
-}
-
-/// What sentinels are asked for.
-#[derive(Clone)]
-pub(super) struct Primary {
-    pub(super) name: String,
-    /// How to log in at it.
-    pub(super) login: RedisConnectionInfo,
 }
 
 impl Nodes {
@@ -77,12 +66,7 @@ impl Nodes {
 
     fn new<'a>(kind: Kind, urls: impl IntoIterator<Item = &'a str>) -> Result<Self, StoreError> {
         let infos: Result<_, _> = urls.into_iter().map(parse).collect();
-        Ok(Self {
-            kind,
-            infos: infos?,
-            #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
-            certificates: None,
-        })
+        Ok(Self { kind, infos: infos?, trust: Trust::default() })
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -111,9 +95,9 @@ impl Nodes {
     /// The same servers, of which only those are trusted that these authorities have certified.
     #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
     pub(super) fn trusting(mut self, pem: &[u8]) -> Result<Self, StoreError> {
-        self.certificates = Some(super::tls::authorities(pem)?);
+        self.trust = Trust::only(super::tls::authorities(pem)?);
         for info in &self.infos {
-            self.client(info.clone()).map_err(|_| StoreError::Authority)?;
+            self.trust.client(info.clone()).map_err(|_| StoreError::Authority)?;
         }
         Ok(self)
     }
@@ -123,12 +107,12 @@ impl Nodes {
         match &self.kind {
             Kind::Server => {
                 let info = self.infos.first().ok_or(StoreError::Urls)?;
-                let server = connect_to(self.client(info.clone())).await;
+                let server = connect_to(self.trust.client(info.clone())).await;
                 server.map(Connection::Server).map_err(|error| StoreError::of(&error))
             }
             Kind::Cluster => self.connect_to_cluster().await,
             Kind::Sentinels(primary) => {
-                super::sentinels::connect(self, primary).await.map(Connection::Server)
+                sentinels::connect(&self.infos, &self.trust, primary).await.map(Connection::Server)
             }
         }
     }
@@ -141,7 +125,7 @@ impl Nodes {
         };
         // That error does not say whether it is the password, the certificate, or the network.
         for info in &self.infos {
-            if let Err(failed) = connect_to(self.client(info.clone())).await {
+            if let Err(failed) = connect_to(self.trust.client(info.clone())).await {
                 return Err(StoreError::of(&failed));
             }
         }
@@ -156,36 +140,8 @@ impl Nodes {
             // Milliseconds.
             .min_retry_wait(1)
             .max_retry_wait(5);
-        #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
-        let builder = match &self.certificates {
-            Some(certificates) => builder.certs(certificates.clone()),
-            None => builder,
-        };
-        builder.build()
+        self.trust.of_cluster(builder).build()
     }
-
-    /// A client of one server.
-    pub(super) fn client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
-        #[cfg(any(feature = "redis-tls-aws-lc", feature = "redis-tls-ring"))]
-        if let Some(certificates) = &self.certificates {
-            return Client::build_with_tls(info, certificates.clone());
-        }
-        Client::open(info)
-    }
-}
-
-/// Connects to one server.
-pub(super) async fn connect_to(
-    client: Result<Client, RedisError>,
-) -> Result<redis::aio::MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PROBE_INTERVAL))
-        .set_response_timeout(Some(PROBE_INTERVAL));
-    client?.get_multiplexed_async_connection_with_config(&config).await
-}
-
-pub(super) fn is_tls(info: &ConnectionInfo) -> bool {
-    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 fn parse(url: &str) -> Result<ConnectionInfo, StoreError> {

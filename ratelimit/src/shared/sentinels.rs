@@ -1,27 +1,39 @@
 //! Finds the primary that sentinels watch.
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, cmd};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisError, cmd,
+};
 use tokio::task::JoinSet;
 
 use super::error::StoreError;
-use super::nodes::{Nodes, Primary, connect_to, is_tls};
+use super::server::{Trust, connect_to, is_tls};
+
+/// What sentinels are asked for.
+#[derive(Clone)]
+pub(super) struct Primary {
+    pub(super) name: String,
+    /// How to log in at it.
+    pub(super) login: RedisConnectionInfo,
+}
 
 /// Asks all sentinels at once, and returns the first connection to a primary: a sentinel, or a server that it names,
 /// can be away, and an answer can be older than a failover.
 pub(super) async fn connect(
-    nodes: &Nodes,
+    sentinels: &[ConnectionInfo],
+    trust: &Trust,
     primary: &Primary,
 ) -> Result<MultiplexedConnection, StoreError> {
     let mut asked = JoinSet::new();
-    for info in &nodes.infos {
-        let (nodes, primary, info) = (nodes.clone(), primary.clone(), info.clone());
+    for info in sentinels {
+        let (trust, primary, info) = (trust.clone(), primary.clone(), info.clone());
         asked.spawn(async move {
-            let sentinel = nodes.client(info.clone());
+            let sentinel = trust.client(info.clone());
             let address = ask(sentinel, &primary.name).await.map_err(|e| StoreError::of(&e))?;
             let (host, port) = address.ok_or(StoreError::UnknownPrimary(primary.name))?;
             let info = at(host, port, &info).map(|info| info.set_redis_settings(primary.login));
-            let server = info.and_then(|info| nodes.client(info));
+            let server = info.and_then(|info| trust.client(info));
             connect_to_primary(server).await
         });
     }
