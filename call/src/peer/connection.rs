@@ -49,7 +49,9 @@ impl Peer {
     }
 
     fn tcp(mut address: SocketAddr) -> Self {
-        address.set_ip(address.ip().to_canonical());
+        if address.is_ipv6() {
+            address.set_ip(address.ip().to_canonical());
+        }
         Self::Tcp(address)
     }
 

@@ -21,6 +21,18 @@ impl<const MAX: usize> InlineText<MAX> {
         self.len += ascii.len();
     }
 
+    /// Adds the first characters of a few, if there is room for all of them. Only addresses need it.
+    #[cfg(feature = "server")]
+    pub(crate) fn push_start<const CHARS: usize>(&mut self, ascii: &[u8; CHARS], len: usize) {
+        match self.bytes[self.len..].first_chunk_mut() {
+            Some(room) => {
+                *room = *ascii;
+                self.len += len;
+            }
+            None => self.push(&ascii[..len]),
+        }
+    }
+
     /// Adds one ASCII character. Only addresses need it.
     #[cfg(feature = "server")]
     pub(crate) fn push_byte(&mut self, ascii: u8) {
