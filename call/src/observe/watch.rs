@@ -60,8 +60,13 @@ impl<C: Call> Watch<C> {
             late = Some(Box::new(Late::new(observer, head, known)));
             new.late = Some(Box::new(LateCall::new()));
         }
-        let is_kept = new.call().and_then(Call::info).is_some();
-        new.info = info(side, server_timeout, head).filter(|_| !is_kept).cloned();
+        new.info = match new.call().and_then(Call::info) {
+            Some(info) => {
+                note_timeouts(info, server_timeout, head);
+                None
+            }
+            None => info(side, server_timeout, head),
+        };
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let is_certain = named == Some(Protocol::Grpc) && late.is_none() && !learns;
         new.unknown = learns.then(|| (Arc::clone(known), rpc));
@@ -216,21 +221,27 @@ fn info(
     side: Side,
     server_timeout: Option<Duration>,
     head: &mut request::Parts,
-) -> Option<&CallInfo> {
-    // A malformed timeout sets no deadline, as in tonic.
-    let timeout = timeout_of(&head.headers).ok().flatten();
-    if timeout.is_none() && server_timeout.is_none() {
-        return CallInfo::of_side(side, &head.extensions);
+) -> Option<CallInfo> {
+    if server_timeout.is_none() && caller_timeout(head).is_none() {
+        return CallInfo::of_side(side, &head.extensions).cloned();
     }
-    CallInfo::get_or_insert(side, &mut head.extensions);
-    let info = CallInfo::of_side(side, &head.extensions)?;
-    if let Some(timeout) = timeout {
+    let info = CallInfo::get_or_insert(side, &mut head.extensions);
+    note_timeouts(&info, server_timeout, head);
+    Some(info)
+}
+
+fn note_timeouts(info: &CallInfo, server_timeout: Option<Duration>, head: &request::Parts) {
+    if let Some(timeout) = caller_timeout(head) {
         info.caller_deadline(timeout);
     }
     if let Some(timeout) = server_timeout {
         info.server_times_out_after(timeout);
     }
-    Some(info)
+}
+
+/// A malformed timeout sets no deadline, as in tonic.
+fn caller_timeout(head: &request::Parts) -> Option<Duration> {
+    timeout_of(&head.headers).ok().flatten()
 }
 
 impl<C: Call> Drop for Watch<C> {
