@@ -302,5 +302,5 @@ pub use self::replay::{AnsweredRequest, Replay, ReplayBody, ReplayBudget};
 pub use self::show::{
     AllowedMetadata, CODES, ErrorChain, FieldValue, Hex, KeptMetadata, MAX_LINES_BYTES,
     MAX_TEXT_BYTES, TraceIds, TraceParent, code_from_name, code_name, joined, sanitize,
-    sanitize_lines,
+    sanitize_lines, sanitize_str,
 };

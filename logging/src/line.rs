@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
-use tonic_call::{Flow, Hex, Message, Peer, PeerAddress, Side, joined, sanitize};
+use tonic_call::{Flow, Hex, Message, Peer, PeerAddress, Side, joined, sanitize_str};
 
 use crate::extra::{ExtraFields, ExtraKeys};
 use crate::facts::Facts;
@@ -68,7 +68,10 @@ impl<'c> CallLine<'c> {
             code: finished.protocol().code_name(finished.code()),
             duration: finished.duration(),
             principal: finished.principal().map(sanitize_shared),
-            status_message: finished.status_message().filter(|_| finished.code() != Code::Ok),
+            status_message: match finished.code() {
+                Code::Ok => None,
+                _ => finished.status_message(),
+            },
             ended_by: finished.ended_by().as_str(),
             refused_by: finished.refused_by(),
             refused_reason: finished.refused_reason().map(sanitize_cow),
@@ -104,7 +107,10 @@ impl Line for CallLine<'_> {
         let end = end.as_ref();
         members.plain(Key::Message, self.message);
         members.plain(Key::System, facts.protocol.system_name());
-        members.text(Key::Method, Some(&self.method));
+        match facts.rpc.plain() {
+            Some(method) => members.plain(Key::Method, method),
+            None => members.text(Key::Method, Some(&self.method)),
+        }
         if let Some(end) = end {
             members.plain(Key::StatusCode, end.code);
         }
@@ -153,14 +159,14 @@ impl Line for CallLine<'_> {
 
 /// Shared text, copied only if something in it needs escaping.
 fn sanitize_shared(text: Arc<str>) -> Arc<str> {
-    match sanitize(&*text) {
+    match sanitize_str(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(shown) => shown.into(),
     }
 }
 
 fn sanitize_cow(text: Cow<'static, str>) -> Cow<'static, str> {
-    match sanitize(&*text) {
+    match sanitize_str(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(shown) => shown.into(),
     }

@@ -8,13 +8,18 @@ use prost_types::{
 use crate::method::Methods;
 
 pub(super) fn kinds() -> Methods {
+    methods_of(&["Unary", "ClientStream", "ServerStream", "BidiStream", "Peek"])
+}
+
+/// Methods of these names, which a set can also have if they are no identifiers.
+pub(super) fn methods_of(names: &[&str]) -> Methods {
     let method = |name: &str| MethodDescriptorProto {
         name: Some(name.to_owned()),
         ..MethodDescriptorProto::default()
     };
     let service = ServiceDescriptorProto {
         name: Some("Kinds".to_owned()),
-        method: ["Unary", "ClientStream", "ServerStream", "BidiStream", "Peek"].map(method).into(),
+        method: names.iter().copied().map(method).collect(),
         ..ServiceDescriptorProto::default()
     };
     let file = FileDescriptorProto {

@@ -147,7 +147,13 @@ impl KnownMethods {
             Source::Learned(names) => {
                 let names = names.load();
                 let (name, &index) = names.get_key_value(rpc.full())?;
-                Some(KnownMethod { index, kind: None, idempotency: None, name: name.leaked() })
+                Some(KnownMethod {
+                    index,
+                    kind: None,
+                    idempotency: None,
+                    name: name.leaked(),
+                    is_plain: false,
+                })
             }
         }
     }
@@ -178,7 +184,8 @@ impl fmt::Debug for KnownMethods {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::kinds_tests::kinds;
+    use crate::method::kinds_tests::{kinds, methods_of};
+    use crate::show::sanitize_str;
 
     fn resolved(known: &KnownMethods, path: &'static str) -> Rpc {
         let mut request = http::Request::new(());
@@ -254,6 +261,27 @@ mod tests {
                         "{path} after {before}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_plain_if_a_set_describes_it_and_it_is_an_identifier() {
+        let long = "x".repeat(2_000);
+        let described = KnownMethods::from(&methods_of(&["Get_2", "a\"b", "Gét", &long]));
+        let learning = KnownMethods::learning();
+        for known in [&described, &learning] {
+            for name in ["Get_2", "a\"b", "Gét", "Other", &long] {
+                let uri = http::Uri::try_from(format!("/test.v1.Kinds/{name}")).expect("a path");
+                let mut request = http::Request::new(());
+                *request.uri_mut() = uri.clone();
+                let head = request.into_parts().0;
+                learning.learn(&Rpc::from_uri(&uri));
+                let rpc = known.resolve(Side::Server, &head);
+                let full = format!("test.v1.Kinds/{name}");
+                let is_plain = name == "Get_2" && std::ptr::eq(known, &described);
+                assert_eq!(rpc.plain(), is_plain.then_some(&*full), "{name}");
+                assert_eq!(rpc.shown(), sanitize_str(&full), "{name}");
             }
         }
     }

@@ -15,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::method::method_name::MethodName;
 use crate::method::rpc::{HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc};
 use crate::method::{Idempotency, MethodKind};
+use crate::show::MAX_TEXT_BYTES;
 
 /// The methods of a set of services, with the kind and idempotency of each.
 ///
@@ -59,6 +60,8 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub struct Method {
     full: MethodName,
+    /// See [`KnownMethod`].
+    is_plain: bool,
     service_len: usize,
     kind: MethodKind,
     idempotency: Idempotency,
@@ -246,7 +249,7 @@ impl Inner {
             if let Entry::Vacant(entry) = self.by_name.entry(full.clone()) {
                 entry.insert(self.list.len());
                 let (service_len, idempotency) = (service.len(), Idempotency::Unknown);
-                self.list.push(Method { full, service_len, kind, idempotency });
+                self.list.push(Method { is_plain: true, full, service_len, kind, idempotency });
             }
             self.services.insert(service.into());
         }
@@ -255,6 +258,7 @@ impl Inner {
     fn add(&mut self, service: &str, method: &MethodDescriptorProto) -> Result<(), MethodsError> {
         let full = MethodName::new(&format!("{service}/{}", method.name()));
         let added = Method {
+            is_plain: full.len() <= MAX_TEXT_BYTES && full.bytes().all(is_of_identifiers),
             service_len: service.len(),
             full: full.clone(),
             kind: MethodKind::new(method.client_streaming(), method.server_streaming()),
@@ -304,18 +308,26 @@ impl Method {
             kind: Some(self.kind),
             idempotency: Some(self.idempotency),
             name: self.full.leaked(),
+            is_plain: self.is_plain,
         }
     }
 
     /// This method, which has this index, if a URI names it.
     fn called_by(&self, uri: &Uri, index: usize) -> Option<Rpc> {
-        let is_called = uri.path().strip_prefix('/') == Some(&self.full);
-        is_called.then(|| Rpc::described(uri, self.service_len, self.known(index)))?
+        let path = uri.path_and_query()?;
+        let text = path.path();
+        let is_called = text.strip_prefix('/') == Some(&self.full);
+        is_called.then(|| Rpc::described(path, self.service_len, text.len(), self.known(index)))?
     }
 
     fn equals(&self, other: &Self) -> bool {
         self.kind == other.kind && self.idempotency == other.idempotency
     }
+}
+
+/// Whether a name of protobuf can have this byte, with its package, or between its two parts.
+fn is_of_identifiers(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_./".contains(&byte)
 }
 
 fn idempotency_of(method: &MethodDescriptorProto) -> Idempotency {

@@ -54,6 +54,8 @@ pub struct KnownMethod {
     pub idempotency: Option<Idempotency>,
     /// The full name, if it lives as long as the process.
     pub(super) name: Option<&'static str>,
+    /// Whether the name has only characters that identifiers of protobuf have, and is not too long to be shown.
+    pub(super) is_plain: bool,
 }
 
 impl Rpc {
@@ -111,8 +113,17 @@ impl Rpc {
         self.known?.name
     }
 
+    /// [`full`](Self::full), if it has only letters, digits, `_`, `.` and `/`, as described methods have. It can then be
+    /// shown everywhere as it is.
+    pub fn plain(&self) -> Option<&str> {
+        self.known.filter(|known| known.is_plain).map(|_| self.full())
+    }
+
     /// The method for log lines, sanitized: [`full`](Self::full), or the path if it is not well formed.
     pub fn shown(&self) -> Cow<'_, str> {
+        if let Some(plain) = self.plain() {
+            return plain.into();
+        }
         sanitize_str(if self.is_well_formed() { self.full() } else { self.path() })
     }
 
@@ -150,13 +161,17 @@ impl Rpc {
         self.service() == HEALTH
     }
 
-    /// A method of a descriptor set, which the path `/service/method` of this URI names.
-    pub(super) fn described(uri: &Uri, service_len: usize, known: KnownMethod) -> Option<Self> {
-        let path = uri.path_and_query()?.clone();
+    /// A method of a descriptor set, which this path names: `/service/method` until `end`.
+    pub(super) fn described(
+        path: &PathAndQuery,
+        service_len: usize,
+        end: usize,
+        known: KnownMethod,
+    ) -> Option<Self> {
         let method = u16::try_from(service_len + 2).ok()?;
-        let end = u16::try_from(path.path().len()).ok()?;
-        let names = Some(Names { service: 1, method, end });
-        Some(Self { path: Some(path), names, known: Some(known), undescribed: false })
+        let names = Some(Names { service: 1, method, end: u16::try_from(end).ok()? });
+        let path = Some(path.clone());
+        Some(Self { path, names, known: Some(known), undescribed: false })
     }
 
     pub(crate) fn with_known(mut self, known: Option<KnownMethod>, described: bool) -> Self {

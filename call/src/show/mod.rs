@@ -15,6 +15,5 @@ pub use self::field::FieldValue;
 pub use self::hex::Hex;
 pub(crate) use self::inline_text::InlineText;
 pub use self::metadata::{AllowedMetadata, KeptMetadata, joined};
-pub(crate) use self::sanitize::sanitize_str;
-pub use self::sanitize::{MAX_LINES_BYTES, MAX_TEXT_BYTES, sanitize, sanitize_lines};
+pub use self::sanitize::{MAX_LINES_BYTES, MAX_TEXT_BYTES, sanitize, sanitize_lines, sanitize_str};
 pub use self::trace_ids::{TraceIds, TraceParent};

@@ -27,8 +27,8 @@ pub fn sanitize<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     }
 }
 
-/// The same for text, which is not checked again.
-pub(crate) fn sanitize_str(text: &str) -> Cow<'_, str> {
+/// Like [`sanitize`], for text that is known to be UTF-8, which is then not checked again.
+pub fn sanitize_str(text: &str) -> Cow<'_, str> {
     match text.len() <= MAX_TEXT_BYTES && needs_no_escape(text) {
         true => text.into(),
         false => escaped(text.as_bytes()).into(),
