@@ -21,15 +21,15 @@ impl<const MAX: usize> InlineText<MAX> {
         self.len += ascii.len();
     }
 
-    /// Adds the first characters of a few, if there is room for all of them. Only addresses need it.
+    /// Adds the first of these characters. Only addresses need it.
     #[cfg(feature = "server")]
-    pub(crate) fn push_start<const CHARS: usize>(&mut self, ascii: &[u8; CHARS], len: usize) {
+    pub(crate) fn push_start(&mut self, ascii: [u8; 4], len: usize) {
         match self.bytes[self.len..].first_chunk_mut() {
             Some(room) => {
-                *room = *ascii;
+                *room = ascii;
                 self.len += len;
             }
-            None => self.push(&ascii[..len]),
+            None => ascii.into_iter().take(len).for_each(|byte| self.push_byte(byte)),
         }
     }
 
