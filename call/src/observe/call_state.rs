@@ -15,13 +15,13 @@ use crate::show::ErrorChain;
 
 pub(super) struct CallState<C> {
     /// The call, if it begins with the request.
-    pub(super) early: Option<C>,
+    early: Option<C>,
     /// If the call begins with the response, if that shows that the request is a call.
-    pub(super) late: Option<Box<LateCall<C>>>,
+    late: Option<Box<LateCall<C>>>,
     /// Facts that the call's layers share, if there are any that the call does not have itself.
-    pub(super) info: Option<CallInfo>,
+    info: Option<CallInfo>,
     /// The method, if a response can still make it known.
-    pub(super) unknown: Option<(Arc<KnownMethods>, Rpc)>,
+    unknown: Option<(Arc<KnownMethods>, Rpc)>,
     ended: AtomicBool,
     request_failed: AtomicBool,
     request_error: OnceLock<Box<RequestError>>,
@@ -43,14 +43,19 @@ pub(super) struct RequestError {
 }
 
 impl<C: Call> CallState<C> {
-    /// The state of a request of which nothing is known.
+    // Inlined, so that the call is moved to where it stays at once.
     #[inline]
-    pub(super) fn new() -> Self {
+    pub(super) fn new(
+        early: Option<C>,
+        late: Option<Box<LateCall<C>>>,
+        info: Option<CallInfo>,
+        unknown: Option<(Arc<KnownMethods>, Rpc)>,
+    ) -> Self {
         Self {
-            early: None,
-            late: None,
-            info: None,
-            unknown: None,
+            early,
+            late,
+            info,
+            unknown,
             ended: AtomicBool::new(false),
             request_failed: AtomicBool::new(false),
             request_error: OnceLock::new(),

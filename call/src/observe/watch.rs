@@ -48,19 +48,18 @@ impl<C: Call> Watch<C> {
             Protocol::mark(named, head);
         }
         let asked_as_grpc = side == Side::Client || asks_as_grpc(head, named);
-        let mut late = None;
-        let mut state = Arc::new(CallState::new());
-        let new = Arc::get_mut(&mut state).expect("not shared yet");
+        // The call is built here, and moved once: it can have many hundred bytes.
+        let (mut early, mut late, mut begins_late) = (None, None, None);
         if asked_as_grpc || rpc.known().is_some() {
-            observer.begin_in(side, &rpc, head, &mut new.early);
-            new.early.as_ref()?;
+            observer.begin_in(side, &rpc, head, &mut early);
+            early.as_ref()?;
         } else {
             // Facts from inner layers can show that this is a call.
             CallInfo::get_or_insert(side, &mut head.extensions);
             late = Some(Box::new(Late::new(observer, head, known)));
-            new.late = Some(Box::new(LateCall::new()));
+            begins_late = Some(Box::new(LateCall::new()));
         }
-        new.info = match new.call().and_then(Call::info) {
+        let info = match early.as_ref().and_then(Call::info) {
             Some(info) => {
                 note_timeouts(info, server_timeout, head);
                 None
@@ -69,7 +68,8 @@ impl<C: Call> Watch<C> {
         };
         let learns = rpc.known().is_none() && known.may_learn(&rpc);
         let is_certain = named == Some(Protocol::Grpc) && late.is_none() && !learns;
-        new.unknown = learns.then(|| (Arc::clone(known), rpc));
+        let unknown = learns.then(|| (Arc::clone(known), rpc));
+        let state = Arc::new(CallState::new(early, begins_late, info, unknown));
         let (responded, ok_in_head) = (false, false);
         let watch = Self { state, side, asked_as_grpc, is_certain, late, responded, ok_in_head };
         Some((watch, BodyReader::of(named)))
