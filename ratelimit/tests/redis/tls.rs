@@ -36,13 +36,13 @@ impl Ca {
         let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
         let ports = ["--port", "0", "--tls-port", "PORT", "--tls-auth-clients", "no"];
         let pair = ["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
-        let ca = ["--tls-ca-cert-file", "ca.pem", "--requirepass", "secret"];
+        let ca = ["--tls-ca-cert-file", "ca.pem", "--requirepass", "hunter2"];
         RedisServer::start_with(&[&ports[..], &pair, &ca, settings].concat(), &files)
     }
 }
 
 fn url(server: &RedisServer) -> String {
-    format!("rediss://:secret@127.0.0.1:{}", server.port)
+    format!("rediss://:hunter2@127.0.0.1:{}", server.port)
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_server_of_another_authority_never_decides() {
         assert!(error.to_string().contains("certificate"), "{error}");
         drop(collecting);
         let shown = format!("{error:?} {error} {store:?} {}", lines.text());
-        assert!(!shown.contains("secret") && !shown.contains("rediss"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("rediss"), "{shown}");
     }
 }
 
