@@ -71,9 +71,12 @@ impl RedisServer {
         format!("redis://:{password}@127.0.0.1:{}", self.port)
     }
 
-    /// Runs a command, and returns its result.
+    /// Runs a command, and returns its result. It runs again if its connection breaks: a server whose role changes
+    /// closes them all.
     pub(crate) fn run(&self, command: &[&str]) -> redis::Value {
-        self.try_run(command).unwrap()
+        let mut results = std::iter::repeat_with(|| self.try_run(command)).take(5);
+        let is_cut = |error: &redis::RedisError| error.is_connection_dropped();
+        results.find(|result| !result.as_ref().is_err_and(is_cut)).unwrap().unwrap()
     }
 
     pub(crate) fn try_run(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
