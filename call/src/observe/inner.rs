@@ -25,7 +25,8 @@ pub(super) enum Inner<T> {
 impl<T> Inner<T> {
     /// Drops what has completed. A panic of the destructor must not lose what the last poll has returned: it
     /// continues in [`drop_rest`](Self::drop_rest).
-    fn complete(mut self: Pin<&mut Self>) {
+    // `extern "C"` never unwinds. The compiler then lets the poll write its result, which is large, where it stays.
+    extern "C" fn complete(mut self: Pin<&mut Self>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.as_mut().set(Self::Dropped))) {
             self.set(Self::Panicked(Box::new(Mutex::new(payload))));
         }
