@@ -153,6 +153,7 @@ impl KnownMethods {
                     idempotency: None,
                     name: name.leaked(),
                     is_plain: false,
+                    is_infrastructure: None,
                 })
             }
         }
@@ -282,6 +283,24 @@ mod tests {
                 let is_plain = name == "Get_2" && std::ptr::eq(known, &described);
                 assert_eq!(rpc.plain(), is_plain.then_some(&*full), "{name}");
                 assert_eq!(rpc.shown(), sanitize_str(&full), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn health_and_reflection_are_infrastructure_whether_or_not_they_are_known() {
+        let learning = KnownMethods::learning();
+        for (path, is_infrastructure) in [
+            ("/grpc.health.v1.Health/Check", true),
+            ("/grpc.health.v1.Health/Other", true),
+            ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
+            ("/grpc.health.v2.Health/Check", false),
+            ("/test.v1.Kinds/Unary", false),
+        ] {
+            learning.learn(&Rpc::from_uri(&http::Uri::from_static(path)));
+            for known in [&KnownMethods::from(&kinds()), &learning, &KnownMethods::learning()] {
+                let rpc = resolved(known, path);
+                assert_eq!(rpc.is_infrastructure(), is_infrastructure, "{path} {known:?}");
             }
         }
     }

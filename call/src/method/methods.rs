@@ -13,7 +13,9 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::method::method_name::MethodName;
-use crate::method::rpc::{HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc};
+use crate::method::rpc::{
+    HEALTH, KnownMethod, REFLECTION, REFLECTION_ALPHA, Rpc, is_infrastructure,
+};
 use crate::method::{Idempotency, MethodKind};
 use crate::show::MAX_TEXT_BYTES;
 
@@ -62,6 +64,7 @@ pub struct Method {
     full: MethodName,
     /// See [`KnownMethod`].
     is_plain: bool,
+    is_infrastructure: bool,
     service_len: usize,
     kind: MethodKind,
     idempotency: Idempotency,
@@ -248,8 +251,14 @@ impl Inner {
             let full = MethodName::new(&format!("{service}/{name}"));
             if let Entry::Vacant(entry) = self.by_name.entry(full.clone()) {
                 entry.insert(self.list.len());
-                let (service_len, idempotency) = (service.len(), Idempotency::Unknown);
-                self.list.push(Method { is_plain: true, full, service_len, kind, idempotency });
+                self.list.push(Method {
+                    full,
+                    is_plain: true,
+                    is_infrastructure: true,
+                    service_len: service.len(),
+                    kind,
+                    idempotency: Idempotency::Unknown,
+                });
             }
             self.services.insert(service.into());
         }
@@ -259,6 +268,7 @@ impl Inner {
         let full = MethodName::new(&format!("{service}/{}", method.name()));
         let added = Method {
             is_plain: full.len() <= MAX_TEXT_BYTES && full.bytes().all(is_of_identifiers),
+            is_infrastructure: is_infrastructure(service),
             service_len: service.len(),
             full: full.clone(),
             kind: MethodKind::new(method.client_streaming(), method.server_streaming()),
@@ -309,6 +319,7 @@ impl Method {
             idempotency: Some(self.idempotency),
             name: self.full.leaked(),
             is_plain: self.is_plain,
+            is_infrastructure: Some(self.is_infrastructure),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct KnownMethod {
     pub(super) name: Option<&'static str>,
     /// Whether the name has only characters that identifiers of protobuf have, and is not too long to be shown.
     pub(super) is_plain: bool,
+    /// Whether this is a method of the standard health or reflection services, if that was found out before.
+    pub(super) is_infrastructure: Option<bool>,
 }
 
 impl Rpc {
@@ -153,7 +155,8 @@ impl Rpc {
 
     /// Whether this is a call of the standard health or reflection services.
     pub fn is_infrastructure(&self) -> bool {
-        matches!(self.service(), HEALTH | REFLECTION | REFLECTION_ALPHA)
+        let known = self.known.and_then(|known| known.is_infrastructure);
+        known.unwrap_or_else(|| is_infrastructure(self.service()))
     }
 
     /// Whether this is a call of the standard health service, `grpc.health.v1.Health`.
@@ -179,6 +182,11 @@ impl Rpc {
         self.undescribed = described && known.is_none();
         self
     }
+}
+
+/// Whether this is one of the standard health and reflection services.
+pub(super) fn is_infrastructure(service: &str) -> bool {
+    matches!(service, HEALTH | REFLECTION | REFLECTION_ALPHA)
 }
 
 impl fmt::Debug for Rpc {
