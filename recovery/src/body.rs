@@ -64,7 +64,8 @@ where
         match status.or_else(|| this.verdict.as_ref()?.get().cloned()) {
             Some(status) => {
                 *this.verdict = None;
-                this.context.drop(|| this.inner.as_mut().end_with(&status));
+                let protocol = this.context.protocol();
+                this.context.drop(|| this.inner.as_mut().end_with(protocol, &status));
                 this.inner.poll_frame(cx)
             }
             None => frame.map_or(Poll::Pending, Poll::Ready),

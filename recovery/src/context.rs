@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::Request;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Request};
 use tonic::{Code, Status};
 use tonic_call::{CallInfo, EndedBy, Protocol, Rpc, Side};
 
@@ -49,6 +49,11 @@ impl Context {
 
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Notes the protocol of the response, which its head names.
+    pub(crate) fn responded(&mut self, head: &HeaderMap) {
+        self.protocol = Protocol::of(head).unwrap_or_default();
     }
 
     /// Runs one step of the call, with this context as the current one, and catches a panic in it.

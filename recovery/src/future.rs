@@ -64,6 +64,9 @@ where
             });
             return Poll::Ready(Ok(this.context.protocol().respond(status)));
         }
+        if let Poll::Ready(Ok(response)) = &polled {
+            this.context.responded(response.headers());
+        }
         polled.map_ok(|response| {
             let (context, verdict) = (std::mem::take(this.context), this.verdict.take());
             response.map(|body| ResponseBody::new(body, context, verdict))

@@ -21,7 +21,6 @@ use crate::observe::error_code::http_of_code;
 pub struct AnswerBody<B> {
     #[pin]
     kind: BodyKind<B>,
-    protocol: Protocol,
 }
 
 #[pin_project(project = BodyProjection)]
@@ -34,28 +33,18 @@ enum BodyKind<B> {
 impl<B> AnswerBody<B> {
     /// Wraps the inner service's body, unchanged.
     pub fn inner(body: B) -> Self {
-        Self { kind: BodyKind::Inner(body), protocol: Protocol::Grpc }
-    }
-
-    /// Wraps the inner service's body, in the [`Protocol`] that this response head names.
-    /// [`end_with`](Self::end_with) ends the body in that protocol.
-    pub fn inner_behind(head: &HeaderMap, body: B) -> Self {
-        Self::inner_in(Protocol::of(head).unwrap_or_default(), body)
-    }
-
-    fn inner_in(protocol: Protocol, body: B) -> Self {
-        Self { kind: BodyKind::Inner(body), protocol }
+        Self { kind: BodyKind::Inner(body) }
     }
 
     /// A body at its end.
     pub fn empty() -> Self {
-        Self { kind: BodyKind::Last(None), protocol: Protocol::Grpc }
+        Self { kind: BodyKind::Last(None) }
     }
 
     /// A body with only the trailers of a status.
     pub fn trailers(status: &Status) -> Self {
         let last = Frame::trailers(trailers_of(status));
-        Self { kind: BodyKind::Last(Some(Box::new(last))), protocol: Protocol::Grpc }
+        Self { kind: BodyKind::Last(Some(Box::new(last))) }
     }
 
     /// Whether this is still the inner service's body.
@@ -63,11 +52,10 @@ impl<B> AnswerBody<B> {
         matches!(self.kind, BodyKind::Inner(_))
     }
 
-    /// Drops the inner body and ends with a status instead.
-    pub fn end_with(self: Pin<&mut Self>, status: &Status) {
-        let mut this = self.project();
-        let last = this.protocol.last_frame(trailers_of(status));
-        this.kind.set(BodyKind::Last(Some(Box::new(last))));
+    /// Drops the inner body and ends with a status instead, in the [protocol](Protocol::of) of the response.
+    pub fn end_with(self: Pin<&mut Self>, protocol: Protocol, status: &Status) {
+        let last = protocol.last_frame(trailers_of(status));
+        self.project().kind.set(BodyKind::Last(Some(Box::new(last))));
     }
 
     /// Drops the inner body; the body is then at its end.
@@ -199,10 +187,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            FutureProjection::Inner(future) => future.poll(cx).map_ok(|response| {
-                let protocol = Protocol::of(response.headers()).unwrap_or_default();
-                response.map(|body| AnswerBody::inner_in(protocol, body))
-            }),
+            FutureProjection::Inner(future) => {
+                future.poll(cx).map_ok(|response| response.map(AnswerBody::inner))
+            }
             FutureProjection::Answer(answer) => match answer.take() {
                 Some((status, protocol, http)) => {
                     let mut response: Response<AnswerBody<B>> = protocol.respond(status);

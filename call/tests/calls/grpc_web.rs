@@ -256,9 +256,10 @@ async fn a_call_that_is_cut_ends_in_its_protocol() {
 async fn a_body_that_a_layer_ends_ends_in_its_protocol() {
     for form in FORMS {
         let (parts, script) = streams(form.2, Script::new().stall()).into_parts();
-        let mut body = Box::pin(AnswerBody::inner_behind(&parts.headers, script));
+        let protocol = Protocol::of(&parts.headers).unwrap();
+        let mut body = Box::pin(AnswerBody::inner(script));
         assert!(poll_once(pin!(body.frame())).is_pending());
-        body.as_mut().end_with(&Status::internal("internal error"));
+        body.as_mut().end_with(protocol, &Status::internal("internal error"));
         let (_, status) = read(form.2, body).await;
         assert_eq!(status_of(status), (Code::Internal, "internal error".to_owned()), "{form:?}");
     }

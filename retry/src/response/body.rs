@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
-use tonic_call::{AnswerBody, as_error, code_of_error};
+use tonic_call::{AnswerBody, Protocol, as_error, code_of_error};
 
 use super::watch::Watch;
 
@@ -40,7 +40,7 @@ where
         let mut this = self.project();
         let Some(watch) = this.watch else { return this.inner.poll_frame(cx) };
         if let Poll::Ready(status) = watch.poll_request(cx) {
-            this.inner.as_mut().end_with(&status);
+            this.inner.as_mut().end_with(Protocol::Grpc, &status);
             *this.watch = None;
             return this.inner.poll_frame(cx);
         }
@@ -49,7 +49,7 @@ where
             Some(Ok(data)) if data.is_data() => {
                 let checked = data.data_ref().map_or(Ok(()), |data| watch.check(data));
                 if let Err(status) = checked {
-                    this.inner.as_mut().end_with(&status);
+                    this.inner.as_mut().end_with(Protocol::Grpc, &status);
                     *this.watch = None;
                     return this.inner.poll_frame(cx);
                 }
