@@ -14,6 +14,7 @@ use crate::finished::Finished;
 use crate::line::CallLine;
 use crate::refusals::RefusalLimit;
 use crate::settings::Settings;
+use crate::site::Site;
 use crate::sites::Sites;
 use crate::span;
 
@@ -59,20 +60,17 @@ impl Observer for Logging {
             return None;
         }
         let (request, response) = (&settings.request_metadata, &settings.response_metadata);
-        let facts = Facts::new(settings.side, rpc, head, request, response);
-        if let Some(site) = sites.starts
-            && !is_quiet
-            && let Some(sinks) = settings.outputs.sinks(site)
-        {
-            sinks.write(&CallLine::started(&facts));
-        }
-        Some(LoggingCall {
+        let call = LoggingCall {
             logging: Arc::clone(&self.0),
-            facts,
+            facts: Facts::new(settings.side, rpc, head, request, response),
             span,
             #[cfg(feature = "json")]
             is_current: settings.side == Side::Server && !settings.handler_span && !is_quiet,
-        })
+        };
+        match sites.starts {
+            Some(site) if !is_quiet => Some(call.with_start(site)),
+            _ => Some(call),
+        }
     }
 
     fn begins_in_scope(&self) -> bool {
@@ -139,6 +137,17 @@ impl Call for LoggingCall {
 }
 
 impl LoggingCall {
+    /// Writes the line of the start.
+    // Not inlined: if nothing points to the call, it is built where it stays.
+    #[cold]
+    #[inline(never)]
+    fn with_start(self, site: &'static Site) -> Self {
+        if let Some(sinks) = self.logging.settings.outputs.sinks(site) {
+            sinks.write(&CallLine::started(&self.facts));
+        }
+        self
+    }
+
     /// The level of the finished call's line; `None` if it has no line.
     fn level(&self, finished: &Finished<'_>) -> Option<Level> {
         let settings = &self.logging.settings;

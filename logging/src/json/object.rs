@@ -38,6 +38,12 @@ impl QuotedKey {
         }
         Self { text: quoted.text_from(0).into(), chunk: fits.then_some(chunk) }
     }
+
+    /// The first key of an object, or a long one.
+    #[cold]
+    fn append_text(&self, line: &mut LineBuffer, comma: bool, quote: bool) {
+        Quoted(&self.text).append(line, comma, quote);
+    }
 }
 
 impl Key for Quoted<'_> {
@@ -52,7 +58,7 @@ impl Key for &QuotedKey {
     fn append(self, line: &mut LineBuffer, comma: bool, quote: bool) {
         match &self.chunk {
             Some(chunk) if comma => line.push_start(chunk, self.text.len() - usize::from(!quote)),
-            _ => Quoted(&self.text).append(line, comma, quote),
+            _ => self.append_text(line, comma, quote),
         }
     }
 }
