@@ -63,32 +63,24 @@ where
     }
 
     /// Calls the service, or answers instead of it.
-    // Inlined, so that the head is not copied.
-    #[inline]
     pub(crate) fn decided(
         decided: Result<Passed, Status>,
         settings: &Arc<Settings>,
-        call: Inbound,
+        mut request: Request<tonic::body::Body>,
+        rpc: Rpc,
         service: &mut S,
     ) -> Self {
-        match decided {
-            Ok(passed) => Self::pass(settings, call, passed, service),
-            Err(status) => Self::inner(AnswerFuture::answer_to(&call.head.headers, status)),
-        }
-    }
-
-    #[inline]
-    fn pass(settings: &Arc<Settings>, call: Inbound, passed: Passed, service: &mut S) -> Self {
-        let Inbound { mut head, body, rpc } = call;
+        let passed = match decided {
+            Ok(passed) => passed,
+            Err(status) => return Self::inner(AnswerFuture::answer_to(request.headers(), status)),
+        };
         if settings.remove_credentials {
-            settings.secrets.remove(&mut head.headers);
+            settings.secrets.remove(request.headers_mut());
         }
         let Some(identity) = passed.expiring else {
-            let request = Request::from_parts(head, body);
             return Self::inner(AnswerFuture::inner(service.call_grpc(request)));
         };
-        let info = CallInfo::of(&head.extensions).cloned();
-        let request = Request::from_parts(head, body);
+        let info = CallInfo::of(request.extensions()).cloned();
         let (cut, state) = match settings.shadow {
             true => (None, State::Inner(AnswerFuture::inner(service.call_grpc(request)))),
             false => {
@@ -122,7 +114,9 @@ where
             let Asking { settings, mut call, mut service, .. } = *asked;
             let (now, ruled) = (settings.clock.now(), settings.ruled(&call.rpc));
             let decided = settings.decide(found, now, ruled, &mut call.head, &call.rpc);
-            self.set(Self::decided(decided, &settings, call, &mut service));
+            let Inbound { head, body, rpc } = call;
+            let request = Request::from_parts(head, body);
+            self.set(Self::decided(decided, &settings, request, rpc, &mut service));
         }
         let this = self.project();
         match this.state.project() {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use http_body::Body;
 use tonic_call::{BoxError, GrpcService, Guarded, Rpc, guarded, is_preflight};
 use tower_service::Service;
@@ -70,7 +70,7 @@ where
                     Err(panic) => Err(panic),
                     Ok(Authenticating::Later(later)) => {
                         let found = Guarded::new(later);
-                        let call = inbound(head, body, rpc);
+                        let call = Inbound { head, body: tonic::body::Body::new(body), rpc };
                         let settings = Arc::clone(settings);
                         // Keeps the service that is ready for this call; the next call polls another one.
                         let next = self.inner.clone();
@@ -81,16 +81,10 @@ where
                 settings.decide(found, now, ruled, &mut head, &rpc)
             }
         };
-        ResponseFuture::decided(decided, settings, inbound(head, body, rpc), &mut self.inner)
+        let body = tonic::body::Body::new(body);
+        let request = Request::from_parts(head, body);
+        ResponseFuture::decided(decided, settings, request, rpc, &mut self.inner)
     }
-}
-
-fn inbound<B>(head: request::Parts, body: B, rpc: Rpc) -> Inbound
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    Inbound { head, body: tonic::body::Body::new(body), rpc }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Auth<S> {

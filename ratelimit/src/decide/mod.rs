@@ -19,3 +19,5 @@ pub(crate) use self::caller::Seeds;
 pub(crate) use self::decision::Hook;
 pub(crate) use self::fields::Fields;
 pub(crate) use self::hints::Hints;
+#[cfg(feature = "redis")]
+pub(crate) use self::shared::Shared;

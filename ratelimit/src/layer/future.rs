@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::ready;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{Response, request};
-use http_body::Body;
+#[cfg(feature = "redis")]
+use http::request;
+use http::{Request, Response};
 use pin_project::pin_project;
 use tonic::Status;
-use tonic_call::{AnswerBody, AnswerFuture, BoxError, GrpcService, Held, HeldBody};
+use tonic_call::{AnswerBody, AnswerFuture, GrpcService, Held, HeldBody};
 
 use super::permits::Permits;
 use crate::decide::{Fields, Passed};
@@ -52,26 +52,20 @@ pub(crate) type Decided = (request::Parts, Result<Passed, Status>);
 
 impl<S: GrpcService> ResponseFuture<S> {
     /// Calls the service, or answers instead of it.
-    pub(crate) fn decided<B>(
-        head: request::Parts,
+    pub(crate) fn decided(
         decided: Result<Passed, Status>,
-        body: B,
+        request: Request<tonic::body::Body>,
         service: &mut S,
-    ) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Self {
         let state = match decided {
             Ok(passed) => {
-                let request = http::Request::from_parts(head, tonic::body::Body::new(body));
                 // If this panics, `passed` is dropped, and the call is no longer in flight.
                 let response = service.call_grpc(request);
                 let inner = Held::new(AnswerFuture::inner(response), passed.permits);
                 State::Decided { inner, fields: passed.fields }
             }
             Err(status) => {
-                let answer = AnswerFuture::answer_to(&head.headers, status);
+                let answer = AnswerFuture::answer_to(request.headers(), status);
                 State::Decided { inner: Held::new(answer, None), fields: None }
             }
         };
@@ -91,7 +85,8 @@ impl<S: GrpcService> ResponseFuture<S> {
             let (head, decided) = ready!(waiting.decision.as_mut().poll(cx));
             let Some(waited) = deciding.take() else { panic!("{POLLED_AGAIN}") };
             let Deciding { mut service, body, .. } = *waited;
-            self.set(Self::decided(head, decided, body, &mut service));
+            let request = Request::from_parts(head, body);
+            self.set(Self::decided(decided, request, &mut service));
         }
         Poll::Ready(())
     }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+#[cfg(feature = "redis")]
+use http::request;
 use http::{Request, Response};
 use http_body::Body;
 use tonic_call::{BoxError, GrpcService};
@@ -12,6 +14,8 @@ use tower_service::Service;
 use super::future::Deciding;
 use super::future::{ResponseBody, ResponseFuture};
 use super::settings::Settings;
+#[cfg(feature = "redis")]
+use crate::decide::Shared;
 
 /// The service of a [`RateLimitLayer`](crate::RateLimitLayer).
 #[derive(Clone)]
@@ -23,6 +27,28 @@ pub struct RateLimit<S> {
 impl<S> RateLimit<S> {
     pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl<S: GrpcService + Clone> RateLimit<S> {
+    /// Lets Redis decide a call.
+    // Not inlined: its future is large, and most calls have none.
+    #[inline(never)]
+    fn ask(
+        &mut self,
+        shared: Shared,
+        head: request::Parts,
+        body: tonic::body::Body,
+    ) -> ResponseFuture<S> {
+        // Keeps the service that is ready for this call; the next call polls another one.
+        let next = self.inner.clone();
+        let service = std::mem::replace(&mut self.inner, next);
+        let decision = Box::pin(async move {
+            let decided = shared.decide(&head).await;
+            (head, decided)
+        });
+        ResponseFuture::deciding(Deciding { service, body, decision })
     }
 }
 
@@ -44,21 +70,12 @@ where
         let (head, body) = request.into_parts();
         #[cfg(feature = "redis")]
         if let Some(shared) = self.settings.shared(&head) {
-            // Keeps the service that is ready for this call; the next call polls another one.
-            let next = self.inner.clone();
-            let service = std::mem::replace(&mut self.inner, next);
-            let decision = Box::pin(async move {
-                let decided = shared.decide(&head).await;
-                (head, decided)
-            });
-            return ResponseFuture::deciding(Deciding {
-                service,
-                body: tonic::body::Body::new(body),
-                decision,
-            });
+            return self.ask(shared, head, tonic::body::Body::new(body));
         }
         let decided = self.settings.decide(&head);
-        ResponseFuture::decided(head, decided, body, &mut self.inner)
+        let body = tonic::body::Body::new(body);
+        let request = Request::from_parts(head, body);
+        ResponseFuture::decided(decided, request, &mut self.inner)
     }
 }
 
