@@ -44,7 +44,7 @@ sentinel failover-timeout limits 3000
 ",
             primary.port
         );
-        let mut sentinel = RedisServer::start_sentinel(&settings)?;
+        let mut sentinel = RedisServer::start_sentinel(&settings, &[])?;
         sentinel.url_with("guard");
         wait_for("a sentinel", || {
             let info = sentinel.text(&["INFO", "sentinel"]);

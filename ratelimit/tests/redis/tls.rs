@@ -22,22 +22,44 @@ impl Ca {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// Starts a server that takes only TLS, with a certificate for 127.0.0.1.
+    /// Starts a server that takes only TLS.
     fn server(&self, settings: &[&str]) -> Option<RedisServer> {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        let files = [
-            ("cert.pem", &*certificate),
-            ("key.pem", &*key.serialize_pem()),
-            ("ca.pem", &*self.pem),
-        ]
-        .map(|(name, text)| (name, text.to_owned()));
-        let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
         let ports = ["--port", "0", "--tls-port", "PORT", "--tls-auth-clients", "no"];
         let pair = ["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
         let ca = ["--tls-ca-cert-file", "ca.pem", "--requirepass", "hunter2"];
-        RedisServer::start_with(&[&ports[..], &pair, &ca, settings].concat(), &files)
+        let all = [&ports[..], &pair, &ca, settings].concat();
+        self.with_files(|files| RedisServer::start_with(&all, files))
+    }
+
+    /// Starts a sentinel that takes only TLS, and knows a primary that does so, too.
+    fn sentinel(&self, primary: &RedisServer) -> RedisServer {
+        let settings = format!(
+            "port 0
+tls-port PORT
+tls-auth-clients no
+tls-replication yes
+tls-cert-file cert.pem
+tls-key-file key.pem
+tls-ca-cert-file ca.pem
+requirepass guard
+sentinel monitor limits 127.0.0.1 {} 1
+sentinel auth-pass limits hunter2
+",
+            primary.port
+        );
+        self.with_files(|files| RedisServer::start_sentinel(&settings, files).unwrap())
+    }
+
+    /// The files of a server: with a certificate for 127.0.0.1.
+    fn with_files<T>(&self, start: impl FnOnce(&[(&str, &str)]) -> T) -> T {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        start(&[
+            ("cert.pem", &certificate),
+            ("key.pem", &key.serialize_pem()),
+            ("ca.pem", &self.pem),
+        ])
     }
 }
 
@@ -63,18 +85,42 @@ async fn a_server_of_another_authority_never_decides() {
     let of_system = RedisStore::connect(&url(&server)).unwrap();
     let of_others = of_system.clone().authority(Ca::new().pem).unwrap();
     for store in [of_system, of_others] {
-        let lines = Lines::default();
-        let collecting = lines.collect();
-        let store = store.budget(LONG);
-        let layer = layer(Quota::per_hour(3), &store);
-        assert_eq!(passes(&layer, &Who::default(), 5).await, 3);
-        assert!(source(&layer).await.contains("local"));
-        let error = store.ready().unwrap_err();
-        assert!(error.to_string().contains("certificate"), "{error}");
-        drop(collecting);
-        let shown = format!("{error:?} {error} {store:?} {}", lines.text());
-        assert!(!shown.contains("hunter2") && !shown.contains("rediss"), "{shown}");
+        never_decides(store).await;
     }
+}
+
+/// Redis does not decide, since its certificate is not trusted.
+async fn never_decides(store: RedisStore) {
+    let lines = Lines::default();
+    let collecting = lines.collect();
+    let store = store.budget(LONG);
+    let layer = layer(Quota::per_hour(3), &store);
+    assert_eq!(passes(&layer, &Who::default(), 5).await, 3);
+    assert!(source(&layer).await.contains("local"));
+    let error = store.ready().unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    drop(collecting);
+    let shown = format!("{error:?} {error} {store:?} {}", lines.text());
+    assert!(!shown.contains("hunter2") && !shown.contains("rediss"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_sentinel_and_its_primary_have_tls_with_the_same_authority() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let Some(primary) = ca.server(&["--tls-replication", "yes"]) else { return };
+    let sentinel = ca.sentinel(&primary);
+    let connect = |sentinel: &RedisServer, ca: &Ca| {
+        let url = format!("rediss://:guard@127.0.0.1:{}", sentinel.port);
+        let store = RedisStore::sentinel([url], "limits").unwrap().authority(&ca.pem).unwrap();
+        store.credentials(None, "hunter2")
+    };
+    let layer = layer(Quota::per_hour(3), &connect(&sentinel, &ca).budget(LONG));
+    assert_eq!(passes(&layer, &Who::default(), 5).await, 3);
+    assert!(source(&layer).await.contains("redis"));
+
+    never_decides(connect(&sentinel, &other)).await;
+    // The sentinel is trusted, and the primary that it names is not.
+    never_decides(connect(&other.sentinel(&primary), &other)).await;
 }
 
 #[tokio::test]

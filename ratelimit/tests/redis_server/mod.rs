@@ -33,10 +33,11 @@ impl RedisServer {
         Self::run_in(&[&usual, settings].concat(), files, "Ready to accept connections")
     }
 
-    /// Starts a sentinel, which watches a primary.
-    pub(crate) fn start_sentinel(settings: &str) -> Option<Self> {
+    /// Starts a sentinel, which watches a primary, and finds these files in its directory.
+    pub(crate) fn start_sentinel(settings: &str, files: &[(&str, &str)]) -> Option<Self> {
         let settings = format!("port PORT\nbind 127.0.0.1\n{settings}");
-        Self::run_in(&["sentinel.conf", "--sentinel"], &[("sentinel.conf", &settings)], "+monitor")
+        let files = [files, &[("sentinel.conf", &settings)]].concat();
+        Self::run_in(&["sentinel.conf", "--sentinel"], &files, "+monitor")
     }
 
     fn run_in(settings: &[&str], files: &[(&str, &str)], ready: &'static str) -> Option<Self> {
