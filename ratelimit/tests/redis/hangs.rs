@@ -1,6 +1,7 @@
 //! Calls that run while Redis hangs, goes and comes back.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use tokio::task::JoinSet;
 
@@ -14,6 +15,15 @@ const TICK: Duration = Duration::from_millis(1);
 /// The time of the paused clock.
 fn time() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+/// Pauses the clock so that it advances only by [`advance`](tokio::time::advance), until the returned value is dropped.
+/// Otherwise it would advance whenever every task waits for a socket; it does not while a blocking task runs.
+fn hold_clock() -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel();
+    tokio::task::spawn_blocking(move || released.recv());
+    tokio::time::pause();
+    release
 }
 
 /// As many calls at the same time, of one caller.
@@ -58,6 +68,34 @@ async fn calls_wait_for_a_redis_that_hangs_for_the_budget_and_then_not_at_all() 
     tokio::time::resume();
     redis.signal("CONT");
     until(&layer, true).await;
+}
+
+/// A probe begins each second of the clock, which then stands still until the probe has ended: so a machine that is busy
+/// is not late.
+#[tokio::test]
+async fn redis_decides_again_within_two_seconds() {
+    let Some(mut redis) = RedisServer::start(&[]) else { return };
+    for outage in [Outage::Killed, Outage::Stopped, Outage::Full] {
+        let store = RedisStore::connect(&redis.url()).unwrap().budget(Duration::from_millis(250));
+        let layer = layer(Quota::per_hour(300), &store);
+        until(&layer, true).await;
+        outage.begin(&mut redis);
+        while !store.is_breaker_open() {
+            at_once(&layer).await;
+        }
+        // The task that makes probes begins to wait.
+        tokio::task::yield_now().await;
+        outage.end(&mut redis);
+        redis.run(&["PING"]);
+        let held = hold_clock();
+        let began = time();
+        tokio::time::advance(Duration::from_secs(1) + TICK).await;
+        until(&layer, true).await;
+        let back = time() - began;
+        assert!(back <= Duration::from_secs(2), "{outage:?}: {back:?}");
+        drop(held);
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -332,8 +332,6 @@ async fn while_redis_is_away_the_fallback_decides_and_nobody_waits_and_then_it_i
         for (layer, store, _) in &layers {
             let back = until(layer, true).await;
             println!("{outage:?}: back after {back:?}");
-            // A pause ends by itself.
-            assert!(matches!(outage, Outage::Paused) || back < Duration::from_secs(10), "{back:?}");
             assert!(!store.is_breaker_open());
         }
         let counts = counts.lock().unwrap();
