@@ -4,6 +4,8 @@ mod connection;
 mod digest;
 mod error;
 mod link;
+#[cfg(test)]
+mod million;
 mod nodes;
 mod refusals;
 mod script;

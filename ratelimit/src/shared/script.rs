@@ -9,7 +9,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 /// has only 53 bits, which is less: so seconds and nanoseconds are read apart, and only their difference to the
 /// present is computed with. That is exact for bursts that are refilled within 104 days; of longer ones the last bits
 /// are lost, which is less than a millionth of a call. A key expires when its burst is full.
-const LUA: &str = include_str!("script.lua");
+pub(super) const LUA: &str = include_str!("script.lua");
 
 /// One quota of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Script {
     }
 }
 
-fn call(name: &str, script: &str, asks: &[Ask]) -> Cmd {
+pub(super) fn call(name: &str, script: &str, asks: &[Ask]) -> Cmd {
     let mut call = redis::cmd(name);
     call.arg(script).arg(asks.len());
     for ask in asks {
