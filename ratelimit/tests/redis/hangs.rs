@@ -101,7 +101,7 @@ async fn redis_decides_again_within_two_seconds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_is_lost_or_stuck_while_redis_goes_and_comes_back() {
     let Some(mut redis) = RedisServer::start(&[]) else { return };
-    for outage in [Outage::Killed, Outage::Stopped, Outage::Paused, Outage::Full] {
+    for outage in [Outage::Killed, Outage::Stopped, PAUSED, Outage::Full] {
         let store = RedisStore::connect(&redis.url()).unwrap().budget(Duration::from_millis(250));
         let layer = layer(Quota::per_hour(300).by(Key::principal()), &store);
         until(&layer, true).await;

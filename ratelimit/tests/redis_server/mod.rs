@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Ends with the test.
 #[derive(Debug)]
@@ -116,6 +117,38 @@ impl RedisServer {
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+}
+
+/// Puts Redis out of reach, and back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outage {
+    Killed,
+    Stopped,
+    /// It ends by itself.
+    Paused(Duration),
+    Full,
+}
+
+impl Outage {
+    pub(crate) fn begin(self, redis: &mut RedisServer) {
+        match self {
+            Self::Killed => redis.kill(),
+            Self::Stopped => redis.signal("STOP"),
+            Self::Paused(time) => {
+                redis.run(&["CLIENT", "PAUSE", &time.as_millis().to_string(), "ALL"]);
+            }
+            Self::Full => drop(redis.run(&["CONFIG", "SET", "maxmemory", "1"])),
+        }
+    }
+
+    pub(crate) fn end(self, redis: &mut RedisServer) {
+        match self {
+            Self::Killed => redis.restart(),
+            Self::Stopped => redis.signal("CONT"),
+            Self::Paused(_) => {}
+            Self::Full => drop(redis.run(&["CONFIG", "SET", "maxmemory", "0"])),
+        }
     }
 }
 

@@ -9,49 +9,19 @@ use tokio::task::JoinSet;
 use tonic_ratelimit_layer::{Quota, RateLimitLayer, RedisStore};
 
 use super::calls::{Times, call};
-use super::redis_server::RedisServer;
+use super::redis_server::{Outage, RedisServer};
 
 const CALLERS: usize = 64;
 
 /// How long Redis stays away.
 const AWAY: Duration = Duration::from_secs(3);
 
-#[derive(Clone, Copy, Debug)]
-enum Outage {
-    Killed,
-    Stopped,
-    Paused,
-    Full,
-}
-
-impl Outage {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Killed => "killed, and started again",
-            Self::Stopped => "SIGSTOP, SIGCONT",
-            Self::Paused => "CLIENT PAUSE",
-            Self::Full => "out of memory",
-        }
-    }
-
-    fn begin(self, server: &mut RedisServer) {
-        match self {
-            Self::Killed => server.kill(),
-            Self::Stopped => server.signal("STOP"),
-            Self::Paused => drop(server.run(&["CLIENT", "PAUSE", "3000", "ALL"])),
-            Self::Full => drop(server.run(&["CONFIG", "SET", "maxmemory", "1"])),
-        }
-    }
-
-    fn end(self, server: &mut RedisServer) {
-        match self {
-            Self::Killed => server.restart(),
-            Self::Stopped => server.signal("CONT"),
-            Self::Paused => {}
-            Self::Full => drop(server.run(&["CONFIG", "SET", "maxmemory", "0"])),
-        }
-    }
-}
+const OUTAGES: [(&str, Outage); 4] = [
+    ("killed, and started again", Outage::Killed),
+    ("SIGSTOP, SIGCONT", Outage::Stopped),
+    ("CLIENT PAUSE", Outage::Paused(AWAY)),
+    ("out of memory", Outage::Full),
+];
 
 pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Error>> {
     println!(
@@ -64,7 +34,7 @@ pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Erro
     let made = calls.stop().await;
     let all = times(&made, |_, _| true);
     println!("| without Redis | | | {:?}, {:?} | | {} |", all.at(500), all.at(990), made.len());
-    for outage in [Outage::Killed, Outage::Stopped, Outage::Paused, Outage::Full] {
+    for (name, outage) in OUTAGES {
         let store = RedisStore::connect(&server.url())?.prefix(format!("{outage:?}"));
         let layer = RateLimitLayer::server(quota()).shared(store.clone()).build()?;
         _ = store.ready();
@@ -87,8 +57,7 @@ pub(crate) async fn measure(server: &mut RedisServer) -> Result<(), Box<dyn Erro
         let first = times(&calls, |start, end| end >= began && start < opened);
         let open = times(&calls, |start, _| start >= opened && start < ended);
         println!(
-            "| {} | {:?} | {:?} | {:?}, {:?} | {:?} | {} |",
-            outage.name(),
+            "| {name} | {:?} | {:?} | {:?}, {:?} | {:?} | {} |",
             before.at(990),
             first.at(1_000),
             open.at(500),
