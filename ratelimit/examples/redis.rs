@@ -22,7 +22,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
     let mut clients = Vec::new();
     for _ in 0..2 {
-        let store = RedisStore::connect(&url)?.prefix("example").replicas(2);
+        // As text: `main` prints the variant of an error.
+        let store = RedisStore::connect(&url).map_err(|error| error.to_string())?;
+        let store = store.prefix("example").replicas(2);
         let limits = RateLimitLayer::server(Quota::per_minute(4))
             .shared(store)
             .on_decision(|decision| {
