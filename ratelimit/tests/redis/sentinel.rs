@@ -46,6 +46,10 @@ sentinel failover-timeout limits 3000
         );
         let mut sentinel = RedisServer::start_sentinel(&settings, &[])?;
         sentinel.url_with("guard");
+        // Milliseconds. By default it asks for roles each 10 s, waits for four publish periods of 2 s until it makes
+        // the old primary a replica, and does nothing for 30 s when the machine has been too busy for it.
+        let sooner = ["info-period", "500", "publish-period", "250", "tilt-period", "1000"];
+        sentinel.run(&[&["SENTINEL", "DEBUG"][..], &sooner].concat());
         wait_for("a sentinel", || {
             let info = sentinel.text(&["INFO", "sentinel"]);
             info.contains("status=ok") && info.contains("slaves=1")
