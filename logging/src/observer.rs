@@ -45,6 +45,20 @@ impl Logging {
         let sites = Sites::new(extra_keys.names(), settings.starts, settings.messages);
         Self(Arc::new(Inner { settings, extra_keys, sites }))
     }
+
+    fn call(&self, rpc: &Rpc, head: &mut request::Parts, span: Span) -> LoggingCall {
+        let settings = &self.0.settings;
+        let (request, response) = (&settings.request_metadata, &settings.response_metadata);
+        LoggingCall {
+            logging: Arc::clone(&self.0),
+            facts: Facts::new(settings.side, rpc, head, request, response),
+            span,
+            #[cfg(feature = "json")]
+            is_current: settings.side == Side::Server
+                && !settings.handler_span
+                && !settings.is_quiet(rpc),
+        }
+    }
 }
 
 impl Observer for Logging {
@@ -59,17 +73,10 @@ impl Observer for Logging {
         if span.is_disabled() && settings.hook.is_none() && !may_write {
             return None;
         }
-        let (request, response) = (&settings.request_metadata, &settings.response_metadata);
-        let call = LoggingCall {
-            logging: Arc::clone(&self.0),
-            facts: Facts::new(settings.side, rpc, head, request, response),
-            span,
-            #[cfg(feature = "json")]
-            is_current: settings.side == Side::Server && !settings.handler_span && !is_quiet,
-        };
+        // Each arm builds the call where it is returned: it is large.
         match sites.starts {
-            Some(site) if !is_quiet => Some(call.with_start(site)),
-            _ => Some(call),
+            Some(site) if !is_quiet => Some(self.call(rpc, head, span).with_start(site)),
+            _ => Some(self.call(rpc, head, span)),
         }
     }
 
@@ -138,9 +145,6 @@ impl Call for LoggingCall {
 
 impl LoggingCall {
     /// Writes the line of the start.
-    // Not inlined: if nothing points to the call, it is built where it stays.
-    #[cold]
-    #[inline(never)]
     fn with_start(self, site: &'static Site) -> Self {
         if let Some(sinks) = self.logging.settings.outputs.sinks(site) {
             sinks.write(&CallLine::started(&self.facts));

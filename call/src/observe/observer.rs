@@ -30,6 +30,10 @@ pub trait Observer: Clone + Send + Sync + 'static {
     /// when the request arrived.
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call>;
 
+    /// Whether [`begin_in`](Self::begin_in) copies less than [`begin`](Self::begin).
+    #[doc(hidden)]
+    const BEGINS_IN_PLACE: bool = false;
+
     /// Like [`begin`](Self::begin), into a place that is empty. Observers of one pass build their calls where they stay:
     /// a call can have several hundred bytes, and copying what was just written is slow.
     #[doc(hidden)]

@@ -15,6 +15,8 @@ pub struct Pair<A, B> {
 impl<A: Observer, B: Observer> Observer for (A, B) {
     type Call = Pair<A::Call, B::Call>;
 
+    const BEGINS_IN_PLACE: bool = true;
+
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
         let mut place = None;
         self.begin_in(side, rpc, head, &mut place);
@@ -46,6 +48,8 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 /// An optional observer: with `None` it skips every call.
 impl<O: Observer> Observer for Option<O> {
     type Call = O::Call;
+
+    const BEGINS_IN_PLACE: bool = O::BEGINS_IN_PLACE;
 
     fn begin(&self, side: Side, rpc: &Rpc, head: &mut request::Parts) -> Option<Self::Call> {
         self.as_ref()?.begin(side, rpc, head)

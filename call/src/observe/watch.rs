@@ -48,10 +48,17 @@ impl<C: Call> Watch<C> {
             Protocol::mark(named, head);
         }
         let asked_as_grpc = side == Side::Client || asks_as_grpc(head, named);
+        let (mut late, mut begins_late) = (None, None);
+        let is_call = asked_as_grpc || rpc.known().is_some();
         // The call is built here, and moved once: it can have many hundred bytes.
-        let (mut early, mut late, mut begins_late) = (None, None, None);
-        if asked_as_grpc || rpc.known().is_some() {
-            observer.begin_in(side, &rpc, head, &mut early);
+        let mut early = match is_call && !O::BEGINS_IN_PLACE {
+            true => observer.begin(side, &rpc, head),
+            false => None,
+        };
+        if is_call {
+            if O::BEGINS_IN_PLACE {
+                observer.begin_in(side, &rpc, head, &mut early);
+            }
             early.as_ref()?;
         } else {
             // Facts from inner layers can show that this is a call.
