@@ -45,7 +45,15 @@ impl Settings {
             extensions: Some(&head.extensions),
         });
         self.called(rpc);
-        Ok(Passed { expiring: None })
+        Ok(self.pass(head, None))
+    }
+
+    /// The call passes, without its credentials if they are removed.
+    fn pass(&self, head: &mut request::Parts, expiring: Option<Identity>) -> Passed {
+        if self.remove_credentials {
+            self.secrets.remove(&mut head.headers);
+        }
+        Passed { expiring }
     }
 
     /// Refuses a CORS preflight: it never has credentials, and a tonic service would run its method.
@@ -131,7 +139,7 @@ impl Settings {
         };
         let expires = |identity: &&Identity| identity.expires_at().is_some();
         let expiring = identity.as_ref().filter(expires).filter(|_| self.ends_at_expiry(rpc));
-        let passed = Passed { expiring: expiring.cloned() };
+        let passed = self.pass(head, expiring.cloned());
         if let Some(identity) = identity {
             head.extensions.insert(identity);
         }

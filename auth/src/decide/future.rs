@@ -66,7 +66,7 @@ where
     pub(crate) fn decided(
         decided: Result<Passed, Status>,
         settings: &Arc<Settings>,
-        mut request: Request<tonic::body::Body>,
+        request: Request<tonic::body::Body>,
         rpc: Rpc,
         service: &mut S,
     ) -> Self {
@@ -74,9 +74,6 @@ where
             Ok(passed) => passed,
             Err(status) => return Self::inner(AnswerFuture::answer_to(request.headers(), status)),
         };
-        if settings.remove_credentials {
-            settings.secrets.remove(request.headers_mut());
-        }
         let Some(identity) = passed.expiring else {
             return Self::inner(AnswerFuture::inner(service.call_grpc(request)));
         };
