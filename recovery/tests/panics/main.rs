@@ -7,5 +7,6 @@ mod panics_at;
 mod fits;
 mod payloads;
 mod places;
+mod protocols;
 mod streams;
 mod thousand;
