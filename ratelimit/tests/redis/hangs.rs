@@ -75,7 +75,7 @@ async fn calls_wait_for_a_redis_that_hangs_for_the_budget_and_then_not_at_all() 
 #[tokio::test]
 async fn redis_decides_again_within_two_seconds() {
     let Some(mut redis) = RedisServer::start(&[]) else { return };
-    for outage in [Outage::Killed, Outage::Stopped, Outage::Full] {
+    for outage in [Outage::Killed, Outage::Stopped, PAUSED, Outage::Full] {
         let store = RedisStore::connect(&redis.url()).unwrap().budget(Duration::from_millis(250));
         let layer = layer(Quota::per_hour(300), &store);
         until(&layer, true).await;
@@ -86,6 +86,7 @@ async fn redis_decides_again_within_two_seconds() {
         // The task that makes probes begins to wait.
         tokio::task::yield_now().await;
         outage.end(&mut redis);
+        // It answers again.
         redis.run(&["PING"]);
         let held = hold_clock();
         let began = time();
