@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tonic::GrpcMethod;
 
 use crate::method::method_name::MethodName;
+use crate::method::rpc::is_infrastructure;
 use crate::method::{KnownMethod, Methods, Rpc};
 use crate::observe::Side;
 
@@ -153,7 +154,7 @@ impl KnownMethods {
                     idempotency: None,
                     name: name.leaked(),
                     is_plain: false,
-                    is_infrastructure: None,
+                    is_infrastructure: is_infrastructure(rpc.service()),
                 })
             }
         }

@@ -319,7 +319,7 @@ impl Method {
             idempotency: Some(self.idempotency),
             name: self.full.leaked(),
             is_plain: self.is_plain,
-            is_infrastructure: Some(self.is_infrastructure),
+            is_infrastructure: self.is_infrastructure,
         }
     }
 

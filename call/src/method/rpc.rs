@@ -56,8 +56,8 @@ pub struct KnownMethod {
     pub(super) name: Option<&'static str>,
     /// Whether the name has only characters that identifiers of protobuf have, and is not too long to be shown.
     pub(super) is_plain: bool,
-    /// Whether this is a method of the standard health or reflection services, if that was found out before.
-    pub(super) is_infrastructure: Option<bool>,
+    /// Whether this is a method of the standard health or reflection services.
+    pub(super) is_infrastructure: bool,
 }
 
 impl Rpc {
@@ -155,8 +155,10 @@ impl Rpc {
 
     /// Whether this is a call of the standard health or reflection services.
     pub fn is_infrastructure(&self) -> bool {
-        let known = self.known.and_then(|known| known.is_infrastructure);
-        known.unwrap_or_else(|| is_infrastructure(self.service()))
+        match self.known {
+            Some(known) => known.is_infrastructure,
+            None => is_infrastructure(self.service()),
+        }
     }
 
     /// Whether this is a call of the standard health service, `grpc.health.v1.Health`.
